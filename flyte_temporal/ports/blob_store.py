@@ -1,0 +1,86 @@
+"""`BlobStore`: bytes under keys. Synchronous, because task processes are; platform code calls it in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from flyte_temporal.spec.document import Document
+
+
+class Put(StrEnum):
+    """Outcome of a conditional create."""
+
+    CREATED = "created"
+    SAME = "same"
+    CONFLICT = "conflict"
+
+
+class BlobInfo(Document):
+    """What is known about an object without reading it."""
+
+    key: str
+    size: int
+
+
+class BlobStore(Protocol):
+    """Keys are relative paths of safe ids (`spec.keys`); `..`, absolute paths and control characters are refused."""
+
+    def put_new(self, key: str, data: bytes | Path, sha256: str | None = None) -> Put:
+        """Create an object unless one exists, atomically, also when an answer is lost and the call is repeated.
+
+        Args:
+            key: Where.
+            data: The bytes, or a file that holds them.
+            sha256: Their digest, if it is known.
+
+        Returns:
+            CREATED; SAME if an object with the same bytes was there; CONFLICT if one with other bytes was.
+
+        Raises:
+            StorageError: If the store refused or did not answer.
+        """
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Write an object under a key that nobody else writes; an older one is replaced as a whole.
+
+        Raises:
+            StorageError: If the store refused or did not answer.
+        """
+
+    def get(self, key: str, sha256: str | None = None, max_bytes: int | None = None) -> bytes | None:
+        """Return an object's bytes, or None if there is no such object.
+
+        Raises:
+            CorruptBlob: If the bytes do not have the given digest.
+            StorageError: If it is larger than `max_bytes`, or the store did not answer.
+        """
+
+    def fetch(self, key: str, target: Path, sha256: str | None = None) -> bool:
+        """Copy an object to a local file, complete or not at all; return whether it existed.
+
+        Raises:
+            CorruptBlob: If the bytes do not have the given digest.
+            StorageError: If the store did not answer.
+        """
+
+    def head(self, key: str) -> BlobInfo | None:
+        """Return size and key of an object, or None."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens if there is none."""
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        """Yield the objects below a prefix, in order of keys.
+
+        For logs, checkpoints and collection only: a listing may be stale and must never decide whether something
+        exists.
+        """
+
+    def uri(self, key: str) -> str:
+        """Return the full address of a key, for people and for passing by reference."""
+
+    def key(self, uri: str) -> str | None:
+        """Return the key of an address below this store's root, or None if it is elsewhere."""

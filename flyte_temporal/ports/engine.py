@@ -1,0 +1,78 @@
+"""`Engine`: the durable engine (Temporal) as the use cases need it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+from flyte_temporal.spec.document import Document
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput
+from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.literals import LiteralValue
+
+
+class Started(StrEnum):
+    """Outcome of a start."""
+
+    NEW = "new"
+    EXISTS = "exists"
+
+
+class RunState(Document):
+    """State of a run as the engine's log has it.
+
+    Args:
+        phase: Its phase.
+        outputs: Its outputs, if it succeeded.
+        error: Its error, if it failed.
+        reason: Why it was aborted.
+    """
+
+    phase: ExecutionPhase
+    outputs: dict[str, LiteralValue] = {}
+    error: ErrorDocument | None = None
+    reason: str = ""
+
+
+class Engine(Protocol):
+    """Starts runs and tells the truth about them."""
+
+    async def start(self, run: RunInput, closure: Closure) -> Started:
+        """Start a run under the execution's id, at most once.
+
+        Raises:
+            PlatformUnavailable: If the engine does not answer.
+            LimitExceeded: If the request is larger than the engine takes.
+        """
+
+    async def state(self, execution: ExecutionId) -> RunState | None:
+        """Return a run's state, or None if the engine does not know it.
+
+        Raises:
+            PlatformUnavailable: If the engine does not answer.
+        """
+
+    async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
+        """Return a run's final state; None if it has not ended after `timeout_s` seconds.
+
+        Raises:
+            NotFound: If the engine does not know the run.
+            PlatformUnavailable: If the engine does not answer.
+        """
+
+    async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        """Return the live state of all nodes of a run, from the run itself.
+
+        Raises:
+            NotFound: If the engine does not know the run.
+            PlatformUnavailable: If it does not answer (no worker is up, for example).
+        """
+
+    async def abort(self, execution: ExecutionId, reason: str) -> None:
+        """Ask a run to stop; returns when the request is in its log.
+
+        Raises:
+            NotFound: If no such run is open.
+            PlatformUnavailable: If the engine does not answer.
+        """

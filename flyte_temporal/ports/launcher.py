@@ -1,0 +1,39 @@
+"""`Launcher`: starts, watches and stops attempts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptState
+from flyte_temporal.spec.identifiers import AttemptId
+
+
+class Launcher(Protocol):
+    """One way to run attempts. All calls are idempotent by attempt id.
+
+    The promise: never two live copies of one attempt. A launcher that starts after its predecessor died adopts
+    attempts that still run; an attempt of which no trace is left is reported LOST and never started again (the
+    interpreter starts a new one, with a new number and token).
+    """
+
+    async def start(self, order: AttemptOrder) -> None:
+        """Start an attempt, or adopt the one that already has its id. Returns when it is queued or at work.
+
+        Raises:
+            LauncherError: If it could not be started; nothing runs then.
+        """
+
+    async def observe(self, attempt: AttemptId, timeout_s: float = 0.0) -> AttemptState:
+        """Return the state of an attempt; wait up to `timeout_s` seconds for it to be over.
+
+        An attempt that this launcher never saw, and of which no trace is left, is LOST.
+        """
+
+    async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
+        """Stop an attempt: SIGTERM, then SIGKILL after `grace_s` seconds. Returns when its processes are gone."""
+
+    async def release(self, attempt: AttemptId) -> None:
+        """Forget an attempt whose result has been committed; scratch files are removed."""
+
+    async def close(self) -> None:
+        """Let go of everything without stopping attempts at work; another launcher can adopt them."""

@@ -1,0 +1,60 @@
+"""`MetadataStore`: what must outlive Temporal's retention and be searched. Synchronous; callers use threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
+from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+
+
+class MetadataStore(Protocol):
+    """Registered entities, executions and node records. All writes are idempotent."""
+
+    def register(self, entity: EntityId, closure_sha256: str, at: datetime) -> None:
+        """Remember which closure an entity's version is.
+
+        Raises:
+            Conflict: If the version is registered with another closure.
+            PlatformUnavailable: If the store does not answer.
+        """
+
+    def closure_of(self, entity: EntityId) -> str | None:
+        """Return the digest of the closure of a registered entity, or None."""
+
+    def create_execution(self, request: ExecutionRequest, at: datetime) -> ExecutionRecord:
+        """Insert an execution as QUEUED, or return the one that the same request made before.
+
+        Raises:
+            Conflict: If the id belongs to another request.
+            PlatformUnavailable: If the store does not answer.
+        """
+
+    def record(self, change: RecordRequest) -> None:
+        """Write states of nodes and of their execution. A terminal state is never replaced by an earlier one."""
+
+    def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
+        """Write states of nodes; a state of a later attempt, or a terminal one, is never replaced by an older."""
+
+    def execution(self, execution: ExecutionId) -> ExecutionRecord | None:
+        """Return an execution, or None."""
+
+    def executions(
+        self, project: str, domain: str, *, phases: Sequence[ExecutionPhase] = (), limit: int = 100
+    ) -> list[ExecutionRecord]:
+        """Return executions, newest first."""
+
+    def open_executions(self) -> list[ExecutionRecord]:
+        """Return all executions that are not over, of every project, oldest first (for reconciliation)."""
+
+    def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        """Return the node records of an execution in listing order."""
+
+    def mark_aborting(self, execution: ExecutionId, reason: str, by: str) -> None:
+        """Remember who asked for an abort and why; the phase changes when the run has ended."""
+
+    def close(self) -> None:
+        """Release connections."""

@@ -1,0 +1,106 @@
+"""One attempt: the order that the runtime reads, the manifest that it leaves, the state that a launcher reports."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import JsonValue
+
+from flyte_temporal.spec.document import Document, Stored
+from flyte_temporal.spec.entities import TaskSpec
+from flyte_temporal.spec.execution import Environment, ErrorDocument
+from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.literals import LiteralValue
+
+
+class StorageConfig(Document):
+    """How to reach the blob store.
+
+    Args:
+        root: URI of the root folder: `file:///…`, `s3://bucket/prefix`, `gs://bucket/prefix`.
+        options: Options for fsspec's file system (`endpoint_url` and such); no secrets.
+    """
+
+    root: str
+    options: dict[str, JsonValue] = {}
+
+
+class AttemptOrder(Stored):
+    """All that is needed to run one attempt anywhere.
+
+    Args:
+        attempt: Which attempt.
+        task: What to run; overrides are applied.
+        inputs: Its inputs.
+        environment: Where.
+        storage: The blob store.
+        inline_bytes: Outputs larger than this travel by reference.
+        created_at: When the execution was started, UTC (`current_context().execution_date`).
+    """
+
+    attempt: AttemptId
+    task: TaskSpec
+    inputs: dict[str, LiteralValue] = {}
+    environment: Environment = Environment()
+    storage: StorageConfig
+    inline_bytes: int = 64 * 1024
+    created_at: datetime | None = None
+
+
+class Manifest(Stored):
+    """Proof that an attempt ended, and how; written last, once, below the attempt's own key.
+
+    Args:
+        attempt: Which attempt; a manifest of another token is no proof.
+        outputs: Its outputs, if it succeeded.
+        error: Its failure, if it did not.
+        started_at: When user code was about to be loaded, UTC.
+        finished_at: When the manifest was written, UTC.
+        peak_rss_bytes: Largest resident memory of the process.
+        log_chunks: Number of log chunks that were uploaded.
+        runtime_version: Version of this library in the attempt.
+    """
+
+    attempt: AttemptId
+    outputs: dict[str, LiteralValue] | None = None
+    error: ErrorDocument | None = None
+    started_at: datetime
+    finished_at: datetime
+    peak_rss_bytes: int = 0
+    log_chunks: int = 0
+    runtime_version: str = ""
+
+
+class AttemptPhase(StrEnum):
+    """What a launcher sees of an attempt."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    EXITED = "EXITED"
+    LOST = "LOST"
+
+
+class AttemptState(Document):
+    """What a launcher knows about an attempt. It is never proof of success; only a manifest is.
+
+    Args:
+        phase: QUEUED (asked for, not at work), RUNNING, EXITED (ended as described), LOST (gone, nobody saw how).
+        exit_code: Exit code, or the negative number of the signal, if EXITED.
+        oom: Whether it ran out of memory, as far as is known.
+        message: What happened or what it waits for, for people.
+        pid: Process id on this machine, if there is one.
+        peak_rss_bytes: Largest resident memory if known.
+    """
+
+    phase: AttemptPhase
+    exit_code: int | None = None
+    oom: bool = False
+    message: str = ""
+    pid: int | None = None
+    peak_rss_bytes: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Return whether the attempt's process is surely gone."""
+        return self.phase in {AttemptPhase.EXITED, AttemptPhase.LOST}

@@ -1,0 +1,158 @@
+"""Tasks, workflows and launch plans as the compiler writes them, and the closure that holds all a run needs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import JsonValue
+
+from flyte_temporal.spec.bindings import Binding
+from flyte_temporal.spec.document import Document, Stored
+from flyte_temporal.spec.identifiers import EntityName
+from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.nodes import Node, Target
+from flyte_temporal.spec.policies import TaskPolicy
+
+
+class EntryPoint(Document):
+    """Where a task's code is: a module of the code bundle, and the task's dotted name in it."""
+
+    module: str
+    name: str
+
+
+class ContainerSpec(Document):
+    """A container without our runtime: command and arguments may hold `{{.inputs.x}}` templates."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    input_dir: str = ""
+    output_dir: str = ""
+    metadata_format: Literal["json", "yaml", "proto"] = "json"
+
+
+class TaskSpec(Document):
+    """A task.
+
+    Args:
+        name: Dotted name.
+        type: What runs it: `python`, `dynamic`, `container`, `shell`, `sql` or a plug-in's name.
+        interface: What it takes and gives.
+        entry: Its code; None for tasks without Python of the user's own.
+        container: For `container` tasks.
+        policy: Resources, retries, cache and so on.
+        config: Configuration of the task type, as JSON.
+        description: From the docstring.
+    """
+
+    kind: Literal["task"] = "task"
+    name: EntityName
+    type: str = "python"
+    interface: Interface = Interface()
+    entry: EntryPoint | None = None
+    container: ContainerSpec | None = None
+    policy: TaskPolicy = TaskPolicy()
+    config: dict[str, JsonValue] = {}
+    description: str = ""
+
+
+class FailurePolicy(StrEnum):
+    """What happens to the rest when a node has failed for good."""
+
+    FAIL_IMMEDIATELY = "fail_immediately"
+    FAIL_AFTER_EXECUTABLE_NODES_COMPLETE = "fail_after_executable_nodes_complete"
+
+
+class OutputBinding(Document):
+    """Where an output of a workflow comes from."""
+
+    name: str
+    binding: Binding
+
+
+class WorkflowSpec(Document):
+    """A workflow: nodes in the order in which the body made them, and what its outputs are bound to."""
+
+    kind: Literal["workflow"] = "workflow"
+    name: EntityName
+    interface: Interface = Interface()
+    nodes: tuple[Node, ...] = ()
+    outputs: tuple[OutputBinding, ...] = ()
+    failure_policy: FailurePolicy = FailurePolicy.FAIL_IMMEDIATELY
+    on_failure: Target | None = None
+    interruptible: bool | None = None
+    timeout_s: float = 0.0
+    description: str = ""
+
+
+class Schedule(Document):
+    """When a launch plan starts by itself: a cron expression or a fixed rate."""
+
+    cron: str = ""
+    every_s: float = 0.0
+    time_zone: str = "UTC"
+    kickoff_time_input: str = ""
+
+
+class LaunchPlanSpec(Document):
+    """A named way to start a workflow."""
+
+    kind: Literal["launch_plan"] = "launch_plan"
+    name: EntityName
+    workflow: EntityName
+    interface: Interface = Interface()
+    fixed_inputs: dict[str, LiteralValue] = {}
+    schedule: Schedule | None = None
+    notifications: tuple[dict[str, JsonValue], ...] = ()
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    max_parallelism: int = 0
+
+
+class Reference(Document):
+    """An entity registered elsewhere, resolved by the control plane."""
+
+    kind: Literal["task", "workflow", "launch_plan"]
+    project: str
+    domain: str
+    name: EntityName
+    version: str
+    interface: Interface = Interface()
+
+
+class Root(Document):
+    """The entity that a closure was compiled for."""
+
+    kind: Literal["task", "workflow", "launch_plan"]
+    name: EntityName
+
+
+class Closure(Stored):
+    """A compiled entity with all it needs, nothing about machines or versions: equal code gives equal bytes.
+
+    A single task is compiled to a closure whose root is that task; it runs as one node named `n0`.
+    """
+
+    root: Root
+    tasks: dict[str, TaskSpec] = {}
+    workflows: dict[str, WorkflowSpec] = {}
+    launch_plans: dict[str, LaunchPlanSpec] = {}
+    references: dict[str, Reference] = {}
+
+    @property
+    def interface(self) -> Interface:
+        """Return the interface of the root entity."""
+        return self.entity().interface
+
+    def entity(self) -> TaskSpec | WorkflowSpec | LaunchPlanSpec:
+        """Return the root entity."""
+        match self.root.kind:
+            case "task":
+                return self.tasks[self.root.name]
+            case "workflow":
+                return self.workflows[self.root.name]
+            case "launch_plan":
+                return self.launch_plans[self.root.name]

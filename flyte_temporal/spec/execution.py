@@ -1,0 +1,228 @@
+"""Runs: what is asked for, the states that executions and nodes pass through, and how they end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from flyte_temporal.spec.document import Document, Stored, digest
+from flyte_temporal.spec.entities import Root
+from flyte_temporal.spec.identifiers import ExecutionId, NodePath, VersionName
+from flyte_temporal.spec.literals import LiteralValue
+
+
+class ExecutionPhase(StrEnum):
+    """States of an execution."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ABORTED = "ABORTED"
+
+    @property
+    def terminal(self) -> bool:
+        """Return whether nothing follows this phase."""
+        return self in {ExecutionPhase.SUCCEEDED, ExecutionPhase.FAILED, ExecutionPhase.ABORTED}
+
+
+class NodePhase(StrEnum):
+    """States of a node."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ABORTED = "ABORTED"
+    SKIPPED = "SKIPPED"
+    RECOVERED = "RECOVERED"
+
+    @property
+    def terminal(self) -> bool:
+        """Return whether nothing follows this phase."""
+        return self not in {NodePhase.QUEUED, NodePhase.RUNNING, NodePhase.PAUSED}
+
+
+class CacheStatus(StrEnum):
+    """What the cache did for a node."""
+
+    DISABLED = "DISABLED"
+    MISS = "MISS"
+    HIT = "HIT"
+    PUT_FAILED = "PUT_FAILED"
+    SKIPPED = "SKIPPED"
+
+
+class BundleRef(Document):
+    """A code bundle in the blob store: an archive of the source root, addressed by its digest."""
+
+    sha256: str
+    key: str
+    size: int
+
+
+class Environment(Document):
+    """Where attempts of an execution run, unless a task names an image.
+
+    Args:
+        launcher: Name of the launcher, such as `pool` or `process`.
+        interpreter: Python of local attempts: the one that made the request, not the worker's. Empty for images.
+        image: Container image; empty for local attempts.
+        bundle: The code.
+        env: Environment variables.
+    """
+
+    launcher: str = "pool"
+    interpreter: str = ""
+    image: str = ""
+    bundle: BundleRef | None = None
+    env: dict[str, str] = {}
+
+
+class ErrorKind(StrEnum):
+    """Whose fault a failure is."""
+
+    USER = "user"
+    SYSTEM = "system"
+
+
+class ErrorDocument(Document):
+    """A failure, as it is stored, shown and put into Temporal.
+
+    Args:
+        kind: Whose fault.
+        code: Stable code, such as `UserCodeError` or `OutOfMemory`.
+        message: What happened, in words; at most 4 KiB (mutable state of Temporal keeps no more).
+        node: Path of the node that failed; empty if the execution as a whole did.
+        recoverable: Whether another attempt may help.
+        exception: Type name of the exception that user code raised, for `RetryPolicy.on`.
+        traceback: Frames of the user's own code, cut to 16 KiB.
+        full_traceback: Key of the whole traceback in the blob store; empty if `traceback` is all.
+    """
+
+    kind: ErrorKind
+    code: str
+    message: str
+    node: str = ""
+    recoverable: bool = True
+    exception: str = ""
+    traceback: str = ""
+    full_traceback: str = ""
+
+
+class ExecutionRequest(Document):
+    """A request to start an execution, complete: running it needs nothing of the requester's machine but storage.
+
+    Args:
+        id: The execution.
+        root: The entity.
+        version: Its version.
+        spec: Digest of its closure.
+        inputs: Values for its inputs, defaults already filled in.
+        environment: Where it runs.
+        requested_by: Who asked.
+        labels: For people and search.
+        overwrite_cache: Recompute and store anew.
+        max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
+    """
+
+    id: ExecutionId
+    root: Root
+    version: VersionName
+    spec: str
+    inputs: dict[str, LiteralValue] = {}
+    environment: Environment = Environment()
+    requested_by: str = ""
+    labels: dict[str, str] = {}
+    overwrite_cache: bool = False
+    max_parallelism: int = 0
+
+    def fingerprint(self) -> str:
+        """Return the digest by which a repeated request is told from another one under the same id.
+
+        Who asked is not part of it: a retry by a colleague is the same request.
+        """
+        return digest(self.model_copy(update={"requested_by": ""}))
+
+
+class RunLimits(Document):
+    """Settings that the interpreter must know; recorded in its input so that a replay sees the same.
+
+    Args:
+        window: New commands per activation at most (a slower activation wedges the worker: temporal.md §0.1).
+        pending: Activities pending at once at most (2,000 is Temporal's hard limit).
+        system_retries: Attempts of a node that the platform may lose before it fails.
+        heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
+        run_timeout_s: Longest time of one attempt when the task sets none.
+        inline_bytes: Largest value kept inline.
+    """
+
+    window: int = 100
+    pending: int = 500
+    system_retries: int = 3
+    heartbeat_timeout_s: float = 30.0
+    run_timeout_s: float = 7 * 24 * 3600.0
+    inline_bytes: int = 64 * 1024
+
+
+class RunInput(Stored):
+    """First argument of the interpreter; the closure is the second, so that equal closures are stored once."""
+
+    request: ExecutionRequest
+    limits: RunLimits = RunLimits()
+
+
+class RunOutput(Document):
+    """What the interpreter returns."""
+
+    outputs: dict[str, LiteralValue] = {}
+
+
+class NodeRecord(Document):
+    """State of a node as stored and shown.
+
+    Args:
+        id: Path of the node.
+        name: Name for people.
+        kind: `task`, `workflow`, `launch_plan`, `branch`, `gate`, `array`.
+        phase: Its state.
+        attempts: Number of attempts so far.
+        cache: What the cache did.
+        started_at: When its first attempt was asked for, UTC.
+        finished_at: When it ended, UTC.
+        order: Position among the nodes of its execution, for listing.
+        task: Name of the task, for task nodes.
+        attempt_key: Folder of the last attempt in the blob store.
+        error: Why it failed.
+        reason: Why it waits, in words (`waiting for a free process`).
+    """
+
+    id: NodePath
+    name: str
+    kind: str
+    phase: NodePhase
+    attempts: int = 0
+    cache: CacheStatus = CacheStatus.DISABLED
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    order: int = 0
+    task: str = ""
+    attempt_key: str = ""
+    error: ErrorDocument | None = None
+    reason: str = ""
+
+
+class ExecutionRecord(Document):
+    """State of an execution as stored and shown."""
+
+    request: ExecutionRequest
+    phase: ExecutionPhase
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    outputs: dict[str, LiteralValue] = {}
+    error: ErrorDocument | None = None
+    abort_reason: str = ""
+    aborted_by: str = ""

@@ -1,0 +1,40 @@
+"""Where things stand in the blob store. Keys are made here from checked ids only, never from user text."""
+
+from __future__ import annotations
+
+from flyte_temporal.spec.identifiers import AttemptId
+
+
+def blob(sha256: str) -> str:
+    """Return the key of content-addressed data."""
+    return f"blobs/sha256/{sha256[:2]}/{sha256}"
+
+
+def closure(sha256: str) -> str:
+    """Return the key of a compiled closure."""
+    return f"specs/sha256/{sha256}.json"
+
+
+def bundle(sha256: str) -> str:
+    """Return the key of a code bundle."""
+    return f"bundles/sha256/{sha256}.tar.gz"
+
+
+def payload(sha256: str) -> str:
+    """Return the key of a payload that was too large for Temporal's history."""
+    return f"payloads/sha256/{sha256[:2]}/{sha256}"
+
+
+def manifest(attempt: AttemptId) -> str:
+    """Return the key of an attempt's manifest."""
+    return f"{attempt.key}/manifest.json"
+
+
+def log_prefix(attempt_key: str) -> str:
+    """Return the folder of an attempt's log chunks."""
+    return f"{attempt_key}/logs"
+
+
+def log_chunk(attempt_key: str, number: int) -> str:
+    """Return the key of one log chunk; numbers count from 0 without gaps."""
+    return f"{log_prefix(attempt_key)}/{number:06d}.log"

@@ -1,0 +1,129 @@
+"""How a task may be run: resources, retries, time-outs, cache, secrets. All of it data; who acts on it is named."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flyte_temporal.spec.document import Document
+
+
+class ResourceValues(Document):
+    """Kubernetes quantities (`500m`, `2Gi`); empty = the platform's default."""
+
+    cpu: str = ""
+    mem: str = ""
+    gpu: str = ""
+    ephemeral_storage: str = ""
+
+
+class Resources(Document):
+    """What an attempt asks for, and what it may use at most."""
+
+    requests: ResourceValues = ResourceValues()
+    limits: ResourceValues = ResourceValues()
+    accelerator: str = ""
+    shared_memory: str = ""
+
+
+class Backoff(Document):
+    """Pause before a user retry: `initial_s * factor ** (n - 1)`, at most `max_s`, varied by ±`jitter` (a fraction)."""
+
+    initial_s: float = 0.0
+    factor: float = 2.0
+    max_s: float = 300.0
+    jitter: float = 0.0
+
+
+class RetryPolicy(Document):
+    """The user's budget; the platform's own budget for lost attempts is a setting.
+
+    Args:
+        count: Further attempts after a failure of the user's code.
+        backoff: Pause before each.
+        on: Names of exception types that are retried; empty = all.
+        not_on: Names of exception types that are never retried.
+        oom_memory_factor: Memory of the next attempt after an out-of-memory kill, as a multiple; 0 = unchanged.
+        oom_memory_max: Upper bound for it, as a quantity.
+    """
+
+    count: int = 0
+    backoff: Backoff = Backoff()
+    on: tuple[str, ...] = ()
+    not_on: tuple[str, ...] = ()
+    oom_memory_factor: float = 0.0
+    oom_memory_max: str = ""
+
+
+class Timeouts(Document):
+    """Limits in seconds; 0 = none."""
+
+    run_s: float = 0.0
+    queued_s: float = 0.0
+    total_s: float = 0.0
+
+
+class CacheSettings(Document):
+    """Memoization of a task's outputs.
+
+    Args:
+        enabled: Whether to look up and store.
+        version: The user's version; a part of the key.
+        serialize: Whether equal calls at the same time wait for one of them.
+        ignored_inputs: Inputs left out of the key.
+        salt: Further part of the key.
+    """
+
+    enabled: bool = False
+    version: str = ""
+    serialize: bool = False
+    ignored_inputs: tuple[str, ...] = ()
+    salt: str = ""
+
+
+class SecretRequest(Document):
+    """A secret that the task may read; never its value."""
+
+    group: str
+    key: str
+    version: str = ""
+    mount: Literal["any", "env", "file"] = "any"
+    env_var: str = ""
+
+
+class TaskPolicy(Document):
+    """Everything about running a task that is not its code; a node may override any part."""
+
+    resources: Resources = Resources()
+    retries: RetryPolicy = RetryPolicy()
+    timeouts: Timeouts = Timeouts()
+    cache: CacheSettings = CacheSettings()
+    interruptible: bool | None = None
+    image: str = ""
+    env: dict[str, str] = {}
+    secrets: tuple[SecretRequest, ...] = ()
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    pod_template: str = ""
+    deprecated: str = ""
+    deck: bool = False
+
+
+class Overrides(Document):
+    """Parts of a task's policy that a node sets anew (`with_overrides`); None = as the task says."""
+
+    resources: Resources | None = None
+    retries: RetryPolicy | None = None
+    timeouts: Timeouts | None = None
+    cache: CacheSettings | None = None
+    interruptible: bool | None = None
+    image: str | None = None
+    env: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+    def apply(self, policy: TaskPolicy) -> TaskPolicy:
+        """Return the policy with the parts that are set here."""
+        changed = {
+            name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None
+        }
+        return policy.model_copy(update=changed) if changed else policy
