@@ -90,6 +90,7 @@ class AttemptState(Document):
         oom: Whether it ran out of memory, as far as is known.
         message: What happened or what it waits for, for people.
         pid: Process id on this machine, if there is one.
+        started_at: When its process began to run the attempt, UTC; time-outs of an attempt count from here.
         peak_rss_bytes: Largest resident memory if known.
     """
 
@@ -98,6 +99,7 @@ class AttemptState(Document):
     oom: bool = False
     message: str = ""
     pid: int | None = None
+    started_at: datetime | None = None
     peak_rss_bytes: int = 0
 
     @property

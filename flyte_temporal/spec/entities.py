@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from flyte_temporal.spec.bindings import Binding
+from flyte_temporal.spec.bindings import Binding, InputRef, OutputRef
 from flyte_temporal.spec.document import Document, Stored
 from flyte_temporal.spec.identifiers import EntityName
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.nodes import Node, Target
+from flyte_temporal.spec.nodes import LaunchPlanTarget, Node, Target, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.policies import TaskPolicy
 
 
@@ -156,3 +156,37 @@ class Closure(Stored):
                 return self.workflows[self.root.name]
             case "launch_plan":
                 return self.launch_plans[self.root.name]
+
+    def main(self) -> WorkflowSpec:
+        """Return the workflow that a run of the root executes; a single task runs as the one node `n0`."""
+        entity = self.entity()
+        if isinstance(entity, WorkflowSpec):
+            return entity
+        if isinstance(entity, LaunchPlanSpec):
+            return self.workflows[entity.workflow]
+        names = [v.name for v in entity.interface.inputs]
+        node = Node(
+            id="n0",
+            name=entity.name.rpartition(".")[2],
+            target=TaskTarget(task=entity.name),
+            inputs={name: InputRef(name=name) for name in names},
+        )
+        outputs = tuple(
+            OutputBinding(name=v.name, binding=OutputRef(node="n0", name=v.name))
+            for v in entity.interface.outputs
+        )
+        return WorkflowSpec(name=entity.name, interface=entity.interface, nodes=(node,), outputs=outputs)
+
+    def interface_of(self, target: Target) -> Interface:
+        """Return the interface of what a node runs; gates, branches and arrays have none in the closure."""
+        match target:
+            case TaskTarget():
+                return (self.tasks.get(target.task) or self.references[target.task]).interface
+            case WorkflowTarget():
+                return (self.workflows.get(target.workflow) or self.references[target.workflow]).interface
+            case LaunchPlanTarget():
+                return (
+                    self.launch_plans.get(target.launch_plan) or self.references[target.launch_plan]
+                ).interface
+            case _:
+                return Interface()

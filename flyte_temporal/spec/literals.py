@@ -63,6 +63,7 @@ class Offloaded(Document):
         type: As for `Inline`.
         hash: As for `Inline`.
         path: Where in the stored value this literal is (attribute access on a value that travels by reference).
+        whole: Type by which the stored value was written; set with `path`, which is walked by it.
     """
 
     kind: Literal["offloaded"] = "offloaded"
@@ -72,9 +73,29 @@ class Offloaded(Document):
     type: LiteralType | None = None
     hash: str | None = None
     path: tuple[str | int, ...] = ()
+    whole: LiteralType | None = None
 
 
-LiteralValue = Annotated[Inline | Offloaded, Field(discriminator="kind")]
+class Composite(Document):
+    """A list, tuple or map put together from literals of several nodes, which the engine does not read.
+
+    Args:
+        items: The elements or values.
+        keys: Keys of a map, as JSON of the key type, in the same order; None for a list or tuple.
+        type: As for `Inline`. The type of an element is the declared element's unless its own `type` is set.
+        hash: As for `Inline`.
+    """
+
+    kind: Literal["composite"] = "composite"
+    items: tuple[LiteralValue, ...]
+    keys: tuple[JsonValue, ...] | None = None
+    type: LiteralType | None = None
+    hash: str | None = None
+
+
+LiteralValue = Annotated[Inline | Offloaded | Composite, Field(discriminator="kind")]
+
+Composite.model_rebuild()
 
 
 class FileValue(Document):
