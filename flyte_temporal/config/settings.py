@@ -1,0 +1,168 @@
+"""`Settings`: everything that a worker or a server must know of its surroundings, grouped, each field explained.
+
+Made once by a composition root and passed down. A variable is `FLYTE_TEMPORAL_<GROUP>__<FIELD>`, for example
+`FLYTE_TEMPORAL_TEMPORAL__ADDRESS`. Importing this module costs about half a second (pydantic-settings).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flyte_temporal.config.home import PREFIX, home_directory
+from flyte_temporal.config.local import Caller, Durability, caller
+from flyte_temporal.errors import BadRequest
+from flyte_temporal.spec.attempt import StorageConfig
+from flyte_temporal.spec.execution import RunLimits
+
+
+class Group(BaseModel):
+    """A group of settings; an unknown name in it is an error, so that a typing mistake is seen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TemporalSettings(Group):
+    """How to reach Temporal."""
+
+    address: str = "127.0.0.1:7233"
+    """Host and port of the frontend. Temporal's own default; the local stack sets the port that it chose."""
+    namespace: str = "default"
+    """Namespace. `default` exists in every development server."""
+    task_queue: str = "flyte-temporal"
+    """Task queue of the interpreter and its activities; workers of one installation share it."""
+    connect_timeout_s: float = Field(default=30.0, gt=0)
+    """How long a starting process waits for the frontend, in seconds: a restarted server needs about 2 s."""
+
+
+def _storage_root() -> str:
+    return (home_directory() / "storage").as_uri()
+
+
+class StorageSettings(Group):
+    """The blob store."""
+
+    root: str = Field(default_factory=_storage_root)
+    """URI of the root folder (`file:///…`, `s3://bucket/prefix`). Defaults to `storage` in the home."""
+    options: dict[str, JsonValue] = {}
+    """Options for fsspec's file system, as JSON (`{"endpoint_url": …}`); no secrets: they are recorded in orders."""
+
+    def config(self) -> StorageConfig:
+        """Return the document that attempts get."""
+        return StorageConfig(root=self.root, options=self.options)
+
+
+class MetadataSettings(Group):
+    """The metadata store."""
+
+    url: str = Field(default_factory=lambda: f"sqlite:///{home_directory() / 'metadata.db'}")
+    """SQLAlchemy URL: `sqlite:////path/file.db` or `postgresql+psycopg://user@host/database`."""
+    durability: Durability = "normal"
+    """SQLite's `synchronous`: `normal` never corrupts the file, `full` also keeps the last instants (slower)."""
+    busy_timeout_s: float = Field(default=10.0, gt=0)
+    """How long a write waits for another process's lock, in seconds; several writers share the file for ms each."""
+
+
+class WorkerSettings(Group):
+    """One worker process."""
+
+    scratch: Path = Field(default_factory=lambda: home_directory() / "attempts")
+    """Folder for the working directories of attempts on this machine; also how attempts are adopted by pid."""
+    cache: Path = Field(default_factory=lambda: home_directory() / "cache")
+    """Folder for unpacked bundles and downloads; may be deleted while nothing runs."""
+    pool_size: int = Field(default_factory=lambda: max(2, os.cpu_count() or 1), ge=1)
+    """Attempts at work at once in the warm pool. The number of processors, at least 2."""
+    pool_max_tasks: int = Field(default=1000, ge=1)
+    """Attempts after which a warm process is replaced, against slow leaks in user code."""
+    pool_max_rss: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
+    """Resident bytes after which an idle warm process is replaced. 2 GiB: libraries yes, hoarded data no."""
+    max_activities: int = Field(default=500, ge=1)
+    """Activities at once. They only wait for attempts, so far more than there are processes."""
+    heartbeat_timeout_s: float = Field(default=30.0, gt=0)
+    """Without a heartbeat for so long, an attempt is given to another worker, which adopts it. 30 s suits networks;
+    the local stack uses 1.5 s so that a lost worker is noticed at once (a false alarm is harmless)."""
+    sticky_timeout_s: float = Field(default=10.0, gt=0)
+    """How long Temporal keeps a run for the worker that has it cached; 1 s on the local stack."""
+    graceful_shutdown_s: float = Field(default=10.0, ge=0)
+    """How long a stopping worker lets activities finish, in seconds; attempts themselves go on."""
+
+
+class LimitSettings(Group):
+    """Sizes and numbers beyond which a request is refused, or work is spread out."""
+
+    window: int = Field(default=100, ge=1, le=100)
+    """New commands of the interpreter per activation: 50-100 is fastest, more wedges a worker (temporal.md §0.1)."""
+    pending: int = Field(default=500, ge=1, le=1900)
+    """Activities pending in one run. Beyond 2,000 Temporal refuses the run's tasks for ever."""
+    system_retries: int = Field(default=3, ge=0)
+    """Attempts of a node that the platform may lose before the node fails; users' retries are not touched."""
+    run_timeout_s: float = Field(default=7 * 24 * 3600.0, gt=0)
+    """Longest time of one attempt, in seconds, when its task sets none: one week."""
+    inline_bytes: int = Field(default=64 * 1024, ge=256, le=1024**2)
+    """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
+    max_nodes: int = Field(default=10_000, ge=1)
+    """Nodes of one execution, counted through sub-workflows."""
+    max_spec_bytes: int = Field(default=64 * 1024**2, ge=1024)
+    """Size of a compiled closure. It travels by reference, but a worker holds it in memory for each run."""
+    max_inputs_bytes: int = Field(default=1024**2, ge=1024)
+    """Sum of the inputs given inline to one execution: half of what Temporal takes in one message."""
+    bundle_bytes: int = Field(default=64 * 1024**2, ge=1024)
+    """Size of a code bundle's files. Code is small; what is larger is data that was left beside it."""
+    bundle_files: int = Field(default=10_000, ge=1)
+    """Number of files in a code bundle."""
+
+
+class Settings(BaseSettings):
+    """All settings of a worker or server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    temporal: TemporalSettings = Field(default_factory=TemporalSettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    metadata: MetadataSettings = Field(default_factory=MetadataSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    project: str = Caller.project
+    """Project of requests that name none."""
+    domain: str = Caller.domain
+    """Domain of requests that name none."""
+    owner: str = Field(default_factory=lambda: caller().user)
+    """Who asks when a request does not say."""
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            BadRequest: If a variable does not fit; the message names each of them.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{PREFIX}{'__'.join(str(part).upper() for part in fault['loc'])}: {fault['msg']}"
+                for fault in error.errors()
+            )
+            raise BadRequest(f"The environment has settings that do not fit. {faults}.") from error
+
+    def run_limits(self) -> RunLimits:
+        """Return what the interpreter must know, to be recorded in its input."""
+        return RunLimits(
+            window=self.limits.window,
+            pending=self.limits.pending,
+            system_retries=self.limits.system_retries,
+            heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
+            run_timeout_s=self.limits.run_timeout_s,
+            inline_bytes=self.limits.inline_bytes,
+        )
