@@ -1,0 +1,89 @@
+# Every command of CONTRIBUTING.md is a target here. `demo` and `test` set everything up by themselves.
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-unit test-e2e check fmt bench golden constraints clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := .installed
+# What the repository itself needs: every role with a local test, and the tools of the group below.
+EXTRAS := cli,client,worker,local,server,s3
+UV_PIP = uv pip install --quiet --constraint constraints.txt
+PYTEST := python -m pytest
+PYTEST_ARGS ?=
+SOURCES := flyte_temporal tests tools examples bench
+
+help:
+	@echo "make demo         set up, then run a training pipeline durably on an embedded Temporal server"
+	@echo "make test         set up, then run all tests (PYTEST_ARGS='-k word' to choose)"
+	@echo "make test-unit    only the unit tests;  make unit-3.12: the same on another Python"
+	@echo "make test-e2e     only the end-to-end tests (each example, on a stack of its own)"
+	@echo "make check        lint, formatting, types, import rules, sizes"
+	@echo "make fmt          format and fix what can be fixed"
+	@echo "make bench        measure nodes per second; writes bench/results.json"
+	@echo "make golden       write the golden files anew; read the diff before you commit it"
+	@echo "make constraints  choose new versions for constraints.txt"
+	@echo "make clean        remove environments and caches"
+
+# ---- set-up -----------------------------------------------------------------
+# The stamp makes a second call cost nothing; it is older than the files below when they change.
+$(VENV)/$(INSTALLED): pyproject.toml constraints.txt
+	@python=$$(tools/find_python.sh) || { \
+	  echo "No usable Python 3.11 to 3.13 with venv was found. Install one (Debian: apt-get install python3-venv) and run make again." >&2; \
+	  exit 1; }; \
+	test -x $(BIN)/python || { echo "Setting up $(VENV) with $$python …" >&2; "$$python" -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@VIRTUAL_ENV=$(VENV) $(BIN)/$(UV_PIP) --editable '.[$(EXTRAS)]' --group dev
+	@touch $@
+
+# The same for another Python, for the unit tests only: .venv-3.12 and so on.
+.venv-%/$(INSTALLED): pyproject.toml constraints.txt $(VENV)/$(INSTALLED)
+	@python=$$(tools/find_python.sh $*) || { echo "Python $* is not on this machine." >&2; exit 1; }; \
+	test -x .venv-$*/bin/python || "$$python" -m venv --without-pip .venv-$*
+	@VIRTUAL_ENV=.venv-$* $(BIN)/$(UV_PIP) --editable '.[$(EXTRAS)]' --group test
+	@touch $@
+
+# ---- run --------------------------------------------------------------------
+demo: $(VENV)/$(INSTALLED)
+	@$(BIN)/flyte-temporal run examples/02_train_model/pipeline.py train_model --hyperparam 0.1
+
+test: $(VENV)/$(INSTALLED)
+	@$(BIN)/$(PYTEST) $(PYTEST_ARGS)
+
+test-unit: $(VENV)/$(INSTALLED)
+	@$(BIN)/$(PYTEST) tests/unit $(PYTEST_ARGS)
+
+unit-%: .venv-%/$(INSTALLED)
+	@.venv-$*/bin/$(PYTEST) tests/unit -p no:cacheprovider $(PYTEST_ARGS)
+
+test-e2e: $(VENV)/$(INSTALLED)
+	@$(BIN)/$(PYTEST) tests/e2e $(PYTEST_ARGS)
+
+bench: $(VENV)/$(INSTALLED)
+	@$(BIN)/python -m bench
+
+# ---- keep in order ----------------------------------------------------------
+check: $(VENV)/$(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/check_size.py $(SOURCES)
+
+fmt: $(VENV)/$(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+golden: $(VENV)/$(INSTALLED)
+	@$(BIN)/$(PYTEST) tests/unit --update-golden -q
+
+constraints: $(VENV)/$(INSTALLED)
+	@{ echo "# Every version that \`make\` installs, for Python 3.11 to 3.13 on Linux and macOS. Names and versions only."; \
+	   echo "# Made by \`make constraints\`."; \
+	   $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --upgrade \
+	     --no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-package flyte-temporal pyproject.toml; \
+	   $(BIN)/uv --version | sed 's/^uv \([^ ]*\).*/uv==\1/'; } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+
+clean:
+	rm -rf .venv .venv-* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
