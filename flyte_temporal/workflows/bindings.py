@@ -1,0 +1,99 @@
+"""From bindings to literals: what a node gets, given the inputs of its scope and the outputs of earlier nodes. Pure."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flyte_temporal.errors import UserCodeError
+from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapOf, OutputRef
+from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
+from flyte_temporal.spec.paths import BadPath, MissingAttribute, type_at, value_at
+from flyte_temporal.spec.types import ANY, LiteralType, MapType
+
+
+class Sources(Protocol):
+    """Where references lead."""
+
+    def input(self, name: str) -> LiteralValue:
+        """Return an input of the scope."""
+
+    def output(self, node: str, name: str) -> LiteralValue:
+        """Return an output of a finished node of the scope."""
+
+    def input_type(self, name: str) -> LiteralType:
+        """Return the declared type of an input of the scope."""
+
+    def output_type(self, node: str, name: str) -> LiteralType:
+        """Return the declared type of an output of a node of the scope."""
+
+
+class OutputMissing(UserCodeError):
+    """A finished node did not give an output that it declares."""
+
+    code = "OutputMissing"
+    retryable = False
+
+
+def resolve(binding: Binding, sources: Sources) -> LiteralValue:
+    """Return the literal that a binding stands for.
+
+    Args:
+        binding: The binding.
+        sources: The scope.
+
+    Raises:
+        MissingAttribute: If a value has nothing at the end of an attribute path.
+    """
+    match binding:
+        case Constant():
+            return Inline(value=binding.value)
+        case InputRef():
+            literal = sources.input(binding.name)
+            declared = sources.input_type(binding.name) if binding.path else ANY
+            return _follow(literal, declared, binding)
+        case OutputRef():
+            literal = sources.output(binding.node, binding.name)
+            declared = sources.output_type(binding.node, binding.name) if binding.path else ANY
+            return _follow(literal, declared, binding)
+        case ListOf():
+            return Composite(items=tuple(resolve(item, sources) for item in binding.items))
+        case MapOf():
+            return Composite(
+                items=tuple(resolve(entry.value, sources) for entry in binding.entries),
+                keys=tuple(entry.key for entry in binding.entries),
+            )
+
+
+def _follow(literal: LiteralValue, declared: LiteralType, ref: InputRef | OutputRef) -> LiteralValue:
+    path = ref.path
+    if not path:
+        if ref.type is None or literal.type is not None:
+            return literal
+        return literal.model_copy(update={"type": ref.type})
+    written = literal.type or declared
+    if isinstance(literal, Composite):
+        return _follow_composite(literal, written, ref)
+    try:
+        end = type_at(literal.type, path) if literal.type is not None else ref.type
+    except BadPath as error:
+        raise MissingAttribute(f"The value has nothing at {_shown(path)}: {error}.") from error
+    if isinstance(literal, Inline):
+        return Inline(value=value_at(literal.value, written, path), type=end)
+    whole = literal.whole or written
+    return literal.model_copy(
+        update={"path": (*literal.path, *path), "whole": whole, "type": end, "hash": None}
+    )
+
+
+def _follow_composite(literal: Composite, written: LiteralType, ref: InputRef | OutputRef) -> LiteralValue:
+    step, rest = ref.path[0], ref.path[1:]
+    try:
+        item = literal.items[literal.keys.index(step) if literal.keys is not None else int(step)]
+    except (IndexError, ValueError) as error:
+        raise MissingAttribute(f"The value has nothing at {_shown(ref.path)}.") from error
+    element = written.value if isinstance(written, MapType) else type_at(written, (step,))
+    return _follow(item, element, ref.model_copy(update={"path": rest}))
+
+
+def _shown(path: tuple[str | int, ...]) -> str:
+    return "".join(f"[{step!r}]" for step in path)

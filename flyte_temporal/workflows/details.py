@@ -1,0 +1,65 @@
+"""The Markdown that the Temporal UI shows as a run's current details: its nodes, bounded in size. Pure."""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+
+from flyte_temporal.spec.execution import NodePhase
+from flyte_temporal.workflows.scope import NodeState
+
+ROWS = 40
+"""Most rows shown; a table of every node of a large DAG would be rebuilt and sent for each activation."""
+
+_SIGN = {
+    NodePhase.QUEUED: "⏳",
+    NodePhase.RUNNING: "▶️",
+    NodePhase.PAUSED: "⏸️",
+    NodePhase.SUCCEEDED: "✅",
+    NodePhase.RECOVERED: "✅",
+    NodePhase.FAILED: "❌",
+    NodePhase.ABORTED: "⛔",
+    NodePhase.SKIPPED: "⏭️",
+}
+_URGENCY = (NodePhase.FAILED, NodePhase.RUNNING, NodePhase.ABORTED, NodePhase.PAUSED)
+
+
+class Board:
+    """Counts and the few rows worth showing, kept up to date by phase changes, so that drawing costs O(ROWS)."""
+
+    def __init__(self) -> None:
+        self._all: list[NodeState] = []
+        self._by_phase: dict[NodePhase, dict[str, NodeState]] = {phase: {} for phase in NodePhase}
+
+    def add(self, state: NodeState) -> None:
+        """Put a node on the board."""
+        self._all.append(state)
+        self._by_phase[state.phase][state.path] = state
+
+    def move(self, state: NodeState, phase: NodePhase) -> None:
+        """Give a node another phase."""
+        self._by_phase[state.phase].pop(state.path, None)
+        state.phase = phase
+        self._by_phase[phase][state.path] = state
+
+    def markdown(self) -> str:
+        """Return all nodes of a small run; of a large one the failed and the running, then counts."""
+        shown = self._all if len(self._all) <= ROWS else self._urgent()
+        lines = ["| node | name | state | attempt | error |", "|---|---|---|---|---|", *map(_row, shown)]
+        if len(self._all) > ROWS:
+            counts = ", ".join(f"{len(found)} {phase}" for phase, found in self._by_phase.items() if found)
+            lines += ["", f"{len(self._all)} nodes: {counts}"]
+        return "\n".join(lines)
+
+    def _urgent(self) -> list[NodeState]:
+        found = chain.from_iterable(self._by_phase[phase].values() for phase in _URGENCY)
+        return list(islice(found, ROWS))
+
+
+def _row(state: NodeState) -> str:
+    error = ""
+    if state.error is not None:
+        error = f"{state.error.code}: {state.error.message.splitlines()[0][:120]}".replace("|", "\\|")
+    name = state.node.name or state.node.id
+    return (
+        f"| `{state.path}` | {name} | {_SIGN[state.phase]} {state.phase} | {state.attempts or ''} | {error} |"
+    )
