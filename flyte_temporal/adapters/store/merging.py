@@ -1,0 +1,70 @@
+"""Which of two states of the same thing stays: pure rules, shared by the SQL store and the fake.
+
+Writers are several and late: activities of a worker that was thought lost, its successor, the interpreter's replay,
+and reconciliation. So a state is replaced only by one that is further on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodePhase, NodeRecord
+
+
+def _progress(phase: NodePhase | ExecutionPhase) -> int:
+    if phase.terminal:
+        return 2
+    return 0 if phase in {NodePhase.QUEUED, ExecutionPhase.QUEUED} else 1
+
+
+def merge_node(old: NodeRecord | None, new: NodeRecord, *, authoritative: bool = False) -> NodeRecord:
+    """Return what is to be kept of a node.
+
+    Args:
+        old: What is stored, if anything.
+        new: What arrived.
+        authoritative: Whether it comes from the run itself, which may correct how an attempt ended; an activity, which
+            may be a zombie, may not.
+    """
+    if old is None:
+        return new
+    before, after = (old.attempts, _progress(old.phase)), (new.attempts, _progress(new.phase))
+    if after < before or (after == before and new.phase.terminal and not authoritative):
+        return _completed(old, new.started_at)
+    update: dict[str, object] = {}
+    if not new.attempt_key:
+        update["attempt_key"] = old.attempt_key
+    if not new.task:
+        update["task"] = old.task
+    kept = new.model_copy(update=update) if update else new
+    return _completed(kept, old.started_at)
+
+
+def _completed(record: NodeRecord, other_start: datetime | None) -> NodeRecord:
+    """Keep the earliest start that anyone has seen."""
+    starts = [t for t in (record.started_at, other_start) if t is not None]
+    earliest = min(starts, default=None)
+    if earliest == record.started_at:
+        return record
+    return record.model_copy(update={"started_at": earliest})
+
+
+def merge_execution(old: ExecutionRecord, change: RecordRequest) -> ExecutionRecord:
+    """Return what is to be kept of an execution; the same object if nothing changes.
+
+    The first terminal phase stays. PAUSED and RUNNING follow each other as they come.
+    """
+    phase = change.phase
+    if phase is None or old.phase.terminal or _progress(phase) < _progress(old.phase):
+        return old
+    update: dict[str, object] = {"phase": phase}
+    if old.started_at is None and phase is ExecutionPhase.RUNNING:
+        update["started_at"] = change.at
+    if phase.terminal:
+        update["finished_at"] = change.at
+        update["outputs"] = dict(change.outputs)
+        update["error"] = change.error
+    if phase is ExecutionPhase.ABORTED and not old.abort_reason:
+        update["abort_reason"] = change.reason
+    return old.model_copy(update=update)

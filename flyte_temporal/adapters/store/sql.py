@@ -1,0 +1,245 @@
+"""`SqlMetadataStore`: the port `MetadataStore` on SQLAlchemy Core."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, Table, and_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from flyte_temporal.adapters.store.connection import WRITE, open_engine
+from flyte_temporal.adapters.store.faults import translated
+from flyte_temporal.adapters.store.merging import merge_execution, merge_node
+from flyte_temporal.adapters.store.rows import (
+    execution_key,
+    execution_state,
+    new_execution_row,
+    node_row,
+    read_execution,
+    read_node,
+)
+from flyte_temporal.adapters.store.schema import entities, executions, nodes
+from flyte_temporal.adapters.store.upgrade import upgrade
+from flyte_temporal.errors import Conflict
+from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
+from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+
+_log = logging.getLogger(__name__)
+
+_OPEN = [phase.value for phase in ExecutionPhase if not phase.terminal]
+
+_BATCH = 500
+"""Rows per statement; SQLite takes 32,766 parameters at most."""
+
+
+class SqlMetadataStore:
+    """Metadata in SQLite or PostgreSQL. Safe for threads; one instance per process is enough.
+
+    Args:
+        url: SQLAlchemy URL.
+        synchronous: `normal` or `full`, for SQLite; see `config.settings.MetadataSettings`.
+        busy_timeout_s: How long a write waits for another one, for SQLite.
+    """
+
+    def __init__(self, url: str, *, synchronous: str = "normal", busy_timeout_s: float = 10.0) -> None:
+        self._engine = open_engine(url, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
+
+    def upgrade(self) -> None:
+        """Bring the tables to this release, under a lock; a few milliseconds when they are there.
+
+        Raises:
+            PlatformUnavailable: If the database cannot be used, or was made by a newer release.
+        """
+        with translated(self._engine.url):
+            upgrade(self._engine)
+
+    def register(self, entity: EntityId, closure_sha256: str, at: datetime) -> None:
+        """Remember which closure an entity's version is; see the port."""
+        row = {**_entity_key(entity), "closure_sha256": closure_sha256, "registered_at": at}
+        with self._writing() as connection:
+            self._insert_new(connection, entities, row)
+            found = connection.execute(_where_entity(entity)).scalar_one()
+        if found != closure_sha256:
+            raise Conflict(
+                f"Version {entity.version!r} of {entity.kind} {entity.name} is registered already, with other "
+                "content. Versions never change: choose another one."
+            )
+
+    def closure_of(self, entity: EntityId) -> str | None:
+        """Return the digest of the closure of a registered entity, or None."""
+        with self._reading() as connection:
+            return connection.execute(_where_entity(entity)).scalar_one_or_none()
+
+    def create_execution(self, request: ExecutionRequest, at: datetime) -> ExecutionRecord:
+        """Insert an execution as QUEUED, or return the one that the same request made before; see the port."""
+        record = ExecutionRecord(request=request, phase=ExecutionPhase.QUEUED, created_at=at)
+        row = new_execution_row(record)
+        with self._writing() as connection:
+            self._insert_new(connection, executions, row)
+            found = connection.execute(_where_execution(request.id)).one()
+        if found.fingerprint != row["fingerprint"]:
+            raise Conflict(
+                f"The id {request.id.name!r} belongs to another request in {request.id.project}/"
+                f"{request.id.domain} ({found.root_name}, made {found.created_at:%Y-%m-%d %H:%M:%S} UTC). Use "
+                "another id, or send exactly the same request to attach to it."
+            )
+        return read_execution(found._mapping)  # noqa: SLF001 - SQLAlchemy's public name begins so
+
+    def record(self, change: RecordRequest) -> None:
+        """Write states of nodes and of their execution; see the port."""
+        with self._writing() as connection:
+            found = self._locked(connection, change.execution)
+            self._write_nodes(connection, change.execution, change.nodes, authoritative=True)
+            if change.phase is None:
+                return
+            if found is None:
+                _log.warning(
+                    "No execution %s is stored; its phase %s is not.", change.execution, change.phase
+                )
+                return
+            old = read_execution(found._mapping)  # noqa: SLF001
+            new = merge_execution(old, change)
+            if new is not old:
+                self._write_execution(connection, new)
+
+    def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
+        """Write states of nodes; see the port."""
+        with self._writing() as connection:
+            self._locked(connection, execution)
+            self._write_nodes(connection, execution, nodes, authoritative=False)
+
+    def execution(self, execution: ExecutionId) -> ExecutionRecord | None:
+        """Return an execution, or None."""
+        with self._reading() as connection:
+            row = connection.execute(_where_execution(execution)).one_or_none()
+        return None if row is None else read_execution(row._mapping)  # noqa: SLF001
+
+    def executions(
+        self, project: str, domain: str, *, phases: Sequence[ExecutionPhase] = (), limit: int = 100
+    ) -> list[ExecutionRecord]:
+        """Return executions, newest first."""
+        wanted = select(executions).where(executions.c.project == project, executions.c.domain == domain)
+        if phases:
+            wanted = wanted.where(executions.c.phase.in_([phase.value for phase in phases]))
+        wanted = wanted.order_by(executions.c.created_at.desc(), executions.c.name).limit(limit)
+        return self._read_executions(wanted)
+
+    def open_executions(self) -> list[ExecutionRecord]:
+        """Return all executions that are not over, of every project, oldest first."""
+        wanted = select(executions).where(executions.c.phase.in_(_OPEN)).order_by(executions.c.created_at)
+        return self._read_executions(wanted)
+
+    def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        """Return the node records of an execution in listing order."""
+        wanted = select(nodes.c.document).where(_of(execution)).order_by(nodes.c.position, nodes.c.node)
+        with self._reading() as connection:
+            return [read_node(row) for row in connection.execute(wanted).mappings()]
+
+    def mark_aborting(self, execution: ExecutionId, reason: str, by: str) -> None:
+        """Remember who asked for an abort and why; the first who asked stays."""
+        mine = and_(*(executions.c[k] == v for k, v in execution_key(execution).items()))
+        undecided = and_(mine, executions.c.phase.in_(_OPEN), executions.c.aborted_by == "")
+        undecided = and_(undecided, executions.c.abort_reason == "")
+        with self._writing() as connection:
+            values = {"abort_reason": reason, "aborted_by": by[:255]}
+            connection.execute(update(executions).where(undecided).values(values))
+
+    def close(self) -> None:
+        """Release connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with translated(self._engine.url), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with (
+            translated(self._engine.url),
+            self._engine.connect().execution_options(**WRITE) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def _read_executions(self, wanted: Select[Any]) -> list[ExecutionRecord]:
+        with self._reading() as connection:
+            return [read_execution(row) for row in connection.execute(wanted).mappings()]
+
+    def _insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+        if self._engine.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
+
+    def _insert_new(self, connection: Connection, table: Table, row: dict[str, Any]) -> None:
+        connection.execute(self._insert(table).values(row).on_conflict_do_nothing())
+
+    def _locked(self, connection: Connection, execution: ExecutionId) -> Row[Any] | None:
+        # The row lock makes writers of one execution take turns on PostgreSQL; on SQLite the transaction does.
+        return connection.execute(_where_execution(execution).with_for_update()).one_or_none()
+
+    def _write_execution(self, connection: Connection, record: ExecutionRecord) -> None:
+        mine = [executions.c[k] == v for k, v in execution_key(record.request.id).items()]
+        connection.execute(update(executions).where(*mine).values(execution_state(record)))
+
+    def _write_nodes(
+        self,
+        connection: Connection,
+        execution: ExecutionId,
+        records: Sequence[NodeRecord],
+        *,
+        authoritative: bool,
+    ) -> None:
+        for start in range(0, len(records), _BATCH):
+            batch = records[start : start + _BATCH]
+            wanted = select(nodes.c.document).where(_of(execution), nodes.c.node.in_([r.id for r in batch]))
+            kept = {old.id: old for old in map(read_node, connection.execute(wanted).mappings())}
+            changed: dict[str, NodeRecord] = {}
+            for record in batch:
+                old = kept.get(record.id)
+                merged = merge_node(old, record, authoritative=authoritative)
+                if merged != old:
+                    kept[record.id] = changed[record.id] = merged
+            self._upsert_nodes(connection, [node_row(execution, record) for record in changed.values()])
+
+    def _upsert_nodes(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        insert = self._insert(nodes)
+        state = ("position", "phase", "attempts", "document")
+        key = [nodes.c.project, nodes.c.domain, nodes.c.execution, nodes.c.node]
+        values = {name: insert.excluded[name] for name in state}
+        connection.execute(insert.on_conflict_do_update(index_elements=key, set_=values), rows)
+
+
+def _entity_key(entity: EntityId) -> dict[str, str]:
+    return {
+        "project": entity.project,
+        "domain": entity.domain,
+        "name": entity.name,
+        "version": entity.version,
+        "kind": entity.kind,
+    }
+
+
+def _where_entity(entity: EntityId) -> Select[str]:
+    mine = [entities.c[k] == v for k, v in _entity_key(entity).items()]
+    return select(entities.c.closure_sha256).where(*mine)
+
+
+def _where_execution(execution: ExecutionId) -> Select[Any]:
+    mine = [executions.c[k] == v for k, v in execution_key(execution).items()]
+    return select(executions).where(*mine)
+
+
+def _of(execution: ExecutionId) -> Any:
+    return and_(
+        nodes.c.project == execution.project,
+        nodes.c.domain == execution.domain,
+        nodes.c.execution == execution.name,
+    )

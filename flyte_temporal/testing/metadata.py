@@ -1,0 +1,105 @@
+"""`MemoryMetadataStore`: the metadata store in a dictionary, under the contract suite of the real one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from flyte_temporal.adapters.store.merging import merge_execution, merge_node
+from flyte_temporal.errors import Conflict
+from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
+from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+
+
+class MemoryMetadataStore:
+    """Keeps everything in this process; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entities: dict[EntityId, str] = {}
+        self._executions: dict[ExecutionId, ExecutionRecord] = {}
+        self._nodes: dict[ExecutionId, dict[str, NodeRecord]] = {}
+
+    def register(self, entity: EntityId, closure_sha256: str, at: datetime) -> None:  # noqa: ARG002 - of the port
+        """Remember which closure an entity's version is."""
+        with self._lock:
+            if self._entities.setdefault(entity, closure_sha256) != closure_sha256:
+                raise Conflict(
+                    f"Version {entity.version!r} of {entity.name} is registered with other content."
+                )
+
+    def closure_of(self, entity: EntityId) -> str | None:
+        """Return the digest of the closure of a registered entity, or None."""
+        return self._entities.get(entity)
+
+    def create_execution(self, request: ExecutionRequest, at: datetime) -> ExecutionRecord:
+        """Insert an execution as QUEUED, or return the one that the same request made before."""
+        new = ExecutionRecord(request=request, phase=ExecutionPhase.QUEUED, created_at=at.astimezone(UTC))
+        with self._lock:
+            found = self._executions.setdefault(request.id, new)
+        if found.request.fingerprint() != request.fingerprint():
+            raise Conflict(f"The id {request.id.name!r} belongs to another request.")
+        return found
+
+    def record(self, change: RecordRequest) -> None:
+        """Write states of nodes and of their execution."""
+        with self._lock:
+            self._merge(change.execution, change.nodes, authoritative=True)
+            old = self._executions.get(change.execution)
+            if old is not None:
+                self._executions[change.execution] = merge_execution(old, change)
+
+    def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
+        """Write states of nodes."""
+        with self._lock:
+            self._merge(execution, nodes, authoritative=False)
+
+    def _merge(self, execution: ExecutionId, nodes: Sequence[NodeRecord], *, authoritative: bool) -> None:
+        mine = self._nodes.setdefault(execution, {})
+        for node in nodes:
+            mine[node.id] = merge_node(mine.get(node.id), node, authoritative=authoritative)
+
+    def execution(self, execution: ExecutionId) -> ExecutionRecord | None:
+        """Return an execution, or None."""
+        return self._executions.get(execution)
+
+    def executions(
+        self, project: str, domain: str, *, phases: Sequence[ExecutionPhase] = (), limit: int = 100
+    ) -> list[ExecutionRecord]:
+        """Return executions, newest first."""
+        with self._lock:
+            found = [
+                record
+                for record in self._executions.values()
+                if (record.request.id.project, record.request.id.domain) == (project, domain)
+                and (not phases or record.phase in phases)
+            ]
+        found.sort(key=lambda record: record.request.id.name)
+        found.sort(key=lambda record: record.created_at, reverse=True)
+        return found[:limit]
+
+    def open_executions(self) -> list[ExecutionRecord]:
+        """Return all executions that are not over, oldest first."""
+        with self._lock:
+            found = [record for record in self._executions.values() if not record.phase.terminal]
+        return sorted(found, key=lambda record: record.created_at)
+
+    def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        """Return the node records of an execution in listing order."""
+        with self._lock:
+            found = list(self._nodes.get(execution, {}).values())
+        return sorted(found, key=lambda node: (node.order, node.id))
+
+    def mark_aborting(self, execution: ExecutionId, reason: str, by: str) -> None:
+        """Remember who asked for an abort and why; the first who asked stays."""
+        with self._lock:
+            old = self._executions.get(execution)
+            if old is None or old.phase.terminal or old.abort_reason or old.aborted_by:
+                return
+            update = {"abort_reason": reason, "aborted_by": by}
+            self._executions[execution] = old.model_copy(update=update)
+
+    def close(self) -> None:
+        """Nothing is held."""

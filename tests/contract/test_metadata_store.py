@@ -1,0 +1,258 @@
+"""What every metadata store promises, on the fake, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flyte_temporal.adapters.store.sql import SqlMetadataStore
+from flyte_temporal.errors import Conflict
+from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.entities import Root
+from flyte_temporal.spec.execution import (
+    ErrorDocument,
+    ErrorKind,
+    ExecutionPhase,
+    ExecutionRequest,
+    NodePhase,
+    NodeRecord,
+)
+from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+from flyte_temporal.spec.literals import Inline
+from flyte_temporal.testing.metadata import MemoryMetadataStore
+
+T0 = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
+    if request.param == "memory":
+        yield MemoryMetadataStore()
+        return
+    url = f"sqlite:///{tmp_path}/metadata.db"
+    if request.param == "postgres":
+        url = _new_database(request.getfixturevalue("postgres_url"))
+    store = SqlMetadataStore(url)
+    store.upgrade()
+    yield store
+    store.close()
+
+
+def _new_database(server: str) -> str:
+    import secrets
+
+    import psycopg
+
+    name = f"t{secrets.token_hex(8)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return server.replace("/postgres?", f"/{name}?")
+
+
+def eid(name: str = "run-1", project: str = "default") -> ExecutionId:
+    return ExecutionId(project=project, domain="development", name=name)
+
+
+def a_request(name: str = "run-1", **changes: Any) -> ExecutionRequest:
+    given: dict[str, Any] = {
+        "id": eid(name),
+        "root": Root(kind="workflow", name="pipeline.train"),
+        "version": "v1",
+        "spec": "a" * 64,
+        "inputs": {"x": Inline(value="nul \u0000 und ä 🚀")},
+        "requested_by": "ada",
+    }
+    return ExecutionRequest(**{**given, **changes})
+
+
+def a_node(phase: NodePhase = NodePhase.RUNNING, attempts: int = 1, **changes: Any) -> NodeRecord:
+    given: dict[str, Any] = {"id": "n0", "name": "fit", "kind": "task", "task": "pipeline.fit"}
+    return NodeRecord(**{**given, **changes}, phase=phase, attempts=attempts)
+
+
+def test_an_entity_version_keeps_its_closure(store: MetadataStore) -> None:
+    entity = EntityId(kind="task", project="p", domain="d", name="a.b", version="v1")
+    assert store.closure_of(entity) is None
+    store.register(entity, "1" * 64, T0)
+    store.register(entity, "1" * 64, T0)
+    with pytest.raises(Conflict, match="v1"):
+        store.register(entity, "2" * 64, T0)
+    assert store.closure_of(entity) == "1" * 64
+    store.register(entity.model_copy(update={"version": "v2"}), "2" * 64, T0)
+    assert store.closure_of(entity) == "1" * 64
+
+
+def test_an_execution_is_inserted_once_and_read_back_exactly(store: MetadataStore) -> None:
+    assert store.execution(eid()) is None
+    made = store.create_execution(a_request(), T0)
+    assert made.phase is ExecutionPhase.QUEUED
+    assert made.created_at == T0
+    again = store.create_execution(a_request(requested_by="a colleague"), T0 + timedelta(days=1))
+    assert again == made
+    assert store.execution(eid()) == made
+
+
+def test_another_request_under_the_same_id_is_refused(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    with pytest.raises(Conflict, match="run-1"):
+        store.create_execution(a_request(inputs={}), T0)
+    # The same name in another project is another execution.
+    store.create_execution(a_request(id=eid(project="other"), inputs={}), T0)
+    found = store.execution(eid())
+    assert found is not None
+    assert found.request == a_request()
+
+
+def test_an_execution_goes_through_its_phases(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    store.record(RecordRequest(execution=eid(), phase=ExecutionPhase.RUNNING, at=T0 + timedelta(seconds=1)))
+    store.record(RecordRequest(execution=eid(), phase=ExecutionPhase.PAUSED, at=T0 + timedelta(seconds=2)))
+    store.record(RecordRequest(execution=eid(), phase=ExecutionPhase.RUNNING, at=T0 + timedelta(seconds=3)))
+    store.record(
+        RecordRequest(
+            execution=eid(),
+            phase=ExecutionPhase.SUCCEEDED,
+            outputs={"o0": Inline(value=[1, "NaN", None])},
+            at=T0 + timedelta(seconds=4),
+        )
+    )
+    record = store.execution(eid())
+    assert record is not None
+    assert record.phase is ExecutionPhase.SUCCEEDED
+    assert record.started_at == T0 + timedelta(seconds=1)
+    assert record.finished_at == T0 + timedelta(seconds=4)
+    assert record.outputs == {"o0": Inline(value=[1, "NaN", None])}
+
+
+def test_a_late_or_repeated_phase_changes_nothing(store: MetadataStore) -> None:
+    error = ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message="boom", node="n0")
+    store.create_execution(a_request(), T0)
+    failed = RecordRequest(execution=eid(), phase=ExecutionPhase.FAILED, error=error, at=T0)
+    store.record(failed)
+    before = store.execution(eid())
+    for late in (
+        ExecutionPhase.RUNNING,
+        ExecutionPhase.QUEUED,
+        ExecutionPhase.SUCCEEDED,
+        ExecutionPhase.FAILED,
+    ):
+        store.record(RecordRequest(execution=eid(), phase=late, at=T0 + timedelta(hours=1)))
+    assert store.execution(eid()) == before
+    assert before is not None
+    assert before.error == error
+
+
+def test_a_nodes_terminal_state_stays_and_a_later_attempt_wins(store: MetadataStore) -> None:
+    def now() -> tuple[NodePhase, int]:
+        (node,) = store.nodes(eid())
+        return node.phase, node.attempts
+
+    store.create_execution(a_request(), T0)
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, started_at=T0, attempt_key="k/1")])
+    store.record_nodes(eid(), [a_node(NodePhase.QUEUED)])
+    assert now() == (NodePhase.RUNNING, 1)
+    store.record_nodes(eid(), [a_node(NodePhase.FAILED)])
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING)])
+    assert now() == (NodePhase.FAILED, 1)
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, 2, started_at=T0 + timedelta(seconds=9))])
+    store.record_nodes(eid(), [a_node(NodePhase.FAILED, 1)])
+    assert now() == (NodePhase.RUNNING, 2)
+    store.record_nodes(eid(), [a_node(NodePhase.SUCCEEDED, 2)])
+    # A zombie of the same attempt cannot change how it ended …
+    store.record_nodes(eid(), [a_node(NodePhase.FAILED, 2)])
+    assert now() == (NodePhase.SUCCEEDED, 2)
+    (node,) = store.nodes(eid())
+    assert node.started_at == T0
+    assert node.attempt_key == "k/1"
+    # … but the run itself can: its log is the truth.
+    store.record(RecordRequest(execution=eid(), nodes=(a_node(NodePhase.ABORTED, 2),)))
+    assert now() == (NodePhase.ABORTED, 2)
+
+
+def test_nodes_come_in_listing_order_and_in_large_numbers(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    nodes = [a_node(NodePhase.SUCCEEDED, id=f"n{i}", order=i) for i in range(1203)]
+    store.record(RecordRequest(execution=eid(), nodes=tuple(reversed(nodes))))
+    store.record(RecordRequest(execution=eid(), nodes=tuple(nodes)))
+    assert [node.id for node in store.nodes(eid())] == [f"n{i}" for i in range(1203)]
+    assert store.nodes(eid("another")) == []
+
+
+def test_nodes_of_an_execution_that_was_lost_are_kept(store: MetadataStore) -> None:
+    store.record(RecordRequest(execution=eid(), phase=ExecutionPhase.RUNNING, nodes=(a_node(),), at=T0))
+    assert store.execution(eid()) is None
+    assert [node.id for node in store.nodes(eid())] == ["n0"]
+
+
+def test_lists_are_newest_first_filtered_and_bounded(store: MetadataStore) -> None:
+    for i in range(5):
+        store.create_execution(a_request(f"run-{i}"), T0 + timedelta(seconds=i))
+    store.create_execution(a_request(id=eid("elsewhere", "other")), T0 - timedelta(days=1))
+    store.record(RecordRequest(execution=eid("run-1"), phase=ExecutionPhase.SUCCEEDED, at=T0))
+    listed = store.executions("default", "development", limit=3)
+    assert [r.request.id.name for r in listed] == ["run-4", "run-3", "run-2"]
+    over = store.executions("default", "development", phases=[ExecutionPhase.SUCCEEDED])
+    assert [r.request.id.name for r in over] == ["run-1"]
+    names = [r.request.id.name for r in store.open_executions()]
+    assert names == ["elsewhere", "run-0", "run-2", "run-3", "run-4"]
+
+
+def test_who_asked_for_an_abort_first_is_remembered(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    store.mark_aborting(eid(), "wrong data", "ada")
+    store.mark_aborting(eid(), "me too", "bob")
+    aborted = RecordRequest(execution=eid(), phase=ExecutionPhase.ABORTED, reason="from temporal", at=T0)
+    store.record(aborted)
+    store.mark_aborting(eid(), "too late", "carl")
+    record = store.execution(eid())
+    assert record is not None
+    assert (record.phase, record.abort_reason, record.aborted_by) == (
+        ExecutionPhase.ABORTED,
+        "wrong data",
+        "ada",
+    )
+
+
+def test_times_come_back_as_the_same_moment_in_utc(store: MetadataStore) -> None:
+    berlin = timezone(timedelta(hours=1))
+    store.create_execution(a_request(), T0.astimezone(berlin))
+    record = store.execution(eid())
+    assert record is not None
+    assert record.created_at == T0
+    assert record.created_at.utcoffset() == timedelta(0)
+
+
+def test_writers_at_the_same_time_all_get_through(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+
+    def write(i: int) -> None:
+        store.record_nodes(
+            eid(), [a_node(NodePhase.RUNNING, attempts=i, order=i), a_node(id=f"m{i}", order=i)]
+        )
+
+    _at_once(write, range(1, 41))
+    found = {node.id: node for node in store.nodes(eid())}
+    assert len(found) == 41
+    assert found["n0"].attempts == 40
+
+
+def test_one_of_two_different_requests_at_the_same_time_wins(store: MetadataStore) -> None:
+    def ask(i: int) -> bool:
+        try:
+            store.create_execution(a_request(inputs={"x": Inline(value=i)}), T0)
+        except Conflict:
+            return False
+        return True
+
+    assert sum(_at_once(ask, range(8))) == 1
+
+
+def _at_once(work: Callable[[int], Any], items: range) -> list[Any]:
+    with ThreadPoolExecutor(8) as threads:
+        return list(threads.map(work, items))
