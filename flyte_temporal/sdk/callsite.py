@@ -1,0 +1,39 @@
+"""File and line of the user's call, for error messages. Called wherever a mistake in a program is reported."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+_OURS = str(Path(__file__).resolve().parent.parent) + os.sep
+_PASSED_OVER = (_OURS, functools.__file__)
+
+
+def call_site() -> str:
+    """Return the nearest caller outside this library as `path.py:12`; empty if there is none."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way costs a full stack of source lines
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PASSED_OVER):
+            return place(name, frame.f_lineno)
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+def definition_site(function: Callable[..., Any]) -> str:
+    """Return where a function is defined as `path.py:12`; empty if it has no code of its own."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return place(code.co_filename, code.co_firstlineno) if isinstance(code, CodeType) else ""
+
+
+def place(file: str, line: int) -> str:
+    """Return `path.py:12`, relative to the current directory if the file is below it."""
+    path = Path(file)
+    here = Path.cwd()
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{line}"

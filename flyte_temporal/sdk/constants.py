@@ -1,0 +1,116 @@
+"""Python values known at compile time → JSON of a spec: defaults of parameters and constants in calls.
+
+Apart from the type engine because a spec must say the same on every machine: no local paths, no uploads.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue
+
+from flyte_temporal.errors import CompileError, FlyteTemporalError, TypeMismatch
+from flyte_temporal.sdk.context import process_scratch
+from flyte_temporal.sdk.types.engine import ValueContext, default_engine
+from flyte_temporal.spec.types import (
+    BlobType,
+    DatasetType,
+    ListType,
+    LiteralType,
+    MapType,
+    OpaqueType,
+    StructType,
+    TupleType,
+    UnionType,
+    describe,
+    plain_optional,
+)
+
+
+def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue:
+    """Return a value as JSON of a declared type.
+
+    Files and directories are allowed by remote URI only; dataframes and pickles not at all, because they would have
+    to be stored somewhere before anything runs and a spec does no I/O. Let the parameter be `Optional[...] = None`
+    and make the value in the task.
+
+    Raises:
+        TypeMismatch: If the value is not one of the type.
+        CompileError: If it is a local file, a dataframe or a pickle.
+    """
+    if value is not None:
+        _refuse_local_file(value, type_)
+    try:
+        written = default_engine().to_json(value, python_type, ValueContext(None, process_scratch()))
+    except (FlyteTemporalError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = error.message if isinstance(error, FlyteTemporalError) else str(error)
+        given = f"{_short(value)} ({type(value).__name__})"
+        raise TypeMismatch(f"{given} is not a value of type {describe(type_)}: {reason}") from error
+    _refuse_stored(written, type_)
+    # Plain data of its own: what the caller holds may change later, a spec must not.
+    copied: JsonValue = json.loads(json.dumps(written))
+    return copied
+
+
+def _refuse_local_file(value: Any, type_: LiteralType) -> None:
+    if isinstance(type_, DatasetType | OpaqueType):
+        raise CompileError(
+            f"a {describe(type_)} cannot be a constant of a workflow, since a spec holds no data. Make it in a task, "
+            f"or declare the parameter Optional[...] = None and load it there"
+        )
+    if isinstance(type_, BlobType) and not _is_remote(str(getattr(value, "path", value))):
+        raise CompileError(_local_file(value))
+
+
+def _local_file(value: Any) -> str:
+    return (
+        f"{value} is a local file or directory, which other machines do not have. Give it as an input of the "
+        "execution (it is uploaded then), or use a remote URI such as s3://bucket/key"
+    )
+
+
+def _is_remote(uri: str) -> bool:
+    scheme = urlsplit(uri).scheme
+    return len(scheme) > 1 and scheme != "file"
+
+
+def _refuse_stored(value: Any, type_: LiteralType) -> None:
+    """Refuse local files and stored data that stand inside a container."""
+    if value is None:
+        return
+    match type_:
+        case BlobType():
+            if not _is_remote(value["uri"]):
+                raise CompileError(_local_file(value["uri"]))
+        case DatasetType() | OpaqueType():
+            _refuse_local_file(value, type_)
+        case ListType():
+            for item in value:
+                _refuse_stored(item, type_.element)
+        case TupleType():
+            for item, element in zip(value, type_.elements, strict=True):
+                _refuse_stored(item, element)
+        case MapType():
+            for item in value.values() if isinstance(value, dict) else [pair[1] for pair in value]:
+                _refuse_stored(item, type_.value)
+        case StructType():
+            for field in type_.fields:
+                _refuse_stored(value.get(field.name), field.type)
+        case UnionType():
+            _refuse_stored(*_variant(value, type_))
+        case _:
+            return
+
+
+def _variant(value: Any, type_: UnionType) -> tuple[Any, LiteralType]:
+    inner = plain_optional(type_)
+    if inner is not None:
+        return value, inner
+    return value["value"], type_.variants[value["variant"]]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

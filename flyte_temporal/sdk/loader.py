@@ -1,0 +1,144 @@
+"""Load a user's file and find the entities in it. Called by the CLI, and by tests that run examples."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from flyte_temporal.errors import CompileError, NotFound
+from flyte_temporal.sdk.entity import Entity, entities_behind
+from flyte_temporal.sdk.modules import module_name
+from flyte_temporal.sdk.modules import source_root as source_root  # noqa: PLC0414 - part of this module's interface
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_MACHINERY = ("<frozen importlib", importlib.__file__)
+
+
+def load_file(file: Path) -> ModuleType:
+    """Import a file under its real dotted name, with its source root on `sys.path`.
+
+    A file of another source root that was loaded before under the same name is forgotten with its neighbours: a
+    process can look at several projects, one after the other.
+
+    Raises:
+        CompileError: If the file cannot be read, is shadowed by another module, or raises when it is imported; the
+            message then holds the user's traceback.
+    """
+    resolved = file.resolve()
+    if not resolved.is_file():
+        raise CompileError(f"There is no file {file}. Give the path of a Python file.")
+    if resolved.suffix != ".py":
+        raise CompileError(f"{file} is not a Python file. Give a file that ends in .py.")
+    name, root = module_name(resolved), source_root(resolved)
+    _make_room(name, resolved)
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise CompileError(
+            f"{file} cannot be imported: {_one_line(error)}\n{user_traceback(error)}"
+        ) from error
+    _refuse_shadow(module, name, resolved)
+    return module
+
+
+def entities_in(module: ModuleType) -> dict[str, Entity]:
+    """Return the entities that a module defines, by the name of their attribute, in order of definition.
+
+    What it merely imports from other modules is left out.
+    """
+    own = {module.__name__, "__main__"}
+    return {
+        name: entity
+        for name, value in vars(module).items()
+        for entity in entities_behind(value)
+        if getattr(entity, "__module__", module.__name__) in own
+    }
+
+
+def find_entity(module: ModuleType, name: str) -> Entity:
+    """Return the entity behind a module's attribute, also one that the module imported.
+
+    Args:
+        module: The module.
+        name: Attribute, or the dotted name under which the entity is registered.
+
+    Raises:
+        NotFound: If there is none; names the close matches.
+    """
+    attribute = name.removeprefix(f"{module.__name__}.")
+    found = next(entities_behind(vars(module).get(attribute)), None)
+    if found is not None:
+        return found
+    known = list(entities_in(module))
+    file = Path(inspect.getfile(module)).name
+    if not known:
+        raise NotFound(f"{file} has no task or workflow. Decorate a function with @task or @workflow.")
+    close = difflib.get_close_matches(attribute, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"It has: {', '.join(known)}."
+    what = "is not a task or workflow" if attribute in vars(module) else "does not exist"
+    raise NotFound(f"{attribute!r} {what} in {file}. {hint}")
+
+
+def user_traceback(error: BaseException) -> str:
+    """Return an exception's traceback without the frames of this library and of the import system."""
+    shown = traceback.TracebackException.from_exception(error)
+    pending: list[traceback.TracebackException | None] = [shown]
+    while pending:
+        part = pending.pop()
+        if part is None:
+            continue
+        part.stack = traceback.StackSummary.from_list([f for f in part.stack if not _machinery(f.filename)])
+        pending += [part.__cause__, part.__context__]
+    return "".join(shown.format()).rstrip()
+
+
+def _machinery(file: str) -> bool:
+    return file.startswith((_PACKAGE, *_MACHINERY))
+
+
+def _one_line(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+
+
+def _make_room(name: str, file: Path) -> None:
+    loaded = sys.modules.get(name)
+    if loaded is None or _is(loaded, file) or not getattr(loaded, "__file__", None):
+        return
+    other = Path(str(loaded.__file__))
+    root = source_root(other)
+    if root not in {Path(p) for p in sys.path if p} or _installed(other):
+        return
+    for key, module in list(sys.modules.items()):
+        where = getattr(module, "__file__", None)
+        if where and Path(where).is_relative_to(root) and key != "__main__" and not _installed(Path(where)):
+            del sys.modules[key]
+    sys.path[:] = [p for p in sys.path if not p or Path(p) != root]
+
+
+def _installed(file: Path) -> bool:
+    """Return whether a file belongs to Python, to an installed package, or to this library."""
+    places = [Path(_PACKAGE), Path(inspect.__file__).parent]
+    return "site-packages" in file.parts or any(file.is_relative_to(p) for p in places)
+
+
+def _is(module: ModuleType, file: Path) -> bool:
+    where = getattr(module, "__file__", None)
+    return bool(where) and Path(str(where)).resolve() == file
+
+
+def _refuse_shadow(module: ModuleType, name: str, file: Path) -> None:
+    if not _is(module, file):
+        other = getattr(module, "__file__", None) or "a module built into Python"
+        raise CompileError(
+            f"{file} would be imported as {name!r}, but that name belongs to {other}. Rename the file."
+        )

@@ -1,0 +1,249 @@
+"""What people write about running a task (`Resources`, `Cache`, options of `@task`) → the policy of the spec.
+
+Apart from `tasks` because nodes set the same options anew (`with_overrides`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from flyte_temporal.errors import CompileError
+from flyte_temporal.spec import policies as spec
+
+Quantity = str | int | float
+_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(m|[kMGTPE]|[KMGTPE]i|[eE]\d+)?")
+_SUFFIXES = {"": 1.0, "m": 1e-3} | {s: 1000.0**i for i, s in enumerate("kMGTPE", 1)}
+_SUFFIXES |= {f"{s}i": 1024.0**i for i, s in enumerate("KMGTPE", 1)}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a task needs, in Kubernetes' quantities: `cpu="500m"`, `mem="2Gi"`, `gpu=1`.
+
+    Args:
+        cpu: Cores.
+        mem: Memory in bytes.
+        gpu: Number of GPUs.
+        ephemeral_storage: Local disk in bytes.
+
+    One value is both the request and the limit; with `@task(resources=...)` a pair is (request, limit).
+    """
+
+    cpu: Quantity | tuple[Quantity, Quantity] | None = None
+    mem: Quantity | tuple[Quantity, Quantity] | None = None
+    gpu: Quantity | tuple[Quantity, Quantity] | None = None
+    ephemeral_storage: Quantity | tuple[Quantity, Quantity] | None = None
+
+    def side(self, index: int) -> spec.ResourceValues:
+        """Return the requests (0) or the limits (1)."""
+        return spec.ResourceValues(
+            **{name: _text(v[index] if isinstance(v, tuple) else v) for name, v in vars(self).items()}
+        )
+
+
+@dataclass(frozen=True)
+class Cache:
+    """How a task's outputs are remembered.
+
+    Args:
+        version: The user's version of what the task does; a part of the key. Raise it when results change.
+        serialize: Whether equal calls at the same time wait for one of them.
+        ignored_inputs: Inputs left out of the key.
+        salt: Further part of the key.
+    """
+
+    version: str
+    serialize: bool = False
+    ignored_inputs: tuple[str, ...] | str = ()
+    salt: str = ""
+
+
+class PolicyOptions(TypedDict, total=False):
+    """Options that both a task and a node (`with_overrides`) may set.
+
+    Args:
+        retries: Further attempts after a failure of the task's code.
+        timeout: Longest time of one attempt, in seconds or as timedelta; 0 = none.
+        cache: True with `cache_version`, or a `Cache`.
+        cache_version: The user's version, part of the key.
+        cache_serialize: Whether equal calls at the same time wait for one of them.
+        cache_ignore_input_vars: Inputs left out of the key.
+        interruptible: Whether it may run on machines that can be taken away.
+        container_image: Image to run in.
+        environment: Environment variables.
+        resources: Requests and limits at once.
+        requests: Requests alone.
+        limits: Limits alone.
+        accelerator: Kind of GPU or TPU.
+        shared_memory: True, or its size.
+        labels: Labels of the attempt's container.
+        annotations: Annotations of the attempt's container.
+    """
+
+    retries: int
+    timeout: float | timedelta
+    cache: bool | Cache
+    cache_version: str
+    cache_serialize: bool
+    cache_ignore_input_vars: tuple[str, ...]
+    interruptible: bool
+    container_image: str
+    environment: dict[str, str]
+    resources: Resources
+    requests: Resources
+    limits: Resources
+    accelerator: str
+    shared_memory: bool | str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+def refuse_unknown(given: Mapping[str, Any], known: type[Any], what: str, where: str) -> None:
+    """Refuse options that do not exist, naming the close ones.
+
+    Raises:
+        CompileError: If there is such an option.
+    """
+    names = list(known.__annotations__) + [n for b in known.__orig_bases__ for n in getattr(b, "__annotations__", ())]
+    for name in given:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=2)
+            hint = f"Did you mean {' or '.join(close)}?" if close else f"It takes: {', '.join(sorted(names))}."
+            raise CompileError(f"{what} has no option {name!r}. {hint}", where)
+
+
+def overrides(options: Mapping[str, Any], where: str) -> spec.Overrides:
+    """Return the parts of a policy that some options set.
+
+    Raises:
+        CompileError: If an option's value makes no sense; names the option and what to write.
+    """
+    reader = _Options(options, where)
+    return spec.Overrides(
+        resources=reader.resources(),
+        retries=reader.retries(),
+        timeouts=reader.timeouts(),
+        cache=reader.cache(),
+        interruptible=reader.checked("interruptible", bool),
+        image=reader.checked("container_image", str),
+        env=reader.texts("environment"),
+        labels=reader.texts("labels"),
+        annotations=reader.texts("annotations"),
+    )
+
+
+class _Options:
+    def __init__(self, options: Mapping[str, Any], where: str) -> None:
+        self._options = {name: value for name, value in options.items() if value is not None}
+        self._where = where
+
+    def wrong(self, message: str) -> CompileError:
+        return CompileError(message, self._where)
+
+    def checked(self, name: str, kind: type[Any]) -> Any:
+        value = self._options.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise self.wrong(f"{name}={value!r} must be {_article(kind)}, not {type(value).__name__}.")
+        return value
+
+    def texts(self, name: str) -> dict[str, str] | None:
+        value = self.checked(name, dict)
+        if value is not None and not all(isinstance(x, str) for pair in value.items() for x in pair):
+            raise self.wrong(f"{name}={value!r} must map texts to texts. Write str(...) around the values.")
+        return value if value is None else dict(value)
+
+    def retries(self) -> spec.RetryPolicy | None:
+        count = self._options.get("retries")
+        if count is None:
+            return None
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise self.wrong(f"retries={count!r} must be a whole number, 0 or more.")
+        return spec.RetryPolicy(count=count)
+
+    def timeouts(self) -> spec.Timeouts | None:
+        given = self._options.get("timeout")
+        if given is None:
+            return None
+        seconds = given.total_seconds() if isinstance(given, timedelta) else given
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+            raise self.wrong(f"timeout={given!r} must be a number of seconds or a timedelta, 0 or more.")
+        return spec.Timeouts(run_s=float(seconds))
+
+    def cache(self) -> spec.CacheSettings | None:
+        given = self._options.get("cache")
+        parts = [n for n in ("cache_version", "cache_serialize", "cache_ignore_input_vars") if self._options.get(n)]
+        if isinstance(given, Cache):
+            if parts:
+                raise self.wrong(f"{parts[0]} is given besides cache=Cache(...). Put it into Cache(...).")
+            ignored = (given.ignored_inputs,) if isinstance(given.ignored_inputs, str) else given.ignored_inputs
+            return spec.CacheSettings(
+                enabled=True,
+                version=given.version,
+                serialize=given.serialize,
+                ignored_inputs=tuple(ignored),
+                salt=given.salt,
+            )
+        if given is None or given is False:
+            if parts:
+                raise self.wrong(f"{parts[0]} is given, but caching is not on. Add cache=True, or remove it.")
+            return None if given is None else spec.CacheSettings()
+        if given is not True:
+            raise self.wrong(f"cache={given!r} must be True, False or a Cache(...).")
+        if not self._options.get("cache_version"):
+            raise self.wrong('cache=True needs a version of what the task does. Add cache_version="1.0".')
+        return spec.CacheSettings(
+            enabled=True,
+            version=str(self._options["cache_version"]),
+            serialize=bool(self._options.get("cache_serialize", False)),
+            ignored_inputs=tuple(self._options.get("cache_ignore_input_vars", ())),
+        )
+
+    def resources(self) -> spec.Resources | None:
+        both, requests, limits = (self.checked(n, Resources) for n in ("resources", "requests", "limits"))
+        accelerator = self.checked("accelerator", str)
+        shared = self._options.get("shared_memory")
+        if all(part is None for part in (both, requests, limits, accelerator, shared)):
+            return None
+        if both is not None and (requests is not None or limits is not None):
+            raise self.wrong("resources= is given besides requests= or limits=. Use one of the two forms.")
+        for name, given in (("requests", requests), ("limits", limits)):
+            if given is not None and any(isinstance(v, tuple) for v in vars(given).values()):
+                raise self.wrong(f"{name}= takes single values. Use resources=Resources(...) for pairs.")
+        wanted, most = both or requests or Resources(), both or limits or Resources()
+        self._check_quantities(wanted.side(0), most.side(1))
+        return spec.Resources(
+            requests=wanted.side(0),
+            limits=most.side(1),
+            accelerator=accelerator or "",
+            shared_memory="auto" if shared is True else str(shared or ""),
+        )
+
+    def _check_quantities(self, requests: spec.ResourceValues, limits: spec.ResourceValues) -> None:
+        for name in spec.ResourceValues.model_fields:
+            least, most = (self._amount(name, getattr(side, name)) for side in (requests, limits))
+            if least is not None and most is not None and least > most:
+                raise self.wrong(
+                    f"{name}: the request {getattr(requests, name)} is larger than the limit {getattr(limits, name)}."
+                )
+
+    def _amount(self, name: str, text: str) -> float | None:
+        if not text:
+            return None
+        match = _QUANTITY.fullmatch(text)
+        if match is None:
+            raise self.wrong(f"{name}={text!r} is not a quantity. Write for example 2, '500m', '1.5', '2Gi'.")
+        suffix = match[2] or ""
+        return float(text) if suffix[:1] in {"e"} or suffix[1:].isdigit() else float(match[1]) * _SUFFIXES[suffix]
+
+
+def _article(kind: type[Any]) -> str:
+    return {"bool": "True or False", "str": "a text", "dict": "a dict"}.get(kind.__name__, f"a {kind.__name__}(...)")
+
+
+def _text(value: Quantity | None) -> str:
+    return "" if value is None else str(value)
