@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 
 
 def blob(sha256: str) -> str:
@@ -38,3 +38,8 @@ def log_prefix(attempt_key: str) -> str:
 def log_chunk(attempt_key: str, number: int) -> str:
     """Return the key of one log chunk; numbers count from 0 without gaps."""
     return f"{log_prefix(attempt_key)}/{number:06d}.log"
+
+
+def attempts_prefix(execution: ExecutionId, node: str) -> str:
+    """Return the folder that holds all attempts of a node; `AttemptId.key` lies below it."""
+    return f"attempts/{execution.project}/{execution.domain}/{execution.name}/{node}"

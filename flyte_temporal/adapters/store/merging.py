@@ -59,8 +59,8 @@ def merge_execution(old: ExecutionRecord, change: RecordRequest) -> ExecutionRec
     if phase is None or old.phase.terminal or _progress(phase) < _progress(old.phase):
         return old
     update: dict[str, object] = {"phase": phase}
-    if old.started_at is None and phase is ExecutionPhase.RUNNING:
-        update["started_at"] = change.at
+    if old.started_at is None and phase is not ExecutionPhase.QUEUED:
+        update["started_at"] = _first_start(change)
     if phase.terminal:
         update["finished_at"] = change.at
         update["outputs"] = dict(change.outputs)
@@ -68,3 +68,10 @@ def merge_execution(old: ExecutionRecord, change: RecordRequest) -> ExecutionRec
     if phase is ExecutionPhase.ABORTED and not old.abort_reason:
         update["abort_reason"] = change.reason
     return old.model_copy(update=update)
+
+
+def _first_start(change: RecordRequest) -> datetime | None:
+    starts = [node.started_at for node in change.nodes if node.started_at is not None]
+    if change.phase is ExecutionPhase.RUNNING and change.at is not None:
+        starts.append(change.at)
+    return min(starts, default=None)
