@@ -1,0 +1,69 @@
+"""`python -m flyte_temporal.runtime --order FILE`: run one attempt, leave its manifest in the blob store.
+
+FILE holds an `AttemptOrder` as JSON (`-` = stdin). A launcher on this machine gives `--attempt DIR --journal FD`
+instead: a claimed scratch folder, and the descriptor that holds its lock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from flyte_temporal.errors import FlyteTemporalError, LauncherError
+from flyte_temporal.runtime.supervisor import Assignment, supervise
+from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.storage import scratch
+
+
+def main() -> int:
+    """Run the attempt that the arguments name.
+
+    Returns:
+        Exit code: that of the task process, 2 if the order cannot be read or was run before.
+    """
+    parser = argparse.ArgumentParser(prog="python -m flyte_temporal.runtime", description="Run one attempt.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--order", metavar="FILE", help="order as JSON; - for stdin")
+    what.add_argument("--attempt", type=Path, metavar="DIR", help="claimed scratch folder of the attempt")
+    parser.add_argument("--journal", type=int, metavar="FD", help="descriptor that holds the folder's lock")
+    parser.add_argument("--scratch", type=Path, metavar="DIR", help="folder for scratch folders of attempts")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for unpacked code bundles")
+    arguments = parser.parse_args()
+    try:
+        return supervise(_assignment(arguments))
+    except FlyteTemporalError as error:
+        sys.stderr.write(f"flyte-temporal: {error}\n")
+        return 2
+
+
+def _assignment(arguments: argparse.Namespace) -> Assignment:
+    if arguments.attempt is not None:
+        if arguments.journal is None:
+            raise LauncherError(
+                "--attempt needs --journal, the descriptor that holds the lock of the folder."
+            )
+        os.set_inheritable(arguments.journal, False)
+        folder, journal = arguments.attempt, arguments.journal
+        found = scratch.read_journal(folder)
+        if found is None:
+            raise LauncherError(f"There is no claimed attempt in {folder}.")
+        order = AttemptOrder.read(found.order)
+        return Assignment(order, folder, arguments.cache or folder.parent / "bundles", journal)
+    data = sys.stdin.buffer.read() if arguments.order == "-" else Path(arguments.order).read_bytes()
+    order = AttemptOrder.read(data)
+    root = arguments.scratch or Path(tempfile.mkdtemp(prefix="flyte-temporal-"))
+    root.mkdir(parents=True, exist_ok=True)
+    name = scratch.folder_name(order.attempt)
+    claimed = scratch.claim(root, name, order.model_dump_json().encode())
+    if claimed is None:
+        raise LauncherError(
+            f"Attempt {order.attempt.label} has been run below {root} before; it is not run again."
+        )
+    return Assignment(order, root / name, arguments.cache or root / "bundles", claimed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""One attempt: prepare its place, load and call the task, describe its failure, upload the log, manifest last."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flyte_temporal._version import __version__
+from flyte_temporal.errors import FlyteTemporalError, StorageError, UnsupportedSpec
+from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.runtime import failures, output
+from flyte_temporal.sdk import dispatch
+from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate
+from flyte_temporal.sdk.types.engine import ValueContext
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import AttemptOrder, Manifest
+from flyte_temporal.spec.document import canonical_bytes
+from flyte_temporal.spec.execution import ErrorDocument
+from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.storage import scratch
+from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.storage.bundles import unpack
+from flyte_temporal.storage.logs import AttemptLog
+
+NO_MANIFEST = 70
+"""Exit code of a task process that could not leave a manifest (EX_SOFTWARE); a hint for people, never evidence."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an attempt runs on this machine.
+
+    Args:
+        folder: Its scratch folder.
+        root: The unpacked code bundle; None if there is none.
+        store: The blob store.
+    """
+
+    folder: Path
+    root: Path | None
+    store: BlobStore
+
+
+def open_place(order: AttemptOrder, folder: Path, cache: Path) -> Place:
+    """Open the store and unpack the code bundle, and make this process see the code.
+
+    Raises:
+        StorageError: If the store did not answer or the bundle is missing or damaged.
+    """
+    store = open_store(order.storage)
+    bundle = order.environment.bundle
+    root = unpack(store, bundle, cache) if bundle is not None else None
+    enter_code(root)
+    return Place(folder, root, store)
+
+
+def enter_code(root: Path | None) -> None:
+    """Make the bundle the first place for imports, and the working directory."""
+    if root is not None:
+        if str(root) not in sys.path:
+            sys.path.insert(0, str(root))
+        os.chdir(root)
+
+
+def environment_of(order: AttemptOrder) -> dict[str, str]:
+    """Return the environment variables that an attempt sees in addition to those of its process."""
+    where = order.attempt.execution
+    return {
+        **order.environment.env,
+        **order.task.policy.env,
+        "FLYTE_INTERNAL_EXECUTION_PROJECT": where.project,
+        "FLYTE_INTERNAL_EXECUTION_DOMAIN": where.domain,
+        "FLYTE_INTERNAL_EXECUTION_ID": where.name,
+        "FLYTE_INTERNAL_TASK_NAME": order.task.name,
+        "FLYTE_ATTEMPT_NUMBER": str(order.attempt.number),
+    }
+
+
+def perform(order: AttemptOrder, folder: Path, cache: Path, place: Place | None = None) -> Manifest:
+    """Run an attempt to its end and leave its manifest.
+
+    Everything that user code does is described in the manifest. Only what keeps the manifest from being written is
+    raised.
+
+    Args:
+        order: What to run.
+        folder: Its scratch folder.
+        cache: Folder of unpacked bundles.
+        place: Where it runs, if that is prepared already.
+
+    Raises:
+        StorageError: If the manifest could not be written.
+    """
+    started = datetime.now(UTC)
+    outputs: dict[str, LiteralValue] | None = None
+    error: ErrorDocument | None = None
+    full = ""
+    try:
+        place = place or open_place(order, folder, cache)
+        outputs = _call(order, place)
+    except BaseException as raised:  # noqa: BLE001 - whatever ends the task becomes its error document
+        error, full = failures.describe(raised, place.root if place else None, folder)
+    store = place.store if place else open_store(order.storage)
+    if error is not None:
+        error = failures.keep_traceback(error, full, store, order.attempt.key)
+    manifest = Manifest(
+        attempt=order.attempt,
+        outputs=outputs,
+        error=error,
+        started_at=started,
+        finished_at=datetime.now(UTC),
+        peak_rss_bytes=peak_rss(),
+        log_chunks=ship_log(order, folder, store),
+        runtime_version=__version__,
+    )
+    store.put_new(keys.manifest(order.attempt), canonical_bytes(manifest))
+    return manifest
+
+
+def ship_log(order: AttemptOrder, folder: Path, store: BlobStore) -> int:
+    """Upload the rest of the log and return the number of chunks; a log that cannot be stored fails nothing."""
+    output.flush()
+    try:
+        return AttemptLog(folder / scratch.LOG, order.attempt.key).ship(store)
+    except StorageError as error:
+        sys.stderr.write(f"flyte-temporal: the log was not uploaded: {error}\n")
+        return 0
+
+
+def peak_rss() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _call(order: AttemptOrder, place: Place) -> dict[str, LiteralValue]:
+    os.environ.update(environment_of(order))
+    entry = order.task.entry
+    if entry is None:
+        raise UnsupportedSpec(
+            f"Task {order.task.name!r} of type {order.task.type!r} has no Python code; this launcher cannot run it."
+        )
+    files = place.folder / scratch.FILES
+    files.mkdir(exist_ok=True)
+    context = ValueContext(blobs=place.store, scratch=files, inline_bytes=order.inline_bytes)
+    with activate(_parameters(order, place, files)):
+        return dispatch.run(dispatch.load(entry), order.task, order.inputs, context)
+
+
+def _parameters(order: AttemptOrder, place: Place, files: Path) -> ExecutionParameters:
+    where = order.attempt.execution
+    return ExecutionParameters(
+        execution_id=where,
+        task_id=TaskIdentifier(where.project, where.domain, order.task.name),
+        execution_date=order.created_at or datetime.now(UTC),
+        working_directory=files,
+        raw_output_prefix=place.store.uri(f"{order.attempt.key}/raw"),
+        attempt=order.attempt.number,
+        node=order.attempt.node,
+    )
+
+
+def run_in_process(order: AttemptOrder, folder: Path, cache: Path, journal: int) -> int:
+    """Run one attempt in this process, whose output already goes into the log, and return its exit code."""
+    try:
+        perform(order, folder, cache)
+    except FlyteTemporalError as error:
+        scratch.write_ending(
+            journal, scratch.Ending(NO_MANIFEST, f"No manifest was written: {error}", peak_rss())
+        )
+        return NO_MANIFEST
+    scratch.write_ending(journal, scratch.Ending(0, rss=peak_rss()))
+    return 0

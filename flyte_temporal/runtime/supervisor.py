@@ -1,0 +1,164 @@
+"""The parent of one task process: forwards signals, reaps, uploads the log while the task runs, buries what died.
+
+It is PID 1 of a container, or the first process of an attempt of the `process` launcher. User code never runs in it,
+so whatever user code does to its own process, somebody is left to say what happened.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from flyte_temporal.errors import StorageError
+from flyte_temporal.runtime import attempt, deaths, memory, output
+from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
+from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.storage import scratch
+from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.storage.logs import INTERVAL_S, AttemptLog
+
+_MEMORY_CHECK_S = 0.05
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What one supervisor is for.
+
+    Args:
+        order: The order.
+        folder: The attempt's scratch folder, with its journal.
+        cache: Folder of unpacked bundles.
+        journal: Descriptor of the journal, which holds the attempt's lock.
+    """
+
+    order: AttemptOrder
+    folder: Path
+    cache: Path
+    journal: int
+
+
+def supervise(assignment: Assignment) -> int:
+    """Run one attempt in a child process and return when it is over.
+
+    Returns:
+        The child's exit code, or 128 and the number of the signal that killed it.
+    """
+    kills = memory.kernel_kills()
+    signals = SignalPipe((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT))
+    child = os.fork()
+    if child == 0:
+        _become_task(signals, assignment)
+    _set_group(child)
+    scratch.write_process(assignment.journal, "supervisor", scratch.this_process())
+    task = scratch.Process(child, scratch.start_time(child) or "")
+    scratch.write_process(assignment.journal, "task", task)
+    shipping = _LogShipping(assignment)
+    shipping.start()
+    death = _watch(child, signals, assignment.order)
+    # What user code left behind in its group would write into a log that nobody reads any more.
+    kill_group(child, signal.SIGKILL)
+    shipping.end()
+    if death.code < 0 and memory.kernel_kills() > kills:
+        death = deaths.Death(death.code, death.rss, oom=True, stopped=death.stopped)
+    _conclude(assignment.folder, death)
+    return death.code if death.code >= 0 else 128 - death.code
+
+
+def _become_task(signals: SignalPipe, assignment: Assignment) -> None:
+    """Go on as the task process; never returns."""
+    code = attempt.NO_MANIFEST
+    try:
+        signals.forget()
+        _set_group(0)
+        output.redirect(assignment.folder / scratch.LOG)
+        output.prepare()
+        code = attempt.run_in_process(
+            assignment.order, assignment.folder, assignment.cache, assignment.journal
+        )
+        output.flush()
+    finally:
+        # No clean-up of the interpreter: threads and C libraries of user code may hang or crash in it.
+        os._exit(code)
+
+
+def _set_group(pid: int) -> None:
+    try:
+        os.setpgid(pid, pid)
+    except (PermissionError, ProcessLookupError):
+        # The other of the two, parent or child, was faster.
+        return
+
+
+def _watch(child: int, signals: SignalPipe, order: AttemptOrder) -> deaths.Death:
+    limit = memory.memory_limit(order.task)
+    stopped = oom = False
+    while True:
+        for number in signals.wait(_MEMORY_CHECK_S if limit else None):
+            if number != signal.SIGCHLD:
+                stopped = True
+                kill_group(child, signal.Signals(number))
+        ended = _reap(child)
+        if ended is not None:
+            code, rss = ended
+            return deaths.Death(code, rss, oom=oom, stopped=stopped)
+        if limit and not oom and memory.resident(child) > limit:
+            oom = True
+            kill_group(child, signal.SIGKILL)
+
+
+def _reap(child: int) -> tuple[int, int] | None:
+    """Collect every child that ended, adopted ones too (PID 1); return exit code and peak memory of the task."""
+    found = None
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        if pid == child:
+            unit = 1 if sys.platform == "darwin" else 1024
+            found = exit_code(status), usage.ru_maxrss * unit
+
+
+def _conclude(folder: Path, death: deaths.Death) -> None:
+    journal = scratch.read_journal(folder)
+    ending = journal.ending if journal else None
+    if death.code != 0 or ending is None:
+        if ending is not None and death.code == attempt.NO_MANIFEST and ending.code == death.code:
+            return
+        deaths.bury(folder, death)
+
+
+class _LogShipping:
+    """Uploads the log while the task runs; in a thread, so that a slow store does not hold up signals."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._config = assignment.order.storage
+        self._log = AttemptLog(assignment.folder / scratch.LOG, assignment.order.attempt.key)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        shipped, last = 0, time.monotonic()
+        while not self._over.wait(1.0):
+            waiting = self._log.pending(shipped)
+            due = time.monotonic() - last >= INTERVAL_S - 1 or waiting >= 1024 * 1024
+            if waiting and due:
+                try:
+                    self._log.ship(open_store(self._config))
+                    shipped, last = shipped + waiting, time.monotonic()
+                except StorageError as error:
+                    sys.stderr.write(f"flyte-temporal: the log waits: {error}\n")

@@ -1,0 +1,272 @@
+"""`LocalBlobStore`: the blob store in a folder of this machine.
+
+An object appears under its key complete or not at all: it is written to a temporary file of the same folder first,
+then linked (which fails if the key is taken) or renamed over.
+"""
+
+# ruff: noqa: PTH
+# Plain strings as paths: a short task writes one small object; pathlib would double what that costs.
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from flyte_temporal.errors import CorruptBlob, StorageError
+from flyte_temporal.ports.blob_store import BlobInfo, Put
+from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
+
+_CHUNK = 1024 * 1024
+_PLAIN = "/@=+[]"
+
+
+class Sync(StrEnum):
+    """Which objects are on the disk, not only in the machine's memory, before a write returns.
+
+    Content-addressed data is shared by all later executions, so a torn file would poison them: it is always synced
+    unless somebody says NONE. What lies below `attempts/` belongs to one attempt; after a power cut a torn manifest
+    costs a repetition of that attempt. Measured on ext4: a manifest costs 0.04 ms without fsync, 0.5 ms with it
+    (0.14 ms of it CPU); on spinning disks 10 ms.
+    """
+
+    ALL = "all"
+    DATA = "data"
+    NONE = "none"
+
+    @classmethod
+    def of(cls, setting: object) -> Sync:
+        """Return the meaning of the storage option `fsync`: true, false, or one of the names.
+
+        Raises:
+            StorageError: If it is anything else.
+        """
+        if isinstance(setting, bool):
+            return cls.ALL if setting else cls.NONE
+        try:
+            return cls(str(setting))
+        except ValueError:
+            raise StorageError(
+                f"The storage option fsync is {setting!r}; allowed are true, false, 'all', 'data' and 'none'."
+            ) from None
+
+
+class LocalBlobStore:
+    """A folder as a blob store.
+
+    Args:
+        root: The folder; made on the first write.
+        sync: Which writes wait for the disk.
+    """
+
+    def __init__(self, root: Path, sync: Sync = Sync.DATA) -> None:
+        self._root = str(root).rstrip("/")
+        self._base = root.as_uri().rstrip("/")
+        self._sync = sync
+
+    def put_new(self, key: str, data: bytes | Path, sha256: str | None = None) -> Put:
+        """Create an object unless one exists; see the port."""
+        target = self._path(key)
+        if os.path.lexists(target):
+            return _compare(target, data, sha256)
+        temporary = self._write(key, target, data)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return _compare(target, data, sha256)
+        except OSError as error:
+            raise _failed("create", target, error) from error
+        finally:
+            _unlink(temporary)
+        self._sync_folder(target)
+        return Put.CREATED
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Write an object, replacing an older one as a whole."""
+        target = self._path(key)
+        temporary = self._write(key, target, data)
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            _unlink(temporary)
+            raise _failed("write", target, error) from error
+        self._sync_folder(target)
+
+    def get(self, key: str, sha256: str | None = None, max_bytes: int | None = None) -> bytes | None:
+        """Return an object's bytes, or None; see the port."""
+        path = self._path(key)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if max_bytes is not None and size > max_bytes:
+                    raise StorageError(f"{path} has {size} bytes; at most {max_bytes} are read here.")
+                data = file.read()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _failed("read", path, error) from error
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            raise CorruptBlob(
+                f"{path} does not hold the bytes with SHA-256 {sha256}; it was changed or damaged."
+            )
+        return data
+
+    def fetch(self, key: str, target: Path, sha256: str | None = None) -> bool:
+        """Copy an object to a local file; see the port."""
+        path = self._path(key)
+        temporary = _temporary(str(target))
+        try:
+            with open(path, "rb") as source:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                found = _copy(source.fileno(), temporary)
+            if sha256 is not None and found != sha256:
+                raise CorruptBlob(f"{path} does not hold the bytes with SHA-256 {sha256}; it was damaged.")
+            os.replace(temporary, target)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            if self.head(key) is not None:
+                raise _failed("copy", path, error) from error
+            return False
+        except OSError as error:
+            raise _failed("copy", path, error) from error
+        finally:
+            _unlink(temporary)
+        return True
+
+    def head(self, key: str) -> BlobInfo | None:
+        """Return size and key of an object, or None."""
+        path = self._path(key)
+        if not os.path.isfile(path):
+            return None
+        try:
+            return BlobInfo(key=key, size=os.stat(path).st_size)
+        except FileNotFoundError:
+            return None
+
+    def delete(self, key: str) -> None:
+        """Remove an object if there is one."""
+        path = self._path(key)
+        try:
+            os.unlink(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise _failed("delete", path, error) from error
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        """Yield the objects below a prefix in order of keys."""
+        found: dict[str, int] = {}
+        for folder, _, names in os.walk(self._path(prefix.rstrip("/")) if prefix else self._root):
+            for name in names:
+                path = f"{folder}/{name}"
+                if not name.startswith(TEMPORARY) and os.path.isfile(path):
+                    found[path[len(self._root) + 1 :]] = os.stat(path).st_size
+        for key in sorted(found):
+            yield BlobInfo(key=key, size=found[key])
+
+    def uri(self, key: str) -> str:
+        """Return the address of a key."""
+        return f"{self._base}/{quote(checked_key(key), safe=_PLAIN)}"
+
+    def key(self, uri: str) -> str | None:
+        """Return the key of an address below the root, or None."""
+        prefix = f"{self._base}/"
+        return checked_key(unquote(uri[len(prefix) :])) if uri.startswith(prefix) and uri != prefix else None
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{checked_key(key)}"
+
+    def _write(self, key: str, target: str, data: bytes | Path) -> str:
+        temporary = _temporary(target)
+        sync = self._sync is Sync.ALL or (self._sync is Sync.DATA and not key.startswith("attempts/"))
+        try:
+            try:
+                _write(temporary, data, sync=sync)
+            except FileNotFoundError:
+                # Folders are made only when one is missing: most writes go to a folder that is there.
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                _write(temporary, data, sync=sync)
+        except OSError as error:
+            _unlink(temporary)
+            raise _failed("write", target, error) from error
+        return temporary
+
+    def _sync_folder(self, target: str) -> None:
+        if self._sync is Sync.ALL:
+            folder = os.open(os.path.dirname(target), os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def _temporary(target: str) -> str:
+    return f"{os.path.dirname(target)}/{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+
+
+def _write(path: str, data: bytes | Path, *, sync: bool) -> None:
+    if isinstance(data, Path):
+        source = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _copy(source, path, sync=sync)
+        finally:
+            os.close(source)
+        return
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(target, view) :]
+        if sync:
+            os.fsync(target)
+    finally:
+        os.close(target)
+
+
+def _copy(source: int, path: str, *, sync: bool = False) -> str:
+    """Copy an open file to a new one and return the SHA-256 of what was written."""
+    found = hashlib.sha256()
+    with open(path, "xb", buffering=0) as target:
+        while chunk := os.read(source, _CHUNK):
+            found.update(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[target.write(view) :]
+        if sync:
+            os.fsync(target.fileno())
+    return found.hexdigest()
+
+
+def _compare(path: str, data: bytes | Path, sha256: str | None) -> Put:
+    try:
+        same = _same(path, data, sha256)
+    except OSError as error:
+        raise _failed("compare", path, error) from error
+    return Put.SAME if same else Put.CONFLICT
+
+
+def _same(path: str, data: bytes | Path, sha256: str | None) -> bool:
+    size = data.stat().st_size if isinstance(data, Path) else len(data)
+    if not os.path.isfile(path) or os.stat(path).st_size != size:
+        return False
+    if isinstance(data, bytes):
+        return Path(path).read_bytes() == data
+    with open(path, "rb") as mine:
+        stored = hashlib.file_digest(mine, "sha256").hexdigest()
+    if sha256 is None:
+        with data.open("rb") as given:
+            sha256 = hashlib.file_digest(given, "sha256").hexdigest()
+    return stored == sha256
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _failed(what: str, path: str, error: OSError) -> StorageError:
+    return StorageError(f"Could not {what} {path}: {error.strerror or error}.")

@@ -1,0 +1,229 @@
+"""`RemoteBlobStore`: the blob store on object storage (S3, GCS, whatever fsspec knows).
+
+Every call is repeated a few times; a conditional create whose answer was lost, or was an error of any kind, is
+followed by a read-back, because the object under the key may be our own (reliability.md §0.10).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flyte_temporal.errors import CorruptBlob, StorageError
+from flyte_temporal.ports.blob_store import BlobInfo, Put
+from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
+
+T = TypeVar("T")
+
+SINGLE_PUT_BYTES = 64 * 1024 * 1024
+"""Up to this size an object is created by one request, whose condition every S3 checks; emulators and some S3s
+ignore the condition on multipart uploads."""
+
+_TRIES = 5
+_ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError)
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+
+
+class RemoteBlobStore:
+    """A prefix of a bucket as a blob store.
+
+    Args:
+        root: URI of the prefix, such as `s3://bucket/prefix`.
+        options: Options of fsspec's file system.
+        pause_s: First pause between tries, in seconds; doubled each time.
+
+    Raises:
+        StorageError: If the library for the scheme is not installed.
+    """
+
+    def __init__(self, root: str, options: dict[str, Any], pause_s: float = 0.1) -> None:
+        self._root = root.rstrip("/")
+        self._pause_s = pause_s
+        self._fs = _file_system(self._root, options)
+
+    def put_new(self, key: str, data: bytes | Path, sha256: str | None = None) -> Put:
+        """Create an object unless one exists; see the port."""
+        path = self._path(key)
+        if isinstance(data, Path) and data.stat().st_size <= SINGLE_PUT_BYTES:
+            data = data.read_bytes()
+        last: Exception | None = None
+        for number in range(_TRIES):
+            self._pause(number)
+            try:
+                self._create(path, data)
+            except PermissionError as error:
+                raise _failed("create", path, error) from error
+            except Exception as error:  # noqa: BLE001 - backends raise anything; the read-back tells what happened
+                last = error
+                stored = self.head(key)
+                if stored is not None:
+                    return self._compare(key, stored, data, sha256)
+            else:
+                return Put.CREATED
+        raise _failed("create", path, last) from last
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Write an object, replacing an older one as a whole."""
+        path = self._path(key)
+        if isinstance(data, Path):
+            self._call("write", path, lambda: self._fs.put_file(str(data), path))
+        else:
+            self._call("write", path, lambda: self._fs.pipe_file(path, data))
+
+    def get(self, key: str, sha256: str | None = None, max_bytes: int | None = None) -> bytes | None:
+        """Return an object's bytes, or None; see the port."""
+        path = self._path(key)
+        if max_bytes is not None:
+            stored = self.head(key)
+            if stored is not None and stored.size > max_bytes:
+                raise StorageError(f"{path} has {stored.size} bytes; at most {max_bytes} are read here.")
+        try:
+            data: bytes = self._call("read", path, lambda: self._fs.cat_file(path))
+        except (FileNotFoundError, IsADirectoryError):
+            return None
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            raise CorruptBlob(
+                f"{path} does not hold the bytes with SHA-256 {sha256}; it was changed or damaged."
+            )
+        return data
+
+    def fetch(self, key: str, target: Path, sha256: str | None = None) -> bool:
+        """Copy an object to a local file; see the port."""
+        path = self._path(key)
+        if self.head(key) is None:
+            return False
+        temporary = target.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._call("copy", path, lambda: self._fs.get_file(path, str(temporary)))
+            if sha256 is not None and _digest(temporary) != sha256:
+                raise CorruptBlob(f"{path} does not hold the bytes with SHA-256 {sha256}; it was damaged.")
+            temporary.replace(target)
+        except FileNotFoundError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
+    def head(self, key: str) -> BlobInfo | None:
+        """Return size and key of an object, or None."""
+        path = self._path(key)
+        try:
+            info = self._call("look at", path, lambda: self._fs.info(path))
+        except (FileNotFoundError, IsADirectoryError):
+            return None
+        return BlobInfo(key=key, size=int(info["size"])) if info["type"] == "file" else None
+
+    def delete(self, key: str) -> None:
+        """Remove an object if there is one."""
+        path = self._path(key)
+        try:
+            self._call("delete", path, lambda: self._fs.rm_file(path))
+        except FileNotFoundError:
+            return
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        """Yield the objects below a prefix in order of keys."""
+        path = self._path(prefix.rstrip("/")) if prefix else self._root
+        try:
+            found = self._call("list", path, lambda: self._fs.find(path, detail=True))
+        except FileNotFoundError:
+            return
+        start = len(self._fs._strip_protocol(self._root)) + 1  # noqa: SLF001 - fsspec has no public name for it
+        for name in sorted(found):
+            if found[name]["type"] == "file":
+                yield BlobInfo(key=name[start:], size=int(found[name]["size"]))
+
+    def uri(self, key: str) -> str:
+        """Return the address of a key."""
+        return self._path(key)
+
+    def key(self, uri: str) -> str | None:
+        """Return the key of an address below the root, or None."""
+        prefix = f"{self._root}/"
+        return checked_key(uri[len(prefix) :]) if uri.startswith(prefix) and uri != prefix else None
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{checked_key(key)}"
+
+    def _create(self, path: str, data: bytes | Path) -> None:
+        if isinstance(data, Path):
+            self._fs.put_file(str(data), path, mode="create")
+        else:
+            # A chunk size of its own, so that the object is always one request (see SINGLE_PUT_BYTES).
+            self._fs.pipe_file(path, data, mode="create", chunksize=max(SINGLE_PUT_BYTES, len(data)) + 1)
+
+    def _compare(self, key: str, stored: BlobInfo, data: bytes | Path, sha256: str | None) -> Put:
+        size = data.stat().st_size if isinstance(data, Path) else len(data)
+        if stored.size != size:
+            return Put.CONFLICT
+        if isinstance(data, bytes):
+            return Put.SAME if self.get(key) == data else Put.CONFLICT
+        wanted = sha256 or _digest(data)
+        path = self._path(key)
+        return (
+            Put.SAME
+            if self._call("read", path, lambda: self._stored_digest(path)) == wanted
+            else Put.CONFLICT
+        )
+
+    def _stored_digest(self, path: str) -> str:
+        found = hashlib.sha256()
+        with self._fs.open(path, "rb") as file:
+            while chunk := file.read(8 * 1024 * 1024):
+                found.update(chunk)
+        return found.hexdigest()
+
+    def _call(self, what: str, path: str, action: Callable[[], T]) -> T:
+        last: Exception | None = None
+        for number in range(_TRIES):
+            self._pause(number)
+            try:
+                return action()
+            except PermissionError as error:
+                raise _failed(what, path, error) from error
+            except _ANSWERS:
+                raise
+            except Exception as error:  # noqa: BLE001 - backends raise their own trees (botocore, aiohttp, gcsfs)
+                last = error
+        raise _failed(what, path, last) from last
+
+    def _pause(self, number: int) -> None:
+        if number:
+            time.sleep(self._pause_s * 2 ** (number - 1) * (1 + random.random()))  # noqa: S311 - only spreads retries
+
+
+def _file_system(root: str, options: dict[str, Any]) -> Any:
+    import fsspec
+
+    scheme = root.partition("://")[0]
+    try:
+        # No listing cache, or a deleted or new object is seen wrongly; no shared instance, so that nobody else's
+        # settings leak in, and so that a forked process never inherits another's event loop.
+        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
+    except ImportError as error:
+        extra = _EXTRAS.get(scheme)
+        remedy = (
+            f"pip install 'flyte-temporal[{extra}]'" if extra else f"install fsspec's library for {scheme}://"
+        )
+        raise StorageError(
+            f"The storage root {root} needs a library that is not installed: {remedy}."
+        ) from error
+    except ValueError as error:
+        raise StorageError(f"The storage root {root} has a scheme that is not supported: {error}.") from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _failed(what: str, path: str, error: Exception | None) -> StorageError:
+    reason = f"{type(error).__name__}: {error}" if error is not None else "unknown"
+    return StorageError(f"Could not {what} {path}: {reason}")
