@@ -1,0 +1,235 @@
+"""The dynamic activity: runs one attempt through a launcher. Its type in Temporal is the task's own name.
+
+A second delivery (the worker was lost, or only thought to be) re-attaches to the same attempt by its id; it never
+starts a second process. A worker that shuts down leaves attempts alone; only a cancel stops one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from temporalio import activity
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
+from flyte_temporal.activities.records import Records
+from flyte_temporal.errors import BadRequest, CorruptBlob, FlyteTemporalError, UnsupportedSpec
+from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.ports.launcher import Launcher
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest, StorageConfig
+from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, NodePhase, NodeRecord
+from flyte_temporal.spec.policies import Timeouts
+
+_NO_HEARTBEAT = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What attempts are made of.
+
+    Args:
+        launchers: By name.
+        blobs: Where manifests are.
+        storage: The same store, as attempts are told of it.
+        closures: Tasks by digest and name.
+        records: Where states are noted.
+        grace_s: Seconds between SIGTERM and SIGKILL when an attempt is stopped.
+    """
+
+    launchers: Mapping[str, Launcher]
+    blobs: BlobStore
+    storage: StorageConfig
+    closures: Closures
+    records: Records
+    grace_s: float = 10.0
+
+
+class Attempts:
+    """Runs attempts.
+
+    Args:
+        parts: What they are made of.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    @activity.defn(dynamic=True)
+    async def run(self, args: Sequence[RawValue]) -> AttemptResult:
+        """Run one attempt to its end.
+
+        Args:
+            args: An `AttemptRequest`.
+
+        Raises:
+            ApplicationError: If the attempt failed: not retryable for Temporal, with the `ErrorDocument` as detail.
+                Retryable if our side of it failed (the store did not answer, a launcher was not to be had).
+        """
+        request: AttemptRequest = activity.payload_converter().from_payload(args[0].payload, AttemptRequest)
+        try:
+            manifest = await _OneAttempt(self._parts, request).run()
+        except FlyteTemporalError as error:
+            raise _our_failure(error) from error
+        if manifest.error is not None:
+            raise _their_failure(manifest.error)
+        return AttemptResult(
+            outputs=manifest.outputs or {},
+            started_at=manifest.started_at,
+            finished_at=manifest.finished_at,
+            peak_rss_bytes=manifest.peak_rss_bytes,
+        )
+
+
+def _their_failure(error: ErrorDocument) -> ApplicationError:
+    text = f"{error.message}\n\n{error.traceback}" if error.traceback else error.message
+    return ApplicationError(text, error.model_dump(mode="json"), type=error.code, non_retryable=True)
+
+
+def _our_failure(error: FlyteTemporalError) -> ApplicationError:
+    document = ErrorDocument(
+        kind=ErrorKind(error.fault),
+        code=error.code,
+        message=error.message[:4096],
+        recoverable=error.retryable,
+    )
+    # Temporal retries what may pass by itself. A wrong request never does, and a broken result needs a new attempt.
+    final = isinstance(error, BadRequest | UnsupportedSpec | CorruptBlob)
+    return ApplicationError(
+        error.message, document.model_dump(mode="json"), type=error.code, non_retryable=final
+    )
+
+
+class _OneAttempt:
+    """The life of one delivery of one attempt's activity."""
+
+    def __init__(self, parts: Parts, request: AttemptRequest) -> None:
+        self._parts = parts
+        self._request = request
+        self._attempt = request.attempt
+        self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
+        self._last = ""
+
+    async def run(self) -> Manifest:
+        if activity.info().attempt > 1 and (manifest := await self._manifest()) is not None:
+            return await self._done(manifest)
+        task = await self._parts.closures.task(self._request.spec, self._request.task)
+        if self._request.overrides is not None:
+            task = task.model_copy(update={"policy": self._request.overrides.apply(task.policy)})
+        order = AttemptOrder(
+            attempt=self._attempt,
+            task=task,
+            inputs=self._request.inputs,
+            environment=self._request.environment,
+            storage=self._parts.storage,
+            inline_bytes=self._request.inline_bytes,
+            created_at=self._request.created_at,
+        )
+        launcher = self._launcher(order)
+        self._note(NodePhase.RUNNING)
+        try:
+            await launcher.start(order)
+            state = await self._observe(launcher, task.policy.timeouts)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._on_cancel(launcher))
+            raise
+        manifest = await self._manifest() or without_manifest(self._attempt, state)
+        await launcher.release(self._attempt)
+        return await self._done(manifest)
+
+    def _launcher(self, order: AttemptOrder) -> Launcher:
+        name = order.environment.launcher
+        launcher = self._parts.launchers.get(name)
+        if launcher is None:
+            known = ", ".join(sorted(self._parts.launchers))
+            raise UnsupportedSpec(f"This worker has no launcher {name!r}; it has: {known}.")
+        return launcher
+
+    async def _observe(self, launcher: Launcher, timeouts: Timeouts) -> AttemptState:
+        while True:
+            state = await launcher.observe(self._attempt, self._heartbeat_s)
+            if state.over:
+                return state
+            activity.heartbeat(state.phase.value)
+            reason = state.message if state.phase is AttemptPhase.QUEUED else ""
+            if reason != self._last:
+                self._last = reason
+                self._note(NodePhase.RUNNING, reason)
+            if _too_long(state, timeouts):
+                await launcher.stop(self._attempt, self._parts.grace_s)
+                raise _their_failure(_timed_out(timeouts.run_s))
+
+    async def _on_cancel(self, launcher: Launcher) -> None:
+        if not await _wanted():
+            return
+        await launcher.stop(self._attempt, self._parts.grace_s)
+        await launcher.release(self._attempt)
+        self._note(NodePhase.ABORTED)
+
+    async def _manifest(self) -> Manifest | None:
+        try:
+            return await asyncio.to_thread(read_manifest, self._parts.blobs, self._attempt)
+        except NoManifest:
+            return None
+
+    async def _done(self, manifest: Manifest) -> Manifest:
+        if manifest.error is None:
+            self._note(NodePhase.SUCCEEDED, finished_at=manifest.finished_at)
+        return manifest
+
+    def _note(self, phase: NodePhase, reason: str = "", finished_at: datetime | None = None) -> None:
+        request = self._request
+        record = NodeRecord(
+            id=self._attempt.node,
+            name=request.name or self._attempt.node,
+            kind="task",
+            phase=phase,
+            attempts=self._attempt.number,
+            cache=CacheStatus.DISABLED,
+            started_at=request.first_started_at,
+            finished_at=finished_at,
+            order=request.order,
+            task=request.task,
+            attempt_key=self._attempt.key,
+            reason=reason,
+        )
+        self._parts.records.note(self._attempt.execution, record)
+
+
+async def _wanted() -> bool:
+    """Return whether somebody asked for this attempt to stop, rather than only this delivery of its activity."""
+    details = activity.cancellation_details()
+    if details is None or details.worker_shutdown:
+        return False
+    if details.cancel_requested:
+        return True
+    # Temporal no longer knows this delivery: another one has the attempt now, or the run was ended from outside.
+    workflow_id = activity.info().workflow_id
+    if not details.not_found or workflow_id is None:
+        return False
+    try:
+        run = await activity.client().get_workflow_handle(workflow_id).describe()
+    except RPCError:
+        return False
+    return run.status is not WorkflowExecutionStatus.RUNNING
+
+
+def _too_long(state: AttemptState, timeouts: Timeouts) -> bool:
+    if not timeouts.run_s or state.started_at is None:
+        return False
+    return (datetime.now(UTC) - state.started_at).total_seconds() > timeouts.run_s
+
+
+def _timed_out(run_s: float) -> ErrorDocument:
+    return ErrorDocument(
+        kind=ErrorKind.USER,
+        code="TimedOut",
+        message=f"The attempt ran longer than its time-out of {run_s:g} s.",
+    )

@@ -1,0 +1,73 @@
+"""How an attempt ended: by its manifest, and only without one by what the launcher saw."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flyte_temporal.errors import CorruptBlob, UnsupportedSpec
+from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import AttemptPhase, AttemptState, Manifest
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
+from flyte_temporal.spec.identifiers import AttemptId
+
+MAX_MANIFEST_BYTES = 32 * 1024**2
+"""A manifest holds inline outputs, each below the inline limit; more than this is not one of ours."""
+
+
+class NoManifest(Exception):
+    """The attempt left no manifest."""
+
+
+def read_manifest(blobs: BlobStore, attempt: AttemptId) -> Manifest:
+    """Return the manifest of an attempt.
+
+    Args:
+        blobs: The store.
+        attempt: Which attempt.
+
+    Raises:
+        NoManifest: If there is none.
+        CorruptBlob: If what is there is not a manifest of this very attempt.
+        StorageError: If the store did not answer.
+    """
+    key = keys.manifest(attempt)
+    data = blobs.get(key, max_bytes=MAX_MANIFEST_BYTES)
+    if data is None:
+        raise NoManifest
+    try:
+        manifest = Manifest.read(data)
+    except UnsupportedSpec as error:
+        raise CorruptBlob(f"The manifest {key} cannot be read: {error}") from error
+    if manifest.attempt != attempt:
+        raise CorruptBlob(f"The manifest {key} is of another attempt: {manifest.attempt.label}.")
+    return manifest
+
+
+def without_manifest(attempt: AttemptId, state: AttemptState) -> Manifest:
+    """Return the manifest that the platform writes in the attempt's stead: a system failure, whatever the exit code.
+
+    Args:
+        attempt: Which attempt.
+        state: What the launcher saw last.
+    """
+    if state.phase is AttemptPhase.LOST:
+        code, text = (
+            "AttemptLost",
+            "The attempt's process is gone and left no result; it was killed from outside.",
+        )
+    else:
+        code, text = (
+            "OutputsNotFound",
+            f"The attempt ended with exit code {state.exit_code} and left no result.",
+        )
+    if state.message:
+        text = f"{text} {state.message}"
+    now = datetime.now(UTC)
+    return Manifest(
+        attempt=attempt,
+        error=ErrorDocument(kind=ErrorKind.SYSTEM, code=code, message=text[:4096]),
+        started_at=state.started_at or now,
+        finished_at=now,
+        peak_rss_bytes=state.peak_rss_bytes,
+    )

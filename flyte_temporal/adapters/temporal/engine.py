@@ -1,0 +1,189 @@
+"""`TemporalEngine`: the `Engine` port over a Temporal client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import (
+    ApplicationError,
+    CancelledError,
+    FailureError,
+    TerminatedError,
+    WorkflowAlreadyStartedError,
+)
+from temporalio.exceptions import TimeoutError as TemporalTimeout
+from temporalio.service import RPCError, RPCStatusCode
+
+from flyte_temporal.errors import LimitExceeded, NotFound, PlatformUnavailable
+from flyte_temporal.ports.engine import RunState, Started
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import (
+    ErrorDocument,
+    ErrorKind,
+    ExecutionPhase,
+    ExecutionRequest,
+    NodeRecord,
+    RunInput,
+    RunOutput,
+)
+from flyte_temporal.spec.identifiers import ExecutionId
+
+_SEARCH = {
+    name: SearchAttributeKey.for_keyword(f"Ft{name}")
+    for name in ("Project", "Domain", "Entity", "Version", "Phase")
+}
+_RPC_TIMEOUT = timedelta(seconds=10)
+
+
+class TemporalEngine:
+    """Starts interpreters and tells the truth about them.
+
+    Args:
+        client: A client made by `connection.connect`.
+        task_queue: Queue of the interpreter's workers.
+        task_timeout_s: How long a worker may take over one workflow task, in seconds. Long on a starved production
+            worker (30-60), short on the local stack, where it bounds how long a killed worker goes unnoticed.
+    """
+
+    def __init__(self, client: Client, task_queue: str, task_timeout_s: float = 30.0) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._task_timeout = timedelta(seconds=task_timeout_s)
+
+    async def start(self, run: RunInput, closure: Closure) -> Started:
+        """Start a run; see `Engine.start`."""
+        request = run.request
+        try:
+            async with _translated(request.id):
+                await self._client.start_workflow(
+                    request.root.name,
+                    args=[run, closure],
+                    id=request.id.name,
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    task_timeout=self._task_timeout,
+                    search_attributes=_search_attributes(request),
+                    static_summary=_summary(request),
+                    rpc_timeout=_RPC_TIMEOUT,
+                )
+        except WorkflowAlreadyStartedError:
+            return Started.EXISTS
+        return Started.NEW
+
+    async def state(self, execution: ExecutionId) -> RunState | None:
+        """Return a run's state; see `Engine.state`."""
+        handle = self._client.get_workflow_handle(execution.name)
+        try:
+            async with _translated(execution):
+                description = await handle.describe(rpc_timeout=_RPC_TIMEOUT)
+        except NotFound:
+            return None
+        if description.status is WorkflowExecutionStatus.RUNNING:
+            return RunState(phase=ExecutionPhase.RUNNING)
+        return await self._result(handle, execution)
+
+    async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
+        """Wait for a run's end; see `Engine.wait`."""
+        handle = self._client.get_workflow_handle(execution.name)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._result(handle, execution)
+        except TimeoutError:
+            return None
+
+    async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        """Ask the run itself for its nodes; see `Engine.nodes`."""
+        handle = self._client.get_workflow_handle(execution.name)
+        async with _translated(execution):
+            found: list[NodeRecord] = await handle.query(
+                "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
+            )
+            return found
+
+    async def abort(self, execution: ExecutionId, reason: str) -> None:
+        """Ask a run to stop; see `Engine.abort`."""
+        handle = self._client.get_workflow_handle(execution.name)
+        async with _translated(execution):
+            await handle.cancel(reason=reason, rpc_timeout=_RPC_TIMEOUT)
+
+    async def _result(self, handle: WorkflowHandle[object, object], execution: ExecutionId) -> RunState:
+        typed = self._client.get_workflow_handle(handle.id, result_type=RunOutput)
+        try:
+            async with _translated(execution):
+                output: RunOutput = await typed.result()
+        except WorkflowFailureError as failure:
+            return _ended(failure.cause)
+        return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs)
+
+
+def _ended(cause: BaseException | None) -> RunState:
+    match cause:
+        case CancelledError():
+            return RunState(phase=ExecutionPhase.ABORTED, reason="cancelled")
+        case TerminatedError():
+            return RunState(phase=ExecutionPhase.ABORTED, reason=f"terminated in Temporal: {cause.message}")
+        case TemporalTimeout():
+            error = ErrorDocument(
+                kind=ErrorKind.SYSTEM,
+                code="TimedOut",
+                message="The execution ran into its time-out.",
+                recoverable=False,
+            )
+            return RunState(phase=ExecutionPhase.FAILED, error=error)
+        case ApplicationError() if cause.details and isinstance(cause.details[0], dict):
+            return RunState(phase=ExecutionPhase.FAILED, error=ErrorDocument.model_validate(cause.details[0]))
+        case _:
+            text = cause.message if isinstance(cause, FailureError) else str(cause)
+            error = ErrorDocument(
+                kind=ErrorKind.SYSTEM, code="Internal", message=text[:4096], recoverable=False
+            )
+            return RunState(phase=ExecutionPhase.FAILED, error=error)
+
+
+@asynccontextmanager
+async def _translated(execution: ExecutionId) -> AsyncIterator[None]:
+    """Turn Temporal's errors into ours, at this one border."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise NotFound(f"Temporal knows no execution {execution.name!r}.") from error
+        if error.status in {RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED}:
+            raise LimitExceeded(
+                f"Temporal refused the request for {execution.name!r}: {error.message}"
+            ) from error
+        raise PlatformUnavailable(
+            f"Temporal did not answer about {execution.name!r}: {error.message}"
+        ) from error
+
+
+def _search_attributes(request: ExecutionRequest) -> TypedSearchAttributes:
+    values = {
+        "Project": request.id.project,
+        "Domain": request.id.domain,
+        "Entity": request.root.name,
+        "Version": request.version,
+        "Phase": ExecutionPhase.RUNNING.value,
+    }
+    return TypedSearchAttributes(
+        [SearchAttributePair(_SEARCH[name], value) for name, value in values.items()]
+    )
+
+
+def _summary(request: ExecutionRequest) -> str:
+    who = f", started by {request.requested_by}" if request.requested_by else ""
+    return f"{request.root.kind} {request.root.name} {request.version[:12]}{who}"[:400]
+
+
+SEARCH_ATTRIBUTES = tuple(key.name for key in _SEARCH.values())
+"""Names of the search attributes (all Keyword) that a namespace must have."""

@@ -1,0 +1,56 @@
+"""Runs a worker until SIGTERM or SIGINT. Logs to standard error; attempts outlive it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from flyte_temporal.config.settings import Settings
+from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.worker.wiring import build
+
+_log = logging.getLogger("flyte_temporal.worker")
+
+
+async def _main() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    settings = Settings.load()
+    platform = await build(settings)
+    _log.info("Worker is up: queue %s at %s", settings.temporal.task_queue, settings.temporal.address)
+    try:
+        async with platform.worker:
+            await stop.wait()
+            _log.info("Worker was told to stop; attempts run on")
+    finally:
+        await platform.close()
+
+
+def main() -> int:
+    """Run the worker.
+
+    Returns:
+        The exit code: 0 after a stop, 3 if a part of the platform is missing.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        asyncio.run(_main())
+    except FlyteTemporalError as error:
+        _log.error("%s", error)
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    # Processes that used temporalio may crash at interpreter exit (temporal.md §0.10).
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,112 @@
+"""Joins settings, adapters, activities and the interpreter into one Temporal worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+
+from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.records import Records
+from flyte_temporal.adapters.temporal.connection import connect
+from flyte_temporal.config.settings import Settings
+from flyte_temporal.ports.launcher import Launcher
+from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.workflows.interpreter import Interpreter
+
+_EAGER = 100
+"""Activities of one workflow task that may skip the task queue: 2.2 instead of 4.4 ms of server time each."""
+
+
+@dataclass
+class Platform:
+    """A worker and what must be closed after it."""
+
+    worker: Worker
+    records: Records
+    launchers: Mapping[str, Launcher]
+    store: MetadataStore
+
+    async def close(self) -> None:
+        """Write what waits and let go of attempts; they run on and are adopted by the next worker."""
+        await self.records.close()
+        for launcher in self.launchers.values():
+            await launcher.close()
+        self.store.close()
+
+
+async def build(settings: Settings) -> Platform:
+    """Return a worker that is ready to run.
+
+    Args:
+        settings: The environment.
+
+    Raises:
+        PlatformUnavailable: If Temporal or a store does not answer.
+    """
+    storage = settings.storage.config()
+    blobs = open_store(storage)
+    client = await connect(settings.temporal, blobs)
+    store = open_metadata(settings)
+    records = Records(store)
+    launchers = open_launchers(settings)
+    parts = Parts(
+        launchers=launchers,
+        blobs=blobs,
+        storage=storage,
+        closures=Closures(blobs),
+        records=records,
+        grace_s=settings.worker.stop_grace_s,
+    )
+    return Platform(temporal_worker(client, settings, Attempts(parts), records), records, launchers, store)
+
+
+def temporal_worker(client: Client, settings: Settings, attempts: Attempts, records: Records) -> Worker:
+    """Return the Temporal worker that serves the interpreter and its activities on one queue.
+
+    Args:
+        client: A connected client.
+        settings: Queue, slots and time-outs.
+        attempts: Serves the tasks.
+        records: Serves the interpreter's own records.
+    """
+    return Worker(
+        client,
+        task_queue=settings.temporal.task_queue,
+        workflows=[Interpreter],
+        activities=[attempts.run, records.record],
+        max_concurrent_activities=settings.worker.max_activities,
+        max_eager_activity_reservations_per_workflow_task=_EAGER,
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.worker.sticky_timeout_s),
+        graceful_shutdown_timeout=timedelta(seconds=settings.worker.graceful_shutdown_s),
+    )
+
+
+def open_metadata(settings: Settings) -> MetadataStore:
+    """Return the metadata store; SQLAlchemy is imported here, on use."""
+    from flyte_temporal.adapters.store.sql import SqlMetadataStore
+
+    return SqlMetadataStore(settings.metadata.url)
+
+
+def open_launchers(settings: Settings) -> Mapping[str, Launcher]:
+    """Return the launchers of this installation by name."""
+    from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
+    from flyte_temporal.adapters.launchers.process import ProcessLauncher
+
+    own = settings.worker
+    pool = PoolConfig(
+        scratch=own.scratch,
+        cache=own.cache,
+        size=own.pool_size,
+        max_tasks=own.pool_max_tasks,
+        max_growth_bytes=own.pool_max_rss,
+    )
+    return {"pool": PoolLauncher(pool), "process": ProcessLauncher(own.scratch, own.cache)}

@@ -1,0 +1,43 @@
+"""The table in the Temporal UI."""
+
+from __future__ import annotations
+
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodePhase
+from flyte_temporal.testing import closures
+from flyte_temporal.workflows.details import ROWS, Board
+from flyte_temporal.workflows.plan import Graph
+from flyte_temporal.workflows.scope import NodeState, Scope
+
+
+def board_of(count: int) -> tuple[Board, list[NodeState]]:
+    main = closures.fan_out(count - 1)
+    spec = main.main()
+    scope = Scope(spec, Graph(spec.nodes), main, {}, None)
+    board = Board()
+    states = [NodeState(scope=scope, node=n, path=n.id, order=i) for i, n in enumerate(spec.nodes)]
+    for state in states:
+        board.add(state)
+    return board, states
+
+
+def test_a_small_run_shows_each_node_in_order() -> None:
+    board, states = board_of(3)
+    board.move(states[0], NodePhase.RUNNING)
+    lines = board.markdown().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["`n0`", "`n1`", "`total`"]
+    assert "RUNNING" in lines[2]
+    assert "QUEUED" in lines[3]
+
+
+def test_a_large_run_shows_failures_first_and_counts_in_bounded_size() -> None:
+    board, states = board_of(5000)
+    for state in states[:100]:
+        board.move(state, NodePhase.RUNNING)
+    states[50].error = ErrorDocument(kind=ErrorKind.USER, code="X", message="a|b\nsecond line" + "c" * 5000)
+    board.move(states[50], NodePhase.FAILED)
+    text = board.markdown()
+    assert text.splitlines()[2].startswith("| `n50` |")
+    assert "a\\|b" in text
+    assert "second line" not in text
+    assert text.endswith("5000 nodes: 4900 QUEUED, 99 RUNNING, 1 FAILED")
+    assert len(text.splitlines()) <= ROWS + 4

