@@ -1,0 +1,150 @@
+"""All commands but `run`, declared with typer. Each opens the client, asks it one thing and prints the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from flyte_temporal.cli import stack, usage
+from flyte_temporal.cli.exits import ExitCode
+from flyte_temporal.cli.output import Output, output_format
+from flyte_temporal.errors import BadRequest
+
+app = typer.Typer(
+    name="flyte-temporal",
+    help="Typed Python DAGs in the style of Flyte, run durably on Temporal.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="--version shows the version; --debug, anywhere, shows the traceback of an error.",
+)
+get = typer.Typer(help="Show executions and their nodes.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(get, name="get")
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of an execution.", show_default=False)]
+Fmt = Annotated[str, typer.Option("--output", "-o", metavar="text|json", help="Format of the result.")]
+
+
+def invoke(words: Sequence[str], output: Output) -> int:
+    """Run the command that the words name.
+
+    Args:
+        words: The words after the program's name.
+        output: Where it prints.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BadRequest: If the words fit no command.
+    """
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(list(words), prog_name="flyte-temporal", standalone_mode=False, obj=output)
+    except typer.TyperException as error:
+        raise BadRequest(_usage_error(error)) from error
+    return int(code or ExitCode.SUCCEEDED)
+
+
+def _usage_error(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "flyte-temporal"
+    said = error.format_message().strip()
+    return f"{said or 'No command was given.'} See '{where} --help'."
+
+
+def _prepare(context: typer.Context, format_: str) -> Output:
+    output = context.obj
+    if not isinstance(output, Output):
+        raise TypeError("commands are run by `invoke`, which gives them an Output")
+    output.format = output_format(format_)
+    return output
+
+
+@app.command(help=usage.RUN.partition("\n\n")[2], add_help_option=False)
+def run() -> None:
+    """Stand in the list of commands; `program` hands `run` to its own module before typer is asked."""
+
+
+@get.command("executions")
+def get_executions(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Largest number of rows.")] = 20,
+    phase: Annotated[list[str] | None, typer.Option(help="Only this phase; may be repeated.")] = None,
+    output: Fmt = "text",
+) -> int:
+    """List executions, newest first."""
+    from flyte_temporal.cli.queries import executions
+
+    return executions(_prepare(context, output), limit, phase or [])
+
+
+@get.command("execution")
+def get_execution(context: typer.Context, id_: Id, output: Fmt = "text") -> int:
+    """Show an execution: phase, outputs, error."""
+    from flyte_temporal.cli.queries import execution
+
+    return execution(_prepare(context, output), id_)
+
+
+@get.command("nodes")
+def get_nodes(context: typer.Context, id_: Id, output: Fmt = "text") -> int:
+    """List the nodes of an execution."""
+    from flyte_temporal.cli.queries import nodes
+
+    return nodes(_prepare(context, output), id_)
+
+
+@app.command()
+def wait(context: typer.Context, id_: Id, output: Fmt = "text") -> int:
+    """Follow an execution to its end; ends as 'run' would."""
+    from flyte_temporal.cli.queries import wait as wait_
+
+    return wait_(_prepare(context, output), id_)
+
+
+@app.command()
+def logs(
+    context: typer.Context,
+    id_: Id,
+    node: Annotated[str | None, typer.Argument(metavar="NODE", help="Only this node.")] = None,
+    output: Fmt = "text",
+) -> int:
+    """Print what the tasks of an execution printed."""
+    from flyte_temporal.cli.queries import logs as logs_
+
+    return logs_(_prepare(context, output), id_, node)
+
+
+@app.command()
+def abort(
+    context: typer.Context,
+    id_: Id,
+    reason: Annotated[str, typer.Option(help="Why; shown to everybody who looks at the execution.")] = "",
+    output: Fmt = "text",
+) -> int:
+    """Stop an execution and all that it runs."""
+    from flyte_temporal.cli.queries import abort as abort_
+
+    return abort_(_prepare(context, output), id_, reason)
+
+
+@app.command()
+def up(context: typer.Context) -> int:
+    """Run the local stack in the foreground, until Ctrl-C."""
+    return stack.up(_prepare(context, "text"))
+
+
+@app.command()
+def down(context: typer.Context) -> int:
+    """Stop the local stack; running executions go on when it is started again."""
+    return stack.down(_prepare(context, "text"))
+
+
+@app.command()
+def status(context: typer.Context, output: Fmt = "text") -> int:
+    """Show the local stack: whether it runs, and where."""
+    return stack.status(_prepare(context, output))

@@ -1,0 +1,65 @@
+"""Watching an execution to its end, and what Ctrl-C means while one does."""
+
+from __future__ import annotations
+
+import time
+
+from flyte_temporal.cli.exits import ExitCode
+from flyte_temporal.cli.handle import Handle
+from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.progress import progress
+from flyte_temporal.cli.results import print_result
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord
+
+SECOND_CHANCE_S = 2.0
+"""How long a second Ctrl-C is waited for after the first, in seconds: long enough to read one line."""
+
+
+def follow(execution: Handle, output: Output) -> ExitCode:
+    """Show progress until an execution is over, then print its result.
+
+    Ctrl-C leaves the execution alone and says how to come back; another one within `SECOND_CHANCE_S` aborts it.
+
+    Args:
+        execution: The execution.
+        output: Where to show and print.
+
+    Returns:
+        The exit code that the execution's end means.
+    """
+    try:
+        record = _watch(execution, output)
+    except KeyboardInterrupt:
+        if not _asked_again(execution.id, output):
+            return ExitCode.INTERRUPTED
+        execution.abort("Ctrl-C, twice")
+        output.note(f"Aborting {execution.id} …")
+        record = execution.wait()
+    return finish(execution, record, output)
+
+
+def finish(execution: Handle, record: ExecutionRecord, output: Output) -> ExitCode:
+    """Print the result of an execution that is over."""
+    outputs = execution.outputs if record.phase is ExecutionPhase.SUCCEEDED else {}
+    return print_result(output, record, outputs)
+
+
+def _watch(execution: Handle, output: Output) -> ExecutionRecord:
+    with progress(output) as display:
+        for update in execution.watch():
+            display.show(update)
+            if update.execution.phase.terminal:
+                return update.execution
+    return execution.wait()
+
+
+def _asked_again(id_: str, output: Output) -> bool:
+    output.note(
+        f"\nDetached. Execution {id_} goes on: follow it with 'flyte-temporal wait {id_}', stop it with "
+        f"'flyte-temporal abort {id_} --reason TEXT', or press Ctrl-C again now."
+    )
+    try:
+        time.sleep(SECOND_CHANCE_S)
+    except KeyboardInterrupt:
+        return True
+    return False

@@ -1,0 +1,123 @@
+"""Commands about executions that exist: list, show, wait, logs, abort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flyte_temporal.cli.exits import ExitCode
+from flyte_temporal.cli.follow import follow
+from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.results import (
+    error_of,
+    error_text,
+    execution_row,
+    node_row,
+    plain,
+    record_document,
+    table,
+)
+from flyte_temporal.client import Client
+from flyte_temporal.errors import BadRequest
+from flyte_temporal.spec.execution import ExecutionPhase
+
+ABORT_WAIT_S = 30.0
+"""How long `abort` waits for the end, in seconds: three times the grace time that tasks get."""
+
+
+def executions(output: Output, limit: int, phases: Sequence[str]) -> int:
+    """List executions, newest first."""
+    wanted = [_phase(text) for text in phases]
+    with Client.local() as client:
+        rows = [execution_row(record) for record in client.executions(limit=limit, phases=wanted)]
+    if output.json:
+        output.document(rows)
+    elif rows:
+        for line in table(rows, ("id", "phase", "entity", "created_at", "finished_at")):
+            output.result(line)
+    else:
+        output.note("No executions. Start one with 'flyte-temporal run FILE ENTITY'.")
+    return ExitCode.SUCCEEDED
+
+
+def _phase(text: str) -> ExecutionPhase:
+    try:
+        return ExecutionPhase(text.upper())
+    except ValueError:
+        known = ", ".join(phase.value for phase in ExecutionPhase)
+        raise BadRequest(f"--phase: {text!r} is no phase. Phases: {known}.") from None
+
+
+def execution(output: Output, id_: str) -> int:
+    """Show one execution."""
+    with Client.local() as client:
+        found = client.execution(id_)
+        record = found.record()
+        outputs = found.outputs if record.phase is ExecutionPhase.SUCCEEDED else {}
+        url = found.ui_url
+    if output.json:
+        output.document({**execution_row(record), **record_document(record, outputs), "ui_url": url})
+        return ExitCode.SUCCEEDED
+    for name, value in {**execution_row(record), "ui_url": url}.items():
+        if value:
+            output.result(f"{name.replace('_', ' ')}: {value}")
+    if outputs:
+        output.result("outputs:")
+        for name, value in outputs.items():
+            output.result(f"  {name}: {plain(value)}")
+    if error := error_of(record):
+        output.result(error_text(error))
+    return ExitCode.SUCCEEDED
+
+
+def nodes(output: Output, id_: str) -> int:
+    """List the nodes of an execution."""
+    with Client.local() as client:
+        rows = [node_row(node) for node in client.execution(id_).nodes()]
+    if output.json:
+        output.document(rows)
+        return ExitCode.SUCCEEDED
+    columns = ("id", "name", "kind", "phase", "attempts", "cache", "started_at", "finished_at")
+    for line in table(rows, columns):
+        output.result(line)
+    return ExitCode.SUCCEEDED
+
+
+def wait(output: Output, id_: str) -> int:
+    """Follow an execution to its end."""
+    with Client.local() as client:
+        return follow(client.execution(id_), output)
+
+
+def logs(output: Output, id_: str, node: str | None) -> int:
+    """Print what tasks printed; on a terminal each line says which node said it."""
+    with Client.local() as client:
+        lines = client.execution(id_).logs(node)
+        if output.json:
+            output.document([{"node": x.node, "attempt": x.attempt, "text": x.text} for x in lines])
+            return ExitCode.SUCCEEDED
+        prefixed = output.stdout.isatty() and node is None
+        for each in lines:
+            output.result(f"{each.node}#{each.attempt} | {each.text}" if prefixed else each.text)
+    return ExitCode.SUCCEEDED
+
+
+def abort(output: Output, id_: str, reason: str) -> int:
+    """Stop an execution, and wait until it has stopped."""
+    with Client.local() as client:
+        found = client.execution(id_)
+        if found.record().phase.terminal:
+            raise BadRequest(
+                f"Execution {id_} is over ({found.record().phase.value}); nothing is left to abort."
+            )
+        found.abort(reason)
+        output.note(f"Aborting {id_} …")
+        record = found.wait(ABORT_WAIT_S)
+    if output.json:
+        output.document(record_document(record, {}))
+    elif record.phase.terminal:
+        output.result(f"Execution {id_} {record.phase.value}.")
+    else:
+        output.result(
+            f"Execution {id_} is still stopping; 'flyte-temporal get execution {id_}' tells when it has."
+        )
+    return ExitCode.SUCCEEDED

@@ -1,0 +1,120 @@
+"""`flyte-temporal run`: compile what a file says, check the inputs, start it and follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flyte_temporal.cli import usage
+from flyte_temporal.cli.exits import ExitCode
+from flyte_temporal.cli.flags import Given, InputFlags, read_file
+from flyte_temporal.cli.output import Output, output_format
+from flyte_temporal.cli.words import RunCommand, RunOptions, read_run
+from flyte_temporal.errors import BadRequest
+
+if TYPE_CHECKING:
+    from flyte_temporal.sdk.entity import Entity
+    from flyte_temporal.spec.entities import Closure
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An entity that was found and compiled.
+
+    Args:
+        file: The user's file.
+        name: Name of the entity as it was asked for.
+        entity: The entity.
+        closure: What it compiles to.
+    """
+
+    file: Path
+    name: str
+    entity: Entity
+    closure: Closure
+
+
+def run_command(arguments: Sequence[str], output: Output) -> int:
+    """Run the command.
+
+    Args:
+        arguments: The words after `run`.
+        output: Where it prints.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BadRequest: If anything about the file, the entity or the inputs is wrong; nothing was started then.
+        PlatformError: If the platform cannot be reached.
+    """
+    command = read_run(arguments)
+    _settle(command.options, output)
+    if command.file is None:
+        output.result(usage.RUN)
+        if not command.options.has("--help"):
+            raise BadRequest(
+                "run needs a FILE and an ENTITY, for example: flyte-temporal run hello.py hello."
+            )
+        return ExitCode.SUCCEEDED
+    return _of_file(command, command.file, output)
+
+
+def _settle(options: RunOptions, output: Output) -> None:
+    output.format = output_format(options.get("--output") or "text")
+
+
+def _of_file(command: RunCommand, file: Path, output: Output) -> int:
+    from flyte_temporal.sdk.loader import entities_in, find_entity, load_file
+
+    module = load_file(file)
+    if command.entity is None:
+        return _list(file, entities_in(module), output)
+    from flyte_temporal.compiler import compile_entity
+
+    entity = find_entity(module, command.entity)
+    compiled = Compiled(file, command.entity, entity, compile_entity(entity))
+    given = _given(compiled, command)
+    _settle(command.options, output)
+    if command.options.has("--help"):
+        output.result(usage.entity_text(file, command.entity, compiled.closure.entity()))
+        return ExitCode.SUCCEEDED
+    return _start(compiled, given, command.options, output)
+
+
+def _list(file: Path, entities: dict[str, Entity], output: Output) -> int:
+    if output.json:
+        output.document({"entities": [{"name": n, "kind": e.kind} for n, e in entities.items()]})
+    else:
+        output.result(usage.file_text(file, entities))
+    return ExitCode.SUCCEEDED
+
+
+def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output) -> int:
+    if options.has("--local"):
+        _refuse_with_local(options)
+        from flyte_temporal.cli.plain_run import run_plainly
+
+        return run_plainly(compiled.entity, compiled.closure.interface, given, output)
+    from flyte_temporal.cli.durable_run import run_durably
+
+    return run_durably(compiled, given, options, output)
+
+
+def _refuse_with_local(options: RunOptions) -> None:
+    for option in ("--name", "--launcher"):
+        if options.get(option) is not None:
+            raise BadRequest(f"{option} is for durable executions; leave it out, or leave out --local.")
+    if options.has("--detach"):
+        raise BadRequest("--detach is for durable executions; leave it out, or leave out --local.")
+
+
+def _given(compiled: Compiled, command: RunCommand) -> Given:
+    """Read the words after ENTITY and the file of inputs; flags win over the file."""
+    interface = compiled.closure.interface
+    texts = InputFlags(compiled.name, interface).read(command.rest, command.options)
+    file = command.options.get("--inputs")
+    data = read_file(Path(file), compiled.name, interface) if file is not None else {}
+    return Given(texts, {name: value for name, value in data.items() if name not in texts})
