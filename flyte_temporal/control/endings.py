@@ -1,0 +1,73 @@
+"""Writing down an end that the interpreter could not record itself: the run was terminated, or the store lost it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from flyte_temporal.errors import NotFound, PlatformError
+from flyte_temporal.ports.clock import Clock
+from flyte_temporal.ports.engine import Engine, RunState
+from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.identifiers import ExecutionId
+
+_log = logging.getLogger(__name__)
+
+
+class Endings:
+    """Brings the store in line with a run that has ended.
+
+    Args:
+        engine: Knows the truth.
+        store: Is corrected.
+        clock: For the time of the end as far as it is known here.
+    """
+
+    def __init__(self, engine: Engine, store: MetadataStore, clock: Clock) -> None:
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+
+    async def write(self, execution: ExecutionId, final: RunState) -> None:
+        """Record how a run ended, unless its end is recorded already.
+
+        Raises:
+            PlatformUnavailable: If the store does not answer.
+        """
+        if not final.phase.terminal:
+            return
+        record = await asyncio.to_thread(self._store.execution, execution)
+        if record is None or record.phase.terminal:
+            return
+        nodes = [_ended(node, final.phase) for node in await self._nodes(execution)]
+        change = RecordRequest(
+            execution=execution,
+            nodes=tuple(nodes),
+            phase=final.phase,
+            outputs=final.outputs,
+            error=final.error,
+            reason=final.reason,
+            at=self._clock.now(),
+        )
+        await asyncio.to_thread(self._store.record, change)
+        _log.info("Execution %s ended %s; recorded from the engine's log.", execution.name, final.phase)
+
+    async def _nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        try:
+            return await self._engine.nodes(execution)
+        except (NotFound, PlatformError) as error:
+            # A run that was terminated may not be able to answer; what the store has is the best there is.
+            _log.info("The run %s does not tell its nodes: %s", execution.name, error)
+            return await asyncio.to_thread(self._store.nodes, execution)
+
+
+def _ended(node: NodeRecord, phase: ExecutionPhase) -> NodeRecord:
+    if node.phase.terminal:
+        return node
+    if phase is ExecutionPhase.SUCCEEDED:
+        # A run succeeds only when all its nodes have.
+        return node.model_copy(update={"phase": NodePhase.SUCCEEDED})
+    untouched = node.phase is NodePhase.QUEUED and node.attempts == 0
+    return node.model_copy(update={"phase": NodePhase.SKIPPED if untouched else NodePhase.ABORTED})

@@ -1,0 +1,102 @@
+"""Handing accepted executions to the engine, now or after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from flyte_temporal.control.closures import Closures
+from flyte_temporal.control.endings import Endings
+from flyte_temporal.errors import FlyteTemporalError, LimitExceeded, PlatformUnavailable, UnsupportedSpec
+from flyte_temporal.ports.engine import Engine, RunState
+from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import (
+    ErrorDocument,
+    ErrorKind,
+    ExecutionPhase,
+    ExecutionRecord,
+    RunInput,
+    RunLimits,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Launching:
+    """Starts runs, and reconciles what a crash left between the metadata store and Temporal.
+
+    Args:
+        engine: Starts runs; its log wins.
+        store: Knows what was accepted.
+        closures: Finds the specs of stored requests.
+        endings: Writes ends.
+        limits: Recorded in each run's input.
+    """
+
+    def __init__(
+        self, engine: Engine, store: MetadataStore, closures: Closures, endings: Endings, limits: RunLimits
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._closures = closures
+        self._endings = endings
+        self._limits = limits
+
+    async def launch(self, record: ExecutionRecord, closure: Closure) -> None:
+        """Start the run of an accepted execution. If the engine is away, reconciliation does it later.
+
+        Raises:
+            LimitExceeded: If the engine refuses the request for its size; the execution is recorded as FAILED.
+        """
+        request = record.request
+        try:
+            await self._engine.start(RunInput(request=request, limits=self._limits), closure)
+        except PlatformUnavailable as error:
+            _log.warning("%s is accepted and will be started as soon as possible: %s", request.id.name, error)
+            return
+        except LimitExceeded as error:
+            await self._endings.write(request.id, _failed(error, ErrorKind.USER))
+            raise
+        latest = await asyncio.to_thread(self._store.execution, request.id)
+        if latest is not None and latest.phase is ExecutionPhase.ABORTED:
+            # Aborted between the record and the start.
+            await self._engine.abort(request.id, latest.abort_reason)
+
+    async def reconcile(self) -> int:
+        """Bring store and engine in line; return how many executions are still open.
+
+        Raises:
+            PlatformUnavailable: If store or engine do not answer.
+        """
+        records = await asyncio.to_thread(self._store.open_executions)
+        return sum([await self._still_open(record) for record in records])
+
+    async def _still_open(self, record: ExecutionRecord) -> bool:
+        execution = record.request.id
+        state = await self._engine.state(execution)
+        if state is None and (record.abort_reason or record.aborted_by):
+            state = RunState(phase=ExecutionPhase.ABORTED, reason=record.abort_reason)
+        if state is None:
+            return await self._start_again(record)
+        if state.phase.terminal:
+            await self._endings.write(execution, state)
+        return not state.phase.terminal
+
+    async def _start_again(self, record: ExecutionRecord) -> bool:
+        execution = record.request.id
+        _log.info("Starting %s, which is accepted but unknown to Temporal.", execution.name)
+        try:
+            closure = await asyncio.to_thread(self._closures.find, record.request.spec)
+            await self.launch(record, closure)
+        except UnsupportedSpec as error:
+            await self._endings.write(execution, _failed(error, ErrorKind.SYSTEM))
+            return False
+        except LimitExceeded:
+            return False
+        return True
+
+
+def _failed(error: FlyteTemporalError, kind: ErrorKind) -> RunState:
+    document = ErrorDocument(kind=kind, code=error.code, message=error.message[:4096], recoverable=False)
+    return RunState(phase=ExecutionPhase.FAILED, error=document)

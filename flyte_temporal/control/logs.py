@@ -1,0 +1,75 @@
+"""What tasks printed, line by line, from the blob store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from flyte_temporal.errors import NotFound
+from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.document import Document
+from flyte_temporal.spec.execution import NodeRecord
+from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.storage.logs import read_log
+
+
+class LogLine(Document):
+    """One line that a task printed, without its line break."""
+
+    node: str
+    attempt: int
+    text: str
+
+
+def choose(nodes: Sequence[NodeRecord], wanted: str | None) -> list[NodeRecord]:
+    """Return the nodes whose logs are asked for: all, one by its path or name, or a sub-workflow with its nodes.
+
+    Raises:
+        NotFound: If no node has that path or name.
+    """
+    if wanted is None:
+        return list(nodes)
+    chosen = [n for n in nodes if n.id == wanted or n.id.startswith((f"{wanted}.", f"{wanted}["))]
+    chosen = chosen or [n for n in nodes if wanted in {n.name, n.task}]
+    if not chosen:
+        known = ", ".join(f"{n.id} ({n.name})" for n in nodes[:20])
+        raise NotFound(f"The execution has no node {wanted!r}. It has: {known}.")
+    return chosen
+
+
+def lines(blobs: BlobStore, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> Iterator[LogLine]:
+    """Yield what the attempts of some nodes printed, node by node, attempt by attempt.
+
+    Args:
+        blobs: The blob store.
+        execution: The execution.
+        nodes: From `choose`.
+    """
+    for node in nodes:
+        for number, key in _attempts(blobs, execution, node):
+            for text in _lines(read_log(blobs, key)):
+                yield LogLine(node=node.id, attempt=number, text=text)
+
+
+def _attempts(blobs: BlobStore, execution: ExecutionId, node: NodeRecord) -> list[tuple[int, str]]:
+    """Return number and key of each attempt that left something, in order."""
+    if not node.attempts and not node.attempt_key:
+        return []
+    prefix = keys.attempts_prefix(execution, node.id)
+    found = {f"{prefix}/{info.key[len(prefix) + 1 :].split('/', 1)[0]}" for info in blobs.list(f"{prefix}/")}
+    if node.attempt_key:
+        found.add(node.attempt_key)
+    numbered = [
+        (int(number), key) for key in found if (number := key.rpartition("/")[2].split("-")[0]).isdigit()
+    ]
+    return sorted(numbered)
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    # Chunks end anywhere, also within a character: lines are cut from bytes.
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in whole)
+    if rest:
+        yield rest.decode("utf-8", "replace")

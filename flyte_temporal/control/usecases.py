@@ -1,0 +1,235 @@
+"""`Control`: what can be asked of the platform, each use case one method."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+
+from flyte_temporal.config.settings import Settings
+from flyte_temporal.control.closures import Closures
+from flyte_temporal.control.endings import Endings
+from flyte_temporal.control.following import Followers, Snapshot, Sources
+from flyte_temporal.control.launching import Launching
+from flyte_temporal.control.logs import LogLine, choose, lines
+from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
+from flyte_temporal.control.requests import (
+    StartRequest,
+    complete_inputs,
+    default_version,
+    new_execution_id,
+)
+from flyte_temporal.errors import NotFound
+from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.ports.clock import Clock
+from flyte_temporal.ports.engine import Engine, RunState
+from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
+from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The outside things that the use cases need."""
+
+    engine: Engine
+    store: MetadataStore
+    blobs: BlobStore
+    clock: Clock
+
+
+class Control:
+    """The use cases. Lives on one event loop; the synchronous ports are called in threads.
+
+    Args:
+        ports: Engine, metadata store, blob store, clock.
+        settings: Limits and defaults.
+    """
+
+    def __init__(self, ports: Ports, settings: Settings) -> None:
+        self._ports = ports
+        self._settings = settings
+        self._closures = Closures(ports.blobs, ports.store, ports.clock, settings.limits)
+        self._endings = Endings(ports.engine, ports.store, ports.clock)
+        self._launching = Launching(
+            ports.engine, ports.store, self._closures, self._endings, settings.run_limits()
+        )
+        self._followers = Followers(Sources(ports.engine, self.get, self._nodes_of, self._endings.write))
+
+    async def register(self, closure: Closure, project: str, domain: str, version: str) -> EntityId:
+        """Store a closure under its digest and make it the content of a version.
+
+        Raises:
+            Conflict: If the version is registered with other content.
+            LimitExceeded: If it is too large.
+            UnsupportedSpec: If this release cannot run it.
+            PlatformError: If a store failed.
+        """
+        entity = EntityId(
+            kind=closure.root.kind, project=project, domain=domain, name=closure.root.name, version=version
+        )
+        await asyncio.to_thread(self._closures.register, entity, closure)
+        return entity
+
+    async def start(self, wish: StartRequest) -> ExecutionRecord:
+        """Start an execution, or attach to the one that the same request started before.
+
+        The record is written first, then the engine is asked: what was accepted is started in the end, even if this
+        process or Temporal dies in between (`reconcile`).
+
+        Raises:
+            BadRequest: If anything about the request is wrong; nothing was started.
+            PlatformError: If a store failed; asking again with the same id is safe.
+        """
+        record = await asyncio.to_thread(self._accept, wish)
+        if not record.phase.terminal:
+            await self._launching.launch(record, wish.closure)
+        return record
+
+    def _accept(self, wish: StartRequest) -> ExecutionRecord:
+        closure = wish.closure
+        # Before its inputs are looked at: a closure that does not hold together has no interface to speak of.
+        check_plan(closure, self._settings.limits.max_nodes)
+        inputs = complete_inputs(closure, wish.inputs, self._settings.limits)
+        version = wish.version or default_version(closure, wish.environment)
+        execution = ExecutionId(
+            project=wish.project or self._settings.project,
+            domain=wish.domain or self._settings.domain,
+            name=wish.execution_id or new_execution_id(closure.root.name),
+        )
+        entity = EntityId(
+            kind=closure.root.kind,
+            project=execution.project,
+            domain=execution.domain,
+            name=closure.root.name,
+            version=version,
+        )
+        request = ExecutionRequest(
+            id=execution,
+            root=closure.root,
+            version=version,
+            spec=self._closures.register(entity, closure),
+            inputs=inputs,
+            environment=wish.environment,
+            requested_by=wish.requested_by or self._settings.owner,
+            labels=wish.labels,
+            overwrite_cache=wish.overwrite_cache,
+            max_parallelism=wish.max_parallelism,
+        )
+        return self._ports.store.create_execution(request, self._ports.clock.now())
+
+    async def get(self, execution: ExecutionId) -> ExecutionRecord:
+        """Return an execution.
+
+        Raises:
+            NotFound: If there is none of that id.
+        """
+        record = await asyncio.to_thread(self._ports.store.execution, execution)
+        if record is None:
+            raise NotFound(
+                f"There is no execution {execution.name!r} in {execution.project}/{execution.domain}. "
+                "`flyte-temporal get executions` lists them."
+            )
+        return record
+
+    async def executions(
+        self, project: str, domain: str, *, phases: Sequence[ExecutionPhase] = (), limit: int = 100
+    ) -> list[ExecutionRecord]:
+        """Return executions, newest first."""
+        return await asyncio.to_thread(
+            lambda: self._ports.store.executions(project, domain, phases=phases, limit=limit)
+        )
+
+    async def open_count(self) -> int:
+        """Return the number of executions that are not over."""
+        return len(await asyncio.to_thread(self._ports.store.open_executions))
+
+    async def closure(self, record: ExecutionRecord) -> Closure:
+        """Return the closure of an execution.
+
+        Raises:
+            UnsupportedSpec: If it is gone from the blob store or was written by a newer release.
+        """
+        return await asyncio.to_thread(self._closures.find, record.request.spec)
+
+    async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        """Return all nodes of an execution, also those not reached yet, a sub-workflow's right behind it.
+
+        Raises:
+            NotFound: If there is no such execution.
+        """
+        return await self._nodes_of(await self.get(execution))
+
+    async def _nodes_of(self, record: ExecutionRecord) -> list[NodeRecord]:
+        def read() -> list[NodeRecord]:
+            plan = planned_nodes(self._closures.find(record.request.spec))
+            recorded = self._ports.store.nodes(record.request.id)
+            return merge_plan(plan, recorded, over=record.phase.terminal)
+
+        return await asyncio.to_thread(read)
+
+    async def wait(self, execution: ExecutionId, timeout_s: float | None = None) -> ExecutionRecord:
+        """Return an execution when it has ended, or as it is after `timeout_s` seconds.
+
+        Raises:
+            NotFound: If there is no such execution.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._followers.wait(execution)
+        except TimeoutError:
+            return await self.get(execution)
+
+    def watch(self, execution: ExecutionId) -> AsyncIterator[Snapshot]:
+        """Yield the present state and every later one, until the execution has ended.
+
+        Raises:
+            NotFound: If there is no such execution.
+        """
+        return self._followers.watch(execution)
+
+    async def logs(self, execution: ExecutionId, node: str | None = None) -> Iterator[LogLine]:
+        """Return an iterator, to be run in a thread, over what the tasks printed.
+
+        Raises:
+            NotFound: If there is no such execution or node.
+        """
+        chosen = choose(await self.nodes(execution), node)
+        return lines(self._ports.blobs, execution, chosen)
+
+    async def abort(self, execution: ExecutionId, reason: str, by: str) -> ExecutionRecord:
+        """Ask an execution to stop; nothing happens if it has ended. Returns its record as it is now.
+
+        Raises:
+            NotFound: If there is no such execution.
+            PlatformUnavailable: If the engine does not answer; the wish is recorded, asking again is safe.
+        """
+        record = await self.get(execution)
+        if record.phase.terminal:
+            return record
+        await asyncio.to_thread(self._ports.store.mark_aborting, execution, reason, by)
+        try:
+            await self._ports.engine.abort(execution, reason)
+        except NotFound:
+            # Not started yet, or ended a moment ago.
+            found = await self._ports.engine.state(execution)
+            await self._endings.write(
+                execution, found or RunState(phase=ExecutionPhase.ABORTED, reason=reason)
+            )
+        return await self.get(execution)
+
+    async def reconcile(self) -> int:
+        """Bring store and engine in line after crashes; Temporal's log wins. Returns the number of open executions.
+
+        Open in the store but unknown to Temporal: started again from the stored request (or ABORTED, if that was
+        asked for). Ended in Temporal but open in the store: the end is recorded.
+
+        Raises:
+            PlatformUnavailable: If store or engine do not answer.
+        """
+        return await self._launching.reconcile()
+
+    async def close(self) -> None:
+        """End what waits and watches. Runs go on."""
+        await self._followers.close()

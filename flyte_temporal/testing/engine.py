@@ -1,0 +1,87 @@
+"""`FakeEngine`: runs that do what a test tells them, under the contract of the `Engine` port."""
+
+from __future__ import annotations
+
+import asyncio
+
+from flyte_temporal.errors import NotFound, PlatformUnavailable
+from flyte_temporal.ports.engine import RunState, Started
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord, RunInput
+from flyte_temporal.spec.identifiers import ExecutionId
+
+
+class FakeEngine:
+    """Knows runs by id. A run ends when the test calls `finish`, or by an abort."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[RunInput, Closure]] = []
+        """Every run that was really started, in order."""
+        self.available = True
+        """Whether calls are answered."""
+        self.waits = 0
+        """Number of calls of `wait` so far."""
+        self.node_records: dict[ExecutionId, list[NodeRecord]] = {}
+        """What runs tell of their nodes."""
+        self._states: dict[ExecutionId, RunState] = {}
+        self._changed = asyncio.Condition()
+
+    async def finish(self, execution: ExecutionId, final: RunState) -> None:
+        """Let a run end."""
+        async with self._changed:
+            self._states[execution] = final
+            self._changed.notify_all()
+
+    def forget(self, execution: ExecutionId) -> None:
+        """Lose a run, as a power cut can."""
+        del self._states[execution]
+
+    async def start(self, run: RunInput, closure: Closure) -> Started:
+        """Start a run; see `Engine.start`."""
+        self._answer()
+        if run.request.id in self._states:
+            return Started.EXISTS
+        self.started.append((run, closure))
+        await self.finish(run.request.id, RunState(phase=ExecutionPhase.RUNNING))
+        return Started.NEW
+
+    async def state(self, execution: ExecutionId) -> RunState | None:
+        """Return a run's state; see `Engine.state`."""
+        self._answer()
+        return self._states.get(execution)
+
+    async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
+        """Wait for a run's end; see `Engine.wait`."""
+        self._answer()
+        self.waits += 1
+        self._known(execution)
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: self._known(execution).phase.terminal)
+        except TimeoutError:
+            return None
+        return self._known(execution)
+
+    async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        """Return the nodes of a run; see `Engine.nodes`."""
+        self._answer()
+        self._known(execution)
+        if execution not in self.node_records:
+            raise PlatformUnavailable("No worker answers the query.")
+        return self.node_records[execution]
+
+    async def abort(self, execution: ExecutionId, reason: str) -> None:
+        """Stop a run; see `Engine.abort`."""
+        self._answer()
+        if self._known(execution).phase.terminal:
+            raise NotFound(f"The run {execution.name} is not open.")
+        await self.finish(execution, RunState(phase=ExecutionPhase.ABORTED, reason=reason))
+
+    def _answer(self) -> None:
+        if not self.available:
+            raise PlatformUnavailable("The engine does not answer.")
+
+    def _known(self, execution: ExecutionId) -> RunState:
+        if execution not in self._states:
+            raise NotFound(f"No run {execution.name} is known.")
+        return self._states[execution]
