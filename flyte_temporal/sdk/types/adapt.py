@@ -9,16 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from flyte_temporal.sdk.types.converter import Misfit
+from flyte_temporal.sdk.types.marks import mark, mark_map
 from flyte_temporal.spec.assignability import accepts
 from flyte_temporal.spec.literals import decode_float, encode_float
 from flyte_temporal.spec.types import (
+    ANY,
     FLOAT,
     INTEGER,
     NONE,
     STRING,
+    EnumType,
     ListType,
     LiteralType,
     MapType,
+    SimpleType,
     StructType,
     TupleType,
     UnionType,
@@ -42,6 +46,8 @@ def adapt(value: Any, written: LiteralType, declared: LiteralType) -> Any:
         return value
     if isinstance(written, UnionType):
         return _from_union(value, written, declared)
+    if declared == ANY:
+        return _to_any(value, written)
     if isinstance(declared, UnionType):
         return _to_union(value, written, declared)
     match written, declared:
@@ -83,10 +89,8 @@ def _to_union(value: Any, written: LiteralType, declared: UnionType) -> Any:
 
 def _map(value: Any, written: MapType, declared: MapType) -> Any:
     pairs = value.items() if written.key == STRING else value
-    done = [
-        [adapt(k, written.key, declared.key), adapt(v, written.value, declared.value)] for k, v in pairs
-    ]
-    return dict(done) if declared.key == STRING else done  # type: ignore[arg-type]
+    done = [[adapt(k, written.key, declared.key), adapt(v, written.value, declared.value)] for k, v in pairs]
+    return dict(done) if declared.key == STRING else done
 
 
 def _struct(value: dict[str, Any], written: StructType, declared: StructType) -> dict[str, Any]:
@@ -96,3 +100,23 @@ def _struct(value: dict[str, Any], written: StructType, declared: StructType) ->
         name: adapt(v, sources[name], targets[name]) if name in sources and name in targets else v
         for name, v in value.items()
     }
+
+
+def _to_any(value: Any, written: LiteralType) -> Any:
+    match written:
+        case SimpleType():
+            return mark(value, written.simple)
+        case ListType():
+            return [adapt(item, written.element, ANY) for item in value]
+        case TupleType():
+            return {"$tuple": [adapt(v, t, ANY) for v, t in zip(value, written.elements, strict=True)]}
+        case MapType():
+            pairs = value.items() if written.key == STRING else value
+            return mark_map([[adapt(k, written.key, ANY), adapt(v, written.value, ANY)] for k, v in pairs])
+        case StructType():
+            types = {field.name: field.type for field in written.fields}
+            return mark_map([[name, adapt(item, types.get(name, ANY), ANY)] for name, item in value.items()])
+        case EnumType():
+            return value
+        case _:
+            raise Misfit(f"expected plain data, got {describe(written)}")

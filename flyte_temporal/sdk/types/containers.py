@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin
 from flyte_temporal.sdk.types.converter import (
     Converter,
     Converters,
+    InProcess,
     Misfit,
     TypeFamily,
     ValueContext,
@@ -44,7 +45,7 @@ class Lists(TypeFamily):
 
     def converter(self, python_type: Any, engine: Converters) -> Converter:
         """Compile for one element type."""
-        kind = _SEQUENCES[get_origin(python_type)]
+        kind: Any = _SEQUENCES[get_origin(python_type)]
         element = engine.converter(get_args(python_type)[0])
         taken = (list, tuple) if kind is list else (kind,)
         name = short_name(python_type)
@@ -52,9 +53,9 @@ class Lists(TypeFamily):
         def write(value: Any, context: ValueContext) -> list[Any]:
             if not isinstance(value, taken):
                 raise misfit(name, value)
-            if isinstance(value, set | frozenset):
+            if isinstance(value, set | frozenset) and not isinstance(context, InProcess):
                 return sorted(element.write_all(list(value), context), key=_sort_key)
-            return element.write_all(value, context)  # type: ignore[arg-type]
+            return element.write_all(value if isinstance(value, list | tuple) else list(value), context)
 
         def read(value: Any, context: ValueContext) -> Any:
             if not isinstance(value, list):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 from flyte_temporal.errors import InvalidInputs, TypeMismatch, UnsupportedType
 from flyte_temporal.sdk.types.adapt import adapt
+from flyte_temporal.sdk.types.choices import Enums, Literals
 from flyte_temporal.sdk.types.containers import Lists, Maps
 from flyte_temporal.sdk.types.converter import (
     Converter,
@@ -22,40 +24,84 @@ from flyte_temporal.sdk.types.converter import (
     ValueContext,
     short_name,
 )
+from flyte_temporal.sdk.types.dataframe import DataFrames
+from flyte_temporal.sdk.types.file import Files
+from flyte_temporal.sdk.types.identity import identity
+from flyte_temporal.sdk.types.models import Models
+from flyte_temporal.sdk.types.plain import PlainData
+from flyte_temporal.sdk.types.plugins import plugged_in
 from flyte_temporal.sdk.types.scalars import Paths, Scalars
+from flyte_temporal.sdk.types.structs import Dataclasses
+from flyte_temporal.sdk.types.times import Times
+from flyte_temporal.sdk.types.tuples import NamedTuples, Tuples
 from flyte_temporal.sdk.types.unions import Unions
+from flyte_temporal.sdk.types.wrappers import Wrappers
 from flyte_temporal.spec.types import LiteralType
 
 __all__ = ["TypeEngine", "TypeTransformer", "ValueContext", "default_engine"]
 
+_BUILT_IN: tuple[type[TypeFamily], ...] = (
+    Scalars,
+    Times,
+    Paths,
+    Enums,
+    Literals,
+    Lists,
+    Maps,
+    PlainData,
+    Tuples,
+    NamedTuples,
+    Unions,
+    Dataclasses,
+    Models,
+    Wrappers,
+    Files,
+    DataFrames,
+)
+
 
 class TypeEngine:
-    """Finds the family in charge of an annotation and converts values by it."""
+    """Finds the family in charge of an annotation and converts values by it. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        # Later registrations are asked first, so that a plug-in can take over a type.
-        self._families: list[TypeFamily] = [Scalars(), Paths(), Lists(), Maps(), Unions()]
-        self._compiled: dict[Any, Converter] = {}
+        self._built_in = [family() for family in _BUILT_IN]
+        self._registered: list[TypeFamily] = []
+        self._plugins_loaded = False
+        self._compiled: dict[Any, tuple[Converter, Any]] = {}
+        self._compiling: list[Any] = []
+        self._lock = threading.RLock()
 
     def register(self, family: TypeFamily) -> None:
-        """Add a transformer; it is asked before all that are there.
+        """Add a transformer; it is asked before all that are there, so it can take over a type.
 
         Args:
             family: A `TypeTransformer`, or any `TypeFamily`.
         """
-        self._families.append(family)
-        self._compiled.clear()
+        with self._lock:
+            self._registered.append(family)
+            self._compiled.clear()
 
     def transformer_for(self, python_type: Any) -> TypeFamily:
         """Return the family in charge of an annotation.
 
         Raises:
-            UnsupportedType: If there is none.
+            UnsupportedType: If there is none, also among the installed plug-ins.
         """
-        for family in reversed(self._families):
+        found = self._find(python_type)
+        if found is None and not self._plugins_loaded:
+            self._plugins_loaded = True
+            # plug-ins come last: what was registered by hand, or is built in, stays
+            self._registered[:0] = plugged_in()
+            found = self._find(python_type)
+        if found is None:
+            raise UnsupportedType(_unsupported(python_type))
+        return found
+
+    def _find(self, python_type: Any) -> TypeFamily | None:
+        for family in (*reversed(self._registered), *self._built_in):
             if family.matches(python_type):
                 return family
-        raise UnsupportedType(f"No type transformer for {short_name(python_type)}.")
+        return None
 
     def converter(self, python_type: Any) -> Converter:
         """Return the compiled conversion of a type.
@@ -63,11 +109,25 @@ class TypeEngine:
         Raises:
             UnsupportedType: If the type, or one inside of it, has no transformer.
         """
-        found = self._compiled.get(python_type)
+        key = identity(python_type)
+        found = self._compiled.get(key)
         if found is None:
-            found = self.transformer_for(python_type).converter(python_type, self)
-            self._compiled[python_type] = found
-        return found
+            with self._lock:
+                # the annotation is kept, because its key may hold the id of something inside of it
+                found = self._compiled[key] = (self._compile(key, python_type), python_type)
+        return found[0]
+
+    def _compile(self, key: Any, python_type: Any) -> Converter:
+        if key in self._compiling:
+            raise UnsupportedType(
+                f"{short_name(python_type)} contains itself. Types of the spec are finite: keep the nested part in a "
+                "`dict` or `list`, or in a flat list with references by key."
+            )
+        self._compiling.append(key)
+        try:
+            return self.transformer_for(python_type).converter(python_type, self)
+        finally:
+            self._compiling.pop()
 
     def literal_type(self, python_type: Any) -> LiteralType:
         """Return the spec's type of an annotation.
@@ -89,6 +149,10 @@ class TypeEngine:
             return converter.write(value, context)
         except Misfit as error:
             raise TypeMismatch(error.message) from error.__cause__
+        except RecursionError as error:
+            raise TypeMismatch(
+                f"the {type(value).__name__} contains itself, or is nested too deeply to be written"
+            ) from error
 
     def to_python(self, value: Any, written: LiteralType, python_type: Any, context: ValueContext) -> Any:
         """Return the Python value of some JSON.
@@ -104,7 +168,7 @@ class TypeEngine:
         """
         converter = self.converter(python_type)
         try:
-            if written is not converter.type and written != converter.type:
+            if written is not converter.type:
                 value = adapt(value, written, converter.type)
             return converter.read(value, context)
         except Misfit as error:
@@ -120,16 +184,17 @@ class TypeEngine:
             TypeMismatch: As `to_json`.
             InvalidInputs: As `to_python`.
         """
-        converter = self.converter(python_type)
-        context = _in_process()
-        try:
-            written = converter.write(value, context)
-        except Misfit as error:
-            raise TypeMismatch(error.message) from error.__cause__
-        try:
-            return converter.read(written, context)
-        except Misfit as error:
-            raise InvalidInputs(error.message) from error.__cause__
+        written = self.to_json(value, python_type, _in_process())
+        return self.to_python(written, self.converter(python_type).type, python_type, _in_process())
+
+
+def _unsupported(python_type: Any) -> str:
+    if isinstance(python_type, str):
+        return f"The annotation {python_type!r} is text that could not be resolved; import what it names."
+    return (
+        f"No type transformer for {short_name(python_type)}. Use one of the types in docs/types.md, or register a "
+        "TypeTransformer for it."
+    )
 
 
 @functools.cache

@@ -103,7 +103,9 @@ def _write_float(value: Any, _context: ValueContext) -> Any:
         try:
             value = float(value)
         except OverflowError:
-            raise Misfit(f"expected float, got an int of {value.bit_length()} bits, which is too large") from None
+            raise Misfit(
+                f"expected float, got an int of {value.bit_length()} bits, which is too large"
+            ) from None
     return encode_float(value)
 
 
@@ -239,7 +241,7 @@ class Scalars(TypeFamily):
         return self._table[python_type]
 
 
-def _scalar(  # noqa: PLR0913, PLR0917 - one row of the table above
+def _scalar(
     type_: LiteralType,
     python_type: type,
     write: Any,

@@ -1,6 +1,6 @@
 """Python values ↔ literals: inline JSON, or a reference to the blob store when the JSON is large.
 
-Called by the runtime (inputs and outputs of an attempt), the client (inputs) and the compiler (constants).
+Called by the runtime (inputs and outputs of an attempt), the client (inputs, outputs) and the compiler (constants).
 """
 
 from __future__ import annotations
@@ -8,14 +8,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flyte_temporal.errors import StorageError
-from flyte_temporal.sdk.types.converter import ValueContext
+from flyte_temporal.errors import InvalidInputs, StorageError
+from flyte_temporal.sdk.types.adapt import adapt
+from flyte_temporal.sdk.types.converter import Misfit, ValueContext
 from flyte_temporal.sdk.types.engine import default_engine
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.document import canonical_json, sha256_hex
-from flyte_temporal.spec.literals import Inline, LiteralValue, Offloaded
+from flyte_temporal.spec.literals import Composite, Inline, LiteralValue, Offloaded
 from flyte_temporal.spec.paths import value_at
-from flyte_temporal.spec.types import LiteralType
+from flyte_temporal.spec.types import (
+    STRING,
+    ListType,
+    LiteralType,
+    MapType,
+    StructType,
+    TupleType,
+    UnionType,
+    describe,
+    plain_optional,
+)
 
 
 def encode(value: Any, python_type: Any, context: ValueContext) -> LiteralValue:
@@ -26,10 +37,10 @@ def encode(value: Any, python_type: Any, context: ValueContext) -> LiteralValue:
         UnsupportedType: If the annotation has no transformer.
         StorageError: If something could not be stored.
     """
-    return literal(default_engine().to_json(value, python_type, context), context)
+    return literal_of(default_engine().to_json(value, python_type, context), context)
 
 
-def literal(value: Any, context: ValueContext) -> LiteralValue:
+def literal_of(value: Any, context: ValueContext) -> LiteralValue:
     """Return typed JSON as a literal, off-loaded if it is larger than `context.inline_bytes`.
 
     Raises:
@@ -51,7 +62,7 @@ def decode(literal: LiteralValue, declared: LiteralType, python_type: Any, conte
 
     Args:
         literal: The literal.
-        declared: The declared type in the spec; the literal's own `type` overrides it.
+        declared: The declared type in the spec; the literal's own `type` says how it was written.
         python_type: The annotation that the value is read by.
         context: Where files and off-loaded JSON come from.
 
@@ -60,24 +71,86 @@ def decode(literal: LiteralValue, declared: LiteralType, python_type: Any, conte
         CorruptBlob: If stored bytes do not have the digest in the literal.
         StorageError: If they are not there.
     """
-    written = literal.type or declared
-    value = json_of(literal, context, declared)
-    return default_engine().to_python(value, written, python_type, context)
+    value = json_of(literal, declared, context)
+    return default_engine().to_python(value, declared, python_type, context)
 
 
-def json_of(literal: LiteralValue, context: ValueContext, declared: LiteralType) -> Any:
-    """Return the JSON of a literal, fetched if it is off-loaded.
+def json_of(literal: LiteralValue, declared: LiteralType, context: ValueContext) -> Any:
+    """Return a literal as JSON of the declared type, fetched if it is off-loaded, put together if it is composite.
 
     Raises:
+        InvalidInputs: If the literal does not fit the declared type.
         CorruptBlob: If stored bytes do not have the digest in the literal.
         StorageError: If they are not there, or there is no store to ask.
         MissingAttribute: If the stored value has nothing at the literal's path.
     """
-    if isinstance(literal, Inline):
-        return literal.value
+    try:
+        match literal:
+            case Inline():
+                return adapt(literal.value, literal.type or declared, declared)
+            case Offloaded():
+                return adapt(_fetched(literal, context), literal.type or declared, declared)
+            case Composite():
+                return _composed(literal, declared, context)
+    except Misfit as error:
+        raise InvalidInputs(error.message) from error
+
+
+def _fetched(literal: Offloaded, context: ValueContext) -> Any:
     if context.blobs is None:
         raise StorageError(f"The value {literal.key} stands in a blob store, and this process has none.")
     data = context.blobs.get(literal.key, literal.sha256)
     if data is None:
         raise StorageError(f"The blob store has no {literal.key}; the value cannot be read.")
-    return value_at(json.loads(data), literal.type or declared, literal.path)
+    value = json.loads(data)
+    if not literal.path:
+        return value
+    if literal.whole is None:
+        raise StorageError(
+            f"The reference to {literal.key} has a path but not the type of what it points into."
+        )
+    return value_at(value, literal.whole, literal.path)
+
+
+def _composed(literal: Composite, declared: LiteralType, context: ValueContext) -> Any:
+    written = literal.type or declared
+    shape = _container(written, is_map=literal.keys is not None)
+    if literal.keys is not None:
+        value = _composed_map(literal, literal.keys, shape, context)
+    elif isinstance(shape, TupleType):
+        pairs = zip(literal.items, shape.elements, strict=True)
+        value = [json_of(item, type_, context) for item, type_ in pairs]
+    elif isinstance(shape, ListType):
+        value = [json_of(item, shape.element, context) for item in literal.items]
+    else:
+        raise Misfit(f"expected {describe(declared)}, got a list put together from several nodes")
+    return adapt(value, shape, declared)
+
+
+def _composed_map(
+    literal: Composite, names: tuple[Any, ...], shape: LiteralType, context: ValueContext
+) -> Any:
+    entries = list(zip(names, literal.items, strict=True))
+    match shape:
+        case MapType():
+            pairs = [[name, json_of(item, shape.value, context)] for name, item in entries]
+            return dict(pairs) if shape.key == STRING else pairs
+        case StructType():
+            types = {field.name: field.type for field in shape.fields}
+            unknown = [name for name in names if name not in types]
+            if unknown:
+                raise Misfit(f"{describe(shape)} has no field {unknown[0]!r}")
+            return {name: json_of(item, types[name], context) for name, item in entries}
+        case _:
+            raise Misfit(f"expected {describe(shape)}, got a dict put together from several nodes")
+
+
+def _container(type_: LiteralType, *, is_map: bool) -> LiteralType:
+    """Return the member of an optional or a union that a composed value belongs to."""
+    if not isinstance(type_, UnionType):
+        return type_
+    inner = plain_optional(type_)
+    if inner is not None:
+        return _container(inner, is_map=is_map)
+    wanted = (MapType, StructType) if is_map else (ListType, TupleType)
+    return next((v for v in type_.variants if isinstance(v, wanted)), type_)

@@ -1,0 +1,169 @@
+"""Moves the bytes of files and dataframes between this machine, the blob store and addresses of the user's own.
+
+Called by `file`, `dataframe` and `text`. Apart from them, because which addresses may be read is decided here alone
+(reliability.md, row 49): fsspec would also follow `github://`, `zip::http://…` and others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+
+from flyte_temporal.errors import CorruptBlob, StorageError
+from flyte_temporal.sdk.types.converter import Misfit, ValueContext
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.literals import FileValue
+
+SCHEMES = ("file", "s3", "gs", "gcs", "http", "https")
+"""Schemes of addresses that a value may have."""
+
+_CHUNK = 1024 * 1024
+_TIMEOUT_S = 60.0
+_PACKAGES = {"s3": "flyte-temporal[s3]", "gs": "flyte-temporal[gcs]", "gcs": "flyte-temporal[gcs]"}
+
+
+def is_uri(text: str) -> bool:
+    """Return whether some text is an address rather than a local path."""
+    return "://" in text or "::" in text
+
+
+def check_scheme(uri: str, context: ValueContext | None = None) -> None:
+    """Refuse addresses that we do not read.
+
+    Raises:
+        Misfit: If the scheme is not in `SCHEMES`, or the address chains several (`zip::…`).
+    """
+    if is_stored(uri, context):
+        return
+    scheme = urlsplit(uri).scheme
+    if "::" in uri.partition("?")[0] or scheme not in SCHEMES:
+        raise Misfit(
+            f"the address {uri!r} cannot be read: allowed are local paths and the schemes {', '.join(SCHEMES)}"
+        )
+
+
+def is_stored(uri: str, context: ValueContext | None) -> bool:
+    """Return whether an address is below our own blob store."""
+    return context is not None and context.blobs is not None and context.blobs.key(uri) is not None
+
+
+def local_path(uri: str) -> Path | None:
+    """Return the path of a `file://` address, None for others."""
+    parts = urlsplit(uri)
+    return Path(unquote(parts.path)) if parts.scheme == "file" and parts.netloc in {"", "localhost"} else None
+
+
+@cache
+def _own_scratch() -> tempfile.TemporaryDirectory[str]:
+    # for files that a user's own code makes outside of a task; removed when the process ends
+    return tempfile.TemporaryDirectory(prefix="flyte-temporal-files-", ignore_cleanup_errors=True)
+
+
+def target_for(value: FileValue, context: ValueContext | None) -> Path:
+    """Return a path, in a new folder of its own, for the copy of a file; nothing is made yet."""
+    scratch = context.scratch if context is not None else Path(_own_scratch().name)
+    name = Path(value.name or Path(urlsplit(value.uri).path).name).name
+    return scratch / "files" / uuid.uuid4().hex / (name if name not in {"", "..", "."} else "file")
+
+
+def upload(path: Path, context: ValueContext, format_: str = "", name: str = "") -> FileValue:
+    """Store a local file under its digest; in a plain run, return its local address.
+
+    Raises:
+        Misfit: If it does not exist, is a directory, or cannot be read.
+        StorageError: If the store refused it.
+    """
+    try:
+        if not path.is_file():
+            problem = "is a directory, not a file" if path.is_dir() else "does not exist"
+            raise Misfit(f"the file {str(path)!r} {problem}")
+        if context.blobs is None:
+            return FileValue(
+                uri=path.absolute().as_uri(), name=name, format=format_, size=path.stat().st_size
+            )
+        sha256, size = digest(path)
+    except OSError as error:
+        raise Misfit(f"the file {str(path)!r} cannot be read: {error.strerror or error}") from error
+    key = keys.blob(sha256)
+    context.blobs.put_new(key, path, sha256)
+    return FileValue(uri=context.blobs.uri(key), name=name, format=format_, sha256=sha256, size=size)
+
+
+def digest(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 and the size in bytes of a file, read in pieces."""
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256")
+        return found.hexdigest(), stream.tell()
+
+
+def download(value: FileValue, target: Path, context: ValueContext | None) -> None:
+    """Copy a file to a local path, complete or not at all.
+
+    Raises:
+        CorruptBlob: If the content does not have the recorded digest.
+        StorageError: If it is not there, or could not be read.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if context is not None and context.blobs is not None and (key := context.blobs.key(value.uri)):
+        if not context.blobs.fetch(key, target, value.sha256):
+            raise StorageError(f"The file {value.uri} is not in the blob store any more.")
+        return
+    partial = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with opened(value.uri) as source, partial.open("wb") as copy:
+            shutil.copyfileobj(source, copy, _CHUNK)
+        if value.sha256 is not None and digest(partial)[0] != value.sha256:
+            raise CorruptBlob(f"{value.uri} does not have the recorded digest {value.sha256}.")
+        partial.replace(target)
+    except ImportError as error:
+        package = _PACKAGES.get(urlsplit(value.uri).scheme, str(error.name))
+        raise StorageError(f"To read {value.uri}, install {package}: {error}") from error
+    except OSError as error:
+        raise StorageError(f"{value.uri} cannot be read: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def opened(uri: str) -> AbstractContextManager[IO[bytes]]:
+    """Open an address of the user's own for reading.
+
+    Raises:
+        OSError: If it cannot be read.
+        ImportError: If the package for its scheme is not installed.
+    """
+    local = local_path(uri)
+    if local is not None:
+        return local.open("rb")
+    if urlsplit(uri).scheme in {"http", "https"}:
+        import urllib.request  # the base install has no aiohttp, which fsspec would need here
+
+        handlers = (
+            urllib.request.HTTPHandler,
+            urllib.request.HTTPSHandler,
+            urllib.request.HTTPRedirectHandler,
+        )
+        opener = urllib.request.OpenerDirector()
+        for handler in (*handlers, urllib.request.HTTPErrorProcessor, urllib.request.HTTPDefaultErrorHandler):
+            opener.add_handler(handler())
+        opener.add_handler(urllib.request.ProxyHandler())
+        response: Any = opener.open(uri, timeout=_TIMEOUT_S)
+        return response  # type: ignore[no-any-return]
+    import fsspec
+
+    stream: Any = fsspec.open(uri, "rb")
+    return stream  # type: ignore[no-any-return]
+
+
+def discard(path: Path) -> None:
+    """Remove a scratch file and its folder."""
+    path.unlink(missing_ok=True)
+    if not os.listdir(path.parent):  # noqa: PTH208 - one look, no objects needed
+        path.parent.rmdir()
