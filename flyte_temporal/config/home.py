@@ -18,16 +18,23 @@ def home_directory() -> Path:
     return chosen.resolve()
 
 
-def child_environment(
-    overrides: Mapping[str, str], defaults: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Return this process's environment for a child process, with changes.
+def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment for a child process, with changes."""
+    return {**os.environ, **changes}
+
+
+def set_environment(fixed: Mapping[str, str], defaults: Mapping[str, str]) -> None:
+    """Change the environment of this process and of the children that it starts from now on.
+
+    Called once by the supervisor of the local stack, so that it and its worker read the same settings.
 
     Args:
-        overrides: Variables that the child gets whatever the environment says.
-        defaults: Variables that the child gets unless the environment has them.
+        fixed: Variables that are set whatever the environment says.
+        defaults: Variables that are set unless the environment has them.
     """
-    return {**(defaults or {}), **os.environ, **overrides}
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(fixed)
 
 
 def search_path() -> str:

@@ -35,6 +35,9 @@ class TemporalSettings(Group):
     """Namespace. `default` exists in every development server."""
     task_queue: str = "flyte-temporal"
     """Task queue of the interpreter and its activities; workers of one installation share it."""
+    task_timeout_s: float = Field(default=30.0, ge=1, le=120)
+    """How long a worker may take over one step of the interpreter before another worker gets it. Long, because a large
+    execution is replayed within it; the local stack uses 5 s, which bounds how long a killed worker goes unnoticed."""
     connect_timeout_s: float = Field(default=30.0, gt=0)
     """How long a starting process waits for the frontend, in seconds: a restarted server needs about 2 s."""
 
@@ -87,6 +90,8 @@ class WorkerSettings(Group):
     the local stack uses 1.5 s so that a lost worker is noticed at once (a false alarm is harmless)."""
     sticky_timeout_s: float = Field(default=10.0, gt=0)
     """How long Temporal keeps a run for the worker that has it cached; 1 s on the local stack."""
+    stop_grace_s: float = Field(default=10.0, ge=0)
+    """How long an attempt that is to stop has between SIGTERM and SIGKILL, in seconds, to write a checkpoint."""
     graceful_shutdown_s: float = Field(default=10.0, ge=0)
     """How long a stopping worker lets activities finish, in seconds; attempts themselves go on."""
 

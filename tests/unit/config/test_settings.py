@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flyte_temporal.config.home import child_environment, home_directory
+from flyte_temporal.config.home import child_environment, home_directory, search_path, set_environment
 from flyte_temporal.config.local import caller, local_settings
 from flyte_temporal.config.settings import Settings, WorkerSettings
 from flyte_temporal.errors import BadRequest
@@ -93,11 +93,15 @@ def test_two_spellings_of_one_home_are_one(
     assert home_directory() == home
 
 
-def test_child_environment_puts_overrides_first_and_defaults_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("A", "mine")
-    monkeypatch.setenv("B", "mine")
-    made = child_environment({"A": "forced"}, {"B": "default", "C": "default"})
-    assert (made["A"], made["B"], made["C"]) == ("forced", "mine", "default")
+def test_environment_for_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ABC":
+        monkeypatch.setenv(name, "mine")
+    monkeypatch.delenv("C")
+    set_environment({"A": "forced"}, {"B": "default", "C": "default"})
+    made = child_environment({"D": "added"})
+    assert [made[name] for name in "ABCD"] == ["forced", "mine", "default", "added"]
+    assert "D" not in child_environment({})
+    assert search_path()
 
 
 def test_the_light_half_imports_only_the_standard_library() -> None:
