@@ -166,9 +166,11 @@ def decode_integer(value: Any) -> int:
     Raises:
         ValueError: If it is no such value.
     """
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, str) and value.removeprefix("-").startswith("0x"):
+        return int(value, 16)
+    if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{value!r} is not an integer")
-    return int(value, 16) if isinstance(value, str) else value
+    return value
 
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
