@@ -1,1 +1,83 @@
-"""root"""
+"""Typed Python DAGs in the style of Flyte, run durably on Temporal.
+
+The public names for authors. They resolve on first use (PEP 562): this file is executed for every workflow run in the
+sandbox and in every task container, so it computes nothing and imports nothing. `flyte_temporal.client` is the way to
+run things from Python, `flyte-temporal` the one from a shell.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flyte_temporal._version import __version__
+    from flyte_temporal.errors import (
+        FlyteNonRecoverableException,
+        FlyteRecoverableException,
+        FlyteTemporalError,
+    )
+    from flyte_temporal.sdk.context import ExecutionParameters, current_context
+    from flyte_temporal.sdk.policies import Cache, Resources
+    from flyte_temporal.sdk.recording import create_node
+    from flyte_temporal.sdk.tasks import PythonTask, task
+    from flyte_temporal.sdk.types.engine import TypeEngine, TypeTransformer
+    from flyte_temporal.sdk.types.file import FlyteFile
+    from flyte_temporal.sdk.workflows import Workflow, workflow
+    from flyte_temporal.spec.entities import FailurePolicy
+    from flyte_temporal.spec.entities import FailurePolicy as WorkflowFailurePolicy
+
+__all__ = [
+    "Cache",
+    "ExecutionParameters",
+    "FailurePolicy",
+    "FlyteFile",
+    "FlyteNonRecoverableException",
+    "FlyteRecoverableException",
+    "FlyteTemporalError",
+    "PythonTask",
+    "Resources",
+    "TypeEngine",
+    "TypeTransformer",
+    "Workflow",
+    "WorkflowFailurePolicy",
+    "__version__",
+    "create_node",
+    "current_context",
+    "task",
+    "workflow",
+]
+
+_HOMES = {
+    "Cache": "sdk.policies",
+    "ExecutionParameters": "sdk.context",
+    "FailurePolicy": "spec.entities",
+    "FlyteFile": "sdk.types.file",
+    "FlyteNonRecoverableException": "errors",
+    "FlyteRecoverableException": "errors",
+    "FlyteTemporalError": "errors",
+    "PythonTask": "sdk.tasks",
+    "Resources": "sdk.policies",
+    "TypeEngine": "sdk.types.engine",
+    "TypeTransformer": "sdk.types.engine",
+    "Workflow": "sdk.workflows",
+    "WorkflowFailurePolicy": "spec.entities",
+    "__version__": "_version",
+    "create_node": "sdk.recording",
+    "current_context": "sdk.context",
+    "task": "sdk.tasks",
+    "workflow": "sdk.workflows",
+}
+_RENAMED = {"WorkflowFailurePolicy": "FailurePolicy"}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    found = getattr(importlib.import_module(f"{__name__}.{home}"), _RENAMED.get(name, name))
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
@@ -17,12 +17,12 @@ _PASSED_OVER = (_OURS, functools.__file__)
 
 def call_site() -> str:
     """Return the nearest caller outside this library as `path.py:12`; empty if there is none."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way costs a full stack of source lines
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way costs a full stack of source lines
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith(_PASSED_OVER):
             return place(name, frame.f_lineno)
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return ""
 
 

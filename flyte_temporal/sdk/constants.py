@@ -6,6 +6,7 @@ Apart from the type engine because a spec must say the same on every machine: no
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -80,28 +81,29 @@ def _refuse_stored(value: Any, type_: LiteralType) -> None:
     """Refuse local files and stored data that stand inside a container."""
     if value is None:
         return
+    if isinstance(type_, BlobType) and not _is_remote(value["uri"]):
+        raise CompileError(_local_file(value["uri"]))
+    if isinstance(type_, DatasetType | OpaqueType):
+        _refuse_local_file(value, type_)
+    for item, inner in _parts(value, type_):
+        _refuse_stored(item, inner)
+
+
+def _parts(value: Any, type_: LiteralType) -> Iterable[tuple[Any, LiteralType]]:
     match type_:
-        case BlobType():
-            if not _is_remote(value["uri"]):
-                raise CompileError(_local_file(value["uri"]))
-        case DatasetType() | OpaqueType():
-            _refuse_local_file(value, type_)
         case ListType():
-            for item in value:
-                _refuse_stored(item, type_.element)
+            return [(item, type_.element) for item in value]
         case TupleType():
-            for item, element in zip(value, type_.elements, strict=True):
-                _refuse_stored(item, element)
+            return zip(value, type_.elements, strict=True)
         case MapType():
-            for item in value.values() if isinstance(value, dict) else [pair[1] for pair in value]:
-                _refuse_stored(item, type_.value)
+            values = value.values() if isinstance(value, dict) else [pair[1] for pair in value]
+            return [(item, type_.value) for item in values]
         case StructType():
-            for field in type_.fields:
-                _refuse_stored(value.get(field.name), field.type)
+            return [(value.get(field.name), field.type) for field in type_.fields]
         case UnionType():
-            _refuse_stored(*_variant(value, type_))
+            return [_variant(value, type_)]
         case _:
-            return
+            return []
 
 
 def _variant(value: Any, type_: UnionType) -> tuple[Any, LiteralType]:

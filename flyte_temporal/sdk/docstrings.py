@@ -9,8 +9,12 @@ import inspect
 import re
 from dataclasses import dataclass, field
 
-_SPHINX = re.compile(r":(?P<tag>param|parameter|arg|argument|key|keyword|returns?)\b(?P<name>[^:]*):\s*(?P<text>.*)")
-_GOOGLE_HEADER = re.compile(r"(?P<title>Args|Arguments|Parameters|Params|Returns?|Yields?|Raises|Examples?|Notes?|Attributes|See Also):\s*")
+_SPHINX = re.compile(
+    r":(?P<tag>param|parameter|arg|argument|key|keyword|returns?)\b(?P<name>[^:]*):\s*(?P<text>.*)"
+)
+_GOOGLE_HEADER = re.compile(
+    r"(?P<title>Args|Arguments|Parameters|Params|Returns?|Yields?|Raises|Examples?|Notes?|Attributes|See Also):\s*"
+)
 _GOOGLE_ITEM = re.compile(r"\*{0,2}(?P<name>\w+)\s*(?:\([^)]*(?:\([^)]*\)[^)]*)*\))?\s*:\s*(?P<text>.*)")
 _NUMPY_ITEM = re.compile(r"(?P<names>\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?")
 _INPUT_TITLES = {"Args", "Arguments", "Parameters", "Params", "Other Parameters"}

@@ -17,7 +17,6 @@ from flyte_temporal.sdk.callsite import definition_site
 from flyte_temporal.sdk.modules import main_module_name
 from flyte_temporal.sdk.signature import Signature, read_signature
 from flyte_temporal.spec.entities import EntryPoint
-from flyte_temporal.spec.literals import LiteralValue
 
 if TYPE_CHECKING:
     from flyte_temporal.sdk.types.engine import ValueContext
@@ -54,11 +53,11 @@ class Entity(ABC):
         """Return the spec side of what it takes and gives."""
 
     @abstractmethod
-    def evaluate(self, inputs: Mapping[str, LiteralValue], context: ValueContext) -> dict[str, LiteralValue]:
-        """Run it as plain Python in this process and return its outputs.
+    def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
+        """Run it as plain Python in this process and return its outputs, written by their declared types.
 
         Args:
-            inputs: A value for every input; defaults are filled in.
+            inputs: For every input its value, as the type engine writes it by the declared type in this context.
             context: How values are read and written.
         """
 
@@ -70,10 +69,15 @@ class FunctionEntity(Entity):
         function: The function, possibly wrapped by decorators that use `functools.wraps`.
     """
 
+    __name__: str
+    __qualname__: str
+
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
-            setattr(self, attribute, getattr(function, attribute, None))
+        self.__module__ = getattr(function, "__module__", None) or "__main__"
+        self.__name__ = getattr(function, "__name__", None) or type(function).__name__
+        self.__qualname__ = getattr(function, "__qualname__", None) or self.__name__
+        self.__doc__ = function.__doc__
         # inspect.signature and editors look here for what a call takes.
         self.__wrapped__ = function
 
@@ -104,7 +108,7 @@ class FunctionEntity(Entity):
     @property
     def short_name(self) -> str:
         """Return the function's own name."""
-        return str(self.__name__ or "").rpartition(".")[2] or "entity"
+        return self.__name__
 
     @property
     def where(self) -> str:
@@ -135,7 +139,7 @@ class FunctionEntity(Entity):
             found = next((n for n, v in list(namespace.items()) if _unwrapped(v) is self), "")
         if not found:
             raise CompileError(self._not_importable(namespace), self.where)
-        return EntryPoint(module=_dotted_module(self.__module__, self), name=found)
+        return EntryPoint(module=dotted_module(self), name=found)
 
     def _namespace(self) -> Mapping[str, Any]:
         inner = inspect.unwrap(self.function)
@@ -195,9 +199,14 @@ def _wrapped(value: Any) -> Any:
     return getattr(value, "__dict__", {}).get("__wrapped__") if not isinstance(value, type) else None
 
 
-def _dotted_module(module: str, entity: FunctionEntity) -> str:
-    if module != "__main__":
-        return module
+def dotted_module(entity: FunctionEntity) -> str:
+    """Return the name by which another process imports an entity's module.
+
+    Raises:
+        CompileError: If there is none: an interactive session.
+    """
+    if entity.__module__ != "__main__":
+        return str(entity.__module__)
     name = main_module_name()
     if name is None:
         raise CompileError(

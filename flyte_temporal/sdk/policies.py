@@ -109,11 +109,13 @@ def refuse_unknown(given: Mapping[str, Any], known: type[Any], what: str, where:
     Raises:
         CompileError: If there is such an option.
     """
-    names = list(known.__annotations__) + [n for b in known.__orig_bases__ for n in getattr(b, "__annotations__", ())]
+    names = list(known.__annotations__)  # of a TypedDict: its bases' too
     for name in given:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=2)
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"It takes: {', '.join(sorted(names))}."
+            hint = (
+                f"Did you mean {' or '.join(close)}?" if close else f"It takes: {', '.join(sorted(names))}."
+            )
             raise CompileError(f"{what} has no option {name!r}. {hint}", where)
 
 
@@ -170,17 +172,25 @@ class _Options:
         if given is None:
             return None
         seconds = given.total_seconds() if isinstance(given, timedelta) else given
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, int | float)
+            or not 0 <= seconds < float("inf")
+        ):
             raise self.wrong(f"timeout={given!r} must be a number of seconds or a timedelta, 0 or more.")
         return spec.Timeouts(run_s=float(seconds))
 
     def cache(self) -> spec.CacheSettings | None:
         given = self._options.get("cache")
-        parts = [n for n in ("cache_version", "cache_serialize", "cache_ignore_input_vars") if self._options.get(n)]
+        parts = [
+            n for n in ("cache_version", "cache_serialize", "cache_ignore_input_vars") if self._options.get(n)
+        ]
         if isinstance(given, Cache):
             if parts:
                 raise self.wrong(f"{parts[0]} is given besides cache=Cache(...). Put it into Cache(...).")
-            ignored = (given.ignored_inputs,) if isinstance(given.ignored_inputs, str) else given.ignored_inputs
+            ignored = (
+                (given.ignored_inputs,) if isinstance(given.ignored_inputs, str) else given.ignored_inputs
+            )
             return spec.CacheSettings(
                 enabled=True,
                 version=given.version,
@@ -238,11 +248,15 @@ class _Options:
         if match is None:
             raise self.wrong(f"{name}={text!r} is not a quantity. Write for example 2, '500m', '1.5', '2Gi'.")
         suffix = match[2] or ""
-        return float(text) if suffix[:1] in {"e"} or suffix[1:].isdigit() else float(match[1]) * _SUFFIXES[suffix]
+        return (
+            float(text) if suffix[:1] == "e" or suffix[1:].isdigit() else float(match[1]) * _SUFFIXES[suffix]
+        )
 
 
 def _article(kind: type[Any]) -> str:
-    return {"bool": "True or False", "str": "a text", "dict": "a dict"}.get(kind.__name__, f"a {kind.__name__}(...)")
+    return {"bool": "True or False", "str": "a text", "dict": "a dict"}.get(
+        kind.__name__, f"a {kind.__name__}(...)"
+    )
 
 
 def _text(value: Quantity | None) -> str:

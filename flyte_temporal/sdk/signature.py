@@ -74,7 +74,9 @@ class Signature:
             )
         values = list(returned)
         if len(values) != len(self.outputs):
-            raise ValueError(f"it is declared to return {len(self.outputs)} values, but returned {len(values)}")
+            raise ValueError(
+                f"it is declared to return {len(self.outputs)} values, but returned {len(values)}"
+            )
         return dict(zip(self.outputs, values, strict=True))
 
 

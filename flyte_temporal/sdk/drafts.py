@@ -1,0 +1,141 @@
+"""`NodeDraft`: a node while its workflow's body runs. Made by `recording`, changed through promises, read when done."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from flyte_temporal.errors import CompileError
+from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.entity import Entity
+from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
+from flyte_temporal.spec.bindings import Binding
+from flyte_temporal.spec.identifiers import node_id
+from flyte_temporal.spec.policies import Overrides
+
+
+class NodeOptions(PolicyOptions, total=False):
+    """Options of `with_overrides`.
+
+    Args:
+        node_name: Id of the node instead of n0, n1, …
+        name: What people see instead of the entity's short name.
+        aliases: Other names for outputs.
+    """
+
+    node_name: str
+    name: str
+    aliases: Mapping[str, str]
+
+
+@dataclass(eq=False)
+class NodeDraft:
+    """A node to be.
+
+    Args:
+        id: Its provisional id by call order; bindings refer to it until the recording is done.
+        entity: What runs there.
+        inputs: A binding for each input.
+        where: File and line of the call.
+        after: Nodes that must end first, with the place that says so.
+        chosen_id: Id that the user gave.
+        name: What people see.
+        overrides: Parts of the policy set anew.
+        aliases: Other names for outputs.
+    """
+
+    id: str
+    entity: Entity
+    inputs: dict[str, Binding]
+    where: str
+    after: dict[NodeDraft, str] = field(default_factory=dict)
+    chosen_id: str = ""
+    name: str = ""
+    overrides: Overrides | None = None
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return how messages call this node."""
+        return f"node {self.chosen_id or self.id} ({self.name or self.entity.short_name})"
+
+    def run_after(self, earlier: NodeDraft, where: str) -> None:
+        """Let this node wait for another one although no value flows."""
+        self.after.setdefault(earlier, where)
+
+    def override(self, options: Mapping[str, Any]) -> None:
+        """Set options of this node anew; later calls win part by part.
+
+        Raises:
+            CompileError: If an option does not exist, its value makes no sense, or it is a promise.
+        """
+        where = call_site()
+        refuse_unknown(options, NodeOptions, "with_overrides()", where)
+        if node_name := options.get("node_name"):
+            self.chosen_id = node_id(node_name)
+        self.name = options.get("name") or self.name
+        self.aliases = tuple(sorted(_aliases(options, where).items())) or self.aliases
+        changed = overrides(options, where)
+        if changed != Overrides():
+            before = self.overrides or Overrides()
+            self.overrides = before.model_copy(
+                update={n: v for n in Overrides.model_fields if (v := getattr(changed, n)) is not None}
+            )
+
+
+def _aliases(options: Mapping[str, Any], where: str) -> Mapping[str, str]:
+    given = options.get("aliases") or {}
+    if not isinstance(given, Mapping) or not all(isinstance(x, str) for pair in given.items() for x in pair):
+        raise CompileError(f"aliases={given!r} must map output names to other names.", where)
+    return given
+
+
+def in_order(nodes: list[NodeDraft], upstream: Mapping[str, set[str]]) -> Iterator[NodeDraft]:
+    """Return nodes so that each comes after those it waits for, in call order where that leaves a choice.
+
+    Args:
+        nodes: All nodes in call order.
+        upstream: For each node's id, the ids that it waits for.
+
+    Raises:
+        CompileError: If some wait for each other; names them and the lines that order them.
+    """
+    index = {node.id: i for i, node in enumerate(nodes)}
+    waiting = {node.id: len(upstream[node.id]) for node in nodes}
+    downstream: dict[str, list[str]] = {node.id: [] for node in nodes}
+    for node, before in upstream.items():
+        for earlier in before:
+            downstream[earlier].append(node)
+    ready = [i for i, node in enumerate(nodes) if not waiting[node.id]]
+    done = 0
+    while ready:
+        node_ = nodes[heapq.heappop(ready)]
+        done += 1
+        yield node_
+        for later in downstream[node_.id]:
+            waiting[later] -= 1
+            if not waiting[later]:
+                heapq.heappush(ready, index[later])
+    if done < len(nodes):
+        raise _cycle([n for n in nodes if waiting[n.id]], upstream)
+
+
+def _cycle(stuck: list[NodeDraft], upstream: Mapping[str, set[str]]) -> CompileError:
+    by_id = {node.id: node for node in stuck}
+    path = [stuck[0]]
+    while True:
+        # Each stuck node waits for another stuck one, so this walk must come back to a node it has seen.
+        earlier = by_id[min(u for u in upstream[path[-1].id] if u in by_id)]
+        if earlier in path:
+            ring = [*path[path.index(earlier) :], earlier][::-1]
+            break
+        path.append(earlier)
+    where = next((later.after[e] for e, later in pairwise(ring) if e in later.after), "")
+    return CompileError(
+        f"These nodes wait for each other: {' -> '.join(n.label for n in ring)}. Remove one of the orderings (`>>`, "
+        "runs_before) between them.",
+        where or stuck[0].where,
+    )

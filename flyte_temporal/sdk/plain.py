@@ -1,0 +1,157 @@
+"""Run anything as plain Python in this process: no engine, no store, same results.
+
+A workflow's body runs with promises here too, and its nodes then run one after the other along their edges. So what the
+compiler refuses is refused here as well, `>>` is obeyed, and values pass between tasks by their declared types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flyte_temporal.errors import BadRequest, InvalidInputs
+from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.context import process_scratch
+from flyte_temporal.sdk.entity import Entity
+from flyte_temporal.sdk.recording import Recorded, arguments
+from flyte_temporal.sdk.types.adapt import adapt
+from flyte_temporal.sdk.types.converter import InProcess
+from flyte_temporal.sdk.types.engine import ValueContext, default_engine
+from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapOf, OutputRef
+from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.paths import type_at, value_at
+from flyte_temporal.spec.types import (
+    ANY,
+    STRING,
+    ListType,
+    LiteralType,
+    MapType,
+    StructType,
+    TupleType,
+    UnionType,
+    plain_optional,
+)
+
+
+def run_plain(entity: Entity, inputs: Mapping[str, Any], scratch: Path | None = None) -> dict[str, Any]:
+    """Run a task or workflow in this process and return its outputs by name, as Python values.
+
+    Args:
+        entity: What to run.
+        inputs: Python values; missing ones take their defaults.
+        scratch: A folder for the tasks' working directories; by default a temporary one that is left behind, since
+            files that the tasks return stay where they were written.
+
+    Raises:
+        CompileError: If the program is wrong, or an input is missing or unknown.
+        InvalidInputs: If a value does not fit its type; names the input.
+        InputNotReadable: If a value between two tasks does not fit.
+        OutputInvalid: If a task returned something that it does not declare.
+        Exception: What a task raised, unchanged.
+    """
+    return _run(entity, arguments(entity, (), inputs, ""), scratch or process_scratch(), "")
+
+
+def call_plain(entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Run a call of an entity and return what its function would return; raises as `run_plain`."""
+    where = call_site()
+    outputs = _run(entity, arguments(entity, args, kwargs, where), process_scratch(), where)
+    return entity.signature.assemble(outputs)
+
+
+def _run(entity: Entity, given: Mapping[str, Any], scratch: Path, where: str) -> dict[str, Any]:
+    engine = default_engine()
+    context = InProcess(blobs=None, scratch=scratch)
+    written = {}
+    for variable in entity.interface.inputs:
+        if variable.name not in given and variable.default is not None:
+            written[variable.name] = variable.default.value
+            continue
+        annotation = entity.signature.parameters[variable.name].annotation
+        try:
+            written[variable.name] = engine.to_json(given[variable.name], annotation, context)
+        except BadRequest as error:
+            place = f"{where}: " if where else ""
+            raise InvalidInputs(
+                f"{place}Input {variable.name!r} of {entity.short_name}(): {error.message}"
+            ) from error
+    outputs = entity.evaluate(written, context)
+    return {
+        v.name: engine.to_python(outputs[v.name], v.type, entity.signature.outputs[v.name], context)
+        for v in entity.interface.outputs
+    }
+
+
+def run_nodes(
+    recorded: Recorded, interface: Interface, inputs: Mapping[str, Any], context: ValueContext
+) -> dict[str, Any]:
+    """Run the nodes of a recorded body along their edges and return the body's outputs, as `Entity.evaluate`."""
+    scope = _Scope(interface, inputs)
+    for node in recorded.order:
+        wanted = {v.name: v.type for v in node.entity.interface.inputs}
+        given = {name: scope.value(binding, wanted[name]) for name, binding in node.inputs.items()}
+        scope.keep(node.id, node.entity.interface, node.entity.evaluate(given, context))
+    return {v.name: scope.value(recorded.outputs[v.name], v.type) for v in interface.outputs}
+
+
+class _Scope:
+    """The values of one run of a body: its inputs, and the outputs of the nodes that have ended."""
+
+    def __init__(self, interface: Interface, inputs: Mapping[str, Any]) -> None:
+        self._inputs = {v.name: (inputs[v.name], v.type) for v in interface.inputs}
+        self._outputs: dict[tuple[str, str], tuple[Any, LiteralType]] = {}
+
+    def keep(self, node: str, interface: Interface, outputs: Mapping[str, Any]) -> None:
+        for variable in interface.outputs:
+            self._outputs[node, variable.name] = outputs[variable.name], variable.type
+
+    def value(self, binding: Binding, type_: LiteralType) -> Any:
+        """Return the value of a binding, written by the type of its target."""
+        match binding:
+            case Constant():
+                return binding.value
+            case InputRef():
+                return _at(self._inputs[binding.name], binding, type_)
+            case OutputRef():
+                return _at(self._outputs[binding.node, binding.name], binding, type_)
+            case ListOf():
+                types = _element_types(type_, len(binding.items))
+                return [self.value(item, types[i]) for i, item in enumerate(binding.items)]
+            case MapOf():
+                return self._map(binding, type_)
+
+    def _map(self, binding: MapOf, type_: LiteralType) -> Any:
+        inner = _present(type_)
+        if isinstance(inner, MapType) and inner.key != STRING:
+            return [[e.key, self.value(e.value, inner.value)] for e in binding.entries]
+        return {str(e.key): self.value(e.value, _entry_type(inner, str(e.key))) for e in binding.entries}
+
+
+def _at(source: tuple[Any, LiteralType], ref: InputRef | OutputRef, target: LiteralType) -> Any:
+    value, type_ = source
+    return adapt(value_at(value, type_, ref.path), type_at(type_, ref.path), target)
+
+
+def _present(type_: LiteralType) -> LiteralType:
+    return (plain_optional(type_) or type_) if isinstance(type_, UnionType) else type_
+
+
+def _element_types(type_: LiteralType, count: int) -> list[LiteralType]:
+    match _present(type_):
+        case ListType(element=element):
+            return [element] * count
+        case TupleType(elements=elements):
+            return list(elements)
+        case _:
+            return [ANY] * count
+
+
+def _entry_type(type_: LiteralType, key: str) -> LiteralType:
+    match type_:
+        case MapType():
+            return type_.value
+        case StructType():
+            return next(f.type for f in type_.fields if f.name == key)
+        case _:
+            return ANY

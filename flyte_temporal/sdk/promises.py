@@ -1,0 +1,270 @@
+"""Promises: what calls return while a workflow's body runs, in place of values that do not exist yet.
+
+Made by `recording`; turned into bindings by `binding`. Whatever would need the value is refused here with the line of
+the user's code, because Python would otherwise go on with a wrong answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, Self, TypeVar, Unpack
+
+from flyte_temporal.errors import CompileError
+from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.drafts import NodeDraft, NodeOptions
+from flyte_temporal.spec.paths import BadPath, type_at
+from flyte_temporal.spec.types import LiteralType, TupleType, describe
+
+Other = TypeVar("Other")
+
+
+class UnknownAttribute(CompileError, AttributeError):
+    """A promised value has no such attribute; an AttributeError too, so that `hasattr` works."""
+
+
+def _refusing(doing: str, instead: str) -> Callable[..., NoReturn]:
+    def refuse(self: Deferred, *_: object, **__: object) -> NoReturn:
+        raise CompileError(
+            f"{self!r} is not known while the workflow is compiled, so {doing}. {instead}", call_site()
+        )
+
+    return refuse
+
+
+_BRANCH = "Decide inside a task: pass it to one that does, or that returns what to use"
+_IN_TASK = "Pass it to a task and do it there"
+
+
+class Deferred:
+    """What promises and the outputs of a node have in common: ordering, overrides, and refusing to be values."""
+
+    __slots__ = ()
+
+    def _draft(self) -> NodeDraft | None:
+        raise NotImplementedError
+
+    def _ordered(self, doing: str) -> NodeDraft:
+        draft = self._draft()
+        if draft is None:
+            raise CompileError(
+                f"{self!r} is an input of the workflow and no node, so it cannot be ordered or given {doing}. Use "
+                "what a task or sub-workflow returned.",
+                call_site(),
+            )
+        return draft
+
+    def runs_before(self, other: Deferred) -> None:
+        """Let another node start only after this one has ended, though no value flows between them."""
+        self >> other
+
+    def __rshift__(self, other: Other) -> Other:
+        if not isinstance(other, Deferred):
+            raise CompileError(
+                f"`>>` orders two nodes, but its right side is {other!r}. Use what a task or sub-workflow returned.",
+                call_site(),
+            )
+        other._ordered("`>>`").run_after(self._ordered("`>>`"), call_site())
+        return other
+
+    def with_overrides(self, **options: Unpack[NodeOptions]) -> Self:
+        """Set options of this node anew: `node_name`, `resources`, `retries`, `timeout`, `cache` and so on.
+
+        Raises:
+            CompileError: If an option does not exist, its value makes no sense, or it is a promise.
+        """
+        for name, value in options.items():
+            if contains_promise(value):
+                raise CompileError(
+                    f"with_overrides({name}=...) takes values that are known now, not {value!r}. Write a constant.",
+                    call_site(),
+                )
+        self._ordered("options").override(options)
+        return self
+
+    __hash__ = object.__hash__
+    __bool__ = _refusing("it cannot decide an `if`, `while`, `and`, `or` or `not`", f"{_BRANCH}.")
+    __eq__ = __ne__ = _refusing("it cannot be compared", f"{_BRANCH}.")
+    __lt__ = __le__ = __gt__ = __ge__ = _refusing("it cannot be compared", f"{_BRANCH}.")
+    __int__ = __index__ = _refusing("it cannot become an int", f"{_IN_TASK}.")
+    __float__ = __complex__ = _refusing("it cannot become a number", f"{_IN_TASK}.")
+    __format__ = _refusing(
+        "it cannot be put into a text", "Pass it to a task that builds the text; repr() shows it."
+    )
+    __str__ = __format__
+    __contains__ = _refusing("`in` cannot look into it", f"{_IN_TASK}.")
+    __call__ = _refusing("it cannot be called", f"{_IN_TASK}.")
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refusing(
+        "it cannot be computed with", f"{_IN_TASK}."
+    )
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __add__
+    __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __neg__ = __pos__ = __abs__ = __round__ = __add__
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = __add__
+    __await__ = _refusing("it cannot be awaited", "Workflows are not asynchronous; remove the `await`.")
+    __enter__ = _refusing("it cannot be entered by `with`", f"{_IN_TASK}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where a promised value comes from.
+
+    Args:
+        recording: The recording it belongs to; it means nothing in another one.
+        draft: The node; None for an input of the workflow.
+        output: Name of the output or input.
+        root: Type of that output or input.
+        path: Attribute path into it.
+        type: Type at the end of the path.
+    """
+
+    recording: object
+    draft: NodeDraft | None
+    output: str
+    root: LiteralType
+    path: tuple[str | int, ...]
+    type: LiteralType
+
+    def __str__(self) -> str:
+        where = "".join(f".{s}" if isinstance(s, str) else f"[{s}]" for s in self.path)
+        owner = f"of {self.draft.label}" if self.draft is not None else "of the workflow"
+        kind = "output" if self.draft is not None else "input"
+        return f"{kind} {self.output!r}{where} {owner} ({describe(self.type)})"
+
+
+class Promise(Deferred):
+    """One value to be: an input of the workflow, an output of a node, or a part of one.
+
+    Its attributes are those of the value, so all of its own is in one private place; see `origin_of`.
+
+    Args:
+        origin: Where the value comes from.
+    """
+
+    __slots__ = ("_origin",)
+    _origin: Origin
+
+    def __init__(self, origin: Origin) -> None:
+        object.__setattr__(self, "_origin", origin)
+
+    def _draft(self) -> NodeDraft | None:
+        return self._origin.draft
+
+    def __getattr__(self, name: str) -> Promise:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._at(name)
+
+    def __getitem__(self, key: object) -> Promise:
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            what = "A slice" if isinstance(key, slice) else f"The item {key!r}"
+            raise CompileError(
+                f"{what} cannot be taken of {self!r} before it exists; a constant position or key can. {_IN_TASK}.",
+                call_site(),
+            )
+        return self._at(key)
+
+    def _at(self, step: str | int) -> Promise:
+        origin = self._origin
+        path = (*origin.path, step)
+        try:
+            return Promise(replace(origin, path=path, type=type_at(origin.root, path)))
+        except BadPath as error:
+            raise UnknownAttribute(f"{self!r}: {error}. {_IN_TASK}.", call_site()) from error
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise CompileError(
+            f"{self!r} cannot be changed (.{name} = ...). Return the new value from a task.", call_site()
+        )
+
+    def __setitem__(self, key: object, value: object) -> None:
+        raise CompileError(
+            f"{self!r} cannot be changed ([{key!r}] = ...). Return the new value from a task.", call_site()
+        )
+
+    def __iter__(self) -> Iterator[Promise]:
+        type_ = self._origin.type
+        if isinstance(type_, TupleType):
+            return iter([self._at(i) for i in range(len(type_.elements))])
+        raise CompileError(
+            f"{self!r} is not known while the workflow is compiled, so it cannot be iterated over or unpacked. Pass "
+            "the whole to a task that loops over it, or take elements by position.",
+            call_site(),
+        )
+
+    def __len__(self) -> int:
+        type_ = self._origin.type
+        if isinstance(type_, TupleType):
+            return len(type_.elements)
+        raise CompileError(
+            f"{self!r} is not known while the workflow is compiled, so its len() is not known. {_IN_TASK}.",
+            call_site(),
+        )
+
+    def __repr__(self) -> str:
+        return str(self._origin)
+
+
+def origin_of(promise: Promise) -> Origin:
+    """Return where a promised value comes from."""
+    return promise._origin  # noqa: SLF001 - a public attribute would hide the value's own of that name
+
+
+class NodeOutputs(Deferred):
+    """All outputs of a node: unpacked like a tuple, or taken by name. A node without outputs has an empty one."""
+
+    __slots__ = ("_node", "_promises")
+    _node: NodeDraft
+    _promises: Mapping[str, Promise]
+
+    def __init__(self, draft: NodeDraft, promises: Mapping[str, Promise]) -> None:
+        self._node = draft
+        self._promises = promises
+
+    def _draft(self) -> NodeDraft:
+        return self._node
+
+    @property
+    def outputs(self) -> Mapping[str, Promise]:
+        """Return the outputs by name (flytekit's `Node.outputs`)."""
+        return self._promises
+
+    def __getattr__(self, name: str) -> Promise:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = self._promises.get(name)
+        if found is None:
+            raise UnknownAttribute(
+                f"{self._node.label} has no output {name!r}; it has: {self._names()}.", call_site()
+            )
+        return found
+
+    def __getitem__(self, key: int | str) -> Promise:
+        if isinstance(key, str):
+            return self.__getattr__(key)
+        try:
+            return list(self._promises.values())[key]
+        except IndexError:
+            raise CompileError(
+                f"{self._node.label} has no output at position {key}; it has: {self._names()}.", call_site()
+            ) from None
+
+    def __iter__(self) -> Iterator[Promise]:
+        return iter(self._promises.values())
+
+    def __len__(self) -> int:
+        return len(self._promises)
+
+    def _names(self) -> str:
+        return ", ".join(self._promises) or "none"
+
+    def __repr__(self) -> str:
+        return f"the outputs of {self._node.label} ({self._names()})"
+
+
+def contains_promise(value: Any) -> bool:
+    """Return whether a value is a promise or a container that holds one, however deep."""
+    if isinstance(value, Deferred):
+        return True
+    if isinstance(value, dict):
+        return any(map(contains_promise, value.values())) or any(isinstance(k, Deferred) for k in value)
+    return isinstance(value, list | tuple | set) and any(map(contains_promise, value))

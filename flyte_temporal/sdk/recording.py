@@ -1,0 +1,263 @@
+"""Runs a workflow's body once with promises and remembers the calls it makes.
+
+Called by the compiler (which writes the recording as a spec) and by `workflows` (which runs it as plain Python), so that
+both ways of running obey the same edges, types and orderings.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from flyte_temporal.errors import CompileError, LimitExceeded
+from flyte_temporal.sdk.binding import Target, bind
+from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.drafts import NodeDraft, in_order
+from flyte_temporal.sdk.entity import Entity, entities_behind
+from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise, origin_of
+from flyte_temporal.sdk.signature import Signature
+from flyte_temporal.spec.bindings import Binding, Constant, ListOf, MapEntry, MapOf, OutputRef, nodes_of
+from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.types import TupleType
+
+MAX_NODES = 50_000
+"""Largest number of nodes of one workflow; above it a spec takes too long to check, store and show."""
+
+_ACTIVE: ContextVar[Recording | None] = ContextVar("flyte_temporal_recording", default=None)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a body did: its nodes so that each comes after those it waits for, and where its outputs come from.
+
+    Args:
+        nodes: In call order; ids are final.
+        order: The same, each after those that it waits for.
+        outputs: A binding for each output.
+    """
+
+    nodes: tuple[NodeDraft, ...]
+    order: tuple[NodeDraft, ...]
+    outputs: Mapping[str, Binding]
+
+
+class Recording:
+    """The calls that one body makes.
+
+    Args:
+        owner: How messages call the workflow.
+        where: File and line of its definition.
+    """
+
+    def __init__(self, owner: str, where: str) -> None:
+        self._owner = owner
+        self._where = where
+        self._nodes: list[NodeDraft] = []
+
+    def call(self, entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Add a node and return promises of its outputs, in the form in which the function returns them.
+
+        Raises:
+            CompileError: If an argument is missing, unknown, given twice, or does not fit.
+            LimitExceeded: If the workflow has too many nodes.
+        """
+        outputs = self.node(entity, args, kwargs)
+        return outputs[0] if entity.signature.form == "single" else outputs
+
+    def node(self, entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NodeOutputs:
+        """Add a node and return promises of all its outputs by name.
+
+        Raises:
+            CompileError: As for `call`.
+            LimitExceeded: As for `call`.
+        """
+        where = call_site()
+        if len(self._nodes) >= MAX_NODES:
+            raise LimitExceeded(
+                f"{where}: the workflow {self._owner} has more than {MAX_NODES:,} nodes. Split it into sub-workflows "
+                "or let one task do more."
+            )
+        draft = NodeDraft(f"n{len(self._nodes)}", entity, {}, where)
+        given = arguments(entity, args, kwargs, where)
+        for variable in entity.interface.inputs:
+            if variable.name in given:
+                annotation = entity.signature.parameters[variable.name].annotation
+                label = f"input {variable.name!r} of {draft.label}"
+                target = Target(label, variable.type, annotation, self, where)
+                draft.inputs[variable.name] = bind(given[variable.name], target)
+            elif variable.default is not None:
+                draft.inputs[variable.name] = Constant(value=variable.default.value)
+        self._nodes.append(draft)
+        promises = {
+            v.name: Promise(Origin(self, draft, v.name, v.type, (), v.type)) for v in entity.interface.outputs
+        }
+        return NodeOutputs(draft, promises)
+
+    def finish(self, returned: Any, signature: Signature, interface: Interface) -> Recorded:
+        """Bind what the body returned, give nodes their final ids, and put them in order.
+
+        Raises:
+            CompileError: If the body returned something else than declared, two nodes have one id, or nodes wait for
+                each other.
+        """
+        values = self._returned(returned, signature)
+        outputs: dict[str, Binding] = {}
+        for variable in interface.outputs:
+            label = f"output {variable.name!r} of the workflow {self._owner}"
+            annotation = signature.outputs[variable.name]
+            target = Target(label, variable.type, annotation, self, self._where)
+            outputs[variable.name] = bind(values[variable.name], target)
+        renamed = self._final_ids()
+        if renamed:
+            outputs = {name: _rename(binding, renamed) for name, binding in outputs.items()}
+            for node in self._nodes:
+                node.id = renamed.get(node.id, node.id)
+                node.inputs = {name: _rename(binding, renamed) for name, binding in node.inputs.items()}
+        return Recorded(tuple(self._nodes), tuple(in_order(self._nodes, self._upstream())), outputs)
+
+    def _returned(self, returned: Any, signature: Signature) -> dict[str, Any]:
+        if isinstance(returned, NodeOutputs) and not len(returned):
+            returned = None
+        if returned is None and signature.form == "tuple":
+            raise CompileError(
+                f"The workflow {self._owner} returns nothing, but declares {len(signature.outputs)} outputs. Add the "
+                "`return`.",
+                self._where,
+            )
+        if signature.form == "tuple" and isinstance(returned, Promise):
+            returned = tuple(returned) if isinstance(origin_of(returned).type, TupleType) else (returned,)
+        try:
+            return signature.take_apart(returned)
+        except ValueError as error:
+            raise CompileError(
+                f"The workflow {self._owner} does not return what it declares: {error}. Change its return "
+                "annotation, or what it returns.",
+                self._where,
+            ) from error
+
+    def _final_ids(self) -> dict[str, str]:
+        taken: dict[str, NodeDraft] = {}
+        for node in self._nodes:
+            final = node.chosen_id or node.id
+            if final in taken:
+                raise CompileError(
+                    f"Two nodes of the workflow {self._owner} have the id {final!r}: one made here, one at "
+                    f"{taken[final].where}. Give one of them another node_name.",
+                    node.where,
+                )
+            taken[final] = node
+        return {node.id: node.chosen_id for node in self._nodes if node.chosen_id}
+
+    def _upstream(self) -> dict[str, set[str]]:
+        return {
+            node.id: {n for binding in node.inputs.values() for n in nodes_of(binding)}
+            | {earlier.id for earlier in node.after}
+            for node in self._nodes
+        }
+
+
+def record(
+    body: Callable[..., Any], owner: str, where: str, signature: Signature, interface: Interface
+) -> Recorded:
+    """Run a body once with a promise for each input.
+
+    Args:
+        body: The workflow's function.
+        owner: How messages call the workflow.
+        where: File and line of its definition.
+        signature: Its Python side.
+        interface: Its spec side.
+
+    Raises:
+        CompileError: If the program is wrong; exceptions of the body's own pass unchanged.
+    """
+    recording = Recording(owner, where)
+    promises = {
+        v.name: Promise(Origin(recording, None, v.name, v.type, (), v.type)) for v in interface.inputs
+    }
+    token = _ACTIVE.set(recording)
+    try:
+        returned = body(**promises)
+    finally:
+        _ACTIVE.reset(token)
+    return recording.finish(returned, signature, interface)
+
+
+def active() -> Recording | None:
+    """Return the recording of the body that runs now, or None."""
+    return _ACTIVE.get()
+
+
+def create_node(entity: object, /, *args: Any, **kwargs: Any) -> NodeOutputs:
+    """Call an entity in a workflow and return its node, of which outputs are taken by name: `node.o0`.
+
+    Raises:
+        CompileError: Outside of a workflow, for what is no entity, or as a call of the entity itself.
+    """
+    recording, found = active(), next(entities_behind(entity), None)
+    if recording is None:
+        raise CompileError(
+            "create_node() makes a node of a workflow, but no workflow is being compiled. Call the task itself.",
+            call_site(),
+        )
+    if found is None:
+        raise CompileError(
+            f"create_node() takes a task or workflow, not {entity!r}. Decorate it with @task.", call_site()
+        )
+    return recording.node(found, args, kwargs)
+
+
+def arguments(entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the arguments of a call by name.
+
+    Raises:
+        CompileError: If one is missing, unknown, or given twice.
+    """
+    parameters, name = entity.signature.parameters, entity.short_name
+    if len(args) > len(parameters):
+        raise CompileError(
+            f"{name}() takes {len(parameters)} inputs, but {len(args)} were given by position. It takes: "
+            f"{', '.join(parameters) or 'none'}.",
+            where,
+        )
+    given = dict(zip(parameters, args, strict=False))
+    for key, value in kwargs.items():
+        if key in given:
+            raise CompileError(
+                f"{name}() got its input {key!r} twice: by position and by name. Remove one of them.", where
+            )
+        if key not in parameters:
+            close = difflib.get_close_matches(key, parameters, n=2)
+            hint = (
+                f"Did you mean {' or '.join(close)}?"
+                if close
+                else f"It takes: {', '.join(parameters) or 'none'}."
+            )
+            raise CompileError(f"{name}() has no input {key!r}. {hint}", where)
+        given[key] = value
+    missing = [v.name for v in entity.interface.inputs if v.default is None and v.name not in given]
+    if missing:
+        what = "input" if len(missing) == 1 else "inputs"
+        raise CompileError(
+            f"{name}() is called without its {what} {', '.join(missing)}. Write {name}({missing[0]}=...), or give "
+            "the parameter a default.",
+            where,
+        )
+    return given
+
+
+def _rename(binding: Binding, ids: Mapping[str, str]) -> Binding:
+    match binding:
+        case OutputRef():
+            return binding.model_copy(update={"node": ids.get(binding.node, binding.node)})
+        case ListOf():
+            return ListOf(items=tuple(_rename(item, ids) for item in binding.items))
+        case MapOf():
+            return MapOf(
+                entries=tuple(MapEntry(key=e.key, value=_rename(e.value, ids)) for e in binding.entries)
+            )
+        case _:
+            return binding

@@ -1,0 +1,215 @@
+"""`@task`: a typed function of the user's that can stand at a node.
+
+Used by authors; `dispatch` calls the function in an attempt, `compiler` writes it as a `TaskSpec`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import inspect
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
+
+from flyte_temporal.errors import CompileError
+from flyte_temporal.sdk import docstrings
+from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.context import TaskIdentifier, activate, active_parameters, plain_parameters
+from flyte_temporal.sdk.conversions import OutputInvalid, reading, writing
+from flyte_temporal.sdk.entity import Entity, FunctionEntity
+from flyte_temporal.sdk.plain import call_plain
+from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
+from flyte_temporal.sdk.recording import active
+from flyte_temporal.sdk.types.engine import ValueContext, default_engine
+from flyte_temporal.spec.policies import TaskPolicy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskOptions(PolicyOptions, total=False):
+    """Options of `@task`, besides those that a node may set anew.
+
+    Args:
+        deprecated: Why not to use it any more; shown where it is used.
+        enable_deck: Whether a report is kept with each attempt.
+        docs: Description; by default the docstring's.
+        pod_template_name: Template of the pod, on Kubernetes.
+    """
+
+    deprecated: str
+    enable_deck: bool
+    docs: str
+    pod_template_name: str
+
+
+class PythonTask(FunctionEntity, Generic[P, R]):
+    """A task whose code is a Python function.
+
+    Args:
+        function: The function.
+        options: See `TaskOptions`.
+        where: File and line of the decorator, for messages.
+    """
+
+    kind: ClassVar[Literal["task", "workflow", "launch_plan"]] = "task"
+
+    def __init__(self, function: Callable[P, R], options: Mapping[str, Any], where: str = "") -> None:
+        super().__init__(function)
+        refuse_unknown(options, TaskOptions, "@task", where)
+        self._docs: str = options.get("docs") or ""
+        self.policy = overrides(options, where).apply(
+            TaskPolicy(
+                deprecated=options.get("deprecated") or "",
+                deck=bool(options.get("enable_deck", False)),
+                pod_template=options.get("pod_template_name") or "",
+            )
+        )
+
+    @property
+    def task_function(self) -> Callable[P, R]:
+        """Return the user's function (flytekit's name for it); calling it converts nothing."""
+        return self.function
+
+    @property
+    def description(self) -> str:
+        """Return what it does, from `docs` or the docstring."""
+        return self._docs or docstrings.parse(self.function.__doc__).text
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Add a node to the workflow that is being compiled, or, outside of one, run the function.
+
+        Plainly run, arguments and results are converted as between two attempts. An `async` task gives an awaitable if
+        an event loop runs, else its result.
+
+        Raises:
+            CompileError: If an argument is missing, unknown, given twice, or does not fit.
+        """
+        recording = active()
+        if recording is not None:
+            promised: R = recording.call(self, args, kwargs)
+            return promised
+        if inspect.iscoroutinefunction(inspect.unwrap(self.function)) and _loop_runs():
+            # To a type checker the call of an `async def` is awaitable: R is a Coroutine.
+            awaited: R = asyncio.to_thread(call_plain, self, args, kwargs)  # type: ignore[assignment]
+            return awaited
+        returned: R = call_plain(self, args, kwargs)
+        return returned
+
+    def invoke(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Call the user's function with Python values and return its outputs by name; its exceptions pass unchanged.
+
+        Raises:
+            OutputInvalid: If it returned another number of values than it declares.
+        """
+        returned: Any = self.function(**values)
+        if inspect.isawaitable(returned):
+            returned = _result_of(returned)
+        try:
+            return self.signature.take_apart(returned)
+        except ValueError as error:
+            raise OutputInvalid(f"{self.short_name}() does not return what it declares: {error}.") from error
+
+    def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
+        """Run it as plain Python; see `Entity.evaluate`.
+
+        Raises:
+            InputNotReadable: If an input is not of its parameter's type.
+            OutputInvalid: If it returned something that it does not declare.
+        """
+        engine, name = default_engine(), self.short_name
+        values = {}
+        for variable in self.interface.inputs:
+            annotation = self.signature.parameters[variable.name].annotation
+            with reading(name, variable.name):
+                value = engine.to_python(inputs[variable.name], variable.type, annotation, context)
+            values[variable.name] = value
+        scratch = tempfile.mkdtemp(prefix=f"{name}-", dir=context.scratch)
+        parameters = plain_parameters(f"{self.__module__}.{self.__qualname__}", context.scratch / scratch)
+        outer = active_parameters()
+        if outer is not None:
+            task = TaskIdentifier(*outer.task_id[:2], parameters.task_id.name)
+            parameters = dataclasses.replace(
+                outer, task_id=task, working_directory=parameters.working_directory
+            )
+        with activate(parameters):
+            returned = self.invoke(values)
+        written = {}
+        for variable in self.interface.outputs:
+            with writing(name, variable.name):
+                written[variable.name] = engine.to_json(
+                    returned[variable.name], self.signature.outputs[variable.name], context
+                )
+        return written
+
+
+@overload
+def task(function: Callable[P, R], /) -> PythonTask[P, R]: ...
+@overload
+def task(**options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], PythonTask[P, R]]: ...
+def task(function: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]) -> Any:
+    """Make a task of a typed function, bare (`@task`) or with options (`@task(retries=3, cache=True, …)`).
+
+    Called inside a workflow's body, the task becomes a node; called elsewhere, it runs as plain Python.
+
+    Args:
+        function: The function; every parameter and the return value need annotations.
+        options: See `TaskOptions` and `PolicyOptions`: retries, timeout (seconds or timedelta), cache, resources, …
+
+    Raises:
+        CompileError: If an option does not exist or its value makes no sense.
+    """
+    where = call_site()
+
+    def decorate(decorated: Callable[..., Any]) -> PythonTask[..., Any]:
+        refuse_undecorable(decorated, "task", where)
+        return PythonTask(decorated, options, where)
+
+    return decorate if function is None else decorate(function)
+
+
+def refuse_undecorable(decorated: object, kind: str, where: str) -> None:
+    """Refuse what is no function.
+
+    Raises:
+        CompileError: If it is a task or workflow already, a class, or not callable at all.
+    """
+    if isinstance(decorated, Entity):
+        raise CompileError(
+            f"{decorated.short_name!r} is a {decorated.kind} already. Remove @{kind}, or call it from a function.",
+            where,
+        )
+    if isinstance(decorated, type) or not callable(decorated):
+        raise CompileError(f"@{kind} decorates a function, not {decorated!r}. Write `def` below it.", where)
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _result_of(awaitable: Awaitable[Any]) -> Any:
+    async def waiting() -> Any:
+        return await awaitable
+
+    if not _loop_runs():
+        return asyncio.run(waiting())
+    # A thread of its own, because a running loop cannot be entered again.
+    done: Future[Any] = Future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            done.set_result(context.run(asyncio.run, waiting()))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            done.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return done.result()

@@ -1,0 +1,134 @@
+"""`@workflow`: a typed function whose body says which nodes there are and how values flow between them.
+
+Used by authors; the body runs once with promises, whether it is compiled or called as plain Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+
+from flyte_temporal.errors import CompileError
+from flyte_temporal.sdk import docstrings
+from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.entity import Entity, FunctionEntity, dotted_module
+from flyte_temporal.sdk.plain import call_plain, run_nodes
+from flyte_temporal.sdk.policies import refuse_unknown
+from flyte_temporal.sdk.recording import Recorded, active, record
+from flyte_temporal.sdk.tasks import refuse_undecorable
+from flyte_temporal.sdk.types.engine import ValueContext
+from flyte_temporal.spec.entities import FailurePolicy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class WorkflowOptions(TypedDict, total=False):
+    """Options of `@workflow`.
+
+    Args:
+        failure_policy: What happens to the rest when a node has failed for good.
+        interruptible: Whether its tasks may run on machines that can be taken away.
+        on_failure: Task or workflow to run once after a failure, with the same inputs.
+        docs: Description; by default the docstring's.
+    """
+
+    failure_policy: FailurePolicy
+    interruptible: bool
+    on_failure: Callable[..., Any]
+    docs: str
+
+
+class Workflow(FunctionEntity, Generic[P, R]):
+    """A workflow that a function's body describes.
+
+    Args:
+        function: The function.
+        options: See `WorkflowOptions`.
+        where: File and line of the decorator, for messages.
+    """
+
+    kind: ClassVar[Literal["task", "workflow", "launch_plan"]] = "workflow"
+
+    def __init__(self, function: Callable[P, R], options: Mapping[str, Any], where: str = "") -> None:
+        super().__init__(function)
+        refuse_unknown(options, WorkflowOptions, "@workflow", where)
+        self.failure_policy: FailurePolicy = options.get("failure_policy") or FailurePolicy.FAIL_IMMEDIATELY
+        self.interruptible: bool | None = options.get("interruptible")
+        self.on_failure = _handler(options.get("on_failure"), where)
+        self._docs: str = options.get("docs") or ""
+
+    @property
+    def name(self) -> str:
+        """Return `<module>.<function>`; a workflow inside a function has a name too, since only its nodes run elsewhere.
+
+        Raises:
+            CompileError: If its module has none: an interactive session.
+        """
+        try:
+            return super().name
+        except CompileError:
+            if "<locals>" not in self.__qualname__:
+                raise
+            return f"{dotted_module(self)}.{self.__qualname__.replace('.<locals>', '')}"
+
+    @property
+    def description(self) -> str:
+        """Return what it does, from `docs` or the docstring."""
+        return self._docs or docstrings.parse(self.function.__doc__).text
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Add a node to the workflow that is being compiled, or, outside of one, run this one as plain Python.
+
+        Raises:
+            CompileError: If an argument is missing, unknown, given twice, or does not fit, or the body is wrong.
+        """
+        recording = active()
+        if recording is not None:
+            promised: R = recording.call(self, args, kwargs)
+            return promised
+        returned: R = call_plain(self, args, kwargs)
+        return returned
+
+    def record(self) -> Recorded:
+        """Run the body once with promises and return the nodes that it made.
+
+        Raises:
+            CompileError: If the program is wrong; exceptions of the body's own pass unchanged.
+        """
+        return record(self.function, self.short_name, self.where, self.signature, self.interface)
+
+    def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
+        """Run its nodes as plain Python; see `Entity.evaluate`."""
+        return run_nodes(self.record(), self.interface, inputs, context)
+
+
+@overload
+def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
+@overload
+def workflow(**options: Unpack[WorkflowOptions]) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
+def workflow(function: Callable[..., Any] | None = None, /, **options: Unpack[WorkflowOptions]) -> Any:
+    """Make a workflow of a typed function, bare (`@workflow`) or with options.
+
+    The body runs when the workflow is compiled, not when it is executed: what calls return there are promises.
+
+    Args:
+        function: The function; every parameter and the return value need annotations.
+        options: See `WorkflowOptions`.
+
+    Raises:
+        CompileError: If an option does not exist or its value makes no sense.
+    """
+    where = call_site()
+
+    def decorate(decorated: Callable[..., Any]) -> Workflow[..., Any]:
+        refuse_undecorable(decorated, "workflow", where)
+        return Workflow(decorated, options, where)
+
+    return decorate if function is None else decorate(function)
+
+
+def _handler(given: object, where: str) -> Entity | None:
+    if given is None or isinstance(given, Entity):
+        return given
+    raise CompileError(f"on_failure={given!r} must be a task or a workflow. Decorate it with @task.", where)
