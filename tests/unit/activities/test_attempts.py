@@ -1,0 +1,232 @@
+"""The dynamic activity over a launcher of the test's own: manifests, adoption, cancels, time-outs."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.common import RawValue
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.records import Records
+from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest, StorageConfig
+from flyte_temporal.spec.calls import AttemptRequest
+from flyte_temporal.spec.document import canonical_bytes, digest
+from flyte_temporal.spec.execution import Environment, ErrorDocument, ErrorKind
+from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
+from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.policies import Overrides, Timeouts
+from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.testing import closures
+from flyte_temporal.testing.metadata import MemoryMetadataStore
+
+EXECUTION = ExecutionId(project="p", domain="d", name="e")
+ATTEMPT = AttemptId(execution=EXECUTION, node="n0", number=1, token="t")
+CLOSURE = closures.chain(1)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Scripted:
+    """A launcher whose attempts end as the test says."""
+
+    on_start: Callable[[AttemptOrder], None] = lambda order: None
+    states: list[AttemptState] = field(default_factory=list)
+    orders: list[AttemptOrder] = field(default_factory=list)
+    stopped: list[AttemptId] = field(default_factory=list)
+    released: list[AttemptId] = field(default_factory=list)
+
+    async def start(self, order: AttemptOrder) -> None:
+        self.orders.append(order)
+        self.on_start(order)
+
+    async def observe(self, attempt: AttemptId, timeout_s: float = 0.0) -> AttemptState:
+        if len(self.states) > 1:
+            return self.states.pop(0)
+        if not self.states[0].over:
+            await asyncio.sleep(0.005)
+        return self.states[0]
+
+    async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
+        self.stopped.append(attempt)
+        return AttemptState(phase=AttemptPhase.EXITED, exit_code=-15)
+
+    async def release(self, attempt: AttemptId) -> None:
+        self.released.append(attempt)
+
+    async def close(self) -> None:
+        return
+
+
+RUNNING = AttemptState(phase=AttemptPhase.RUNNING, started_at=datetime.now(UTC))
+EXITED = AttemptState(phase=AttemptPhase.EXITED, exit_code=0)
+
+
+@dataclass
+class House:
+    blobs: BlobStore
+    store: MemoryMetadataStore
+    records: Records
+    launcher: Scripted
+    attempts: Attempts
+
+    def manifest(self, attempt: AttemptId = ATTEMPT, **fields: Any) -> None:
+        made = Manifest(attempt=attempt, started_at=NOW, finished_at=NOW, **fields)
+        self.blobs.put(keys.manifest(ATTEMPT), canonical_bytes(made))
+
+    async def run(
+        self, environment: ActivityEnvironment | None = None, of: Environment | None = None, **fields: Any
+    ) -> Any:
+        request = AttemptRequest(
+            environment=of or Environment(),
+            attempt=ATTEMPT,
+            spec=digest(CLOSURE),
+            task=closures.STEP,
+            inputs={"x": Inline(value=1)},
+            name="step",
+            **fields,
+        )
+        payload = pydantic_data_converter.payload_converter.to_payload(request)
+        return await (environment or environment_of()).run(self.attempts.run, [RawValue(payload)])
+
+
+def environment_of(attempt: int = 1) -> ActivityEnvironment:
+    made = ActivityEnvironment()
+    made.payload_converter = pydantic_data_converter.payload_converter
+    made.info = ActivityEnvironment.default_info()
+    made.info = dataclasses.replace(made.info, attempt=attempt, heartbeat_timeout=timedelta(seconds=0.03))
+    return made
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    storage = StorageConfig(root=tmp_path.as_uri())
+    blobs = open_store(storage)
+    blobs.put(keys.closure(digest(CLOSURE)), canonical_bytes(CLOSURE))
+    store = MemoryMetadataStore()
+    records = Records(store)
+    launcher = Scripted(states=[RUNNING, EXITED])
+    parts = Parts(
+        launchers={"pool": launcher}, blobs=blobs, storage=storage, closures=Closures(blobs), records=records
+    )
+    return House(blobs, store, records, launcher, Attempts(parts))
+
+
+async def test_success_is_what_the_manifest_says(house: House) -> None:
+    house.launcher.on_start = lambda order: house.manifest(outputs={"o0": Inline(value=2)})
+    result = await house.run()
+    assert result.outputs == {"o0": Inline(value=2)}
+    assert house.launcher.released == [ATTEMPT]
+
+
+async def test_an_exit_code_of_zero_is_no_success(house: House) -> None:
+    with pytest.raises(ApplicationError) as failed:
+        await house.run()
+    assert failed.value.type == "OutputsNotFound"
+    document = ErrorDocument.model_validate(failed.value.details[0])
+    assert document.kind is ErrorKind.SYSTEM
+    assert document.recoverable
+
+
+async def test_a_lost_attempt_is_the_platforms_fault(house: House) -> None:
+    house.launcher.states = [AttemptState(phase=AttemptPhase.LOST)]
+    with pytest.raises(ApplicationError) as failed:
+        await house.run()
+    assert failed.value.type == "AttemptLost"
+    assert failed.value.non_retryable
+
+
+async def test_a_manifest_of_another_token_is_no_proof(house: House) -> None:
+    zombie = ATTEMPT.model_copy(update={"token": "other"})
+    house.launcher.on_start = lambda order: house.manifest(attempt=zombie, outputs={})
+    with pytest.raises(ApplicationError) as failed:
+        await house.run()
+    assert failed.value.type == "CorruptBlob"
+
+
+async def test_the_users_error_fails_the_activity_with_its_document(house: House) -> None:
+    error = ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message="boom", traceback="line 3")
+    house.launcher.on_start = lambda order: house.manifest(error=error)
+    with pytest.raises(ApplicationError, match="boom") as failed:
+        await house.run()
+    assert failed.value.non_retryable
+    assert ErrorDocument.model_validate(failed.value.details[0]) == error
+    assert "line 3" in failed.value.message
+
+
+async def test_a_second_delivery_of_a_finished_attempt_starts_nothing(house: House) -> None:
+    house.manifest(outputs={"o0": Inline(value=2)})
+    result = await house.run(environment_of(attempt=2))
+    assert result.outputs == {"o0": Inline(value=2)}
+    assert house.launcher.orders == []
+
+
+async def test_overrides_of_the_node_reach_the_order(house: House) -> None:
+    house.launcher.on_start = lambda order: house.manifest(outputs={})
+    await house.run(overrides=Overrides(env={"A": "b"}))
+    assert house.launcher.orders[0].task.policy.env == {"A": "b"}
+
+
+async def test_a_cancel_stops_the_attempt(house: House) -> None:
+    house.launcher.states = [RUNNING]
+    environment = environment_of()
+    started = asyncio.Event()
+    house.launcher.on_start = lambda order: started.set()
+    running = asyncio.create_task(house.run(environment))
+    await started.wait()
+    environment.cancel(activity.ActivityCancellationDetails(cancel_requested=True))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert house.launcher.stopped == [ATTEMPT]
+
+
+async def test_a_worker_that_shuts_down_leaves_the_attempt_alone(house: House) -> None:
+    house.launcher.states = [RUNNING]
+    environment = environment_of()
+    started = asyncio.Event()
+    house.launcher.on_start = lambda order: started.set()
+    running = asyncio.create_task(house.run(environment))
+    await started.wait()
+    environment.cancel(activity.ActivityCancellationDetails(worker_shutdown=True))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert house.launcher.stopped == []
+
+
+async def test_a_running_attempt_heartbeats(house: House) -> None:
+    beats: list[object] = []
+    environment = environment_of()
+    environment.on_heartbeat = lambda *details: beats.append(details)
+    house.launcher.states = [RUNNING, RUNNING, RUNNING, EXITED]
+    house.launcher.on_start = lambda order: house.manifest(outputs={})
+    await house.run(environment)
+    assert len(beats) == 3
+
+
+async def test_an_attempt_over_its_time_is_stopped(house: House) -> None:
+    house.launcher.states = [
+        RUNNING.model_copy(update={"started_at": datetime.now(UTC) - timedelta(seconds=60)})
+    ]
+    with pytest.raises(ApplicationError, match=r"longer than its time-out of 5 s") as failed:
+        await house.run(overrides=Overrides(timeouts=Timeouts(run_s=5)))
+    assert failed.value.type == "TimedOut"
+    assert house.launcher.stopped == [ATTEMPT]
+
+
+async def test_an_unknown_launcher_is_refused_for_good(house: House) -> None:
+    with pytest.raises(ApplicationError, match=r"no launcher 'moon'; it has: pool") as failed:
+        await house.run(of=Environment(launcher="moon"))
+    assert failed.value.non_retryable
