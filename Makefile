@@ -59,7 +59,7 @@ test-e2e: $(VENV)/$(INSTALLED)
 	@$(BIN)/$(PYTEST) tests/e2e $(PYTEST_ARGS)
 
 bench: $(VENV)/$(INSTALLED)
-	@$(BIN)/python -m bench
+	@$(BIN)/python bench/run.py $(BENCH_ARGS)
 
 # ---- keep in order ----------------------------------------------------------
 check: $(VENV)/$(INSTALLED)

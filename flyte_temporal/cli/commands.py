@@ -45,6 +45,10 @@ def invoke(words: Sequence[str], output: Output) -> int:
     try:
         code = command.main(list(words), prog_name="flyte-temporal", standalone_mode=False, obj=output)
     except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            # Its message is the help text: no error, but not a command either.
+            output.note(error.format_message())
+            return ExitCode.BAD_REQUEST
         raise BadRequest(_usage_error(error)) from error
     return int(code or ExitCode.SUCCEEDED)
 

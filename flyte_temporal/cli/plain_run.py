@@ -14,8 +14,11 @@ from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from flyte_temporal.cli.flags import Given
     from flyte_temporal.sdk.entity import Entity
+    from flyte_temporal.sdk.types.engine import ValueContext
     from flyte_temporal.spec.interface import Interface
 
 
@@ -39,15 +42,14 @@ def run_plainly(entity: Entity, interface: Interface, given: Given, output: Outp
 
     # Kept after the run: it holds the files that the run made.
     context = ValueContext(blobs=None, scratch=Path(tempfile.mkdtemp(prefix="flyte-temporal-")))
-    inputs = given.values(entity.short_name, interface, context)
+    inputs = _python_values(entity, given.values(entity.short_name, interface, context), context)
     id_ = f"local-{secrets.token_hex(4)}"
     try:
-        literals = run_plain(entity, inputs, context)
+        outputs = _plain_values(entity, run_plain(entity, inputs, context.scratch), context)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit too
         return _failed(id_, error, output)
-    outputs = _shown(literals, interface)
     if output.json:
         output.document(run_document(id_, ExecutionPhase.SUCCEEDED, outputs, None))
     else:
@@ -72,7 +74,28 @@ def _failed(id_: str, error: BaseException, output: Output) -> int:
     return ExitCode.FAILED
 
 
-def _shown(literals: dict[str, Any], interface: Interface) -> dict[str, Any]:
-    from flyte_temporal.sdk.types.display import show
+def _python_values(entity: Entity, given: dict[str, JsonValue], context: ValueContext) -> dict[str, Any]:
+    from flyte_temporal.sdk.types.engine import default_engine
 
-    return {v.name: show(literals[v.name], v.type) for v in interface.outputs}
+    parameters = entity.signature.parameters
+    return {
+        variable.name: default_engine().to_python(
+            given[variable.name], variable.type, parameters[variable.name].annotation, context
+        )
+        for variable in entity.interface.inputs
+        if variable.name in given
+    }
+
+
+def _plain_values(entity: Entity, outputs: dict[str, Any], context: ValueContext) -> dict[str, Any]:
+    from flyte_temporal.sdk.types.display import show
+    from flyte_temporal.sdk.types.engine import default_engine
+
+    annotations = entity.signature.outputs
+    return {
+        variable.name: show(
+            default_engine().to_json(outputs[variable.name], annotations[variable.name], context),
+            variable.type,
+        )
+        for variable in entity.interface.outputs
+    }

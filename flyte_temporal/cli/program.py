@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 from flyte_temporal.cli.output import Output, results_only
@@ -16,8 +17,9 @@ def main() -> NoReturn:
     The process ends by `os._exit`, after everything was flushed: an interpreter that shuts down the regular way joins
     threads of libraries (Temporal's core among them) and can hang or crash there, after the work is done.
     """
-    output = results_only()
-    code = run(sys.argv[1:], output)
+    words = sys.argv[1:]
+    output = results_only() if "run" in words[:2] else Output()
+    code = run(words, output)
     output.flush()
     os._exit(code)
 
@@ -34,6 +36,8 @@ def run(arguments: Sequence[str], output: Output) -> int:
     """
     words = list(arguments)
     debug = "--debug" in words
+    # For errors that come up before the command has read its words.
+    output.format = "json" if _asks_for_json(words) else "text"
     try:
         return _dispatch(_without_debug(words), output)
     except BrokenPipeError:
@@ -53,6 +57,12 @@ def _without_debug(words: list[str]) -> list[str]:
     while words[:1] == ["--debug"]:
         words = words[1:]
     return words if words[:1] == ["run"] else [word for word in words if word != "--debug"]
+
+
+def _asks_for_json(words: list[str]) -> bool:
+    return "--output=json" in words or any(
+        pair in {("-o", "json"), ("--output", "json")} for pair in pairwise(words)
+    )
 
 
 def _dispatch(words: list[str], output: Output) -> int:

@@ -1,0 +1,86 @@
+"""Shapes that scripts rely on, and text for people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flyte_temporal.cli.exits import ExitCode, error_document, exit_code, paragraph
+from flyte_temporal.cli.results import duration, node_row, plain, table
+from flyte_temporal.errors import (
+    Conflict,
+    ExecutionAborted,
+    FlyteTemporalError,
+    InvalidInputs,
+    PlatformUnavailable,
+    UserCodeError,
+)
+from flyte_temporal.spec.execution import CacheStatus, NodePhase
+from tests.unit.cli.scripted import START, node
+
+
+def test_node_rows_have_the_promised_keys() -> None:
+    row = node_row(node("n0", NodePhase.SKIPPED, cache=CacheStatus.MISS, started_at=START))
+    assert row == {
+        "id": "n0",
+        "name": "task_n0",
+        "kind": "task",
+        "phase": "SKIPPED",
+        "attempts": 0,
+        "cache": "MISS",
+        "started_at": "2026-01-31T12:00:00+00:00",
+        "finished_at": None,
+        "reason": "",
+        "error": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidInputs("x"), 2),
+        (Conflict("x"), 2),
+        (UserCodeError("x"), 1),
+        (ExecutionAborted("x"), 1),
+        (PlatformUnavailable("x"), 3),
+        (FlyteTemporalError("x"), 3),
+        (ZeroDivisionError("x"), 3),
+    ],
+)
+def test_exit_codes(error: Exception, code: int) -> None:
+    assert exit_code(error) == ExitCode(code)
+
+
+def test_a_known_error_is_one_paragraph_and_an_unknown_one_asks_for_a_report() -> None:
+    assert paragraph(Conflict("The id is taken."), debug=False) == "Error: The id is taken."
+    unknown = paragraph(ZeroDivisionError("division by zero"), debug=False)
+    assert "ZeroDivisionError: division by zero" in unknown
+    assert "--debug" in unknown
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        _ = 1 / 0
+    assert "Traceback (most recent call last)" in paragraph(caught.value, debug=True)
+
+
+def test_error_documents_name_kind_and_code() -> None:
+    assert error_document(Conflict("m")) == {"kind": "user", "code": "Conflict", "message": "m", "node": ""}
+    assert error_document(OSError("m"))["kind"] == "system"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0.0 s"), (0.04, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 00 s"), (3725, "1 h 02 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert duration(start, start + timedelta(seconds=seconds)) == text
+    assert duration(start, None) == ""
+
+
+def test_values_and_tables_as_text() -> None:
+    assert [plain(v) for v in ("é", 1, None, [1, "ü"])] == ["é", "1", "null", '[1, "ü"]']
+    rows = [{"id": "n0", "at": None}, {"id": "longer", "at": 3}]
+    assert table(rows, ("id", "at")) == ["ID      AT", "n0", "longer  3"]
