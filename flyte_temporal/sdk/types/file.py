@@ -122,7 +122,8 @@ class FlyteFile(os.PathLike[str], _Parameterized):
         return self._source is None or self._downloaded is not None or self._is_direct()
 
     def _is_direct(self) -> bool:
-        return self._source is not None and transfer.local_path(self._source.uri) == self._local
+        local = transfer.local_path(self._source.uri) if self._source is not None else None
+        return local is not None and local == self._local
 
     def download(self) -> str:
         """Fetch the file if it is remote, and return its local path.
@@ -244,9 +245,11 @@ class Files(TypeFamily):
             file = value if isinstance(value, FlyteFile) else _from_path(value, python_type)
             if declared and file.format and file.format != declared:
                 raise misfit(python_type.__name__, file)
-            if isinstance(context, InProcess):
-                return Held(file)
             reference = file.reference()
+            if isinstance(context, InProcess):
+                if reference is None:
+                    transfer.check_file(Path(file.path))
+                return Held(file)
             if reference is None:
                 reference = transfer.upload(Path(file.path), context, declared or file.format, file.name)
             return reference.model_dump(mode="json")

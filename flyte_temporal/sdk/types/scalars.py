@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import enum
 import numbers
 import pathlib
 import uuid
@@ -155,7 +156,13 @@ def checked_text(value: str) -> str:
 
 def _write_str(value: Any, _context: ValueContext) -> str:
     if not isinstance(value, str):
-        raise misfit("str", value)
+        # what may flow to a str along an edge may be given to one: a path, a member of an enum of strings
+        if isinstance(value, pathlib.PurePath):
+            value = str(value)
+        elif isinstance(value, enum.Enum) and isinstance(value.value, str):
+            value = value.value
+        else:
+            raise misfit("str", value)
     return checked_text(value)
 
 

@@ -81,10 +81,8 @@ def upload(path: Path, context: ValueContext, format_: str = "", name: str = "")
         Misfit: If it does not exist, is a directory, or cannot be read.
         StorageError: If the store refused it.
     """
+    check_file(path)
     try:
-        if not path.is_file():
-            problem = "is a directory, not a file" if path.is_dir() else "does not exist"
-            raise Misfit(f"the file {str(path)!r} {problem}")
         if context.blobs is None:
             return FileValue(
                 uri=path.absolute().as_uri(), name=name, format=format_, size=path.stat().st_size
@@ -95,6 +93,21 @@ def upload(path: Path, context: ValueContext, format_: str = "", name: str = "")
     key = keys.blob(sha256)
     context.blobs.put_new(key, path, sha256)
     return FileValue(uri=context.blobs.uri(key), name=name, format=format_, sha256=sha256, size=size)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is not a file on this machine.
+
+    Raises:
+        Misfit: If it does not exist, is a directory, or cannot be looked at.
+    """
+    try:
+        if path.is_file():
+            return
+        problem = "is a directory, not a file" if path.is_dir() else "does not exist"
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        problem = f"cannot be read: {error}"
+    raise Misfit(f"the file {str(path)!r} {problem}")
 
 
 def digest(path: Path) -> tuple[str, int]:

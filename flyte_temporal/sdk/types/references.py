@@ -1,0 +1,59 @@
+"""Files and datasets as people give them: a local path, an address, or the object that a run printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flyte_temporal.sdk.types import transfer
+from flyte_temporal.sdk.types.converter import Misfit, ValueContext, misfit
+from flyte_temporal.sdk.types.dataframe import format_of
+from flyte_temporal.sdk.types.file import name_of
+from flyte_temporal.spec.literals import DatasetValue, FileValue
+from flyte_temporal.spec.types import BlobType, DatasetType, describe
+
+
+def read_reference(data: Any, type_: BlobType | DatasetType, context: ValueContext) -> dict[str, Any]:
+    """Return the JSON of a file or dataset; a local one is uploaded when the context has a blob store.
+
+    Args:
+        data: A path, an address, or an object with `uri`.
+        type_: The declared type.
+        context: Where to upload to.
+
+    Raises:
+        Misfit: If it does not exist, or its address is not one that we read.
+        StorageError: If it could not be uploaded.
+    """
+    if isinstance(type_, BlobType) and type_.shape == "multipart":
+        raise Misfit("directories cannot be given yet; give a FlyteFile, or a list of them")
+    if isinstance(data, dict):
+        return _from_object(data, type_, context)
+    if not isinstance(data, str) or not data:
+        raise misfit(f"{describe(type_)} as a path or address", data)
+    local = transfer.local_path(data) if transfer.is_uri(data) else Path(data).expanduser()
+    if local is None:
+        transfer.check_scheme(data, context)
+        file = FileValue(uri=data, name=name_of(data))
+    else:
+        file = transfer.upload(local, context, name=local.name)
+    if isinstance(type_, BlobType):
+        return file.model_copy(update={"format": type_.format}).model_dump(mode="json")
+    dataset = DatasetValue(
+        uri=file.uri, format=type_.format or format_of(data), sha256=file.sha256, size=file.size
+    )
+    return dataset.model_dump(mode="json")
+
+
+def _from_object(
+    data: dict[str, Any], type_: BlobType | DatasetType, context: ValueContext
+) -> dict[str, Any]:
+    model = FileValue if isinstance(type_, BlobType) else DatasetValue
+    try:
+        value = model.model_validate(data)
+    except ValueError:
+        raise misfit(f"{describe(type_)} as a path, an address, or an object with 'uri'", data) from None
+    if not transfer.is_uri(value.uri):
+        raise Misfit(f"expected an address such as s3://…, got {value.uri!r}; give a path as a plain string")
+    transfer.check_scheme(value.uri, context)
+    return value.model_dump(mode="json")
