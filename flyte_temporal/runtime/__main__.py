@@ -45,7 +45,7 @@ def _assignment(arguments: argparse.Namespace) -> Assignment:
             raise LauncherError(
                 "--attempt needs --journal, the descriptor that holds the lock of the folder."
             )
-        os.set_inheritable(arguments.journal, False)
+        os.set_inheritable(arguments.journal, False)  # noqa: FBT003 - positional by signature
         folder, journal = arguments.attempt, arguments.journal
         found = scratch.read_journal(folder)
         if found is None:

@@ -109,12 +109,11 @@ def _verdict(death: Death, order: AttemptOrder) -> tuple[ErrorKind, str, str]:
             f"The process used {peak}, more than {bound}, and was killed. {advice}",
         )
     if death.code >= 0:
-        return (
-            ErrorKind.USER,
-            "ProcessExited",
+        message = (
             f"The process ended with exit code {death.code} before the task returned: something in it called "
-            "os._exit() or a C library's exit().",
+            "os._exit() or a C library's exit()."
         )
+        return ErrorKind.USER, "ProcessExited", message
     name = signal.Signals(-death.code).name if -death.code in set(signal.Signals) else "unknown"
     why = _WORDS.get(signal.Signals(-death.code), "") if name != "unknown" else ""
     message = f"The process was killed by signal {-death.code} ({name}{': ' if why else ''}{why}); peak memory {peak}."

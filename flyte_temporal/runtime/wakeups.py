@@ -51,7 +51,7 @@ class SignalPipe:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing; the number is in the pipe. (SIG_IGN would keep it from getting there.)"""
+    """Do nothing: the number is in the pipe. SIG_IGN would keep it from getting there."""
 
 
 def exit_code(status: int) -> int:

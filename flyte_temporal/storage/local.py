@@ -4,7 +4,7 @@ An object appears under its key complete or not at all: it is written to a tempo
 then linked (which fails if the key is taken) or renamed over.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH105, PTH123, PTH113, PTH116, PTH108, PTH103, PTH120
 # Plain strings as paths: a short task writes one small object; pathlib would double what that costs.
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ The journal is one file with a JSON document per line: the order, then who runs 
 because a short task must not pay for five. Read by `runtime` and by the launchers, which may not import each other.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH110, PTH112, PTH123
 # Plain strings as paths: the warm path of the pool goes through here; pathlib would double what it costs.
 from __future__ import annotations
 
@@ -189,16 +189,20 @@ def stop_requested(folder: Path) -> bool:
     return os.path.exists(f"{folder}/{STOP}")
 
 
-def remove(root: Path, name: str) -> None:
-    """Remove the folder of an attempt that is over; it disappears at once, not file by file."""
+def remove(root: Path, name: str) -> Path | None:
+    """Remove the folder of an attempt that is over; it disappears at once, not file by file.
+
+    Returns:
+        What is left to be removed with `shutil.rmtree`, if the task left files: that may take long.
+    """
     old = f"{root}/{_OLD}{secrets.token_hex(8)}"
     try:
         os.rename(f"{root}/{name}", old)
     except FileNotFoundError:
-        return
+        return None
     except OSError as error:
         raise LauncherError(f"Could not remove {root}/{name}: {error}.") from error
-    _remove_tree(old)
+    return None if _removed(old) else Path(old)
 
 
 def sweep(root: Path) -> None:
@@ -248,17 +252,15 @@ def _discard(temporary: str, journal: int) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _remove_tree(folder: str) -> None:
+def _removed(folder: str) -> bool:
     # Most folders hold two or three files; shutil.rmtree costs ten times as much for these.
     try:
         for entry in os.scandir(folder):
             if entry.is_dir(follow_symlinks=False):
-                try:
-                    os.rmdir(entry.path)
-                except OSError:
-                    shutil.rmtree(entry.path, ignore_errors=True)
+                os.rmdir(entry.path)
             else:
                 os.unlink(entry.path)
         os.rmdir(folder)
     except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True

@@ -1,0 +1,203 @@
+"""`PoolLauncher`: attempts as calls into warm processes, one zygote per code bundle, interpreter and environment."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from typing import Any
+
+from flyte_temporal.adapters.launchers.folders import exited
+from flyte_temporal.adapters.launchers.queueing import Entry, QueueingLauncher
+from flyte_temporal.adapters.launchers.settings import PoolConfig
+from flyte_temporal.adapters.launchers.zygotes import Warm, Zygote, ZygoteEvents, ZygoteKey, key_of
+from flyte_temporal.errors import LauncherError
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
+from flyte_temporal.storage import scratch
+
+_SWEEPS = 4
+"""How many times per idle period the pool looks for zygotes without work."""
+
+__all__ = ["PoolConfig", "PoolLauncher", "make"]
+
+
+class PoolLauncher(QueueingLauncher):
+    """Runs attempts in warm processes, at most `config.size` at once; the others wait in order of their start.
+
+    Args:
+        config: Settings.
+    """
+
+    def __init__(self, config: PoolConfig) -> None:
+        super().__init__(config)
+        self._zygotes: dict[ZygoteKey, Zygote] = {}
+        # Zygotes that are gone, with processes that still finish their attempt.
+        self._orphaned: set[Zygote] = set()
+        self._failures: dict[ZygoteKey, int] = {}
+        self._events = ZygoteEvents(self._on_idle, self._on_done, self._on_gone, self._on_dead)
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def close(self) -> None:
+        """Let go of everything without stopping attempts at work; another launcher can adopt them."""
+        self._closed = True
+        self._queue.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for zygote in [*self._zygotes.values(), *self._orphaned]:
+            zygote.close()
+        self._zygotes.clear()
+        self._orphaned.clear()
+
+    def _processes(self) -> int:
+        return sum(len(z.processes) for z in itertools.chain(self._zygotes.values(), self._orphaned))
+
+    def _pump(self) -> None:
+        """Give work to idle processes and make new ones, oldest attempt first."""
+        wanted: dict[ZygoteKey, int] = {}
+        for entry in list(itertools.islice(self._queue, self._config.size)):
+            key = entry.key = entry.key or key_of(entry.order)
+            zygote = self._zygotes.get(key)
+            if zygote is not None and zygote.idle:
+                self._queue.remove(entry)
+                self._dispatch(zygote, entry)
+                continue
+            wanted[key] = wanted.get(key, 0) + 1
+            if zygote is not None and zygote.starting >= wanted[key]:
+                continue
+            if self._processes() >= self._config.size and not self._make_room(key):
+                return
+            self._zygote(key, entry.order).fork()
+
+    def _make_room(self, key: ZygoteKey) -> bool:
+        """End an idle process that is of no use for this key."""
+        for other in self._zygotes.values():
+            if other.key != key and other.idle:
+                other.retire(other.idle[0])
+                return True
+        return False
+
+    def _zygote(self, key: ZygoteKey, order: AttemptOrder) -> Zygote:
+        found = self._zygotes.get(key)
+        if found is None:
+            preload = self._failures.get(key, 0) == 0
+            found = self._zygotes[key] = Zygote(key, order, self._config, self._events, preload)
+            if self._sweeper is None:
+                self._sweep_later()
+        return found
+
+    def _dispatch(self, zygote: Zygote, entry: Entry) -> None:
+        journal = self._claim(entry)
+        if journal is None:
+            return
+        try:
+            while zygote.idle:
+                warm = zygote.idle.pop()
+                if zygote.give(warm, entry, journal):
+                    entry.runner = warm
+                    entry.state = AttemptState(phase=AttemptPhase.RUNNING, pid=warm.pid)
+                    return
+        finally:
+            os.close(journal)
+        # All of them died in this instant. The folder is used up, and nothing ran.
+        entry.end(
+            AttemptState(phase=AttemptPhase.LOST, message="The warm process died before it took the attempt.")
+        )
+
+    def _on_idle(self, _zygote: Zygote, _warm: Warm) -> None:
+        self._pump_safely()
+
+    def _on_done(self, _zygote: Zygote, warm: Warm, reply: dict[str, Any]) -> None:
+        entry, warm.entry = warm.entry, None
+        if entry is not None:
+            entry.end(
+                AttemptState(
+                    phase=AttemptPhase.EXITED,
+                    exit_code=reply["code"],
+                    message=reply["message"],
+                    pid=warm.pid,
+                    peak_rss_bytes=reply["rss"],
+                )
+            )
+        self._pump_safely()
+
+    def _on_gone(self, zygote: Zygote, warm: Warm, code: int | None) -> None:
+        entry, warm.entry = warm.entry, None
+        if entry is not None:
+            journal = scratch.read_journal(self._config.attempts / entry.name)
+            if journal is not None and journal.ending is not None:
+                entry.end(exited(journal.ending))
+            else:
+                # Perhaps its own report is still to come; the folder knows.
+                del code
+                self._adopt(entry)
+        if not zygote.alive and not zygote.processes:
+            self._orphaned.discard(zygote)
+        self._pump_safely()
+
+    def _on_dead(self, zygote: Zygote, code: int) -> None:
+        if self._zygotes.get(zygote.key) is zygote:
+            del self._zygotes[zygote.key]
+        if zygote.processes:
+            self._orphaned.add(zygote)
+        if zygote.ready:
+            self._failures.pop(zygote.key, None)
+        else:
+            self._count_failure(zygote, code)
+        self._pump_safely()
+
+    def _count_failure(self, zygote: Zygote, code: int) -> None:
+        """Try again without importing the user's module ahead; if that fails too, the attempts cannot be run."""
+        failures = self._failures[zygote.key] = self._failures.get(zygote.key, 0) + 1
+        if failures < 2:
+            return
+        del self._failures[zygote.key]
+        message = f"The warm pool could not be started with {zygote.key.interpreter} (exit code {code}). "
+        message += zygote.last_words()
+        for entry in [e for e in self._queue if key_of(e.order) == zygote.key]:
+            self._queue.remove(entry)
+            entry.end(AttemptState(phase=AttemptPhase.EXITED, exit_code=code, message=message.strip()))
+
+    def _pump_safely(self) -> None:
+        while not self._closed:
+            try:
+                self._pump()
+            except LauncherError as error:
+                # The Python of the first one cannot be started; the others may ask for another one.
+                entry = self._queue.popleft()
+                entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error)))
+            else:
+                return
+
+    async def _stop_own(self, entry: Entry, grace_s: float) -> None:
+        warm: Warm = entry.runner
+        folder = self._config.attempts / entry.name
+        scratch.request_stop(folder)
+        zygote = next(
+            (z for z in [*self._zygotes.values(), *self._orphaned] if warm.number in z.processes), None
+        )
+        if zygote is not None and zygote.stop(warm, grace_s):
+            await asyncio.wait((entry.over,), timeout=grace_s + 5.0)
+        if not entry.over.done() and entry.adopted is None:
+            self._adopt(entry)
+
+    def _sweep_later(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(self._config.idle_s / _SWEEPS, self._sweep)
+
+    def _sweep(self) -> None:
+        """End zygotes that had no work for long."""
+        self._sweeper = None
+        waiting = {entry.key for entry in self._queue}
+        for zygote in list(self._zygotes.values()):
+            rested = time.monotonic() - zygote.used_at >= self._config.idle_s
+            if rested and len(zygote.idle) == len(zygote.processes) and zygote.key not in waiting:
+                del self._zygotes[zygote.key]
+                zygote.close()
+        if self._zygotes:
+            self._sweep_later()
+
+
+def make(config: PoolConfig) -> PoolLauncher:
+    """Return a launcher with these settings."""
+    return PoolLauncher(config)

@@ -1,0 +1,173 @@
+"""What `pool` and `process` have in common: a table of attempts, the queue before them, adoption by folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from flyte_temporal.adapters.launchers.folders import FolderAttempt, exited
+from flyte_temporal.adapters.launchers.settings import PoolConfig
+from flyte_temporal.errors import LauncherError
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
+from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.storage import scratch
+
+_REMEMBERED = 10_000
+_QUEUED = AttemptState(phase=AttemptPhase.QUEUED, message="waiting for a free process")
+
+
+@dataclass
+class Entry:
+    """An attempt as this launcher knows it.
+
+    Args:
+        name: Name of its folder.
+        order: What to run.
+        over: Set to the final state.
+        state: The last state that is known.
+        adopted: How to look at it if it is not ours.
+        runner: What runs it, if it is ours and at work.
+        key: What its process must be like, for launchers that keep processes.
+    """
+
+    name: str
+    order: AttemptOrder
+    over: asyncio.Future[AttemptState] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    state: AttemptState = _QUEUED
+    adopted: FolderAttempt | None = None
+    runner: Any = None
+    key: Any = None
+
+    def end(self, state: AttemptState) -> None:
+        """Note the final state."""
+        self.state, self.runner = state, None
+        if not self.over.done():
+            self.over.set_result(state)
+
+
+class QueueingLauncher(ABC):
+    """A launcher of this machine; subclasses say how an attempt is started and how one of theirs is stopped.
+
+    Attempts that wait have no folder yet. So an attempt that waited when its worker died is simply started by the
+    next worker that is asked to, and costs no attempt number.
+    """
+
+    def __init__(self, config: PoolConfig) -> None:
+        self._config = config
+        self._entries: dict[str, Entry] = {}
+        self._queue: deque[Entry] = deque()
+        self._released: OrderedDict[str, None] = OrderedDict()
+        for folder in (config.attempts, config.bundles):
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise LauncherError(f"Could not make the scratch folder {folder}: {error}.") from error
+        scratch.sweep(config.attempts)
+
+    @abstractmethod
+    def _pump(self) -> None:
+        """Start what can be started, oldest first."""
+
+    @abstractmethod
+    async def _stop_own(self, entry: Entry, grace_s: float) -> None:
+        """Stop an attempt that this launcher runs; return when `entry.over` is set."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of everything without stopping attempts at work; another launcher can adopt them."""
+
+    async def start(self, order: AttemptOrder) -> None:
+        """Start an attempt, or adopt the one that already has its id; see the port."""
+        name = scratch.folder_name(order.attempt)
+        if name in self._entries or name in self._released:
+            return
+        entry = self._entries[name] = Entry(name, order)
+        if (self._config.attempts / name).exists():
+            self._adopt(entry)
+            return
+        self._queue.append(entry)
+        try:
+            self._pump()
+        except LauncherError:
+            if entry in self._queue:
+                self._queue.remove(entry)
+            self._entries.pop(name, None)
+            raise
+
+    async def observe(self, attempt: AttemptId, timeout_s: float = 0.0) -> AttemptState:
+        """Return the state of an attempt; wait up to `timeout_s` seconds for it to be over."""
+        name = scratch.folder_name(attempt)
+        entry = self._entries.get(name)
+        if entry is None:
+            return await self._folder(name).wait(timeout_s)
+        if entry.adopted is None and timeout_s > 0 and not entry.over.done():
+            await asyncio.wait((entry.over,), timeout=timeout_s)
+        if entry.adopted is not None and not entry.over.done():
+            state = await entry.adopted.wait(timeout_s)
+            entry.state = state
+            if state.over:
+                entry.end(state)
+        return entry.state
+
+    async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
+        """Stop an attempt: SIGTERM, then SIGKILL after `grace_s` seconds; see the port."""
+        name = scratch.folder_name(attempt)
+        entry = self._entries.get(name)
+        if entry is None:
+            return await self._folder(name).stop(grace_s)
+        if entry in self._queue:
+            self._cancel_queued(entry)
+        if entry.over.done():
+            return entry.state
+        if entry.adopted is None:
+            await self._stop_own(entry, grace_s)
+        if entry.adopted is not None:
+            entry.end(await entry.adopted.stop(grace_s))
+        return entry.state
+
+    async def release(self, attempt: AttemptId) -> None:
+        """Forget an attempt whose result has been committed; its scratch folder is removed."""
+        name = scratch.folder_name(attempt)
+        entry = self._entries.get(name)
+        if entry is not None and entry in self._queue:
+            self._cancel_queued(entry)
+        self._entries.pop(name, None)
+        self._released[name] = None
+        while len(self._released) > _REMEMBERED:
+            self._released.popitem(last=False)
+        rest = scratch.remove(self._config.attempts, name)
+        if rest is not None:
+            await asyncio.to_thread(shutil.rmtree, rest, ignore_errors=True)
+
+    def _folder(self, name: str) -> FolderAttempt:
+        return FolderAttempt(self._config.attempts / name)
+
+    def _adopt(self, entry: Entry) -> None:
+        entry.adopted = self._folder(entry.name)
+        entry.state = entry.adopted.state()
+        if entry.state.over:
+            entry.end(entry.state)
+
+    def _claim(self, entry: Entry) -> int | None:
+        """Make the folder of an attempt; return the descriptor with its lock, or None if it had to be adopted."""
+        claimed = scratch.claim(self._config.attempts, entry.name, entry.order.model_dump_json().encode())
+        if claimed is None:
+            self._adopt(entry)
+        return claimed
+
+    def _cancel_queued(self, entry: Entry) -> None:
+        self._queue.remove(entry)
+        # The folder says for all time, and to all launchers, that this attempt does not start any more.
+        claimed = self._claim(entry)
+        if claimed is not None:
+            ending = scratch.Ending(-15, "It was stopped before it started.")
+            scratch.write_ending(claimed, ending)
+            os.close(claimed)
+            entry.end(exited(ending))

@@ -1,0 +1,58 @@
+"""Settings of the launchers on this machine, and the environment that their processes get."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_SIZE = max(2, os.cpu_count() or 1)
+_OURS_ALONE = ("FLYTE_TEMPORAL_METADATA", "FLYTE_TEMPORAL_TEMPORAL")
+"""Addresses of the platform's own parts, perhaps with passwords in them: nothing for user code."""
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """Settings of one launcher.
+
+    Args:
+        scratch: Folder for everything of this machine's attempts; several launchers may share it.
+        size: Processes of user code at once; further attempts wait.
+        max_tasks: Attempts after which a warm process is replaced.
+        max_growth_bytes: Growth of a warm process's memory after which it is replaced, bytes.
+        idle_s: After how many seconds without work the warm processes of a bundle are ended.
+        start_timeout_s: How long the user's module may take to be imported ahead, seconds. Then the processes import
+            it themselves, so that one module that hangs holds up its own attempts only.
+        cache: Folder of unpacked bundles; by default `bundles` in `scratch`.
+    """
+
+    scratch: Path
+    size: int = DEFAULT_SIZE
+    max_tasks: int = 1000
+    max_growth_bytes: int = 1024**3
+    idle_s: float = 600.0
+    start_timeout_s: float = 60.0
+    cache: Path | None = None
+
+    @property
+    def attempts(self) -> Path:
+        """Return the folder of the attempts' folders."""
+        return self.scratch / "attempts"
+
+    @property
+    def bundles(self) -> Path:
+        """Return the folder of unpacked bundles."""
+        return self.cache or self.scratch / "bundles"
+
+
+def process_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process for user code: this one's, without our own secrets, and `extra`."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(_OURS_ALONE)}
+    return {**mine, **extra}
+
+
+def interpreter_of(given: str) -> str:
+    """Return the Python that an environment asks for; this one if it asks for none."""
+    return given or sys.executable

@@ -1,0 +1,236 @@
+"""The processes of one zygote: forked on demand, stopped on demand, buried when they die at work."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.runtime import deaths, memory
+from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
+from flyte_temporal.runtime.warm import Page, WarmProcess, WarmSettings
+from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.storage import scratch
+from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.storage.logs import INTERVAL_S, AttemptLog
+
+_TICK_S = 1.0
+
+
+@dataclass
+class _Child:
+    number: int
+    page: Page
+    kill_at: float | None = None
+    name: str = ""
+    shipped: int = 0
+    shipped_at: float = 0.0
+
+
+class Brood:
+    """Forks and watches warm processes.
+
+    Args:
+        control: Connection to the launcher.
+        settings: What the processes share.
+    """
+
+    def __init__(self, control: socket.socket, settings: WarmSettings) -> None:
+        self._control: socket.socket | None = control
+        self._settings = settings
+        self._signals = SignalPipe((signal.SIGCHLD,))
+        self._children: dict[int, _Child] = {}
+        self._helpers: dict[int, Callable[[], None]] = {}
+        self._kills = memory.kernel_kills()
+        self._buffer = b""
+        self._channels: deque[int] = deque()
+        self._shipping = False
+
+    def serve(self) -> None:
+        """Work until the launcher is gone and no process is left."""
+        while self._control is not None or self._children or self._helpers:
+            waiting_for: list[Any] = [self._signals] + ([self._control] if self._control else [])
+            ready, _, _ = select.select(waiting_for, [], [], self._timeout())
+            if self._signals in ready:
+                self._signals.take()
+                self._reap()
+            if self._control is not None and self._control in ready:
+                self._hear(self._control)
+            self._kill_overdue()
+            self._ship_logs()
+
+    def _timeout(self) -> float | None:
+        deadlines = [child.kill_at - time.monotonic() for child in self._children.values() if child.kill_at]
+        if not self._children:
+            return None
+        return max(0.0, min([_TICK_S, *deadlines]))
+
+    def _hear(self, control: socket.socket) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(control, 65536, 16)
+        except ConnectionResetError:
+            data, descriptors = b"", []
+        if not data:
+            control.close()
+            self._control = None
+            return
+        self._channels.extend(descriptors)
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "fork" in message:
+                self._fork(message["fork"], self._channels.popleft())
+            elif "stop" in message:
+                self._stop(message["stop"], message["grace"])
+
+    def _say(self, message: dict[str, object]) -> None:
+        if self._control is not None:
+            try:
+                self._control.sendall(json.dumps(message).encode() + b"\n")
+            except (BrokenPipeError, ConnectionResetError):
+                self._control.close()
+                self._control = None
+
+    def _fork(self, number: int, channel: int) -> None:
+        page = Page()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become_warm(channel, page)
+            finally:
+                os._exit(1)
+        os.close(channel)
+        _set_group(pid)
+        self._children[pid] = _Child(number, page)
+        self._say({"forked": number, "pid": pid, "started": scratch.start_time(pid) or ""})
+
+    def _become_warm(self, channel: int, page: Page) -> None:
+        self._leave()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _set_group(0)
+        os.set_inheritable(channel, False)  # noqa: FBT003 - positional by signature
+        WarmProcess(socket.socket(fileno=channel), page, self._settings).serve()
+
+    def _leave(self) -> None:
+        """Let go of what belongs to the zygote; in a process just forked."""
+        self._signals.forget()
+        if self._control is not None:
+            self._control.close()
+        for channel in self._channels:
+            os.close(channel)
+
+    def _stop(self, number: int, grace_s: float) -> None:
+        for pid, child in self._children.items():
+            if child.number == number:
+                child.kill_at = time.monotonic() + grace_s
+                kill_group(pid, signal.SIGTERM)
+
+    def _kill_overdue(self) -> None:
+        for pid, child in self._children.items():
+            if child.kill_at is not None and time.monotonic() >= child.kill_at:
+                kill_group(pid, signal.SIGKILL)
+                child.kill_at = time.monotonic() + _TICK_S
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._helpers:
+                self._helpers.pop(pid)()
+            elif pid in self._children:
+                rss = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                self._buried(pid, exit_code(status), rss)
+
+    def _buried(self, pid: int, code: int, rss: int) -> None:
+        child = self._children.pop(pid)
+        # Subprocesses that user code left behind are in the group of the process that died.
+        kill_group(pid, signal.SIGKILL)
+        name = child.page.read()
+        child.page.close()
+        said = {"gone": child.number, "code": code, "name": name}
+        if not name:
+            self._say(said)
+            return
+        kills = memory.kernel_kills()
+        death = deaths.Death(code, rss, oom=code < 0 and kills > self._kills)
+        self._kills = kills
+        self._help(lambda: deaths.bury(self._settings.attempts / name, death), lambda: self._say(said))
+
+    def _help(self, action: Callable[[], object], then: Callable[[], None]) -> None:
+        """Do something in a forked process, because it may start threads; go on when it has ended."""
+        helper = os.fork()
+        if helper:
+            self._helpers[helper] = then
+            return
+        code = 1
+        try:
+            self._leave()
+            action()
+            code = 0
+        except FlyteTemporalError as error:
+            sys.stderr.write(f"flyte-temporal: {error}\n")
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+    def _ship_logs(self) -> None:
+        """Upload what tasks at work have printed since the last time, every few seconds, if they printed anything."""
+        if self._shipping:
+            return
+        due = [child for child in self._children.values() if self._is_due(child)]
+        if not due:
+            return
+        for child in due:
+            child.shipped += self._log(child).pending(child.shipped)
+            child.shipped_at = time.monotonic()
+        names = [child.name for child in due]
+        self._shipping = True
+        self._help(lambda: self._ship_all(names), self._shipped)
+
+    def _shipped(self) -> None:
+        self._shipping = False
+
+    def _is_due(self, child: _Child) -> bool:
+        name = child.page.read()
+        if name != child.name:
+            child.name, child.shipped, child.shipped_at = name, 0, time.monotonic()
+        if not name:
+            return False
+        waiting = self._log(child).pending(child.shipped)
+        late = time.monotonic() - child.shipped_at >= INTERVAL_S - _TICK_S
+        return bool(waiting) and (late or waiting >= 1024 * 1024)
+
+    def _log(self, child: _Child) -> AttemptLog:
+        return AttemptLog(self._settings.attempts / child.name / scratch.LOG, "")
+
+    def _ship_all(self, names: list[str]) -> None:
+        for name in names:
+            self._ship(name)
+
+    def _ship(self, name: str) -> None:
+        folder = self._settings.attempts / name
+        journal = scratch.read_journal(folder)
+        if journal is not None:
+            order = AttemptOrder.read(journal.order)
+            AttemptLog(folder / scratch.LOG, order.attempt.key).ship(open_store(order.storage))
+
+
+def _set_group(pid: int) -> None:
+    try:
+        os.setpgid(pid, pid)
+    except (PermissionError, ProcessLookupError):
+        # The other of the two, parent or child, was faster.
+        return

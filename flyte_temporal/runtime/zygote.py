@@ -1,0 +1,133 @@
+"""`python -m flyte_temporal.runtime.zygote`: the fork server of the warm pool.
+
+It imports the user's modules once and forks processes that share them. It stays single-threaded, so that a fork is
+safe: everything that may start threads (a remote store) happens in short-lived helper processes. It talks to the
+launcher in lines of JSON over a socket:
+
+    → {"fork": id} with a descriptor    make a process with this channel
+    → {"stop": id, "grace": seconds}    SIGTERM to its group, SIGKILL after the grace
+    ← {"ready": true, "preloaded": …}
+    ← {"forked": id, "pid": …, "started": …}
+    ← {"gone": id, "code": …, "name": …}    it ended; what it worked on has been buried
+
+When the launcher is gone, processes without work end by themselves, and the zygote ends after the last one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.runtime import attempt
+from flyte_temporal.runtime.brood import Brood
+from flyte_temporal.runtime.warm import WarmSettings
+from flyte_temporal.spec.attempt import StorageConfig
+from flyte_temporal.spec.execution import BundleRef
+from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.storage.bundles import unpack
+
+
+def main() -> int:
+    """Serve one launcher until it is gone and the last process has ended."""
+    parser = argparse.ArgumentParser(prog="python -m flyte_temporal.runtime.zygote")
+    parser.add_argument("--control", type=int, required=True, metavar="FD")
+    parser.add_argument("--settings", required=True, metavar="JSON")
+    parser.add_argument("--no-preload", action="store_true")
+    arguments = parser.parse_args()
+    given = json.loads(arguments.settings)
+    # The Python of the user's code may count threads of C libraries (OpenBLAS) that are known to survive a fork.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*multi-threaded.*fork")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settings = _settings(given)
+    attempt.enter_code(settings.root)
+    preloaded = not arguments.no_preload and _preload(given["module"])
+    if not arguments.no_preload and threading.active_count() > 1:
+        # The user's module starts threads when it is imported, and a lock that one of them holds would stay locked
+        # in every fork. So the processes import it themselves, each after its fork.
+        _start_again(arguments.control)
+    gc.collect()
+    gc.freeze()
+    os.set_inheritable(arguments.control, False)  # noqa: FBT003 - positional by signature
+    control = socket.socket(fileno=arguments.control)
+    control.sendall(json.dumps({"ready": True, "preloaded": preloaded}).encode() + b"\n")
+    Brood(control, settings).serve()
+    return 0
+
+
+def _settings(given: dict[str, Any]) -> WarmSettings:
+    cache = Path(given["cache"])
+    bundle = BundleRef.model_validate(given["bundle"]) if given["bundle"] else None
+    root = _unpack(StorageConfig.model_validate(given["storage"]), bundle, cache) if bundle else None
+    return WarmSettings(
+        attempts=Path(given["attempts"]),
+        cache=cache,
+        # If the bundle cannot be had, each attempt tries again and reports why.
+        bundle=bundle.sha256 if bundle and root else "",
+        root=root,
+        max_tasks=given["max_tasks"],
+        max_growth_bytes=given["max_growth_bytes"],
+    )
+
+
+def _unpack(storage: StorageConfig, bundle: BundleRef, cache: Path) -> Path | None:
+    root = cache / bundle.sha256
+    if not root.is_dir() and in_helper(lambda: unpack(open_store(storage), bundle, cache)) != 0:
+        return None
+    return root
+
+
+def in_helper(action: Callable[[], object]) -> int:
+    """Do something in a forked process, because it may start threads, and return its exit code."""
+    helper = os.fork()
+    if helper == 0:
+        _help(action)
+    _, status = os.waitpid(helper, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _help(action: Callable[[], object]) -> NoReturn:
+    code = 1
+    try:
+        action()
+        code = 0
+    except FlyteTemporalError as error:
+        sys.stderr.write(f"flyte-temporal: {error}\n")
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _preload(module: str) -> bool:
+    """Import the user's module; whatever goes wrong happens again, and is reported, in the attempt itself."""
+    if not module:
+        return False
+    try:
+        importlib.import_module(module)
+    except BaseException as error:  # noqa: BLE001 - SystemExit too: user code must not end the zygote
+        sys.stderr.write(f"flyte-temporal: importing {module} failed: {type(error).__name__}: {error}\n")
+        return False
+    return True
+
+
+def _start_again(control: int) -> NoReturn:
+    os.set_inheritable(control, True)  # noqa: FBT003 - positional by signature
+    sys.stdout.flush()
+    sys.stderr.flush()
+    arguments = ["-P", "-m", "flyte_temporal.runtime.zygote", *sys.argv[1:], "--no-preload"]
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - our own interpreter, our own arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())
