@@ -12,6 +12,7 @@ import binascii
 import enum
 import numbers
 import pathlib
+import struct
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
@@ -90,9 +91,14 @@ def _read_int(value: Any, _context: ValueContext) -> int:
 
 def _write_ints(values: Sequence[Any]) -> list[Any] | None:
     done = _ints(values)
-    if not done or (max(done) <= MAX_SAFE_INTEGER and min(done) >= -MAX_SAFE_INTEGER):
+    if not done:
         return done
-    return None
+    try:
+        struct.pack(f"{len(done)}i", *done)  # 32 bits are usual, and one pass is half of what max() and min() cost
+    except struct.error:
+        if max(done) > MAX_SAFE_INTEGER or min(done) < -MAX_SAFE_INTEGER:
+            return None
+    return done
 
 
 def _write_float(value: Any, _context: ValueContext) -> Any:
