@@ -19,7 +19,6 @@ def compile_entity(entity: Entity) -> Closure:
     Raises:
         CompileError: If the program is wrong; names file and line, what is wrong and what to write instead.
         LimitExceeded: If a workflow has too many nodes.
-        Exception: What a workflow's body raised by itself.
     """
     compilation = _Compilation()
     target = compilation.target(entity, "")

@@ -73,20 +73,20 @@ def bind(value: Any, target: Target) -> Binding:
     try:
         return Constant(value=constant_json(value, target.python_type, target.type))
     except CompileError as error:
-        raise type(error)(f"{_capital(target.label)}: {error.message}", target.where) from error
+        raise type(error)(f"{_capital(target.label)}: {error.message}.", target.where) from error
 
 
 def _reference(promise: Promise, target: Target) -> Binding:
     origin = origin_of(promise)
     if origin.recording is not target.recording:
         raise CompileError(
-            f"{promise!r} belongs to another workflow, so {target.label} cannot take it. Give it to this workflow as "
+            f"The {promise!r} belongs to another workflow, so {target.label} cannot take it. Give it to this workflow as "
             "an input.",
             target.where,
         )
     if not accepts(target.type, origin.type):
         raise TypeMismatch(
-            f"{promise!r} does not fit {target.label}, which takes {describe(target.type)}. "
+            f"The {promise!r} does not fit {target.label}, which takes {describe(target.type)}. "
             f"{_hint(origin.type, target.type)}",
             target.where,
         )
@@ -102,14 +102,14 @@ def _hint(source: LiteralType, target: LiteralType) -> str:
         and (inner := plain_optional(source)) is not None
         and accepts(target, inner)
     ):
-        return f"It may be None: let the input be Optional[{describe(target)}], or make sure of a value in a task."
-    return f"Declare the input as {describe(source)}, or convert it in a task between the two."
+        return f"It may be None: declare Optional[{describe(target)}], or make sure of a value in a task."
+    return f"Declare {describe(source)} there, or convert it in a task between the two."
 
 
 def _all_outputs(outputs: NodeOutputs, target: Target) -> Binding:
     if not len(outputs):
         raise CompileError(
-            f"{outputs!r} cannot go to {target.label}, since the node returns nothing. "
+            f"The {outputs!r} cannot go to {target.label}, since the node returns nothing. "
             "Declare what its function returns, or order the two nodes with `>>`.",
             target.where,
         )
@@ -117,7 +117,7 @@ def _all_outputs(outputs: NodeOutputs, target: Target) -> Binding:
         return _sequence(list(outputs), target, target.type)
     names = list(outputs.outputs)
     raise TypeMismatch(
-        f"{outputs!r} do not fit {target.label}, which takes one {describe(target.type)}. "
+        f"The {outputs!r} do not fit {target.label}, which takes one {describe(target.type)}. "
         f"Take one of them, for example `.{names[0]}`.",
         target.where,
     )
@@ -186,7 +186,7 @@ def _constant_key(key: Any, python_type: Any, type_: LiteralType, target: Target
     try:
         return constant_json(key, python_type, type_)
     except CompileError as error:
-        raise type(error)(f"{_capital(target.label)}, key {key!r}: {error.message}", target.where) from error
+        raise type(error)(f"{_capital(target.label)}, key {key!r}: {error.message}.", target.where) from error
 
 
 def _fields(

@@ -6,12 +6,14 @@ import functools
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
+_PYTHON = str(Path(inspect.__file__).parent) + os.sep
 _PASSED_OVER = (_OURS, functools.__file__)
 
 
@@ -30,6 +32,16 @@ def definition_site(function: Callable[..., Any]) -> str:
     """Return where a function is defined as `path.py:12`; empty if it has no code of its own."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return place(code.co_filename, code.co_firstlineno) if isinstance(code, CodeType) else ""
+
+
+def raise_site(error: BaseException) -> str:
+    """Return the innermost line of the user's own that an exception came from; empty if there is none."""
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if not file.startswith((_OURS, _PYTHON)) and "site-packages" not in file:
+            found = place(file, line)
+    return found
 
 
 def place(file: str, line: int) -> str:

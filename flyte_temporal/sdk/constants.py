@@ -47,8 +47,7 @@ def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue
         written = default_engine().to_json(value, python_type, ValueContext(None, process_scratch()))
     except (FlyteTemporalError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = error.message if isinstance(error, FlyteTemporalError) else str(error)
-        given = f"{_short(value)} ({type(value).__name__})"
-        raise TypeMismatch(f"{given} is not a value of type {describe(type_)}: {reason}") from error
+        raise TypeMismatch(f"{reason.rstrip('.')}; give a value of type {describe(type_)}") from error
     _refuse_stored(written, type_)
     # Plain data of its own: what the caller holds may change later, a spec must not.
     copied: JsonValue = json.loads(json.dumps(written))
@@ -111,8 +110,3 @@ def _variant(value: Any, type_: UnionType) -> tuple[Any, LiteralType]:
     if inner is not None:
         return value, inner
     return value["value"], type_.variants[value["variant"]]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from flyte_temporal.errors import CompileError
+from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.entity import Entity
 from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
@@ -75,7 +75,10 @@ class NodeDraft:
         where = call_site()
         refuse_unknown(options, NodeOptions, "with_overrides()", where)
         if node_name := options.get("node_name"):
-            self.chosen_id = node_id(node_name)
+            try:
+                self.chosen_id = node_id(node_name)
+            except InvalidIdentifier as error:
+                raise CompileError(error.message, where) from error
         self.name = options.get("name") or self.name
         self.aliases = tuple(sorted(_aliases(options, where).items())) or self.aliases
         changed = overrides(options, where)

@@ -107,8 +107,11 @@ class FunctionEntity(Entity):
 
     @property
     def short_name(self) -> str:
-        """Return the function's own name."""
-        return self.__name__
+        """Return the last part of the name, or the function's own name while no module leads to it."""
+        try:
+            return self.entry.name.rpartition(".")[2]
+        except CompileError:
+            return self.__name__
 
     @property
     def where(self) -> str:
@@ -155,7 +158,7 @@ class FunctionEntity(Entity):
             return f"A {kind} cannot be a lambda: another process could not find it. Write a function with `def`."
         if "<locals>" in name:
             return (
-                f"The {kind} {self.short_name!r} is defined inside a function ({name}), so another process cannot "
+                f"The {kind} {self.__name__!r} is defined inside a function ({name}), so another process cannot "
                 f"import it. Move it to the top level of its module, or assign it to a name there."
             )
         if name in namespace:
@@ -210,7 +213,7 @@ def dotted_module(entity: FunctionEntity) -> str:
     name = main_module_name()
     if name is None:
         raise CompileError(
-            f"The {entity.kind} {entity.short_name!r} is defined in an interactive session or in a script without a "
+            f"The {entity.kind} {entity.__name__!r} is defined in an interactive session or in a script without a "
             "file, so another process cannot import it. Put it into a file.",
             entity.where,
         )

@@ -57,6 +57,6 @@ class _Reader:
             return constant_json(p.default, p.annotation, type_)
         except CompileError as error:
             raise type(error)(
-                f"The default of parameter {p.name!r} of {self._name}() cannot be used: {error.message}",
+                f"The default of parameter {p.name!r} of {self._name}() cannot be used: {error.message}.",
                 self._where,
             ) from error

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from flyte_temporal.errors import CompileError, NotFound
+from flyte_temporal.errors import BadRequest, CompileError, NotFound
 from flyte_temporal.sdk.entity import Entity, entities_behind
 from flyte_temporal.sdk.modules import module_name
 from flyte_temporal.sdk.modules import source_root as source_root  # noqa: PLC0414 - part of this module's interface
@@ -41,8 +41,8 @@ def load_file(file: Path) -> ModuleType:
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(name)
-    except KeyboardInterrupt:
-        raise
+    except (KeyboardInterrupt, BadRequest):
+        raise  # a wrong program says itself where it is wrong
     except BaseException as error:
         raise CompileError(
             f"{file} cannot be imported: {_one_line(error)}\n{user_traceback(error)}"

@@ -26,13 +26,13 @@ class UnknownAttribute(CompileError, AttributeError):
 def _refusing(doing: str, instead: str) -> Callable[..., NoReturn]:
     def refuse(self: Deferred, *_: object, **__: object) -> NoReturn:
         raise CompileError(
-            f"{self!r} is not known while the workflow is compiled, so {doing}. {instead}", call_site()
+            f"The {self!r} is not known while the workflow is compiled, so {doing}. {instead}", call_site()
         )
 
     return refuse
 
 
-_BRANCH = "Decide inside a task: pass it to one that does, or that returns what to use"
+_BRANCH = "Pass it to a task and decide there"
 _IN_TASK = "Pass it to a task and do it there"
 
 
@@ -48,8 +48,7 @@ class Deferred:
         draft = self._draft()
         if draft is None:
             raise CompileError(
-                f"{self!r} is an input of the workflow and no node, so it cannot be ordered or given {doing}. Use "
-                "what a task or sub-workflow returned.",
+                f"The {self!r} is no node, so it cannot {doing}. Use what a task or sub-workflow returned.",
                 call_site(),
             )
         return draft
@@ -64,7 +63,7 @@ class Deferred:
                 f"`>>` orders two nodes, but its right side is {other!r}. Use what a task or sub-workflow returned.",
                 call_site(),
             )
-        other._ordered("`>>`").run_after(self._ordered("`>>`"), call_site())
+        other._ordered("be ordered by `>>`").run_after(self._ordered("be ordered by `>>`"), call_site())
         return other
 
     def with_overrides(self, **options: Unpack[NodeOptions]) -> Self:
@@ -79,7 +78,7 @@ class Deferred:
                     f"with_overrides({name}=...) takes values that are known now, not {value!r}. Write a constant.",
                     call_site(),
                 )
-        self._ordered("options").override(options)
+        self._ordered("have options").override(options)
         return self
 
     __hash__ = object.__hash__
@@ -126,9 +125,9 @@ class Origin:
 
     def __str__(self) -> str:
         where = "".join(f".{s}" if isinstance(s, str) else f"[{s}]" for s in self.path)
-        owner = f"of {self.draft.label}" if self.draft is not None else "of the workflow"
         kind = "output" if self.draft is not None else "input"
-        return f"{kind} {self.output!r}{where} {owner} ({describe(self.type)})"
+        owner = self.draft.label if self.draft is not None else "the workflow"
+        return f"{kind} {self.output!r}{where} ({describe(self.type)}) of {owner}"
 
 
 class Promise(Deferred):
@@ -158,7 +157,7 @@ class Promise(Deferred):
         if isinstance(key, bool) or not isinstance(key, str | int):
             what = "A slice" if isinstance(key, slice) else f"The item {key!r}"
             raise CompileError(
-                f"{what} cannot be taken of {self!r} before it exists; a constant position or key can. {_IN_TASK}.",
+                f"{what} cannot be taken of the {self!r} before it exists; a constant position or key can. {_IN_TASK}.",
                 call_site(),
             )
         return self._at(key)
@@ -169,16 +168,17 @@ class Promise(Deferred):
         try:
             return Promise(replace(origin, path=path, type=type_at(origin.root, path)))
         except BadPath as error:
-            raise UnknownAttribute(f"{self!r}: {error}. {_IN_TASK}.", call_site()) from error
+            raise UnknownAttribute(f"The {self!r}: {error}. {_IN_TASK}.", call_site()) from error
 
     def __setattr__(self, name: str, value: object) -> None:
         raise CompileError(
-            f"{self!r} cannot be changed (.{name} = ...). Return the new value from a task.", call_site()
+            f"The {self!r} cannot be changed (.{name} = ...). Return the new value from a task.", call_site()
         )
 
     def __setitem__(self, key: object, value: object) -> None:
         raise CompileError(
-            f"{self!r} cannot be changed ([{key!r}] = ...). Return the new value from a task.", call_site()
+            f"The {self!r} cannot be changed ([{key!r}] = ...). Return the new value from a task.",
+            call_site(),
         )
 
     def __iter__(self) -> Iterator[Promise]:
@@ -186,7 +186,7 @@ class Promise(Deferred):
         if isinstance(type_, TupleType):
             return iter([self._at(i) for i in range(len(type_.elements))])
         raise CompileError(
-            f"{self!r} is not known while the workflow is compiled, so it cannot be iterated over or unpacked. Pass "
+            f"The {self!r} is not known while the workflow is compiled, so it cannot be iterated over or unpacked. Pass "
             "the whole to a task that loops over it, or take elements by position.",
             call_site(),
         )
@@ -196,7 +196,7 @@ class Promise(Deferred):
         if isinstance(type_, TupleType):
             return len(type_.elements)
         raise CompileError(
-            f"{self!r} is not known while the workflow is compiled, so its len() is not known. {_IN_TASK}.",
+            f"The {self!r} is not known while the workflow is compiled, so its len() is not known. {_IN_TASK}.",
             call_site(),
         )
 
@@ -234,7 +234,7 @@ class NodeOutputs(Deferred):
         found = self._promises.get(name)
         if found is None:
             raise UnknownAttribute(
-                f"{self._node.label} has no output {name!r}; it has: {self._names()}.", call_site()
+                f"The {self._node.label} has no output {name!r}; it has: {self._names()}.", call_site()
             )
         return found
 
@@ -245,7 +245,8 @@ class NodeOutputs(Deferred):
             return list(self._promises.values())[key]
         except IndexError:
             raise CompileError(
-                f"{self._node.label} has no output at position {key}; it has: {self._names()}.", call_site()
+                f"The {self._node.label} has no output at position {key}; it has: {self._names()}.",
+                call_site(),
             ) from None
 
     def __iter__(self) -> Iterator[Promise]:
@@ -258,7 +259,7 @@ class NodeOutputs(Deferred):
         return ", ".join(self._promises) or "none"
 
     def __repr__(self) -> str:
-        return f"the outputs of {self._node.label} ({self._names()})"
+        return f"outputs ({self._names()}) of {self._node.label}"
 
 
 def contains_promise(value: Any) -> bool:

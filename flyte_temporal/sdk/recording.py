@@ -12,16 +12,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from flyte_temporal.errors import CompileError, LimitExceeded
+from flyte_temporal.errors import CompileError, FlyteTemporalError, LimitExceeded
 from flyte_temporal.sdk.binding import Target, bind
-from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.callsite import call_site, raise_site
 from flyte_temporal.sdk.drafts import NodeDraft, in_order
 from flyte_temporal.sdk.entity import Entity, entities_behind
 from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise, origin_of
 from flyte_temporal.sdk.signature import Signature
 from flyte_temporal.spec.bindings import Binding, Constant, ListOf, MapEntry, MapOf, OutputRef, nodes_of
 from flyte_temporal.spec.interface import Interface
-from flyte_temporal.spec.types import TupleType
+from flyte_temporal.spec.types import ListType, TupleType, is_nullable
 
 MAX_NODES = 50_000
 """Largest number of nodes of one workflow; above it a spec takes too long to check, store and show."""
@@ -103,7 +103,7 @@ class Recording:
             CompileError: If the body returned something else than declared, two nodes have one id, or nodes wait for
                 each other.
         """
-        values = self._returned(returned, signature)
+        values = self._returned(returned, signature, interface)
         outputs: dict[str, Binding] = {}
         for variable in interface.outputs:
             label = f"output {variable.name!r} of the workflow {self._owner}"
@@ -118,25 +118,25 @@ class Recording:
                 node.inputs = {name: _rename(binding, renamed) for name, binding in node.inputs.items()}
         return Recorded(tuple(self._nodes), tuple(in_order(self._nodes, self._upstream())), outputs)
 
-    def _returned(self, returned: Any, signature: Signature) -> dict[str, Any]:
+    def _returned(self, returned: Any, signature: Signature, interface: Interface) -> dict[str, Any]:
         if isinstance(returned, NodeOutputs) and not len(returned):
             returned = None
-        if returned is None and signature.form == "tuple":
-            raise CompileError(
-                f"The workflow {self._owner} returns nothing, but declares {len(signature.outputs)} outputs. Add the "
-                "`return`.",
-                self._where,
+        if returned is None and not all(is_nullable(v.type) for v in interface.outputs):
+            problem = (
+                f"it declares {_counted(len(signature.outputs))}, but returns nothing. Add the `return`."
             )
-        if signature.form == "tuple" and isinstance(returned, Promise):
-            returned = tuple(returned) if isinstance(origin_of(returned).type, TupleType) else (returned,)
-        try:
-            return signature.take_apart(returned)
-        except ValueError as error:
-            raise CompileError(
-                f"The workflow {self._owner} does not return what it declares: {error}. Change its return "
-                "annotation, or what it returns.",
-                self._where,
-            ) from error
+        elif returned is not None and signature.form == "none":
+            problem = (
+                f"it declares no outputs, but returns {returned!r}. Annotate what it returns, or drop it."
+            )
+        else:
+            returned = _unpacked(returned, signature, interface)
+            count = len(returned) if isinstance(returned, tuple) else 1
+            if signature.form == "none" or count == len(signature.outputs):
+                values = returned if isinstance(returned, tuple) else (returned,)
+                return dict(zip(signature.outputs, values, strict=signature.form != "none"))
+            problem = f"it declares {_counted(len(signature.outputs))}, but returns {count}. Change the one or the other."
+        raise CompileError(f"The workflow {self._owner} does not return what it says: {problem}", self._where)
 
     def _final_ids(self) -> dict[str, str]:
         taken: dict[str, NodeDraft] = {}
@@ -172,7 +172,7 @@ def record(
         interface: Its spec side.
 
     Raises:
-        CompileError: If the program is wrong; exceptions of the body's own pass unchanged.
+        CompileError: If the program is wrong, or the body raised something, which is the cause then.
     """
     recording = Recording(owner, where)
     promises = {
@@ -181,6 +181,14 @@ def record(
     token = _ACTIVE.set(recording)
     try:
         returned = body(**promises)
+    except FlyteTemporalError:
+        raise
+    except Exception as error:
+        raise CompileError(
+            f"The body of the workflow {owner} raised {type(error).__name__}: {error}. It runs when the workflow is "
+            "compiled, where calls return promises; what needs values belongs into a task.",
+            raise_site(error) or where,
+        ) from error
     finally:
         _ACTIVE.reset(token)
     return recording.finish(returned, signature, interface)
@@ -247,6 +255,21 @@ def arguments(entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
             where,
         )
     return given
+
+
+def _unpacked(returned: Any, signature: Signature, interface: Interface) -> Any:
+    """Return a tuple of outputs if the body returned several, else the one value."""
+    if signature.form == "single" and isinstance(interface.outputs[0].type, TupleType | ListType):
+        return (returned,)
+    if isinstance(returned, Promise):
+        several = signature.form == "tuple" and isinstance(origin_of(returned).type, TupleType)
+        return tuple(returned) if several else returned
+    sequence = (tuple, NodeOutputs, list) if signature.form == "tuple" else (tuple, NodeOutputs)
+    return tuple(returned) if isinstance(returned, sequence) else returned
+
+
+def _counted(outputs: int) -> str:
+    return "one output" if outputs == 1 else f"{outputs} outputs"
 
 
 def _rename(binding: Binding, ids: Mapping[str, str]) -> Binding:

@@ -94,7 +94,7 @@ class Workflow(FunctionEntity, Generic[P, R]):
         """Run the body once with promises and return the nodes that it made.
 
         Raises:
-            CompileError: If the program is wrong; exceptions of the body's own pass unchanged.
+            CompileError: If the program is wrong, or the body raised something, which is the cause then.
         """
         return record(self.function, self.short_name, self.where, self.signature, self.interface)
 
