@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from flyte_temporal.control.documents import Update
 from flyte_temporal.errors import NotFound, PlatformError, PlatformUnavailable
 from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.spec.execution import ExecutionRecord, NodeRecord
@@ -28,14 +29,6 @@ WAIT_INTERVAL_S = 2.0
 
 LONG_POLL_S = 60.0
 RETRY_S = 0.25
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """An execution and its nodes at one moment."""
-
-    execution: ExecutionRecord
-    nodes: list[NodeRecord]
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ class Followers:
                 record = latest.execution
         return record
 
-    async def watch(self, execution: ExecutionId) -> AsyncIterator[Snapshot]:
+    async def watch(self, execution: ExecutionId) -> AsyncGenerator[Update, None]:
         """Yield the present state and every later one, until the execution has ended.
 
         Raises:
@@ -122,7 +115,7 @@ class _Follower:
         self._watchers = 0
         self._sources = sources
         self._execution = execution
-        self._latest: Snapshot | None = None
+        self._latest: Update | None = None
         self._failure: Exception | None = None
         self._number = 0
         self._changed = asyncio.Condition()
@@ -133,7 +126,7 @@ class _Follower:
     def over(self) -> bool:
         return self._task.done()
 
-    async def changes(self, *, watching: bool) -> AsyncIterator[Snapshot]:
+    async def changes(self, *, watching: bool) -> AsyncGenerator[Update, None]:
         seen = 0
         self._watchers += watching
         self._wake.set()
@@ -155,7 +148,7 @@ class _Follower:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _publish(self, latest: Snapshot | None, failure: Exception | None = None) -> None:
+    async def _publish(self, latest: Update | None, failure: Exception | None = None) -> None:
         async with self._changed:
             self._latest, self._failure = latest, failure
             self._number += 1
@@ -180,11 +173,11 @@ class _Follower:
             end.cancel()
             await asyncio.gather(end, return_exceptions=True)
 
-    async def _read(self) -> Snapshot:
+    async def _read(self) -> Update:
         record = await self._sources.execution(self._execution)
-        known = self._latest.nodes if self._latest else []
+        known = list(self._latest.nodes) if self._latest else []
         nodes = await self._sources.nodes(record) if self._watchers else known
-        return Snapshot(record, nodes)
+        return Update(execution=record, nodes=tuple(nodes))
 
     async def _pause(self, end: asyncio.Task[None], cost_s: float) -> None:
         # Reading the nodes of a big execution takes long; then it is done less often, so that it stays a small share.

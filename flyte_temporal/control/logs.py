@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from flyte_temporal.control.documents import LogLine
 from flyte_temporal.errors import NotFound
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.execution import NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.storage.logs import read_log
-
-
-class LogLine(Document):
-    """One line that a task printed, without its line break."""
-
-    node: str
-    attempt: int
-    text: str
 
 
 def choose(nodes: Sequence[NodeRecord], wanted: str | None) -> list[NodeRecord]:

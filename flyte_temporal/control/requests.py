@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
-import string
 from collections.abc import Mapping
 
 from flyte_temporal.config.settings import LimitSettings
 from flyte_temporal.errors import InvalidInputs, LimitExceeded
 from flyte_temporal.sdk.types.conform import conform
 from flyte_temporal.spec.assignability import accepts
-from flyte_temporal.spec.document import Document, canonical_bytes, digest, sha256_hex
+from flyte_temporal.spec.document import canonical_bytes, digest, sha256_hex
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec
 from flyte_temporal.spec.execution import Environment
-from flyte_temporal.spec.identifiers import ExecutionName, ProjectName, VersionName
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.types import describe
-
-
-class StartRequest(Document):
-    """A person's or service's wish to start something, before it is checked and completed.
-
-    Args:
-        closure: The compiled entity.
-        inputs: Values given; the rest comes from defaults.
-        environment: Where it runs.
-        project: Project; empty = the installation's default.
-        domain: Domain; empty = likewise.
-        execution_id: The caller's own id, which makes the request idempotent; empty = one is made up.
-        version: The caller's own version; empty = digest of closure and code bundle.
-        requested_by: Who asks; empty = the installation's owner.
-        labels: For people and search.
-        overwrite_cache: Recompute and store anew.
-        max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
-    """
-
-    closure: Closure
-    inputs: dict[str, LiteralValue] = {}
-    environment: Environment = Environment()
-    project: ProjectName | None = None
-    domain: ProjectName | None = None
-    execution_id: ExecutionName | None = None
-    version: VersionName | None = None
-    requested_by: str = ""
-    labels: dict[str, str] = {}
-    overwrite_cache: bool = False
-    max_parallelism: int = 0
-
-
-def new_execution_id(entity: str) -> str:
-    """Return a fresh id: the entity's short name and 8 random characters."""
-    alphabet = string.ascii_lowercase + string.digits
-    short = entity.rpartition(".")[2].strip("_-")[:100] or "run"
-    return f"{short}-{''.join(secrets.choice(alphabet) for _ in range(8))}"
 
 
 def default_version(closure: Closure, environment: Environment) -> str:

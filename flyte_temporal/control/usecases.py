@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.control.closures import Closures
+from flyte_temporal.control.documents import LogLine, StartRequest, Update, new_execution_id
 from flyte_temporal.control.endings import Endings
-from flyte_temporal.control.following import Followers, Snapshot, Sources
+from flyte_temporal.control.following import Followers, Sources
 from flyte_temporal.control.launching import Launching
-from flyte_temporal.control.logs import LogLine, choose, lines
+from flyte_temporal.control.logs import choose, lines
 from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
-from flyte_temporal.control.requests import (
-    StartRequest,
-    complete_inputs,
-    default_version,
-    new_execution_id,
-)
+from flyte_temporal.control.requests import complete_inputs, default_version
 from flyte_temporal.errors import NotFound
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.clock import Clock
@@ -181,7 +177,7 @@ class Control:
         except TimeoutError:
             return await self.get(execution)
 
-    def watch(self, execution: ExecutionId) -> AsyncIterator[Snapshot]:
+    def watch(self, execution: ExecutionId) -> AsyncGenerator[Update, None]:
         """Yield the present state and every later one, until the execution has ended.
 
         Raises:

@@ -1,0 +1,197 @@
+"""A child process that is kept alive: started, watched, restarted with back-off, its log kept small."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flyte_temporal.config.home import child_environment
+from flyte_temporal.local.processes import Identity, identify
+
+_log = logging.getLogger(__name__)
+
+_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Pause before a restart, by the number of quick deaths in a row: at once the first time."""
+
+_QUICK_S = 15.0
+"""A process that lived for less died quickly."""
+
+_FAILING = 3
+"""After so many quick deaths, whoever needs the process is told instead of waiting."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run.
+
+    Args:
+        name: For people, and the name of the log.
+        command: Program and arguments.
+        environment: Variables besides those of this process.
+        log: File for its output.
+        folder: Its working directory.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str]
+    log: Path
+    folder: Path
+
+
+class Child:
+    """Keeps one program running.
+
+    Args:
+        program: The program.
+        changed: Called when there is another process.
+    """
+
+    def __init__(self, program: Program, changed: Callable[[], None]) -> None:
+        self._program = program
+        self._changed = changed
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = 0.0
+        self._log_start = 0
+        self._quick_deaths = 0
+        self._stopping = asyncio.Event()
+        self.identity: Identity | None = None
+        self.restarts = 0
+        self.problem = ""
+        """Why it does not run or died last, in a sentence; empty while all is well."""
+
+    @property
+    def failing(self) -> bool:
+        """Return whether it dies again and again."""
+        return self._quick_deaths >= _FAILING
+
+    def start(self) -> None:
+        """Start the process. Needs no event loop, so that it can be done before anything is imported."""
+        program = self._program
+        with program.log.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                program.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=program.folder,
+                env=child_environment(program.environment),
+                # Ctrl-C in a terminal is for the supervisor, which stops its children in order.
+                start_new_session=True,
+            )
+        self._began = time.monotonic()
+        self.identity = identify(self._process.pid)
+        self._changed()
+
+    async def keep(self) -> None:
+        """Watch the process and restart it whenever it ends, until `stop` is called."""
+        while not self._stopping.is_set():
+            if self._process is None:
+                await self._try_start()
+                continue
+            code = await self._exit(self._process)
+            if self._stopping.is_set():
+                return
+            self._process = None
+            await self._died(code)
+
+    async def stop(self, grace_s: float) -> None:
+        """End the process for good: SIGTERM, then SIGKILL after `grace_s` seconds."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._exit(process)
+        except TimeoutError:
+            _log.warning("%s did not end within %g s and is killed.", self._program.name, grace_s)
+            process.kill()
+            await self._exit(process)
+
+    def rotate(self, limit: int) -> None:
+        """Cut the log when it is larger than `limit` bytes; one older file is kept.
+
+        The file is copied and emptied, because the process keeps it open (for appending).
+        """
+        rotate(self._program.log, limit)
+
+    def output(self, size: int = 2000) -> str:
+        """Return the end of what the present or last process has written."""
+        try:
+            with self._program.log.open("rb") as log:
+                end = log.seek(0, os.SEEK_END)
+                log.seek(max(self._log_start if self._log_start <= end else 0, end - size))
+                return log.read().decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+    async def _try_start(self) -> None:
+        try:
+            self.start()
+        except OSError as error:
+            self.problem = f"{self._program.name} cannot be started: {error}."
+            self._quick_deaths += 1
+            _log.exception("%s", self.problem)
+            await asyncio.sleep(_PAUSES_S[-1])
+
+    async def _died(self, code: int) -> None:
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - self._began < _QUICK_S else 0
+        pause = _PAUSES_S[min(self._quick_deaths, len(_PAUSES_S) - 1) - (self._quick_deaths > 0)]
+        lines = self.output().splitlines()
+        said = f" It said: {lines[-1][:500]}" if lines and code > 0 else ""
+        self.problem = f"{self._program.name} ended by {how}.{said} Its log is {self._program.log}."
+        _log.warning("%s Restart in %g s.", self.problem, pause)
+        await asyncio.sleep(pause)
+        if not self._stopping.is_set():
+            self.restarts += 1
+            await self._try_start()
+
+    def settle(self) -> None:
+        """Forget old deaths once the process has lived for a while."""
+        if self._process is not None and time.monotonic() - self._began > _QUICK_S:
+            self._quick_deaths = 0
+            self.problem = ""
+
+    @staticmethod
+    async def _exit(process: subprocess.Popen[bytes]) -> int:
+        # A thread per process and not the loop's own child watcher: the child was started before there was a loop.
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+
+        def tell(code: int) -> None:
+            if not ended.done():
+                ended.set_result(code)
+
+        def wait() -> None:
+            code = process.wait()
+            # The loop may have ended; then nobody asks any more.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell, code)
+
+        threading.Thread(target=wait, daemon=True, name=f"wait for {process.pid}").start()
+        return await ended
+
+
+def rotate(log: Path, limit: int) -> None:
+    """Cut a log file; see `Child.rotate`."""
+    try:
+        if log.stat().st_size <= limit:
+            return
+        shutil.copyfile(log, log.with_suffix(".log.1"))
+        os.truncate(log, 0)
+    except OSError as error:
+        _log.warning("The log %s was not rotated: %s", log, error)

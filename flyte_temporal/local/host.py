@@ -1,0 +1,247 @@
+"""The API of the stack on a unix socket: reads a request, calls the use case, writes the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from flyte_temporal._version import __version__
+from flyte_temporal.control.documents import LogLine, StartRequest
+from flyte_temporal.control.usecases import Control
+from flyte_temporal.errors import BadRequest, FlyteTemporalError, PlatformError, PlatformUnavailable
+from flyte_temporal.local import protocol
+from flyte_temporal.local.stack import Stack
+from flyte_temporal.local.version import PROTOCOL
+from flyte_temporal.spec.execution import NodeRecord
+
+_log = logging.getLogger(__name__)
+
+Send = Callable[[bytes], Awaitable[None]]
+Handler = Callable[[dict[str, JsonValue], Send], Awaitable[None]]
+
+_LINES_PER_WRITE = 200
+
+
+class Host:
+    """Serves one stack.
+
+    Args:
+        control: The use cases.
+        stack: The processes, for `status` and for knowing that the worker cannot start.
+        stop: Called by `down`.
+    """
+
+    def __init__(self, control: Control, stack: Stack, stop: Callable[[], None]) -> None:
+        self._control = control
+        self._stack = stack
+        self._stop = stop
+        self._server: asyncio.Server | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._last_call = time.monotonic()
+        self._handlers: dict[str, Handler] = {
+            "status": self._status,
+            "down": self._down,
+            "start": self._start,
+            "get": self._get,
+            "executions": self._executions,
+            "nodes": self._nodes,
+            "interface": self._interface,
+            "wait": self._wait,
+            "watch": self._watch,
+            "logs": self._logs,
+            "abort": self._abort,
+        }
+
+    async def open(self, path: Path) -> None:
+        """Listen on a socket that only its owner may use."""
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._accept, path, limit=protocol.MAX_LINE)
+        finally:
+            os.umask(before)
+
+    async def close(self) -> None:
+        """Accept nothing more and break off what is being answered; clients come back by themselves."""
+        if self._server is not None:
+            self._server.close()
+        for call in list(self._calls):
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def idle_s(self) -> float:
+        """Return for how many seconds nobody has asked anything; 0 while somebody waits for an answer."""
+        return 0.0 if self._calls else time.monotonic() - self._last_call
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._calls.add(task)
+        try:
+            await self._converse(reader, writer)
+        except (ConnectionError, ValueError) as error:
+            _log.info("A client went away: %s", error)
+        finally:
+            if task is not None:
+                self._calls.discard(task)
+            self._last_call = time.monotonic()
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def send(data: bytes) -> None:
+            writer.write(data)
+            await writer.drain()
+
+        received = await reader.readline()
+        if not received:
+            return
+        answering = asyncio.create_task(self._answer(received, send))
+        # A client sends nothing more; the end of its stream means that it has gone.
+        gone = asyncio.create_task(reader.read(1))
+        try:
+            await asyncio.wait([answering, gone], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (answering, gone):
+                task.cancel()
+            results = await asyncio.gather(answering, gone, return_exceptions=True)
+        if isinstance(results[0], Exception):
+            raise results[0]
+
+    async def _answer(self, received: bytes, send: Send) -> None:
+        try:
+            request = protocol.Request.model_validate_json(received)
+            await self._handler(request)(request.params, send)
+        except FlyteTemporalError as error:
+            await send(protocol.error_line(error))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            await send(
+                protocol.error_line(BadRequest(f"The request is malformed at {where}: {first['msg']}."))
+            )
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad request must not end the stack
+            _log.exception("A request failed")
+            wrong = PlatformError(
+                f"The local stack failed on this request ({type(error).__name__}: {error}). The details are in "
+                f"{self._stack.layout.log('supervisor')}."
+            )
+            await send(protocol.error_line(wrong))
+
+    def _handler(self, request: protocol.Request) -> Handler:
+        if request.protocol != PROTOCOL and request.method not in protocol.ANY_VERSION:
+            raise PlatformUnavailable(
+                f"The local stack that runs on {self._stack.layout.home} is of version {__version__} (protocol "
+                f"{PROTOCOL}), this client of version {request.version} (protocol {request.protocol}). When nothing "
+                "runs any more, replace it: `flyte-temporal down`, then repeat your command."
+            )
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            raise BadRequest(f"The local stack knows no method {request.method!r}.")
+        return handler
+
+    async def _status(self, _params: dict[str, JsonValue], send: Send) -> None:
+        state = self._stack.state
+        problems = self._stack.problems()
+        count: int | None = None
+        try:
+            count = await self._control.open_count()
+        except PlatformError as error:
+            problems.append(error.message)
+        pids = {name: child.pid for name, child in state.children.items()}
+        status = protocol.StackStatus(
+            running=True,
+            home=str(self._stack.layout.home),
+            version=__version__,
+            protocol=PROTOCOL,
+            python=state.python,
+            ui_url=self._stack.ui_url,
+            temporal_address=self._stack.address,
+            pids={"supervisor": os.getpid(), **pids},
+            restarts={name: child.restarts for name, child in self._stack.children.items()},
+            open_executions=count,
+            problems=problems,
+        )
+        await send(protocol.line("result", status.model_dump(mode="json")))
+
+    async def _down(self, _params: dict[str, JsonValue], send: Send) -> None:
+        await send(protocol.line("result", os.getpid()))
+        self._stop()
+
+    async def _start(self, params: dict[str, JsonValue], send: Send) -> None:
+        worker = self._stack.children["worker"]
+        if worker.failing:
+            raise PlatformUnavailable(
+                f"Nothing can run now, because the worker cannot start. {worker.problem}"
+            )
+        wish = await asyncio.to_thread(StartRequest.model_validate, params)
+        await send(_result(await self._control.start(wish)))
+
+    async def _get(self, params: dict[str, JsonValue], send: Send) -> None:
+        await send(_result(await self._control.get(protocol.One.model_validate(params).execution)))
+
+    async def _executions(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = protocol.Many.model_validate(params)
+        found = await self._control.executions(
+            wanted.project, wanted.domain, phases=wanted.phases, limit=wanted.limit
+        )
+        await send(protocol.line("result", [_json(record) for record in found]))
+
+    async def _nodes(self, params: dict[str, JsonValue], send: Send) -> None:
+        found = await self._control.nodes(protocol.One.model_validate(params).execution)
+        await send(protocol.line("result", [_json(node) for node in found]))
+
+    async def _interface(self, params: dict[str, JsonValue], send: Send) -> None:
+        record = await self._control.get(protocol.One.model_validate(params).execution)
+        await send(_result((await self._control.closure(record)).interface))
+
+    async def _wait(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = protocol.Wait.model_validate(params)
+        await send(_result(await self._control.wait(wanted.execution, wanted.timeout_s)))
+
+    async def _watch(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = protocol.One.model_validate(params)
+        sent: dict[str, NodeRecord] = {}
+        async with contextlib.aclosing(self._control.watch(wanted.execution)) as updates:
+            async for update in updates:
+                # Only what has changed: an execution of thousands of nodes changes in a few of them at a time.
+                changed = [node for node in update.nodes if sent.get(node.id) != node]
+                sent.update((node.id, node) for node in changed)
+                await send(
+                    protocol.line(
+                        "item",
+                        {"execution": _json(update.execution), "nodes": [_json(node) for node in changed]},
+                    )
+                )
+        await send(protocol.line("end"))
+
+    async def _logs(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = protocol.Logs.model_validate(params)
+        lines = await self._control.logs(wanted.execution, wanted.node)
+
+        def some() -> list[LogLine]:
+            return [line for _, line in zip(range(_LINES_PER_WRITE), lines, strict=False)]
+
+        while batch := await asyncio.to_thread(some):
+            await send(b"".join(protocol.line("item", _json(line)) for line in batch))
+        await send(protocol.line("end"))
+
+    async def _abort(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = protocol.Abort.model_validate(params)
+        await send(_result(await self._control.abort(wanted.execution, wanted.reason, wanted.by)))
+
+
+def _json(document: BaseModel) -> JsonValue:
+    dumped: JsonValue = document.model_dump(mode="json")
+    return dumped
+
+
+def _result(document: BaseModel) -> bytes:
+    return protocol.line("result", _json(document))

@@ -1,0 +1,97 @@
+"""Processes told apart by pid *and* start time, so that a reused pid is never signalled. Standard library only.
+
+`storage.scratch` has the like for attempts; this one is apart because the supervisor starts its children before it
+imports anything that brings pydantic.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A process.
+
+    Args:
+        pid: Its number.
+        started: When it started, in the words of the kernel.
+    """
+
+    pid: int
+    started: str
+
+    @property
+    def alive(self) -> bool:
+        """Return whether it still runs; a zombie does not."""
+        return self.pid > 0 and start_time(self.pid) == self.started
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if the process still is the one that is meant."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+def start_time(pid: int) -> str:
+    """Return when a process started; empty if there is none, or a zombie."""
+    if _PROC.joinpath("self").exists():
+        try:
+            fields = _PROC.joinpath(str(pid), "stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return ""
+        return "" if fields[0] in {b"Z", b"X"} else fields[19].decode()
+    shown = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return shown.stdout.strip()
+
+
+def identify(pid: int) -> Identity:
+    """Return the identity of a process that runs now."""
+    return Identity(pid, start_time(pid))
+
+
+def end(processes: Iterable[Identity], grace_s: float) -> None:
+    """End processes: SIGTERM to all, SIGKILL after `grace_s` seconds to those that are left. Returns when all are gone."""
+    left = [process for process in processes if process.alive]
+    for process in left:
+        process.send(signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    while left := [process for process in left if process.alive]:
+        if time.monotonic() > deadline:
+            for process in left:
+                process.send(signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def leftovers(home: Path) -> list[Identity]:
+    """Return Temporal servers and workers that work on a home, whoever started them.
+
+    A supervisor can be killed between starting a child and writing that down; two servers on one database would be
+    worse than none. So they are recognized by what they were started with.
+    """
+    found = []
+    database = str(home / "temporal.db").encode()
+    marker = b"FLYTE_TEMPORAL_HOME=" + os.fsencode(home)
+    for entry in _PROC.glob("[0-9]*"):
+        try:
+            command = entry.joinpath("cmdline").read_bytes().split(b"\0")
+            server = b"start-dev" in command and database in command
+            worker = b"flyte_temporal.worker" in command and marker in entry.joinpath(
+                "environ"
+            ).read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if server or worker:
+            found.append(identify(int(entry.name)))
+    return found

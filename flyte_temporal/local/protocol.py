@@ -1,0 +1,126 @@
+"""What client and stack say to each other: one JSON document per line, one call per connection.
+
+The client sends one `Request` line. The stack answers with one `result` line, or with any number of `item` lines and an
+`end`, or with an `error`. Closing the connection cancels the call. `status` and `down` are answered whatever the
+protocol of the client, so that a stack of another release can always be looked at and replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import BaseModel, JsonValue
+
+from flyte_temporal import errors
+from flyte_temporal.spec.document import Document
+from flyte_temporal.spec.execution import ExecutionPhase
+from flyte_temporal.spec.identifiers import ExecutionId, ProjectName
+
+MAX_LINE = 256 * 1024 * 1024
+"""Largest line. A closure travels in one; what may be in it is limited by `limits.max_spec_bytes`."""
+
+Method = Literal[
+    "status", "down", "start", "get", "executions", "nodes", "interface", "wait", "watch", "logs", "abort"
+]
+
+ANY_VERSION: frozenset[str] = frozenset({"status", "down"})
+
+
+class Request(BaseModel):
+    """One call. Unknown fields are ignored, so that a stack of another release understands `status` and `down`."""
+
+    protocol: int
+    version: str = ""
+    method: str
+    params: dict[str, JsonValue] = {}
+
+
+class One(Document):
+    """Names one execution."""
+
+    execution: ExecutionId
+
+
+class Wait(One):
+    """Parameters of `wait`: how long, in seconds; None = until it has ended."""
+
+    timeout_s: float | None = None
+
+
+class Logs(One):
+    """Parameters of `logs`: which node, by path or name; None = all."""
+
+    node: str | None = None
+
+
+class Abort(One):
+    """Parameters of `abort`."""
+
+    reason: str = ""
+    by: str = ""
+
+
+class Many(Document):
+    """Parameters of `executions`; empty project or domain = the stack's default."""
+
+    project: ProjectName
+    domain: ProjectName
+    phases: tuple[ExecutionPhase, ...] = ()
+    limit: int = 100
+
+
+class StackStatus(BaseModel):
+    """What is known about a stack. Fields are only ever added.
+
+    Args:
+        running: Whether it runs.
+        home: Its home.
+        version: Version of the library that runs it.
+        protocol: Version of its protocol.
+        python: Interpreter that runs it.
+        ui_url: Address of the Temporal UI.
+        temporal_address: Host and port of the Temporal server.
+        pids: Process ids of `supervisor`, `temporal` and `worker`.
+        restarts: How often each child was restarted.
+        open_executions: Executions that are not over; None if that is not known.
+        problems: What is wrong now, in sentences.
+    """
+
+    running: bool
+    home: str
+    version: str = ""
+    protocol: int = 0
+    python: str = ""
+    ui_url: str = ""
+    temporal_address: str = ""
+    pids: dict[str, int] = {}
+    restarts: dict[str, int] = {}
+    open_executions: int | None = None
+    problems: list[str] = []
+
+
+def line(kind: Literal["result", "item", "end", "error"], value: JsonValue = None) -> bytes:
+    """Return one line of an answer."""
+    return json.dumps({kind: value}, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def error_line(error: errors.FlyteTemporalError) -> bytes:
+    """Return the line that carries an error."""
+    return line("error", {"code": error.code, "message": error.message})
+
+
+def read_error(value: dict[str, str]) -> errors.FlyteTemporalError:
+    """Return the error that a line carries, of the class that it had on the other side, as far as it is known here."""
+    return _CLASSES.get(value["code"], errors.PlatformError)(value["message"])
+
+
+def _subclasses(cls: type[errors.FlyteTemporalError]) -> dict[str, type[errors.FlyteTemporalError]]:
+    found = {cls.code: cls}
+    for sub in cls.__subclasses__():
+        if sub.__module__ == errors.__name__:
+            found.update(_subclasses(sub))
+    return found
+
+
+_CLASSES = _subclasses(errors.FlyteTemporalError)

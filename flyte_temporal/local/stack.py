@@ -1,0 +1,145 @@
+"""The processes of one home, from start to stop. Standard library only: the children start before heavy imports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from flyte_temporal._version import __version__
+from flyte_temporal.config.home import set_environment
+from flyte_temporal.config.local import LocalSettings
+from flyte_temporal.local import temporal_server
+from flyte_temporal.local.children import Child, Program, rotate
+from flyte_temporal.local.layout import Layout
+from flyte_temporal.local.processes import end, identify, leftovers
+from flyte_temporal.local.state import StackState, read_state, write_state
+from flyte_temporal.local.version import PROTOCOL
+
+_ORPHAN_GRACE_S = 2.0
+_WORKER_GRACE_S = 5.0
+_TEMPORAL_GRACE_S = 5.0
+
+
+class Stack:
+    """Temporal server and worker of one home. Made by the holder of the home's lock only.
+
+    Args:
+        layout: The home.
+        settings: Of the local stack.
+    """
+
+    def __init__(self, layout: Layout, settings: LocalSettings) -> None:
+        self.layout = layout
+        self.settings = settings
+        self.state = StackState()
+        self.children: dict[str, Child] = {}
+
+    @property
+    def address(self) -> str:
+        """Host and port of the Temporal server."""
+        return f"{temporal_server.HOST}:{self.state.temporal_port}"
+
+    @property
+    def ui_url(self) -> str:
+        """Address of the Temporal UI."""
+        return f"http://{temporal_server.HOST}:{self.state.ui_port}"
+
+    def start(self) -> None:
+        """End what a killed predecessor left, and start server and worker.
+
+        Raises:
+            PlatformUnavailable: If the server's program is missing or a fixed port is taken.
+        """
+        program = temporal_server.find_program(self.settings.temporal_program)
+        last = read_state(self.layout.state)
+        end({*last.children.values(), *leftovers(self.layout.home)}, _ORPHAN_GRACE_S)
+        self._remove_socket(last.socket)
+        ports = temporal_server.choose_ports(self.settings, (last.temporal_port, last.ui_port))
+        self.state = StackState(
+            protocol=PROTOCOL,
+            version=__version__,
+            python=sys.executable,
+            supervisor=identify(os.getpid()),
+            temporal_port=ports[0],
+            ui_port=ports[1],
+            socket=str(self.layout.socket()),
+        )
+        set_environment(*self._environment())
+        command = temporal_server.server_command(program, self.layout, ports, self.settings.durability)
+        self._start_child("temporal", command, temporal_server.ENVIRONMENT)
+        self._start_child("worker", [sys.executable, "-P", "-m", "flyte_temporal.worker"], {})
+
+    def _start_child(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        program = Program(name, command, environment, self.layout.log(name), self.layout.home)
+        child = self.children[name] = Child(program, self.write)
+        child.start()
+
+    def _environment(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the settings of supervisor and worker: those that this home decides, and defaults for one machine."""
+        layout = self.layout
+        fixed = {
+            "HOME": str(layout.home),
+            "TEMPORAL__ADDRESS": self.address,
+            "TEMPORAL__NAMESPACE": "default",
+            "TEMPORAL__TASK_QUEUE": "flyte-temporal",
+            "STORAGE__ROOT": layout.storage.as_uri(),
+            "METADATA__URL": f"sqlite:///{layout.metadata_db}",
+            "METADATA__DURABILITY": self.settings.durability,
+            "WORKER__SCRATCH": str(layout.attempts),
+            "WORKER__CACHE": str(layout.cache),
+        }
+        # A lost worker must be noticed within 2 s here; a false alarm is harmless, the attempt is adopted.
+        defaults = {
+            "TEMPORAL__TASK_TIMEOUT_S": "5",
+            "WORKER__HEARTBEAT_TIMEOUT_S": "1.5",
+            "WORKER__STICKY_TIMEOUT_S": "1",
+            "WORKER__GRACEFUL_SHUTDOWN_S": "1",
+        }
+
+        def ours(values: dict[str, str]) -> dict[str, str]:
+            return {f"FLYTE_TEMPORAL_{name}": value for name, value in values.items()}
+
+        return ours(fixed), ours(defaults)
+
+    def write(self) -> None:
+        """Write down who runs."""
+        running = {name: child.identity for name, child in self.children.items() if child.identity}
+        self.state = replace(self.state, children=running)
+        write_state(self.layout.state, self.state)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the processes now, in sentences."""
+        return [child.problem for child in self.children.values() if child.problem]
+
+    def tend(self) -> None:
+        """Do what is to be done every few seconds: logs, and forgetting old deaths."""
+        for child in self.children.values():
+            child.rotate(self.settings.log_bytes)
+            child.settle()
+        rotate(self.layout.log("supervisor"), self.settings.log_bytes)
+
+    async def stop(self) -> None:
+        """Stop the worker, then what it left at work, then the server. Everything goes on at the next start."""
+        if worker := self.children.get("worker"):
+            await worker.stop(_WORKER_GRACE_S)
+        # Imported here: it brings pydantic, and the children were to start without waiting for that.
+        from flyte_temporal.local.attempts import end_attempts
+
+        end_attempts(self.layout.attempts)
+        if server := self.children.get("temporal"):
+            await server.stop(_TEMPORAL_GRACE_S)
+        self._remove_socket(self.state.socket)
+        write_state(self.layout.state, self.state.stopped())
+
+    def _remove_socket(self, path: str) -> None:
+        if not path:
+            return
+        socket = Path(path)
+        socket.unlink(missing_ok=True)
+        if socket.parent != self.layout.home:
+            # The private folder of a home with a long name; it holds nothing else.
+            with contextlib.suppress(OSError):
+                socket.parent.rmdir()

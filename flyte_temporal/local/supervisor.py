@@ -1,0 +1,205 @@
+"""The supervisor: holds the home's lock, starts the processes, serves the API, tidies up, stops.
+
+The order matters for a quick start: the children are started with nothing but the standard library loaded; only then
+come the heavy imports of the API, while Temporal and the worker come up beside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flyte_temporal.config.local import local_settings
+from flyte_temporal.errors import FlyteTemporalError, PlatformUnavailable
+from flyte_temporal.local.layout import Layout
+from flyte_temporal.local.stack import Stack
+
+if TYPE_CHECKING:
+    from flyte_temporal.control.usecases import Control
+    from flyte_temporal.local.host import Host
+    from flyte_temporal.local.wiring import Wired
+
+_log = logging.getLogger(__name__)
+
+LOCKED = 75
+"""Exit code when another supervisor has the home (EX_TEMPFAIL: try again later)."""
+
+UNAVAILABLE = 3
+
+_RECONCILE_S = 10.0
+_SOON_S = 1.0
+_TEND_S = 5.0
+
+
+class Report:
+    """Tells whoever started the supervisor, once, that the API listens or why it never will.
+
+    Args:
+        descriptor: Writing end of a pipe; None if nobody waits.
+    """
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def send(self, **said: str) -> None:
+        """Write one line of JSON and close the pipe."""
+        if self._descriptor is None:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._descriptor, json.dumps(said).encode() + b"\n")
+        os.close(self._descriptor)
+        self._descriptor = None
+
+
+def run(home: Path, report: Report, began: float) -> int:
+    """Run the stack of a home until it is told to stop, or has been idle for long.
+
+    Args:
+        home: The home, resolved.
+        report: Is told when the API listens.
+        began: When the process was started (`time.time`), for the timeline in the log.
+
+    Returns:
+        The exit code: 0, `LOCKED` or `UNAVAILABLE`.
+    """
+    try:
+        settings = local_settings()
+        layout = Layout(home)
+        layout.prepare()
+        lock = layout.try_lock()
+        if lock is None:
+            report.send(locked=f"A local stack runs on {home} already; `flyte-temporal status` shows it.")
+            return LOCKED
+        stack = Stack(layout, settings)
+        try:
+            stack.start()
+            _log.info("Processes started %.2f s after the command", time.time() - began)
+            asyncio.run(_Supervisor(stack, report, began).run())
+        finally:
+            asyncio.run(stack.stop())
+            os.close(lock)
+    except (FlyteTemporalError, OSError) as error:
+        message = error.message if isinstance(error, FlyteTemporalError) else _described(error, home)
+        _log.error("%s", message)
+        report.send(failed=message)
+        return UNAVAILABLE
+    return 0
+
+
+def _described(error: OSError, home: Path) -> str:
+    return f"The local stack of {home} cannot go on: {error}. Check the disk and its permissions."
+
+
+class _Supervisor:
+    """What runs on the event loop."""
+
+    def __init__(self, stack: Stack, report: Report, began: float) -> None:
+        self._stack = stack
+        self._report = report
+        self._began = began
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.set)
+        keeping = [asyncio.create_task(child.keep()) for child in self._stack.children.values()]
+        try:
+            await self._serve()
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+
+    async def _serve(self) -> None:
+        # The imports block the loop for a second or two; nothing else is to be done meanwhile.
+        from flyte_temporal.local.host import Host
+
+        self._say("Libraries loaded")
+        wired = await self._wired()
+        if wired is None:
+            raise PlatformUnavailable("The local stack was told to stop before it had come up.")
+        self._say("Temporal answers")
+        host = Host(wired.control, self._stack, self._stop.set)
+        await host.open(Path(self._stack.state.socket))
+        self._say(f"Ready. Temporal UI: {self._stack.ui_url}")
+        self._report.send(ready=self._stack.state.socket)
+        chores = [
+            asyncio.create_task(self._reconcile(wired.control)),
+            asyncio.create_task(self._tend()),
+            asyncio.create_task(self._watch_idleness(wired.control, host)),
+        ]
+        try:
+            await self._stop.wait()
+            _log.info("Stopping")
+        finally:
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+            await host.close()
+            await wired.control.close()
+            wired.store.close()
+
+    async def _wired(self) -> Wired | None:
+        """Return the use cases, or None if somebody asked to stop in the meantime."""
+        from flyte_temporal.local.wiring import wire
+
+        wiring = asyncio.create_task(wire(self._stack))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([wiring, stopping], return_when=asyncio.FIRST_COMPLETED)
+            return wiring.result() if wiring.done() else None
+        finally:
+            for task in (wiring, stopping):
+                task.cancel()
+            await asyncio.gather(wiring, stopping, return_exceptions=True)
+
+    def _say(self, what: str) -> None:
+        _log.info("%s, %.2f s after the command", what, time.time() - self._began)
+
+    async def _reconcile(self, control: Control) -> None:
+        """Bring records and Temporal in line at the start, regularly, and soon after Temporal was restarted."""
+        restarts = -1
+        while True:
+            pause = _SOON_S
+            try:
+                seen = self._stack.children["temporal"].restarts
+                await control.reconcile()
+                pause = _RECONCILE_S if seen == restarts else _SOON_S
+                restarts = seen
+            except FlyteTemporalError as error:
+                _log.warning("Records and Temporal could not be compared now: %s", error)
+            except Exception:  # noqa: BLE001 - without this chore, a lost start would stay lost
+                _log.exception("Reconciliation failed; it is tried again")
+            await asyncio.sleep(pause)
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(_TEND_S)
+            self._stack.tend()
+
+    async def _watch_idleness(self, control: Control, host: Host) -> None:
+        limit = self._stack.settings.idle_timeout_s
+        while limit:
+            await asyncio.sleep(max(limit - host.idle_s(), min(limit, _SOON_S)))
+            try:
+                if host.idle_s() >= limit and not await control.open_count() and host.idle_s() >= limit:
+                    _log.info("Idle for %g s: stopping. The next command starts everything again.", limit)
+                    self._stop.set()
+                    return
+            except FlyteTemporalError as error:
+                _log.warning("Cannot tell whether anything runs: %s", error)
+
+
+def configure_log(*, foreground: bool) -> None:
+    """Log to standard error, which is the terminal or `logs/supervisor.log`."""
+    shown = "%(message)s" if foreground else "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=shown)
