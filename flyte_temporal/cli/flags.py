@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,8 +16,6 @@ from flyte_temporal.spec.types import BOOLEAN, LiteralType, UnionType, describe,
 
 if TYPE_CHECKING:
     from flyte_temporal.sdk.types.engine import ValueContext
-
-_TRUTH = frozenset({"true", "false"})
 
 
 class InputFlags:
@@ -78,7 +75,7 @@ class InputFlags:
             return "false"
         if given is not None:
             return given
-        if _is_boolean(variable.type) and (words.peek() or "").lower() not in _TRUTH:
+        if _is_boolean(variable.type) and (words.peek() or "-").startswith("-"):
             return "true"
         return words.value(written, describe(variable.type))
 
@@ -181,10 +178,12 @@ def read_file(path: Path, entity: str, interface: Interface) -> dict[str, Any]:
 
 
 def _json(path: Path, text: str) -> Any:
+    from flyte_temporal.sdk.types.text import parse_json
+
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise BadRequest(f"--inputs {path} is not valid JSON: {error}.") from error
+        return parse_json(text)
+    except InvalidInputs as error:
+        raise BadRequest(f"--inputs {path}: {error.message}") from error
 
 
 def _yaml(path: Path, text: str) -> Any:

@@ -98,6 +98,7 @@ def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output
         from flyte_temporal.cli.plain_run import run_plainly
 
         return run_plainly(compiled.entity, compiled.closure.interface, given, output)
+    _check_names(options)
     from flyte_temporal.cli.durable_run import run_durably
 
     return run_durably(compiled, given, options, output)
@@ -109,6 +110,18 @@ def _refuse_with_local(options: RunOptions) -> None:
             raise BadRequest(f"{option} is for durable executions; leave it out, or leave out --local.")
     if options.has("--detach"):
         raise BadRequest("--detach is for durable executions; leave it out, or leave out --local.")
+
+
+def _check_names(options: RunOptions) -> None:
+    """Refuse names that could not be stored or found, before anything is started for them."""
+    from flyte_temporal.adapters.launchers import LAUNCHERS
+    from flyte_temporal.spec.identifiers import execution_id, project_name
+
+    for option, check in (("--name", execution_id), ("--project", project_name), ("--domain", project_name)):
+        if (given := options.get(option)) is not None:
+            check(given)
+    if (launcher := options.get("--launcher")) is not None and launcher not in LAUNCHERS:
+        raise BadRequest(f"--launcher: there is no launcher {launcher!r}. There are: {', '.join(LAUNCHERS)}.")
 
 
 def _given(compiled: Compiled, command: RunCommand) -> Given:

@@ -1,0 +1,41 @@
+"""One local stack for all end-to-end tests, on a home of its own, and surely stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import Command
+
+
+@pytest.fixture(scope="session")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    command = Command(tmp_path_factory.mktemp("home") / "h")
+    try:
+        yield command
+    finally:
+        command("down", expect=None)
+
+
+@pytest.fixture
+def fresh_cli(tmp_path: Path) -> Iterator[Command]:
+    """A home on which nothing has run, and on which nothing should come to run."""
+    command = Command(tmp_path / "h")
+    try:
+        yield command
+    finally:
+        if command.home.exists():
+            command("down", expect=None)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A user's file, in a folder of its own."""
+    source = tmp_path / "src" / "program.py"
+    source.parent.mkdir()
+    source.write_text(
+        Path(__file__).with_name("program.py.txt").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    return source
