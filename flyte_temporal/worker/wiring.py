@@ -90,10 +90,13 @@ def temporal_worker(client: Client, settings: Settings, attempts: Attempts, reco
 
 
 def open_metadata(settings: Settings) -> MetadataStore:
-    """Return the metadata store; SQLAlchemy is imported here, on use."""
+    """Return the metadata store with its tables as of this release; SQLAlchemy is imported here, on use."""
     from flyte_temporal.adapters.store.sql import SqlMetadataStore
 
-    return SqlMetadataStore(settings.metadata.url)
+    own = settings.metadata
+    store = SqlMetadataStore(own.url, synchronous=own.durability, busy_timeout_s=own.busy_timeout_s)
+    store.upgrade()
+    return store
 
 
 def open_launchers(settings: Settings) -> Mapping[str, Launcher]:
@@ -109,4 +112,4 @@ def open_launchers(settings: Settings) -> Mapping[str, Launcher]:
         max_tasks=own.pool_max_tasks,
         max_growth_bytes=own.pool_max_rss,
     )
-    return {"pool": PoolLauncher(pool), "process": ProcessLauncher(own.scratch, own.cache)}
+    return {"pool": PoolLauncher(pool), "process": ProcessLauncher(own.scratch, own.cache, own.pool_size)}
