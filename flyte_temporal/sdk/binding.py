@@ -23,7 +23,6 @@ from flyte_temporal.spec.types import (
     ListType,
     LiteralType,
     MapType,
-    StructType,
     TupleType,
     UnionType,
     describe,
@@ -170,9 +169,6 @@ def _mapping(value: Mapping[Any, Any], target: Target, type_: LiteralType) -> Bi
     elif type_ == ANY:
         keys = {k: _constant_key(k, str, STRING, target) for k in value}
         parts = {k: (ANY, type(v)) for k, v in value.items()}
-    elif isinstance(type_, StructType) and typing.is_typeddict(_plain(target.python_type)):
-        keys = {k: k for k in value}
-        parts = _fields(value, target, type_)
     else:
         _misfit(value, target)
     return MapOf(
@@ -187,19 +183,6 @@ def _constant_key(key: Any, python_type: Any, type_: LiteralType, target: Target
         return constant_json(key, python_type, type_)
     except CompileError as error:
         raise type(error)(f"{_capital(target.label)}, key {key!r}: {error.message}.", target.where) from error
-
-
-def _fields(
-    value: Mapping[Any, Any], target: Target, type_: StructType
-) -> dict[Any, tuple[LiteralType, Any]]:
-    declared = {field.name: field for field in type_.fields}
-    missing = [name for name, field in declared.items() if field.required and name not in value]
-    unknown = [name for name in value if name not in declared]
-    if missing or unknown:
-        what = f"has no field {unknown[0]!r}" if unknown else f"needs the field {missing[0]!r}"
-        raise TypeMismatch(f"{_capital(target.label)}: {describe(type_)} {what}.", target.where)
-    hints = typing.get_type_hints(_plain(target.python_type))
-    return {name: (declared[name].type, hints[name]) for name in value}
 
 
 def _misfit(value: Any, target: Target) -> NoReturn:

@@ -42,7 +42,7 @@ def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue
         CompileError: If it is a local file, a dataframe or a pickle.
     """
     if value is not None:
-        _refuse_local_file(value, type_)
+        _refuse_data(type_)
     try:
         written = default_engine().to_json(value, python_type, ValueContext(None, process_scratch()))
     except (FlyteTemporalError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -54,21 +54,12 @@ def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue
     return copied
 
 
-def _refuse_local_file(value: Any, type_: LiteralType) -> None:
+def _refuse_data(type_: LiteralType) -> None:
     if isinstance(type_, DatasetType | OpaqueType):
         raise CompileError(
             f"a {describe(type_)} cannot be a constant of a workflow, since a spec holds no data. Make it in a task, "
-            f"or declare the parameter Optional[...] = None and load it there"
+            "or declare the parameter Optional[...] = None and load it there"
         )
-    if isinstance(type_, BlobType) and not _is_remote(str(getattr(value, "path", value))):
-        raise CompileError(_local_file(value))
-
-
-def _local_file(value: Any) -> str:
-    return (
-        f"{value} is a local file or directory, which other machines do not have. Give it as an input of the "
-        "execution (it is uploaded then), or use a remote URI such as s3://bucket/key"
-    )
 
 
 def _is_remote(uri: str) -> bool:
@@ -81,9 +72,11 @@ def _refuse_stored(value: Any, type_: LiteralType) -> None:
     if value is None:
         return
     if isinstance(type_, BlobType) and not _is_remote(value["uri"]):
-        raise CompileError(_local_file(value["uri"]))
-    if isinstance(type_, DatasetType | OpaqueType):
-        _refuse_local_file(value, type_)
+        raise CompileError(
+            f"{value['uri']} is a local file or directory, which other machines do not have. Give it as an input of "
+            "the execution (it is uploaded then), or use a remote URI such as s3://bucket/key"
+        )
+    _refuse_data(type_)
     for item, inner in _parts(value, type_):
         _refuse_stored(item, inner)
 

@@ -27,7 +27,6 @@ from flyte_temporal.spec.types import (
     ListType,
     LiteralType,
     MapType,
-    StructType,
     TupleType,
     UnionType,
     plain_optional,
@@ -125,7 +124,8 @@ class _Scope:
         inner = _present(type_)
         if isinstance(inner, MapType) and inner.key != STRING:
             return [[e.key, self.value(e.value, inner.value)] for e in binding.entries]
-        return {str(e.key): self.value(e.value, _entry_type(inner, str(e.key))) for e in binding.entries}
+        value_type = inner.value if isinstance(inner, MapType) else ANY
+        return {str(e.key): self.value(e.value, value_type) for e in binding.entries}
 
 
 def _at(source: tuple[Any, LiteralType], ref: InputRef | OutputRef, target: LiteralType) -> Any:
@@ -145,13 +145,3 @@ def _element_types(type_: LiteralType, count: int) -> list[LiteralType]:
             return list(elements)
         case _:
             return [ANY] * count
-
-
-def _entry_type(type_: LiteralType, key: str) -> LiteralType:
-    match type_:
-        case MapType():
-            return type_.value
-        case StructType():
-            return next(f.type for f in type_.fields if f.name == key)
-        case _:
-            return ANY
