@@ -1,6 +1,6 @@
 # Every command of CONTRIBUTING.md is a target here. `demo` and `test` set everything up by themselves.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-e2e check fmt bench golden constraints clean
+.PHONY: help demo test test-unit test-e2e check fmt bench golden golden-histories constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +20,8 @@ help:
 	@echo "make check        lint, formatting, types, import rules, sizes"
 	@echo "make fmt          format and fix what can be fixed"
 	@echo "make bench        measure nodes per second; writes bench/results.json"
-	@echo "make golden       write the golden files anew; read the diff before you commit it"
+	@echo "make golden       write the golden specs anew; read the diff before you commit it"
+	@echo "make golden-histories  record the histories anew that the replay tests use"
 	@echo "make constraints  choose new versions for constraints.txt"
 	@echo "make clean        remove environments and caches"
 
@@ -74,7 +75,10 @@ fmt: $(VENV)/$(INSTALLED)
 	$(BIN)/ruff format
 
 golden: $(VENV)/$(INSTALLED)
-	@$(BIN)/$(PYTEST) tests/unit --update-golden -q
+	@FLYTE_TEMPORAL_REWRITE_GOLDEN=1 $(BIN)/$(PYTEST) tests/unit/compiler/test_golden.py -q
+
+golden-histories: $(VENV)/$(INSTALLED)
+	@RECORD_HISTORIES=1 $(BIN)/$(PYTEST) tests/workflow/test_replay.py -q
 
 constraints: $(VENV)/$(INSTALLED)
 	@{ echo "# Every version that \`make\` installs, for Python 3.11 to 3.13 on Linux and macOS. Names and versions only."; \

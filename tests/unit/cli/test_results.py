@@ -82,5 +82,5 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_values_and_tables_as_text() -> None:
     assert [plain(v) for v in ("é", 1, None, [1, "ü"])] == ["é", "1", "null", '[1, "ü"]']
-    rows = [{"id": "n0", "at": None}, {"id": "longer", "at": 3}]
+    rows: list[dict[str, object]] = [{"id": "n0", "at": None}, {"id": "longer", "at": 3}]
     assert table(rows, ("id", "at")) == ["ID      AT", "n0", "longer  3"]
