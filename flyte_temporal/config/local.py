@@ -29,6 +29,8 @@ class LocalSettings:
         temporal_port: Port of the Temporal server on 127.0.0.1; 0 = free one chosen at the first start and kept.
         ui_port: Port of the Temporal UI on 127.0.0.1; 0 = likewise.
         temporal_program: Path of the `temporal` program; empty = the one beside this Python, then the one on PATH.
+        bundle_bytes: Size of a code bundle's files, in bytes. Code is small; what is larger is data left beside it.
+        bundle_files: Number of files in a code bundle.
         log_bytes: Size at which a log file of the stack is rotated (one older file is kept), in bytes.
     """
 
@@ -38,6 +40,8 @@ class LocalSettings:
     temporal_port: int = 0
     ui_port: int = 0
     temporal_program: str = ""
+    bundle_bytes: int = 200 * 1024 * 1024
+    bundle_files: int = 20_000
     log_bytes: int = 10 * 1024 * 1024
 
 

@@ -115,10 +115,6 @@ class LimitSettings(Group):
     """Size of a compiled closure. It travels by reference, but a worker holds it in memory for each run."""
     max_inputs_bytes: int = Field(default=1024**2, ge=1024)
     """Sum of the inputs given inline to one execution: half of what Temporal takes in one message."""
-    bundle_bytes: int = Field(default=64 * 1024**2, ge=1024)
-    """Size of a code bundle's files. Code is small; what is larger is data that was left beside it."""
-    bundle_files: int = Field(default=10_000, ge=1)
-    """Number of files in a code bundle."""
 
 
 class Settings(BaseSettings):

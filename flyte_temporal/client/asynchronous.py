@@ -1,0 +1,127 @@
+"""`AsyncClient`: starts and finds executions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from flyte_temporal.client.documents import Submission
+from flyte_temporal.client.executions import AsyncExecution
+from flyte_temporal.client.submitting import Workshop
+from flyte_temporal.config.home import home_directory
+from flyte_temporal.config.local import caller
+from flyte_temporal.local import protocol
+from flyte_temporal.local.connection import Connection
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord
+from flyte_temporal.spec.identifiers import ExecutionId
+
+if TYPE_CHECKING:
+    from flyte_temporal.sdk.entities import Entity
+    from flyte_temporal.sdk.types.engine import ValueContext
+
+
+class AsyncClient:
+    """A client of the local stack, which is started by the first call that needs it. Made by `AsyncClient.local`.
+
+    Args:
+        workshop: Makes requests.
+        connection: The way to the stack.
+    """
+
+    def __init__(self, workshop: Workshop, connection: Connection) -> None:
+        self._workshop = workshop
+        self._connection = connection
+
+    @classmethod
+    def local(cls, home: Path | None = None, on_wait: Callable[[str], None] | None = None) -> Self:
+        """Return a client of the local stack.
+
+        Args:
+            home: Its home; None = `FLYTE_TEMPORAL_HOME` or `~/.flyte-temporal`.
+            on_wait: Is told, in a sentence, when a call takes longer because the stack is being started.
+        """
+        chosen = home.resolve() if home else home_directory()
+        return cls(Workshop(chosen, caller()), Connection(chosen, on_wait))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the use of the client. The stack and the executions go on; each call has a connection of its own."""
+
+    @property
+    def home(self) -> Path:
+        """Return the home of the stack."""
+        return self._connection.home
+
+    def values(self) -> ValueContext:
+        """Return where files and large values of inputs go, for callers that encode inputs themselves."""
+        return self._workshop.values
+
+    async def run(
+        self, entity: Entity, /, *, execution_id: str | None = None, **inputs: Any
+    ) -> AsyncExecution:
+        """Start a workflow or task.
+
+        Args:
+            entity: What `@workflow` or `@task` made.
+            execution_id: The caller's own id: the same id and request attach to the same execution.
+            **inputs: Python values.
+
+        Raises:
+            BadRequest: If the entity or an input is wrong; nothing was started.
+            PlatformError: If the stack cannot be started or a store failed.
+        """
+        submission = await asyncio.to_thread(self._workshop.submission, entity, inputs, execution_id)
+        return await self.submit(submission)
+
+    async def submit(self, submission: Submission) -> AsyncExecution:
+        """Start something that is compiled already; raises as `run` does."""
+        # The stack comes up while the code is packed.
+        _, request = await asyncio.gather(
+            self._connection.ensure_running(), asyncio.to_thread(self._workshop.request, submission)
+        )
+        answer = await self._connection.call("start", request)
+        record = ExecutionRecord.model_validate(answer)
+        return AsyncExecution(record.request.id, self._connection, self._workshop)
+
+    def execution(self, id: str) -> AsyncExecution:  # noqa: A002 - the word of the CLI and of `Execution.id`
+        """Return an execution by its id; whether it exists shows when it is asked something.
+
+        Raises:
+            InvalidIdentifier: If it cannot be an id.
+        """
+        mine = self._workshop.caller
+        key = ExecutionId(project=mine.project, domain=mine.domain, name=id)
+        return AsyncExecution(key, self._connection, self._workshop)
+
+    async def executions(
+        self, *, limit: int = 100, phases: Sequence[ExecutionPhase] = ()
+    ) -> list[ExecutionRecord]:
+        """Return executions of the client's project and domain, newest first."""
+        mine = self._workshop.caller
+        wanted = protocol.Many(project=mine.project, domain=mine.domain, phases=tuple(phases), limit=limit)
+        answer = await self._connection.call("executions", wanted)
+        return [ExecutionRecord.model_validate(record) for record in answer]
+
+    async def up(self) -> protocol.StackStatus:
+        """Start the stack in the background, if it does not run, and return its status.
+
+        Raises:
+            PlatformUnavailable: If it cannot be started.
+        """
+        await self._connection.ensure_running()
+        return await self._connection.status()
+
+    async def down(self) -> bool:
+        """Stop the stack; return whether one ran. Executions go on at the next start."""
+        return await self._connection.down()
+
+    async def status(self) -> protocol.StackStatus:
+        """Return what is known about the stack, without starting it."""
+        return await self._connection.status()

@@ -1,0 +1,156 @@
+"""`AsyncExecution`: one execution, as a client sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from flyte_temporal.client.documents import Update
+from flyte_temporal.client.submitting import Workshop
+from flyte_temporal.control.documents import LogLine
+from flyte_temporal.errors import ExecutionAborted, ExecutionFailed
+from flyte_temporal.local import protocol
+from flyte_temporal.local.connection import Connection
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRecord
+from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.interface import Interface
+
+
+class AsyncExecution:
+    """One execution. Made by `AsyncClient`; making it asks nothing yet.
+
+    Args:
+        key: Which one.
+        connection: The way to the stack.
+        workshop: For reading outputs.
+    """
+
+    def __init__(self, key: ExecutionId, connection: Connection, workshop: Workshop) -> None:
+        self.key = key
+        self._connection = connection
+        self._workshop = workshop
+        self._final: ExecutionRecord | None = None
+
+    def __repr__(self) -> str:
+        return f"<execution {self.key.name} of {self.key.project}/{self.key.domain}>"
+
+    @property
+    def id(self) -> str:
+        """Return its id."""
+        return self.key.name
+
+    async def record(self) -> ExecutionRecord:
+        """Return its state.
+
+        Raises:
+            NotFound: If there is no such execution.
+        """
+        return self._seen(await self._ask("get", protocol.One(execution=self.key)))
+
+    async def wait(self, timeout_s: float | None = None) -> ExecutionRecord:
+        """Return its record when it has ended, however it ended; or as it is after `timeout_s` seconds.
+
+        Raises:
+            NotFound: If there is no such execution.
+        """
+        return self._seen(await self._ask("wait", protocol.Wait(execution=self.key, timeout_s=timeout_s)))
+
+    async def outputs(self) -> dict[str, Any]:
+        """Return its outputs as plain data, as `run -o json` prints them; waits until it has ended.
+
+        Raises:
+            ExecutionFailed: If it ended otherwise than well; ExecutionAborted if it was aborted.
+        """
+        record = self._final or await self.wait()
+        if record.phase is not ExecutionPhase.SUCCEEDED:
+            raise _failure(record)
+        interface = await self.interface()
+        return await asyncio.to_thread(self._read_outputs, record, interface)
+
+    def _read_outputs(self, record: ExecutionRecord, interface: Interface) -> dict[str, Any]:
+        from flyte_temporal.sdk.types.display import show
+        from flyte_temporal.sdk.types.values import json_of
+
+        values = self._workshop.values
+        return {
+            v.name: show(json_of(record.outputs[v.name], v.type, values), v.type)
+            for v in interface.outputs
+            if v.name in record.outputs
+        }
+
+    async def nodes(self) -> list[NodeRecord]:
+        """Return all its nodes, also those not reached yet, a sub-workflow's right behind it."""
+        answer = await self._connection.call("nodes", protocol.One(execution=self.key))
+        return [NodeRecord.model_validate(node) for node in answer]
+
+    async def watch(self) -> AsyncGenerator[Update, None]:
+        """Yield its state now and whenever something has changed, until it has ended."""
+        nodes: dict[str, NodeRecord] = {}
+        stream = self._connection.stream("watch", protocol.One(execution=self.key))
+        async with contextlib.aclosing(stream) as items:
+            async for item in items:
+                if item is None:
+                    nodes = {}
+                    continue
+                changed = (NodeRecord.model_validate(node) for node in item["nodes"])
+                nodes.update((node.id, node) for node in changed)
+                record = self._seen(ExecutionRecord.model_validate(item["execution"]))
+                yield Update(record, sorted(nodes.values(), key=lambda node: node.order))
+
+    async def logs(self, node: str | None = None) -> AsyncGenerator[LogLine, None]:
+        """Yield what its tasks have printed so far.
+
+        Args:
+            node: Path or name of a node; None = all.
+        """
+        seen = passed = 0
+        stream = self._connection.stream("logs", protocol.Logs(execution=self.key, node=node))
+        async with contextlib.aclosing(stream) as items:
+            async for item in items:
+                if item is None:
+                    # The stack broke off and begins anew.
+                    passed = 0
+                    continue
+                passed += 1
+                if passed > seen:
+                    seen = passed
+                    yield LogLine.model_validate(item)
+
+    async def abort(self, reason: str = "") -> ExecutionRecord:
+        """Ask it to stop; nothing happens if it has ended. `wait` tells when it has stopped."""
+        wish = protocol.Abort(execution=self.key, reason=reason, by=self._workshop.caller.user)
+        return self._seen(await self._ask("abort", wish))
+
+    async def interface(self) -> Interface:
+        """Return the interface of its root entity."""
+        answer = await self._connection.call("interface", protocol.One(execution=self.key))
+        return Interface.model_validate(answer)
+
+    async def ui_url(self) -> str:
+        """Return where the Temporal UI shows it; empty if the stack does not run."""
+        status = await self._connection.status()
+        return f"{status.ui_url}/namespaces/default/workflows/{self.id}" if status.ui_url else ""
+
+    async def _ask(self, method: protocol.Method, params: protocol.One) -> ExecutionRecord:
+        return ExecutionRecord.model_validate(await self._connection.call(method, params))
+
+    def _seen(self, record: ExecutionRecord) -> ExecutionRecord:
+        if record.phase.terminal:
+            self._final = record
+        return record
+
+
+def _failure(record: ExecutionRecord) -> ExecutionFailed:
+    name = record.request.id.name
+    if record.phase is ExecutionPhase.ABORTED:
+        by = f" by {record.aborted_by}" if record.aborted_by else ""
+        return ExecutionAborted(
+            f"Execution {name} was aborted{by}: {record.abort_reason or 'no reason given'}."
+        )
+    error = record.error
+    if error is None:
+        return ExecutionFailed(f"Execution {name} is {record.phase}.")
+    where = f" at node {error.node}" if error.node else ""
+    return ExecutionFailed(f"Execution {name} failed{where}: {error.message}")

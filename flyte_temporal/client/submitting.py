@@ -1,0 +1,134 @@
+"""From a Python entity and values to a request: compile, encode, pack the code. Synchronous; called in threads."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flyte_temporal.client.documents import Submission
+from flyte_temporal.config.local import Caller, local_settings
+from flyte_temporal.control.documents import StartRequest, new_execution_id
+from flyte_temporal.errors import InvalidInputs, TypeMismatch
+from flyte_temporal.local.layout import Layout
+from flyte_temporal.spec.attempt import StorageConfig
+from flyte_temporal.spec.execution import BundleRef, Environment
+
+if TYPE_CHECKING:
+    from flyte_temporal.ports.blob_store import BlobStore
+    from flyte_temporal.sdk.entities import Entity
+    from flyte_temporal.sdk.types.engine import ValueContext
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What is needed to make requests on this machine.
+
+    Args:
+        home: The home of the local stack.
+        caller: Who asks, and where.
+    """
+
+    home: Path
+    caller: Caller
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """The blob store of the home."""
+        from flyte_temporal.storage.blobs import open_store
+
+        layout = Layout(self.home)
+        layout.prepare()
+        return open_store(StorageConfig(root=layout.storage.as_uri()))
+
+    @cached_property
+    def values(self) -> ValueContext:
+        """Where files and large values of inputs and outputs go."""
+        from flyte_temporal.sdk.types.engine import ValueContext
+
+        scratch = Layout(self.home).cache / "client"
+        blobs = self.blobs
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        return ValueContext(blobs=blobs, scratch=scratch)
+
+    def submission(self, entity: Entity, inputs: Mapping[str, Any], execution_id: str | None) -> Submission:
+        """Compile an entity and encode Python values for it.
+
+        Raises:
+            CompileError: If the entity is wrong.
+            InvalidInputs: If a value is of another type, or there is no such input.
+        """
+        from flyte_temporal.compiler import compile_entity
+
+        closure = compile_entity(entity)
+        literals = {name: self._encode(entity, name, value) for name, value in inputs.items()}
+        return Submission(
+            closure=closure, inputs=literals, source_root=_source_root(entity), execution_id=execution_id
+        )
+
+    def _encode(self, entity: Entity, name: str, value: Any) -> Any:
+        from flyte_temporal.sdk.types.values import encode
+
+        parameter = entity.signature.parameters.get(name)
+        if parameter is None:
+            known = ", ".join(entity.signature.parameters) or "no inputs"
+            raise InvalidInputs(f"{entity.name} has no input {name!r}. It takes: {known}.")
+        try:
+            return encode(value, parameter.annotation, self.values)
+        except TypeMismatch as error:
+            raise InvalidInputs(f"Input {name!r}: {error.message}") from error
+
+    def request(self, submission: Submission) -> StartRequest:
+        """Store the code and complete a submission.
+
+        The id is made here and not by the stack, so that repeating a call whose answer was lost is safe.
+
+        Raises:
+            LimitExceeded: If the code is too large.
+            StorageError: If it could not be stored.
+        """
+        environment = Environment(
+            launcher=submission.launcher,
+            interpreter=sys.executable,
+            bundle=self._bundle(submission.source_root) if submission.source_root else None,
+        )
+        return StartRequest(
+            closure=submission.closure,
+            inputs=dict(submission.inputs),
+            environment=environment,
+            project=submission.project or self.caller.project,
+            domain=submission.domain or self.caller.domain,
+            execution_id=submission.execution_id or new_execution_id(submission.closure.root.name),
+            version=submission.version,
+            requested_by=self.caller.user,
+            labels=dict(submission.labels),
+            overwrite_cache=submission.overwrite_cache,
+            max_parallelism=submission.max_parallelism,
+        )
+
+    def _bundle(self, root: Path) -> BundleRef:
+        from flyte_temporal.storage.bundles import BundleLimits, pack, store_bundle
+
+        settings = local_settings()
+        limits = BundleLimits(raw_bytes=settings.bundle_bytes, files=settings.bundle_files)
+        blobs = self.blobs
+        return store_bundle(blobs, pack(root, Layout(self.home).cache / "packed", limits))
+
+
+def _source_root(entity: Entity) -> Path | None:
+    """Return the folder of an entity's code; None if that is an installed package, which attempts find by themselves."""
+    from flyte_temporal.sdk.loader import source_root
+
+    module = sys.modules.get(entity.__module__)
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return None
+    path = Path(file).resolve()
+    standard_library = Path(inspect.__file__).resolve().parent
+    if "site-packages" in path.parts or path.is_relative_to(standard_library):
+        return None
+    return source_root(path)

@@ -1,0 +1,164 @@
+"""`Client` and `Execution`: the same as the asynchronous ones, for scripts. Nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from flyte_temporal.client.asynchronous import AsyncClient
+from flyte_temporal.client.background import BackgroundLoop
+from flyte_temporal.client.documents import Submission, Update
+from flyte_temporal.client.executions import AsyncExecution
+from flyte_temporal.control.documents import LogLine
+from flyte_temporal.local.protocol import StackStatus
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRecord
+from flyte_temporal.spec.interface import Interface
+
+if TYPE_CHECKING:
+    from flyte_temporal.sdk.entities import Entity
+    from flyte_temporal.sdk.types.engine import ValueContext
+
+
+class Execution:
+    """One execution; see `AsyncExecution`, whose methods these are.
+
+    Args:
+        asynchronous: The execution.
+        loop: Where its methods run.
+    """
+
+    def __init__(self, asynchronous: AsyncExecution, loop: BackgroundLoop) -> None:
+        self._async = asynchronous
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        return repr(self._async)
+
+    @property
+    def id(self) -> str:
+        """Return its id."""
+        return self._async.id
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """Return its outputs as plain data; waits until it has ended.
+
+        Raises:
+            ExecutionFailed: If it ended otherwise than well.
+        """
+        return self._loop.run(self._async.outputs())
+
+    @property
+    def interface(self) -> Interface:
+        """Return the interface of its root entity."""
+        return self._loop.run(self._async.interface())
+
+    @property
+    def ui_url(self) -> str:
+        """Return where the Temporal UI shows it; empty if the stack does not run."""
+        return self._loop.run(self._async.ui_url())
+
+    def record(self) -> ExecutionRecord:
+        """Return its state."""
+        return self._loop.run(self._async.record())
+
+    def wait(self, timeout_s: float | None = None) -> ExecutionRecord:
+        """Return its record when it has ended, however it ended; or as it is after `timeout_s` seconds."""
+        return self._loop.run(self._async.wait(timeout_s))
+
+    def nodes(self) -> list[NodeRecord]:
+        """Return all its nodes, also those not reached yet."""
+        return self._loop.run(self._async.nodes())
+
+    def watch(self) -> Iterator[Update]:
+        """Yield its state now and whenever something has changed, until it has ended."""
+        return self._loop.iterate(self._async.watch())
+
+    def logs(self, node: str | None = None) -> Iterator[LogLine]:
+        """Yield what its tasks have printed so far; `node` is the path or name of one, None means all."""
+        return self._loop.iterate(self._async.logs(node))
+
+    def abort(self, reason: str = "") -> ExecutionRecord:
+        """Ask it to stop; nothing happens if it has ended."""
+        return self._loop.run(self._async.abort(reason))
+
+
+class Client:
+    """A client of the local stack; see `AsyncClient`, whose methods these are. Safe for threads.
+
+    Args:
+        asynchronous: The client.
+    """
+
+    def __init__(self, asynchronous: AsyncClient) -> None:
+        self._async = asynchronous
+        self._loop = BackgroundLoop()
+
+    @classmethod
+    def local(cls, home: Path | None = None, on_wait: Callable[[str], None] | None = None) -> Self:
+        """Return a client of the local stack, which the first call that needs it starts.
+
+        Args:
+            home: Its home; None = `FLYTE_TEMPORAL_HOME` or `~/.flyte-temporal`.
+            on_wait: Is told, in a sentence, when a call takes longer because the stack is being started.
+        """
+        return cls(AsyncClient.local(home, on_wait))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the use of the client. The stack and the executions go on."""
+        self._loop.close()
+
+    @property
+    def home(self) -> Path:
+        """Return the home of the stack."""
+        return self._async.home
+
+    def values(self) -> ValueContext:
+        """Return where files and large values of inputs go, for callers that encode inputs themselves."""
+        return self._async.values()
+
+    def run(self, entity: Entity, /, *, execution_id: str | None = None, **inputs: Any) -> Execution:
+        """Start a workflow or task with Python values.
+
+        Args:
+            entity: What `@workflow` or `@task` made.
+            execution_id: The caller's own id: the same id and request attach to the same execution.
+            **inputs: Python values.
+
+        Raises:
+            BadRequest: If the entity or an input is wrong; nothing was started.
+            PlatformError: If the stack cannot be started or a store failed.
+        """
+        started = self._loop.run(self._async.run(entity, execution_id=execution_id, **inputs))
+        return Execution(started, self._loop)
+
+    def submit(self, submission: Submission) -> Execution:
+        """Start something that is compiled already; raises as `run` does."""
+        return Execution(self._loop.run(self._async.submit(submission)), self._loop)
+
+    def execution(self, id: str) -> Execution:  # noqa: A002 - the word of the CLI and of `Execution.id`
+        """Return an execution by its id; whether it exists shows when it is asked something."""
+        return Execution(self._async.execution(id), self._loop)
+
+    def executions(self, *, limit: int = 100, phases: Sequence[ExecutionPhase] = ()) -> list[ExecutionRecord]:
+        """Return executions, newest first."""
+        return self._loop.run(self._async.executions(limit=limit, phases=phases))
+
+    def up(self) -> StackStatus:
+        """Start the stack in the background, if it does not run, and return its status."""
+        return self._loop.run(self._async.up())
+
+    def down(self) -> bool:
+        """Stop the stack; return whether one ran. Executions go on at the next start."""
+        return self._loop.run(self._async.down())
+
+    def status(self) -> StackStatus:
+        """Return what is known about the stack, without starting it."""
+        return self._loop.run(self._async.status())
