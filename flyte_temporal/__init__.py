@@ -5,9 +5,15 @@ sandbox and in every task container, so it computes nothing and imports nothing.
 run things from Python, `flyte-temporal` the one from a shell.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+TYPE_CHECKING = (
+    False  # type checkers take it for typing's; `typing` itself takes longer to import than all of this
+)
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from flyte_temporal._version import __version__
     from flyte_temporal.errors import (
         FlyteNonRecoverableException,

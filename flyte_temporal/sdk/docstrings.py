@@ -9,9 +9,8 @@ import inspect
 import re
 from dataclasses import dataclass, field
 
-_SPHINX = re.compile(
-    r":(?P<tag>param|parameter|arg|argument|key|keyword|returns?)\b(?P<name>[^:]*):\s*(?P<text>.*)"
-)
+_SPHINX = re.compile(r":(?P<tag>[a-z]+)(?P<name>(?: [^:]*)?):(?: +(?P<text>.*)|$)")
+_SPHINX_INPUTS = {"param", "parameter", "arg", "argument", "key", "keyword"}
 _GOOGLE_HEADER = re.compile(
     r"(?P<title>Args|Arguments|Parameters|Params|Returns?|Yields?|Raises|Examples?|Notes?|Attributes|See Also):\s*"
 )
@@ -91,12 +90,13 @@ def _read_section(lines: list[str], found: Documentation) -> None:
 
 
 def _read_sphinx(match: re.Match[str], rest: list[str], found: Documentation) -> None:
-    text = _joined([match["text"], *rest])
-    if match["tag"].startswith("return"):
+    text = _joined([match["text"] or "", *rest])
+    names = match["name"].split()
+    if match["tag"] in {"return", "returns"}:
         found.returns = text
-    elif match["name"].split():
+    elif match["tag"] in _SPHINX_INPUTS and names:
         # `:param int x: text` names the type before the parameter.
-        found.inputs[match["name"].split()[-1].lstrip("*")] = text
+        found.inputs[names[-1].lstrip("*")] = text
 
 
 def _read_items(title: str, body: list[str], item: re.Pattern[str] | None, found: Documentation) -> None:

@@ -1,0 +1,77 @@
+"""The package root: light, and with exactly the names that are promised."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import flyte_temporal
+
+EXPORTED = [
+    "Cache",
+    "ExecutionParameters",
+    "FailurePolicy",
+    "FlyteFile",
+    "FlyteNonRecoverableException",
+    "FlyteRecoverableException",
+    "FlyteTemporalError",
+    "PythonTask",
+    "Resources",
+    "TypeEngine",
+    "TypeTransformer",
+    "Workflow",
+    "WorkflowFailurePolicy",
+    "__version__",
+    "create_node",
+    "current_context",
+    "task",
+    "workflow",
+]
+
+
+def python(code: str) -> str:
+    """Return what a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
+
+
+def test_the_exported_names_are_the_promised_ones() -> None:
+    assert sorted(flyte_temporal.__all__) == sorted(EXPORTED)
+    for name in EXPORTED:
+        assert getattr(flyte_temporal, name) is not None
+    assert set(EXPORTED) <= set(dir(flyte_temporal))
+
+
+def test_the_root_imports_nothing() -> None:
+    code = "import sys; before = set(sys.modules); import flyte_temporal; print(sorted(set(sys.modules) - before))"
+    assert python(code) == "['__future__', 'flyte_temporal']"
+
+
+def test_an_authors_names_bring_no_heavy_library() -> None:
+    code = (
+        "import sys; from flyte_temporal import task, workflow, FlyteFile, Resources, current_context\n"
+        "@task\ndef f(n: int = 1) -> int: return n\n"
+        "@workflow\ndef w(n: int = 1) -> int: return f(n=n)\n"
+        "assert w() == 1\n"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & {'temporalio', 'sqlalchemy', 'pandas', 'pyarrow', "
+        "'numpy', 'typer', 'rich', 'pydantic_settings', 'fastapi', 'httpx', 'kubernetes'}))"
+    )
+    assert python(code) == "[]"
+
+
+def test_a_name_is_the_same_object_as_in_its_home() -> None:
+    from flyte_temporal.sdk.tasks import task
+    from flyte_temporal.spec.entities import FailurePolicy
+
+    assert flyte_temporal.task is task
+    assert flyte_temporal.WorkflowFailurePolicy is FailurePolicy
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(flyte_temporal, "taks")
+
+
+def test_sub_packages_are_imported_as_usual() -> None:
+    assert python(
+        "from flyte_temporal import errors; import flyte_temporal.spec as s; print(errors.__name__, s.__name__)"
+    ) == ("flyte_temporal.errors flyte_temporal.spec")
