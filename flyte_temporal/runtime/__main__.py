@@ -1,7 +1,7 @@
 """`python -m flyte_temporal.runtime --order FILE`: run one attempt, leave its manifest in the blob store.
 
-FILE holds an `AttemptOrder` as JSON (`-` = stdin). A launcher on this machine gives `--attempt DIR --journal FD`
-instead: a claimed scratch folder, and the descriptor that holds its lock.
+FILE holds an `AttemptOrder` as JSON (`-` = stdin). A launcher on this machine gives `--attempt PATH --journal FD`
+instead: where the files of a claimed attempt are, and the descriptor that holds its lock.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from flyte_temporal.errors import FlyteTemporalError, LauncherError
+from flyte_temporal.runtime.attempt import Desk
 from flyte_temporal.runtime.supervisor import Assignment, supervise
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.storage import scratch
@@ -27,9 +28,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m flyte_temporal.runtime", description="Run one attempt.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--order", metavar="FILE", help="order as JSON; - for stdin")
-    what.add_argument("--attempt", type=Path, metavar="DIR", help="claimed scratch folder of the attempt")
-    parser.add_argument("--journal", type=int, metavar="FD", help="descriptor that holds the folder's lock")
-    parser.add_argument("--scratch", type=Path, metavar="DIR", help="folder for scratch folders of attempts")
+    what.add_argument(
+        "--attempt", type=Path, metavar="PATH", help="a claimed attempt: its journal without suffix"
+    )
+    parser.add_argument("--journal", type=int, metavar="FD", help="descriptor that holds the attempt's lock")
+    parser.add_argument(
+        "--scratch", type=Path, metavar="DIR", help="folder for journals and files of attempts"
+    )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for unpacked code bundles")
     arguments = parser.parse_args()
     try:
@@ -42,27 +47,28 @@ def main() -> int:
 def _assignment(arguments: argparse.Namespace) -> Assignment:
     if arguments.attempt is not None:
         if arguments.journal is None:
-            raise LauncherError(
-                "--attempt needs --journal, the descriptor that holds the lock of the folder."
-            )
+            raise LauncherError("--attempt needs --journal, the descriptor that holds its lock.")
         os.set_inheritable(arguments.journal, False)  # noqa: FBT003 - positional by signature
-        folder, journal = arguments.attempt, arguments.journal
-        found = scratch.read_journal(folder)
+        found = scratch.read_journal(arguments.attempt)
         if found is None:
-            raise LauncherError(f"There is no claimed attempt in {folder}.")
-        order = AttemptOrder.read(found.order)
-        return Assignment(order, folder, arguments.cache or folder.parent / "bundles", journal)
+            raise LauncherError(f"There is no claimed attempt {arguments.attempt}.")
+        return _assigned(AttemptOrder.read(found.order), arguments.attempt, arguments, arguments.journal)
     data = sys.stdin.buffer.read() if arguments.order == "-" else Path(arguments.order).read_bytes()
     order = AttemptOrder.read(data)
     root = arguments.scratch or Path(tempfile.mkdtemp(prefix="flyte-temporal-"))
     root.mkdir(parents=True, exist_ok=True)
-    name = scratch.folder_name(order.attempt)
+    name = scratch.attempt_name(order.attempt)
     claimed = scratch.claim(root, name, order.model_dump_json().encode())
     if claimed is None:
         raise LauncherError(
             f"Attempt {order.attempt.label} has been run below {root} before; it is not run again."
         )
-    return Assignment(order, root / name, arguments.cache or root / "bundles", claimed)
+    return _assigned(order, root / name, arguments, claimed)
+
+
+def _assigned(order: AttemptOrder, where: Path, arguments: argparse.Namespace, journal: int) -> Assignment:
+    cache = arguments.cache or where.parent / "bundles"
+    return Assignment(order, Desk(where, scratch.own_folder(where), cache), journal)
 
 
 if __name__ == "__main__":

@@ -31,21 +31,34 @@ NO_MANIFEST = 70
 
 
 @dataclass(frozen=True)
-class Place:
+class Desk:
     """Where an attempt runs on this machine.
 
     Args:
-        folder: Its scratch folder.
+        where: What the names of the attempt's files begin with.
+        folder: Folder of the process, with its log and the task's files.
+        cache: Folder of unpacked bundles.
+    """
+
+    where: Path
+    folder: Path
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Code:
+    """What the attempt runs with.
+
+    Args:
         root: The unpacked code bundle; None if there is none.
         store: The blob store.
     """
 
-    folder: Path
     root: Path | None
     store: BlobStore
 
 
-def open_place(order: AttemptOrder, folder: Path, cache: Path) -> Place:
+def open_code(order: AttemptOrder, cache: Path) -> Code:
     """Open the store and unpack the code bundle, and make this process see the code.
 
     Raises:
@@ -55,7 +68,7 @@ def open_place(order: AttemptOrder, folder: Path, cache: Path) -> Place:
     bundle = order.environment.bundle
     root = unpack(store, bundle, cache) if bundle is not None else None
     enter_code(root)
-    return Place(folder, root, store)
+    return Code(root, store)
 
 
 def enter_code(root: Path | None) -> None:
@@ -80,17 +93,16 @@ def environment_of(order: AttemptOrder) -> dict[str, str]:
     }
 
 
-def perform(order: AttemptOrder, folder: Path, cache: Path, place: Place | None = None) -> Manifest:
-    """Run an attempt to its end and leave its manifest.
+def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manifest:
+    """Run an attempt to its end and leave its manifest. Its environment variables are set already.
 
     Everything that user code does is described in the manifest. Only what keeps the manifest from being written is
     raised.
 
     Args:
         order: What to run.
-        folder: Its scratch folder.
-        cache: Folder of unpacked bundles.
-        place: Where it runs, if that is prepared already.
+        desk: Where.
+        code: The store and the code, if they are open already.
 
     Raises:
         StorageError: If the manifest could not be written.
@@ -100,11 +112,11 @@ def perform(order: AttemptOrder, folder: Path, cache: Path, place: Place | None 
     error: ErrorDocument | None = None
     full = ""
     try:
-        place = place or open_place(order, folder, cache)
-        outputs = _call(order, place)
+        code = code or open_code(order, desk.cache)
+        outputs = _call(order, desk, code)
     except BaseException as raised:  # noqa: BLE001 - whatever ends the task becomes its error document
-        error, full = failures.describe(raised, place.root if place else None, folder)
-    store = place.store if place else open_store(order.storage)
+        error, full = failures.describe(raised, code.root if code else None, desk.where)
+    store = code.store if code else open_store(order.storage)
     if error is not None:
         error = failures.keep_traceback(error, full, store, order.attempt.key)
     manifest = Manifest(
@@ -114,18 +126,18 @@ def perform(order: AttemptOrder, folder: Path, cache: Path, place: Place | None 
         started_at=started,
         finished_at=datetime.now(UTC),
         peak_rss_bytes=peak_rss(),
-        log_chunks=ship_log(order, folder, store),
+        log_chunks=_ship_log(order, desk, store),
         runtime_version=__version__,
     )
     store.put_new(keys.manifest(order.attempt), canonical_bytes(manifest))
     return manifest
 
 
-def ship_log(order: AttemptOrder, folder: Path, store: BlobStore) -> int:
+def _ship_log(order: AttemptOrder, desk: Desk, store: BlobStore) -> int:
     """Upload the rest of the log and return the number of chunks; a log that cannot be stored fails nothing."""
     output.flush()
     try:
-        return AttemptLog(folder / scratch.LOG, order.attempt.key).ship(store)
+        return AttemptLog(desk.folder / scratch.LOG, order.attempt.key).ship(store)
     except StorageError as error:
         sys.stderr.write(f"flyte-temporal: the log was not uploaded: {error}\n")
         return 0
@@ -137,41 +149,43 @@ def peak_rss() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _call(order: AttemptOrder, place: Place) -> dict[str, LiteralValue]:
-    os.environ.update(environment_of(order))
+def _call(order: AttemptOrder, desk: Desk, code: Code) -> dict[str, LiteralValue]:
     entry = order.task.entry
     if entry is None:
         raise UnsupportedSpec(
             f"Task {order.task.name!r} of type {order.task.type!r} has no Python code; this launcher cannot run it."
         )
-    files = place.folder / scratch.FILES
-    files.mkdir(exist_ok=True)
-    context = ValueContext(blobs=place.store, scratch=files, inline_bytes=order.inline_bytes)
-    with activate(_parameters(order, place, files)):
+    files = desk.folder / scratch.FILES
+    context = ValueContext(blobs=code.store, scratch=files, inline_bytes=order.inline_bytes)
+    with activate(_parameters(order, files, code.store)):
         return dispatch.run(dispatch.load(entry), order.task, order.inputs, context)
 
 
-def _parameters(order: AttemptOrder, place: Place, files: Path) -> ExecutionParameters:
+def _parameters(order: AttemptOrder, files: Path, store: BlobStore) -> ExecutionParameters:
     where = order.attempt.execution
     return ExecutionParameters(
         execution_id=where,
         task_id=TaskIdentifier(where.project, where.domain, order.task.name),
         execution_date=order.created_at or datetime.now(UTC),
         working_directory=files,
-        raw_output_prefix=place.store.uri(f"{order.attempt.key}/raw"),
+        raw_output_prefix=store.uri(f"{order.attempt.key}/raw"),
         attempt=order.attempt.number,
         node=order.attempt.node,
     )
 
 
-def run_in_process(order: AttemptOrder, folder: Path, cache: Path, journal: int) -> int:
+def run_in_process(order: AttemptOrder, desk: Desk, journal: int) -> int:
     """Run one attempt in this process, whose output already goes into the log, and return its exit code."""
+    os.environ.update(environment_of(order))
     try:
-        perform(order, folder, cache)
+        perform(order, desk)
     except FlyteTemporalError as error:
-        scratch.write_ending(
-            journal, scratch.Ending(NO_MANIFEST, f"No manifest was written: {error}", peak_rss())
-        )
+        scratch.write_ending(journal, no_manifest(error))
         return NO_MANIFEST
     scratch.write_ending(journal, scratch.Ending(0, rss=peak_rss()))
     return 0
+
+
+def no_manifest(error: FlyteTemporalError) -> scratch.Ending:
+    """Return the note on a process that could not write its manifest."""
+    return scratch.Ending(NO_MANIFEST, f"No manifest was written: {error}", peak_rss())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -12,12 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.runtime import deaths, memory
 from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
-from flyte_temporal.runtime.warm import Page, WarmProcess, WarmSettings
+from flyte_temporal.runtime.warm import Page, WarmProcess, WarmSettings, folder_of
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
@@ -30,6 +32,7 @@ _TICK_S = 1.0
 class _Child:
     number: int
     page: Page
+    folder: Path
     kill_at: float | None = None
     name: str = ""
     shipped: int = 0
@@ -110,7 +113,7 @@ class Brood:
                 os._exit(1)
         os.close(channel)
         _set_group(pid)
-        self._children[pid] = _Child(number, page)
+        self._children[pid] = _Child(number, page, folder_of(self._settings, pid))
         self._say({"forked": number, "pid": pid, "started": scratch.start_time(pid) or ""})
 
     def _become_warm(self, channel: int, page: Page) -> None:
@@ -162,12 +165,17 @@ class Brood:
         child.page.close()
         said = {"gone": child.number, "code": code, "name": name}
         if not name:
+            shutil.rmtree(child.folder, ignore_errors=True)
             self._say(said)
             return
         kills = memory.kernel_kills()
         death = deaths.Death(code, rss, oom=code < 0 and kills > self._kills)
         self._kills = kills
-        self._help(lambda: deaths.bury(self._settings.attempts / name, death), lambda: self._say(said))
+        self._help(lambda: self._bury(name, death, child.folder), lambda: self._say(said))
+
+    def _bury(self, name: str, death: deaths.Death, folder: Path) -> None:
+        deaths.bury(self._settings.attempts / name, death)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _help(self, action: Callable[[], object], then: Callable[[], None]) -> None:
         """Do something in a forked process, because it may start threads; go on when it has ended."""
@@ -214,18 +222,17 @@ class Brood:
         return bool(waiting) and (late or waiting >= 1024 * 1024)
 
     def _log(self, child: _Child) -> AttemptLog:
-        return AttemptLog(self._settings.attempts / child.name / scratch.LOG, "")
+        return AttemptLog(child.folder / scratch.LOG, "")
 
     def _ship_all(self, names: list[str]) -> None:
         for name in names:
             self._ship(name)
 
     def _ship(self, name: str) -> None:
-        folder = self._settings.attempts / name
-        journal = scratch.read_journal(folder)
-        if journal is not None:
+        journal = scratch.read_journal(self._settings.attempts / name)
+        if journal is not None and journal.log is not None and journal.ending is None:
             order = AttemptOrder.read(journal.order)
-            AttemptLog(folder / scratch.LOG, order.attempt.key).ship(open_store(order.storage))
+            AttemptLog(journal.log, order.attempt.key).ship(open_store(order.storage))
 
 
 def _set_group(pid: int) -> None:

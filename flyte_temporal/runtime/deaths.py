@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,24 +50,24 @@ class Death:
     stopped: bool = False
 
 
-def bury(folder: Path, death: Death) -> scratch.Ending:
+def bury(where: Path, death: Death) -> scratch.Ending:
     """Leave the manifest of a process that died without one, the rest of its log, and a note in its journal.
 
     Idempotent. If the process had left its manifest before it died, that one stands.
 
     Args:
-        folder: The attempt's scratch folder.
+        where: The attempt's place on this machine.
         death: How the process ended.
 
     Raises:
-        LauncherError: If the folder has no journal.
+        LauncherError: If there is no such attempt.
     """
-    journal = scratch.read_journal(folder)
+    journal = scratch.read_journal(where)
     if journal is None:
-        raise LauncherError(f"There is no attempt in {folder}.")
+        raise LauncherError(f"There is no attempt {where}.")
     order = AttemptOrder.read(journal.order)
-    log = AttemptLog(folder / scratch.LOG, order.attempt.key)
-    error = describe(death, order, log.tail(), stopped=death.stopped or scratch.stop_requested(folder))
+    log = AttemptLog(journal.log or scratch.own_folder(where) / scratch.LOG, order.attempt.key)
+    error = describe(death, order, log.tail(), stopped=death.stopped or scratch.stop_requested(where))
     message = error.message
     try:
         if not _leave_manifest(order, log, error, death):
@@ -74,9 +75,10 @@ def bury(folder: Path, death: Death) -> scratch.Ending:
     except StorageError as trouble:
         message = f"{message} No manifest was written: {trouble}"
     ending = scratch.Ending(death.code, message, death.rss, oom=error.code == "OutOfMemory")
-    descriptor = scratch.open_journal(folder)
+    descriptor = scratch.open_journal(where)
     scratch.write_whole(descriptor, b"\n")  # the dead process may have left half a line
     scratch.write_ending(descriptor, ending)
+    os.close(descriptor)
     return ending
 
 

@@ -19,15 +19,15 @@ _OURS = f"{Path(flyte_temporal.__file__).resolve().parent}/"
 _MACHINERY = ("<frozen importlib", "<frozen runpy")
 
 
-def describe(error: BaseException, root: Path | None, folder: Path) -> tuple[ErrorDocument, str]:
+def describe(error: BaseException, root: Path | None, where: Path) -> tuple[ErrorDocument, str]:
     """Return the error document of an exception, and the whole traceback.
 
     Args:
         error: What the task raised, or what went wrong around it.
         root: The unpacked bundle; paths below it are shown without it.
-        folder: The attempt's folder, which says whether a stop was asked for.
+        where: The attempt's place on this machine, which says whether a stop was asked for.
     """
-    document = _classify(error, folder)
+    document = _classify(error, where)
     users, full = _tracebacks(error, root)
     return document.model_copy(update={"traceback": cut(users, TRACEBACK_BYTES)}), full
 
@@ -55,8 +55,8 @@ def cut(text: str, limit: int) -> str:
     return (data[:half].decode("utf-8", "ignore")) + gap.decode() + data[-half:].decode("utf-8", "ignore")
 
 
-def _classify(error: BaseException, folder: Path) -> ErrorDocument:
-    if isinstance(error, SystemExit | KeyboardInterrupt) and scratch.stop_requested(folder):
+def _classify(error: BaseException, where: Path) -> ErrorDocument:
+    if isinstance(error, SystemExit | KeyboardInterrupt) and scratch.stop_requested(where):
         return stopped()
     code, kind, recoverable = "UserCodeError", ErrorKind.USER, True
     message = f"{type(error).__name__}: {_text(error)}".rstrip(": ")

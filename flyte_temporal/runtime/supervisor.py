@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyte_temporal.errors import StorageError
+from flyte_temporal.errors import LauncherError, StorageError
 from flyte_temporal.runtime import attempt, deaths, memory, output
 from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
 from flyte_temporal.spec.attempt import AttemptOrder
@@ -31,14 +31,12 @@ class Assignment:
 
     Args:
         order: The order.
-        folder: The attempt's scratch folder, with its journal.
-        cache: Folder of unpacked bundles.
+        desk: Where it runs.
         journal: Descriptor of the journal, which holds the attempt's lock.
     """
 
     order: AttemptOrder
-    folder: Path
-    cache: Path
+    desk: attempt.Desk
     journal: int
 
 
@@ -48,14 +46,19 @@ def supervise(assignment: Assignment) -> int:
     Returns:
         The child's exit code, or 128 and the number of the signal that killed it.
     """
+    folder = assignment.desk.folder
+    try:
+        (folder / scratch.FILES).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LauncherError(f"Could not make the folder {folder} of an attempt: {error}.") from error
     kills = memory.kernel_kills()
     signals = SignalPipe((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT))
     child = os.fork()
     if child == 0:
         _become_task(signals, assignment)
     _set_group(child)
-    scratch.write_process(assignment.journal, "supervisor", scratch.this_process())
-    task = scratch.Process(child, scratch.start_time(child) or "")
+    scratch.write_process(assignment.journal, "supervisor", scratch.this_process(folder))
+    task = scratch.Process(child, scratch.start_time(child) or "", str(folder))
     scratch.write_process(assignment.journal, "task", task)
     shipping = _LogShipping(assignment)
     shipping.start()
@@ -65,7 +68,7 @@ def supervise(assignment: Assignment) -> int:
     shipping.end()
     if death.code < 0 and memory.kernel_kills() > kills:
         death = deaths.Death(death.code, death.rss, oom=True, stopped=death.stopped)
-    _conclude(assignment.folder, death)
+    _conclude(assignment.desk.where, death)
     return death.code if death.code >= 0 else 128 - death.code
 
 
@@ -75,11 +78,9 @@ def _become_task(signals: SignalPipe, assignment: Assignment) -> None:
     try:
         signals.forget()
         _set_group(0)
-        output.redirect(assignment.folder / scratch.LOG)
+        output.redirect(assignment.desk.folder / scratch.LOG)
         output.prepare()
-        code = attempt.run_in_process(
-            assignment.order, assignment.folder, assignment.cache, assignment.journal
-        )
+        code = attempt.run_in_process(assignment.order, assignment.desk, assignment.journal)
         output.flush()
     finally:
         # No clean-up of the interpreter: threads and C libraries of user code may hang or crash in it.
@@ -126,13 +127,13 @@ def _reap(child: int) -> tuple[int, int] | None:
             found = exit_code(status), usage.ru_maxrss * unit
 
 
-def _conclude(folder: Path, death: deaths.Death) -> None:
-    journal = scratch.read_journal(folder)
-    ending = journal.ending if journal else None
-    if death.code != 0 or ending is None:
-        if ending is not None and death.code == attempt.NO_MANIFEST and ending.code == death.code:
-            return
-        deaths.bury(folder, death)
+def _conclude(where: Path, death: deaths.Death) -> None:
+    journal = scratch.read_journal(where)
+    if journal is None:
+        # A launcher that saw the end in the journal has already released the attempt.
+        return
+    if journal.ending is None or (death.code not in {0, attempt.NO_MANIFEST}):
+        deaths.bury(where, death)
 
 
 class _LogShipping:
@@ -140,7 +141,7 @@ class _LogShipping:
 
     def __init__(self, assignment: Assignment) -> None:
         self._config = assignment.order.storage
-        self._log = AttemptLog(assignment.folder / scratch.LOG, assignment.order.attempt.key)
+        self._log = AttemptLog(assignment.desk.folder / scratch.LOG, assignment.order.attempt.key)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 

@@ -11,17 +11,18 @@ import json
 import mmap
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.runtime import attempt, memory, output
 from flyte_temporal.spec.attempt import AttemptOrder, StorageConfig
+from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
 
@@ -33,7 +34,8 @@ class WarmSettings:
     """What all processes of one zygote share.
 
     Args:
-        attempts: Folder of the attempts' scratch folders.
+        attempts: Folder of the attempts' journals.
+        folders: Folder of the processes' own folders.
         cache: Folder of unpacked bundles.
         bundle: Digest of the bundle that the zygote has unpacked; empty if it has none.
         root: Where it is.
@@ -42,6 +44,7 @@ class WarmSettings:
     """
 
     attempts: Path
+    folders: Path
     cache: Path
     bundle: str
     root: Path | None
@@ -70,6 +73,11 @@ class Page:
         self._map.close()
 
 
+def folder_of(settings: WarmSettings, pid: int) -> Path:
+    """Return the folder in which a process of the pool keeps its log and the files of its tasks."""
+    return settings.folders / f"{pid}-{scratch.start_time(pid)}"
+
+
 class WarmProcess:
     """The life of one process after its fork."""
 
@@ -77,76 +85,110 @@ class WarmProcess:
         self._channel = channel
         self._page = page
         self._settings = settings
-        self._environment = dict(os.environ)
-        self._me = scratch.this_process()
+        self._folder = folder_of(settings, os.getpid())
+        self._me = scratch.this_process(self._folder)
         self._first_rss = memory.resident(self._me.pid)
         self._done = 0
-        self._storage: StorageConfig | None = None
-        self._store: BlobStore | None = None
+        self._code: tuple[StorageConfig, attempt.Code] | None = None
+        self._task: tuple[bytes, TaskSpec] | None = None
+        self._environment = dict(os.environ)
+        self._expected: dict[Any, Any] | None = None
         self._peak_reset = _open_peak_reset()
+        self._log = self._folder / scratch.LOG
+        self._files = self._folder / scratch.FILES
 
     def serve(self) -> NoReturn:
         """Run attempts until nobody needs this process any more, or it is worn out."""
+        self._files.mkdir(parents=True, exist_ok=True)
+        output.redirect(self._log)
         output.prepare()
         _reseed()
         while True:
-            name, journal = self._receive()
+            name, task, journal = self._receive()
             self._page.publish(name)
-            ending = self._run(name, journal)
+            ending = self._run(name, task, journal)
             self._done += 1
             retire = self._worn_out(ending)
-            # Files first, then the lock, then the word to the launcher: whoever hears of it sees it done.
+            # The note first, then the lock, then the word to the launcher: whoever hears of it sees it done.
             scratch.write_ending(journal, ending)
             self._page.publish("")
             os.close(journal)
             self._reply({**vars(ending), "retire": retire})
             if retire:
-                os._exit(0)
-            if self._environment != os.environ:
-                os.environ.clear()
-                os.environ.update(self._environment)
+                self._leave()
+            self._tidy()
 
-    def _receive(self) -> tuple[str, int]:
+    def _receive(self) -> tuple[str, slice, int]:
+        """Wait for work: the attempt's name, where in its order the task stands, and the lock."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self._channel, 1024, 1)
         except ConnectionResetError:
-            os._exit(0)
+            self._leave()
         if not data or not descriptors:
-            os._exit(0)
+            self._leave()
         os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - positional by signature
-        return data.decode().strip(), descriptors[0]
+        name, start, stop = data.decode().split()
+        return name, slice(int(start), int(stop)), descriptors[0]
 
     def _reply(self, message: dict[str, object]) -> None:
         try:
             self._channel.send(json.dumps(message).encode() + b"\n")
         except (BrokenPipeError, ConnectionResetError):
-            os._exit(0)
+            self._leave()
 
-    def _run(self, name: str, journal: int) -> scratch.Ending:
+    def _leave(self) -> NoReturn:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        # No clean-up of the interpreter: threads and C libraries of user code may hang or crash in it.
+        os._exit(0)
+
+    def _run(self, name: str, task: slice, journal: int) -> scratch.Ending:
         scratch.write_process(journal, "task", self._me)
         if self._peak_reset >= 0:
             os.write(self._peak_reset, b"5")
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        folder = self._settings.attempts / name
+        desk = attempt.Desk(self._settings.attempts / name, self._folder, self._settings.cache)
         try:
-            order = AttemptOrder.read(os.pread(journal, os.fstat(journal).st_size, 0).split(b"\n", 1)[0])
-            output.redirect(folder / scratch.LOG)
-            attempt.perform(order, folder, self._settings.cache, self._place(order, folder))
+            order = self._read(os.pread(journal, os.fstat(journal).st_size, 0).split(b"\n", 1)[0], task)
+            os.environ.update(attempt.environment_of(order))
+            # The variables of every attempt may stay: the next one overwrites them all.
+            self._expected = environment_bytes() if not order.task.policy.env else None
+            attempt.perform(order, desk, self._open(order))
         except FlyteTemporalError as error:
-            return scratch.Ending(
-                attempt.NO_MANIFEST, f"No manifest was written: {error}", attempt.peak_rss()
-            )
+            return attempt.no_manifest(error)
         return scratch.Ending(0, rss=attempt.peak_rss())
 
-    def _place(self, order: AttemptOrder, folder: Path) -> attempt.Place | None:
-        """Return the prepared place, or None if the bundle is another one than the zygote has unpacked."""
+    def _read(self, data: bytes, task: slice) -> AttemptOrder:
+        """Return the order; the task in it, which is most of it, is mostly the one that was read last time."""
+        written = data[task]
+        if self._task is None or self._task[0] != written:
+            order = AttemptOrder.read(data)
+            self._task = written, order.task
+            return order
+        fields = json.loads(data[: task.start] + b"null" + data[task.stop :])
+        return AttemptOrder.model_validate({**fields, "task": self._task[1]})
+
+    def _open(self, order: AttemptOrder) -> attempt.Code | None:
+        """Return the prepared store and code, or None if the bundle is another one than the zygote has unpacked."""
         bundle = order.environment.bundle
         if (bundle.sha256 if bundle else "") != self._settings.bundle:
             return None
-        if self._store is None or order.storage != self._storage:
-            self._store, self._storage = open_store(order.storage), order.storage
+        if self._code is None or order.storage != self._code[0]:
+            self._code = order.storage, attempt.Code(self._settings.root, open_store(order.storage))
         attempt.enter_code(self._settings.root)
-        return attempt.Place(folder, self._settings.root, self._store)
+        return self._code[1]
+
+    def _tidy(self) -> None:
+        """Leave nothing of an attempt to the next one: what it printed, its files, its changes of the environment."""
+        if os.fstat(1).st_size:
+            self._log.unlink(missing_ok=True)
+            Path(f"{self._log}.index").unlink(missing_ok=True)
+            output.redirect(self._log)
+        if os.listdir(self._files):  # noqa: PTH208 - the cheapest look into a folder that is nearly always empty
+            shutil.rmtree(self._files, ignore_errors=True)
+            self._files.mkdir(exist_ok=True)
+        if environment_bytes() != self._expected:
+            os.environ.clear()
+            os.environ.update(self._environment)
 
     def _worn_out(self, ending: scratch.Ending) -> bool:
         if self._done >= self._settings.max_tasks or _has_children():
@@ -163,6 +205,11 @@ def _open_peak_reset() -> int:
         return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
         return -1
+
+
+def environment_bytes() -> dict[Any, Any]:
+    """Return a copy of the environment, as the bytes that `os.environ` keeps, which is fifty times faster to compare."""
+    return dict(getattr(os.environ, "_data", os.environ))
 
 
 def _reseed() -> None:

@@ -72,6 +72,7 @@ def _settings(given: dict[str, Any]) -> WarmSettings:
     root = _unpack(StorageConfig.model_validate(given["storage"]), bundle, cache) if bundle else None
     return WarmSettings(
         attempts=Path(given["attempts"]),
+        folders=Path(given["folders"]),
         cache=cache,
         # If the bundle cannot be had, each attempt tries again and reports why.
         bundle=bundle.sha256 if bundle and root else "",

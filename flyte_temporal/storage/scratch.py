@@ -1,18 +1,20 @@
-"""The folder of one attempt on this machine, and the journal in it by which launchers and processes agree.
+"""What one attempt leaves on this machine, and the journal by which launchers and processes agree about it.
 
 The promise "never two live copies of one attempt" rests on this module and on the kernel alone:
 
-- A folder is made under a temporary name, with its journal already locked (`flock`), and renamed to its final name.
-  So it appears at once, complete and locked, and exactly one of several launchers makes it.
+- A journal is made under a temporary name, locked (`flock`), and then linked to its final name. So it appears at
+  once, complete and locked, and exactly one of several launchers makes it.
 - The process that runs the attempt holds the lock for its whole life: it got the open file from the launcher. The
-  kernel frees it when the last copy of the file is closed, however the process died.
-- A folder is used for one process only, ever. A free lock means that the process is gone.
+  kernel frees it when the last copy of the open file is closed, however the process died.
+- A journal is used for one process only, ever. A free lock means that the process is gone.
 
 The journal is one file with a JSON document per line: the order, then who runs it, then how it ended. One file,
 because a short task must not pay for five. Read by `runtime` and by the launchers, which may not import each other.
+All files of an attempt begin with one path, `where`: `<where>.journal`, `<where>.stop`, and `<where>.d` for the files
+of a process that runs this attempt only.
 """
 
-# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH110, PTH112, PTH123
+# ruff: noqa: PTH104, PTH108, PTH110, PTH112, PTH123
 # Plain strings as paths: the warm path of the pool goes through here; pathlib would double what it costs.
 from __future__ import annotations
 
@@ -25,15 +27,17 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.identifiers import AttemptId
 
-JOURNAL = "journal"
 LOG = "log"
-STOP = "stop"
 FILES = "files"
 
+_JOURNAL = ".journal"
+_STOP = ".stop"
+_FOLDER = ".d"
 _NEW = ".new-"
 _OLD = ".old-"
 _UNFINISHED_S = 60.0
@@ -58,10 +62,19 @@ class Ending:
 
 @dataclass(frozen=True)
 class Process:
-    """A process, told apart from a later one of the same number by the time of its start."""
+    """A process, told apart from a later one of the same number by the time of its start.
+
+    Args:
+        pid: Its number.
+        started: When it was started, in the words of the kernel.
+        folder: Where it keeps its log and its files.
+        at: When it began with the attempt, seconds since 1970.
+    """
 
     pid: int
     started: str
+    folder: str = ""
+    at: float = 0.0
 
     @property
     def alive(self) -> bool:
@@ -83,56 +96,64 @@ class Journal:
     processes: dict[str, Process]
     ending: Ending | None
 
+    @property
+    def log(self) -> Path | None:
+        """Return the log file of the task, if its process got so far."""
+        task = self.processes.get("task")
+        return Path(task.folder) / LOG if task else None
 
-def folder_name(attempt: AttemptId) -> str:
-    """Return the name of an attempt's folder: readable, and unique by the digest at its end."""
+
+def attempt_name(attempt: AttemptId) -> str:
+    """Return the name of an attempt's files: readable, and unique by the digest at its end."""
     unique = hashlib.sha256(attempt.key.encode()).hexdigest()[:24]
     return f"{attempt.execution.name[:60]}-{attempt.node[-80:]}-{attempt.number}-{unique}"
 
 
 def claim(root: Path, name: str, order: bytes) -> int | None:
-    """Make an attempt's folder, with its journal locked; return the journal's file descriptor.
+    """Make an attempt's journal, locked; return its file descriptor.
 
     Args:
         root: Folder of all attempts; it exists.
-        name: `folder_name` of the attempt.
+        name: `attempt_name` of the attempt.
         order: The order as JSON without line breaks.
 
     Returns:
-        The descriptor that holds the lock, or None if the folder exists: somebody else was first.
+        The descriptor that holds the lock, or None if the journal exists: somebody else was first.
 
     Raises:
-        LauncherError: If the folder cannot be made.
+        LauncherError: If the journal cannot be made.
     """
-    final = f"{root}/{name}"
+    final = f"{root}/{name}{_JOURNAL}"
     if os.path.lexists(final):
         return None
     temporary = f"{root}/{_NEW}{secrets.token_hex(8)}"
     journal = -1
     try:
-        os.mkdir(temporary, 0o700)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        journal = os.open(f"{temporary}/{JOURNAL}", flags, 0o600)
+        journal = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         fcntl.flock(journal, fcntl.LOCK_EX)
         write_whole(journal, order + b"\n")
-        try:
-            os.rename(temporary, final)
-        except OSError:
-            if not os.path.lexists(final):
-                raise
-        else:
-            return journal
+        os.link(temporary, final)
+    except FileExistsError:
+        os.close(journal)
+        return None
     except OSError as error:
-        _discard(temporary, journal)
-        raise LauncherError(f"Could not make the folder {final} of an attempt: {error}.") from error
-    _discard(temporary, journal)
-    return None
+        if journal >= 0:
+            os.close(journal)
+        raise LauncherError(f"Could not make {final}, the journal of an attempt: {error}.") from error
+    finally:
+        _unlink(temporary)
+    return journal
 
 
-def is_held(folder: Path) -> bool:
+def exists(where: Path) -> bool:
+    """Return whether the attempt was ever claimed."""
+    return os.path.lexists(f"{where}{_JOURNAL}")
+
+
+def is_held(where: Path) -> bool:
     """Return whether a process holds the lock of this attempt, that is: whether it is at work."""
     try:
-        journal = os.open(f"{folder}/{JOURNAL}", os.O_RDONLY | os.O_CLOEXEC)
+        journal = os.open(f"{where}{_JOURNAL}", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
@@ -145,27 +166,42 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def read_journal(folder: Path) -> Journal | None:
+def read_journal(where: Path) -> Journal | None:
     """Return what the journal says, or None if there is no such attempt."""
     try:
-        with open(f"{folder}/{JOURNAL}", "rb") as file:
+        with open(f"{where}{_JOURNAL}", "rb") as file:
             order, *lines = file.read().split(b"\n")
     except FileNotFoundError:
         return None
     processes: dict[str, Process] = {}
     ending = None
     for line in lines:
-        entry = json.loads(line) if line else {}
+        entry = _entry(line)
         if "role" in entry:
-            processes[entry["role"]] = Process(entry["pid"], entry["started"])
+            role = entry.pop("role")
+            processes[role] = Process(**entry)
         elif "code" in entry:
             ending = Ending(**entry)
     return Journal(order, processes, ending)
 
 
+def _entry(line: bytes) -> dict[str, Any]:
+    try:
+        entry: dict[str, Any] = json.loads(line) if line else {}
+    except ValueError:
+        # Half a line, of a process that was killed while it wrote.
+        return {}
+    return entry
+
+
+def own_folder(where: Path) -> Path:
+    """Return the folder for the files of a process that runs this attempt only."""
+    return Path(f"{where}{_FOLDER}")
+
+
 def write_process(journal: int, role: str, process: Process) -> None:
-    """Write down who runs the attempt: role `supervisor` or `task`."""
-    entry = {"role": role, "pid": process.pid, "started": process.started}
+    """Write down who runs the attempt, from now on: role `supervisor` or `task`."""
+    entry = {**vars(process), "role": role, "at": time.time()}
     write_whole(journal, json.dumps(entry).encode() + b"\n")
 
 
@@ -174,50 +210,56 @@ def write_ending(journal: int, ending: Ending) -> None:
     write_whole(journal, json.dumps(vars(ending)).encode() + b"\n")
 
 
-def open_journal(folder: Path) -> int:
+def open_journal(where: Path) -> int:
     """Open the journal to append, without the lock."""
-    return os.open(f"{folder}/{JOURNAL}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    return os.open(f"{where}{_JOURNAL}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
-def request_stop(folder: Path) -> None:
+def request_stop(where: Path) -> None:
     """Leave a note that the attempt is being stopped on request, for whoever describes its death."""
-    (folder / STOP).touch()
+    Path(f"{where}{_STOP}").touch()
 
 
-def stop_requested(folder: Path) -> bool:
+def stop_requested(where: Path) -> bool:
     """Return whether somebody asked to stop the attempt."""
-    return os.path.exists(f"{folder}/{STOP}")
+    return os.path.exists(f"{where}{_STOP}")
 
 
 def remove(root: Path, name: str) -> Path | None:
-    """Remove the folder of an attempt that is over; it disappears at once, not file by file.
+    """Remove all that an attempt left.
 
     Returns:
-        What is left to be removed with `shutil.rmtree`, if the task left files: that may take long.
+        What is left to be removed with `shutil.rmtree`, if it has a folder of its own: that may take long.
     """
-    old = f"{root}/{_OLD}{secrets.token_hex(8)}"
+    where = f"{root}/{name}"
     try:
-        os.rename(f"{root}/{name}", old)
-    except FileNotFoundError:
-        return None
+        _unlink(f"{where}{_JOURNAL}")
+        _unlink(f"{where}{_STOP}")
+        if os.path.isdir(f"{where}{_FOLDER}"):
+            old = f"{root}/{_OLD}{secrets.token_hex(8)}"
+            os.rename(f"{where}{_FOLDER}", old)
+            return Path(old)
     except OSError as error:
-        raise LauncherError(f"Could not remove {root}/{name}: {error}.") from error
-    return None if _removed(old) else Path(old)
+        raise LauncherError(f"Could not remove {where}: {error}.") from error
+    return None
 
 
 def sweep(root: Path) -> None:
-    """Remove what a launcher left unfinished when it was killed: half-made and half-removed folders.
+    """Remove what a launcher left unfinished when it was killed: half-made and half-removed attempts.
 
-    Young ones are left alone, because another launcher may be about to rename them.
+    Young ones are left alone, because another launcher may be about to finish them.
     """
     for entry in os.scandir(root):
         if entry.name.startswith((_OLD, _NEW)) and time.time() - entry.stat().st_mtime > _UNFINISHED_S:
-            shutil.rmtree(entry.path, ignore_errors=True)
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                _unlink(entry.path)
 
 
-def this_process() -> Process:
-    """Return the calling process."""
-    return Process(os.getpid(), start_time(os.getpid()) or "")
+def this_process(folder: Path) -> Process:
+    """Return the calling process, which keeps its log and files in `folder`."""
+    return Process(os.getpid(), start_time(os.getpid()) or "", str(folder))
 
 
 def start_time(pid: int) -> str | None:
@@ -246,21 +288,8 @@ def write_whole(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _discard(temporary: str, journal: int) -> None:
-    if journal >= 0:
-        os.close(journal)
-    shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _removed(folder: str) -> bool:
-    # Most folders hold two or three files; shutil.rmtree costs ten times as much for these.
+def _unlink(path: str) -> None:
     try:
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
-        os.rmdir(folder)
-    except OSError:
-        return False
-    return True
+        os.unlink(path)
+    except FileNotFoundError:
+        return

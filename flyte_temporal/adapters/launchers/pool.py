@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any
 
-from flyte_temporal.adapters.launchers.folders import exited
+from flyte_temporal.adapters.launchers.journals import exited
 from flyte_temporal.adapters.launchers.queueing import Entry, QueueingLauncher
 from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.adapters.launchers.zygotes import Warm, Zygote, ZygoteEvents, ZygoteKey, key_of
@@ -95,12 +95,11 @@ class PoolLauncher(QueueingLauncher):
             while zygote.idle:
                 warm = zygote.idle.pop()
                 if zygote.give(warm, entry, journal):
-                    entry.runner = warm
-                    entry.state = AttemptState(phase=AttemptPhase.RUNNING, pid=warm.pid)
+                    entry.run(warm, warm.pid)
                     return
         finally:
             os.close(journal)
-        # All of them died in this instant. The folder is used up, and nothing ran.
+        # All of them died in this instant. The journal is used up, and nothing ran.
         entry.end(
             AttemptState(phase=AttemptPhase.LOST, message="The warm process died before it took the attempt.")
         )
@@ -129,7 +128,7 @@ class PoolLauncher(QueueingLauncher):
             if journal is not None and journal.ending is not None:
                 entry.end(exited(journal.ending))
             else:
-                # Perhaps its own report is still to come; the folder knows.
+                # Perhaps its own report is still to come; the journal knows.
                 del code
                 self._adopt(entry)
         if not zygote.alive and not zygote.processes:
@@ -172,8 +171,7 @@ class PoolLauncher(QueueingLauncher):
 
     async def _stop_own(self, entry: Entry, grace_s: float) -> None:
         warm: Warm = entry.runner
-        folder = self._config.attempts / entry.name
-        scratch.request_stop(folder)
+        scratch.request_stop(self._config.attempts / entry.name)
         zygote = next(
             (z for z in [*self._zygotes.values(), *self._orphaned] if warm.number in z.processes), None
         )

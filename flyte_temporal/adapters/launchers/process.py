@@ -54,12 +54,14 @@ class ProcessLauncher(QueueingLauncher):
                     os.close(claimed)
 
     def _launch(self, entry: Entry, journal: int) -> None:
-        folder = self._config.attempts / entry.name
+        where = self._config.attempts / entry.name
+        folder = scratch.own_folder(where)
         environment = entry.order.environment
         interpreter = interpreter_of(environment.interpreter)
-        command = [interpreter, "-P", "-m", "flyte_temporal.runtime", "--attempt", str(folder)]
+        command = [interpreter, "-P", "-m", "flyte_temporal.runtime", "--attempt", str(where)]
         command += ["--journal", str(journal), "--cache", str(self._config.bundles)]
         try:
+            folder.mkdir()
             with (folder / "supervisor.log").open("wb") as log:
                 supervisor = subprocess.Popen(
                     command,
@@ -78,17 +80,20 @@ class ProcessLauncher(QueueingLauncher):
             entry.end(AttemptState(phase=AttemptPhase.EXITED, message=message))
             raise failure from error
         self._running[entry.name] = supervisor
-        entry.state = AttemptState(phase=AttemptPhase.RUNNING, pid=supervisor.pid)
-        entry.runner = ExitWatch(supervisor, lambda code: self._ended(entry, code))
+        entry.run(ExitWatch(supervisor, lambda code: self._ended(entry, code)), supervisor.pid)
 
     def _ended(self, entry: Entry, code: int) -> None:
         """Note the end of a supervisor."""
         entry.runner = None
         self._running.pop(entry.name)
-        folder = self._config.attempts / entry.name
-        journal = scratch.read_journal(folder)
+        where = self._config.attempts / entry.name
+        journal = scratch.read_journal(where)
         if journal is not None and not journal.processes and journal.ending is None:
-            words = (folder / "supervisor.log").read_text(encoding="utf-8", errors="replace")[-2000:].strip()
+            words = (
+                (scratch.own_folder(where) / "supervisor.log")
+                .read_text(encoding="utf-8", errors="replace")[-2000:]
+                .strip()
+            )
             entry.end(
                 AttemptState(
                     phase=AttemptPhase.EXITED,
@@ -113,13 +118,12 @@ class ProcessLauncher(QueueingLauncher):
             return
 
     async def _stop_own(self, entry: Entry, grace_s: float) -> None:
-        folder = self._config.attempts / entry.name
         supervisor = self._running[entry.name]
-        scratch.request_stop(folder)
+        scratch.request_stop(self._config.attempts / entry.name)
         supervisor.send_signal(signal.SIGTERM)
         await asyncio.wait((entry.over,), timeout=grace_s)
         if not entry.over.done():
-            entry.end(await self._folder(entry.name).stop(0.0))
+            entry.end(await self._journal(entry.name).stop(0.0))
 
 
 def make(config: PoolConfig) -> ProcessLauncher:

@@ -8,9 +8,11 @@ import shutil
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from flyte_temporal.adapters.launchers.folders import FolderAttempt, exited
+from flyte_temporal.adapters.launchers.journals import JournalAttempt, exited
+from flyte_temporal.adapters.launchers.orders import OrderWriter
 from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
@@ -21,18 +23,19 @@ _REMEMBERED = 10_000
 _QUEUED = AttemptState(phase=AttemptPhase.QUEUED, message="waiting for a free process")
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
     """An attempt as this launcher knows it.
 
     Args:
-        name: Name of its folder.
+        name: Name of its files.
         order: What to run.
         over: Set to the final state.
         state: The last state that is known.
         adopted: How to look at it if it is not ours.
         runner: What runs it, if it is ours and at work.
         key: What its process must be like, for launchers that keep processes.
+        task: Where in the written order the task stands.
     """
 
     name: str
@@ -41,9 +44,15 @@ class Entry:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     state: AttemptState = _QUEUED
-    adopted: FolderAttempt | None = None
+    adopted: JournalAttempt | None = None
     runner: Any = None
     key: Any = None
+    task: slice = field(default_factory=lambda: slice(0, 0))
+
+    def run(self, runner: object, pid: int | None) -> None:
+        """Note what runs it from now on."""
+        self.runner = runner
+        self.state = AttemptState(phase=AttemptPhase.RUNNING, pid=pid, started_at=datetime.now(UTC))
 
     def end(self, state: AttemptState) -> None:
         """Note the final state."""
@@ -55,7 +64,7 @@ class Entry:
 class QueueingLauncher(ABC):
     """A launcher of this machine; subclasses say how an attempt is started and how one of theirs is stopped.
 
-    Attempts that wait have no folder yet. So an attempt that waited when its worker died is simply started by the
+    Attempts that wait have no journal yet. So an attempt that waited when its worker died is simply started by the
     next worker that is asked to, and costs no attempt number.
     """
 
@@ -64,7 +73,8 @@ class QueueingLauncher(ABC):
         self._entries: dict[str, Entry] = {}
         self._queue: deque[Entry] = deque()
         self._released: OrderedDict[str, None] = OrderedDict()
-        for folder in (config.attempts, config.bundles):
+        self._writer = OrderWriter()
+        for folder in (config.attempts, config.warm, config.bundles):
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
@@ -85,11 +95,11 @@ class QueueingLauncher(ABC):
 
     async def start(self, order: AttemptOrder) -> None:
         """Start an attempt, or adopt the one that already has its id; see the port."""
-        name = scratch.folder_name(order.attempt)
-        if name in self._entries or name in self._released:
+        key = order.attempt.key
+        if key in self._entries or key in self._released:
             return
-        entry = self._entries[name] = Entry(name, order)
-        if (self._config.attempts / name).exists():
+        entry = self._entries[key] = Entry(scratch.attempt_name(order.attempt), order)
+        if scratch.exists(self._config.attempts / entry.name):
             self._adopt(entry)
             return
         self._queue.append(entry)
@@ -98,15 +108,14 @@ class QueueingLauncher(ABC):
         except LauncherError:
             if entry in self._queue:
                 self._queue.remove(entry)
-            self._entries.pop(name, None)
+            self._entries.pop(key, None)
             raise
 
     async def observe(self, attempt: AttemptId, timeout_s: float = 0.0) -> AttemptState:
         """Return the state of an attempt; wait up to `timeout_s` seconds for it to be over."""
-        name = scratch.folder_name(attempt)
-        entry = self._entries.get(name)
+        entry = self._entries.get(attempt.key)
         if entry is None:
-            return await self._folder(name).wait(timeout_s)
+            return await self._journal(scratch.attempt_name(attempt)).wait(timeout_s)
         if entry.adopted is None and timeout_s > 0 and not entry.over.done():
             await asyncio.wait((entry.over,), timeout=timeout_s)
         if entry.adopted is not None and not entry.over.done():
@@ -118,10 +127,9 @@ class QueueingLauncher(ABC):
 
     async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
         """Stop an attempt: SIGTERM, then SIGKILL after `grace_s` seconds; see the port."""
-        name = scratch.folder_name(attempt)
-        entry = self._entries.get(name)
+        entry = self._entries.get(attempt.key)
         if entry is None:
-            return await self._folder(name).stop(grace_s)
+            return await self._journal(scratch.attempt_name(attempt)).stop(grace_s)
         if entry in self._queue:
             self._cancel_queued(entry)
         if entry.over.done():
@@ -133,38 +141,38 @@ class QueueingLauncher(ABC):
         return entry.state
 
     async def release(self, attempt: AttemptId) -> None:
-        """Forget an attempt whose result has been committed; its scratch folder is removed."""
-        name = scratch.folder_name(attempt)
-        entry = self._entries.get(name)
-        if entry is not None and entry in self._queue:
+        """Forget an attempt whose result has been committed; its files are removed."""
+        entry = self._entries.pop(attempt.key, None)
+        if entry is not None and self._queue and entry in self._queue:
             self._cancel_queued(entry)
-        self._entries.pop(name, None)
-        self._released[name] = None
+        name = entry.name if entry is not None else scratch.attempt_name(attempt)
+        self._released[attempt.key] = None
         while len(self._released) > _REMEMBERED:
             self._released.popitem(last=False)
         rest = scratch.remove(self._config.attempts, name)
         if rest is not None:
             await asyncio.to_thread(shutil.rmtree, rest, ignore_errors=True)
 
-    def _folder(self, name: str) -> FolderAttempt:
-        return FolderAttempt(self._config.attempts / name)
+    def _journal(self, name: str) -> JournalAttempt:
+        return JournalAttempt(self._config.attempts / name)
 
     def _adopt(self, entry: Entry) -> None:
-        entry.adopted = self._folder(entry.name)
+        entry.adopted = self._journal(entry.name)
         entry.state = entry.adopted.state()
         if entry.state.over:
             entry.end(entry.state)
 
     def _claim(self, entry: Entry) -> int | None:
-        """Make the folder of an attempt; return the descriptor with its lock, or None if it had to be adopted."""
-        claimed = scratch.claim(self._config.attempts, entry.name, entry.order.model_dump_json().encode())
+        """Make the journal of an attempt; return the descriptor with its lock, or None if it had to be adopted."""
+        written, entry.task = self._writer.write(entry.order)
+        claimed = scratch.claim(self._config.attempts, entry.name, written)
         if claimed is None:
             self._adopt(entry)
         return claimed
 
     def _cancel_queued(self, entry: Entry) -> None:
         self._queue.remove(entry)
-        # The folder says for all time, and to all launchers, that this attempt does not start any more.
+        # The journal says for all time, and to all launchers, that this attempt does not start any more.
         claimed = self._claim(entry)
         if claimed is not None:
             ending = scratch.Ending(-15, "It was stopped before it started.")

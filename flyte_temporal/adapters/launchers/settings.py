@@ -38,8 +38,13 @@ class PoolConfig:
 
     @property
     def attempts(self) -> Path:
-        """Return the folder of the attempts' folders."""
+        """Return the folder of the attempts' journals."""
         return self.scratch / "attempts"
+
+    @property
+    def warm(self) -> Path:
+        """Return the folder of the warm processes' own folders."""
+        return self.scratch / "warm"
 
     @property
     def bundles(self) -> Path:

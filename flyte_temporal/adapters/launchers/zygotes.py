@@ -151,7 +151,9 @@ class Zygote:
         """Hand an attempt with its lock to an idle process; return whether it could be handed over."""
         self.used_at = time.monotonic()
         try:
-            socket.send_fds(warm.channel, [entry.name.encode() + b"\n"], [journal])
+            socket.send_fds(
+                warm.channel, [f"{entry.name} {entry.task.start} {entry.task.stop}\n".encode()], [journal]
+            )
         except (BrokenPipeError, ConnectionResetError):
             return False
         warm.entry = entry
@@ -221,6 +223,7 @@ class Zygote:
                 "bundle": bundle.model_dump(mode="json") if bundle else None,
                 "module": entry.module if entry else "",
                 "attempts": str(self.config.attempts),
+                "folders": str(self.config.warm),
                 "cache": str(self.config.bundles),
                 "max_tasks": self.config.max_tasks,
                 "max_growth_bytes": self.config.max_growth_bytes,

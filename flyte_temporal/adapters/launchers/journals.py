@@ -1,4 +1,4 @@
-"""Attempts as their folders show them: for launchers that did not start them, or whose process died.
+"""Attempts as their journals show them: for launchers that did not start them, or whose process died.
 
 A free lock without a note of the end means that nobody was left to write one; only then is an attempt lost.
 """
@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flyte_temporal.spec.attempt import AttemptPhase, AttemptState
@@ -18,22 +19,22 @@ _REPORT_S = 2.0
 """How long the report on a process that died may take: the zygote, or the supervisor, writes its manifest first."""
 
 
-class FolderAttempt:
-    """An attempt that is known by its folder only.
+class JournalAttempt:
+    """An attempt that is known by its journal only.
 
     Args:
-        folder: Its scratch folder.
+        where: Its place on this machine.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, where: Path) -> None:
+        self._where = where
         self._silent_since: float | None = None
 
     def state(self) -> AttemptState:
-        """Return what the folder shows now."""
+        """Return what the journal shows now."""
         # The lock first: if it is free, the journal that is read afterwards is complete.
-        held = scratch.is_held(self._folder)
-        journal = scratch.read_journal(self._folder)
+        held = scratch.is_held(self._where)
+        journal = scratch.read_journal(self._where)
         if journal is None:
             return AttemptState(
                 phase=AttemptPhase.LOST, message="No trace of this attempt is left on this machine."
@@ -43,7 +44,11 @@ class FolderAttempt:
         task = journal.processes.get("task") or journal.processes.get("supervisor")
         if held:
             self._silent_since = None
-            return AttemptState(phase=AttemptPhase.RUNNING, pid=task.pid if task else None)
+            return AttemptState(
+                phase=AttemptPhase.RUNNING,
+                pid=task.pid if task else None,
+                started_at=datetime.fromtimestamp(task.at, UTC) if task else None,
+            )
         if task is not None and self._report_may_come():
             return AttemptState(
                 phase=AttemptPhase.RUNNING, message="Its process has ended; the report is awaited."
@@ -69,7 +74,7 @@ class FolderAttempt:
         state = self.state()
         if state.over:
             return state
-        scratch.request_stop(self._folder)
+        scratch.request_stop(self._where)
         self._signal(signal.SIGTERM)
         state = await self.wait(grace_s)
         while not state.over:
@@ -84,7 +89,7 @@ class FolderAttempt:
         return now - self._silent_since < _REPORT_S
 
     def _signal(self, number: signal.Signals) -> None:
-        journal = scratch.read_journal(self._folder)
+        journal = scratch.read_journal(self._where)
         processes = journal.processes if journal else {}
         supervisor, task = processes.get("supervisor"), processes.get("task")
         if number == signal.SIGTERM and supervisor is not None and supervisor.alive:
