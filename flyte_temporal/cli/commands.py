@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from flyte_temporal.cli import stack, usage
+from flyte_temporal.cli import usage
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.output import Output, output_format
+from flyte_temporal.cli.place import Place
 from flyte_temporal.errors import BadRequest
 
 app = typer.Typer(
@@ -25,6 +26,8 @@ get = typer.Typer(help="Show executions and their nodes.", no_args_is_help=True,
 app.add_typer(get, name="get")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of an execution.", show_default=False)]
+Project = Annotated[str | None, typer.Option(metavar="NAME", help="Project, if not the usual one.")]
+Domain = Annotated[str | None, typer.Option(metavar="NAME", help="Domain, if not the usual one.")]
 Fmt = Annotated[str, typer.Option("--output", "-o", metavar="text|json", help="Format of the result.")]
 
 
@@ -79,35 +82,43 @@ def get_executions(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Largest number of rows.")] = 20,
     phase: Annotated[list[str] | None, typer.Option(help="Only this phase; may be repeated.")] = None,
     output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
 ) -> int:
     """List executions, newest first."""
     from flyte_temporal.cli.queries import executions
 
-    return executions(_prepare(context, output), limit, phase or [])
+    return executions(_prepare(context, output), Place(project, domain), limit, phase or [])
 
 
 @get.command("execution")
-def get_execution(context: typer.Context, id_: Id, output: Fmt = "text") -> int:
+def get_execution(
+    context: typer.Context, id_: Id, output: Fmt = "text", project: Project = None, domain: Domain = None
+) -> int:
     """Show an execution: phase, outputs, error."""
     from flyte_temporal.cli.queries import execution
 
-    return execution(_prepare(context, output), id_)
+    return execution(_prepare(context, output), Place(project, domain), id_)
 
 
 @get.command("nodes")
-def get_nodes(context: typer.Context, id_: Id, output: Fmt = "text") -> int:
+def get_nodes(
+    context: typer.Context, id_: Id, output: Fmt = "text", project: Project = None, domain: Domain = None
+) -> int:
     """List the nodes of an execution."""
     from flyte_temporal.cli.queries import nodes
 
-    return nodes(_prepare(context, output), id_)
+    return nodes(_prepare(context, output), Place(project, domain), id_)
 
 
 @app.command()
-def wait(context: typer.Context, id_: Id, output: Fmt = "text") -> int:
+def wait(
+    context: typer.Context, id_: Id, output: Fmt = "text", project: Project = None, domain: Domain = None
+) -> int:
     """Follow an execution to its end; ends as 'run' would."""
     from flyte_temporal.cli.queries import wait as wait_
 
-    return wait_(_prepare(context, output), id_)
+    return wait_(_prepare(context, output), Place(project, domain), id_)
 
 
 @app.command()
@@ -116,11 +127,13 @@ def logs(
     id_: Id,
     node: Annotated[str | None, typer.Argument(metavar="NODE", help="Only this node.")] = None,
     output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
 ) -> int:
     """Print what the tasks of an execution printed."""
     from flyte_temporal.cli.queries import logs as logs_
 
-    return logs_(_prepare(context, output), id_, node)
+    return logs_(_prepare(context, output), Place(project, domain), id_, node)
 
 
 @app.command()
@@ -129,26 +142,34 @@ def abort(
     id_: Id,
     reason: Annotated[str, typer.Option(help="Why; shown to everybody who looks at the execution.")] = "",
     output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
 ) -> int:
     """Stop an execution and all that it runs."""
     from flyte_temporal.cli.queries import abort as abort_
 
-    return abort_(_prepare(context, output), id_, reason)
+    return abort_(_prepare(context, output), Place(project, domain), id_, reason)
 
 
 @app.command()
 def up(context: typer.Context) -> int:
     """Run the local stack in the foreground, until Ctrl-C."""
-    return stack.up(_prepare(context, "text"))
+    from flyte_temporal.cli.stack import up as up_
+
+    return up_(_prepare(context, "text"))
 
 
 @app.command()
 def down(context: typer.Context) -> int:
     """Stop the local stack; running executions go on when it is started again."""
-    return stack.down(_prepare(context, "text"))
+    from flyte_temporal.cli.stack import down as down_
+
+    return down_(_prepare(context, "text"))
 
 
 @app.command()
 def status(context: typer.Context, output: Fmt = "text") -> int:
     """Show the local stack: whether it runs, and where."""
-    return stack.status(_prepare(context, output))
+    from flyte_temporal.cli.stack import status as status_
+
+    return status_(_prepare(context, output))

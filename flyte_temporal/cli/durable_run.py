@@ -1,3 +1,62 @@
 """`run` on the durable engine: hand over the closure, the inputs and the code, then follow."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flyte_temporal.cli.exits import ExitCode
+from flyte_temporal.cli.follow import follow
+from flyte_temporal.cli.place import Place
+from flyte_temporal.cli.results import record_document
+from flyte_temporal.cli.session import open_client
+from flyte_temporal.client import Submission
+from flyte_temporal.sdk.loader import source_root
+from flyte_temporal.sdk.types.values import literal_of
+from flyte_temporal.spec.execution import Environment
+
+if TYPE_CHECKING:
+    from flyte_temporal.cli.flags import Given
+    from flyte_temporal.cli.output import Output
+    from flyte_temporal.cli.run import Compiled
+    from flyte_temporal.cli.words import RunOptions
+
+
+def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: Output) -> int:
+    """Start an execution, or attach to the one that the same request made, and follow it.
+
+    Args:
+        compiled: What to run.
+        given: What the person gave for the inputs.
+        options: Options of ours; those that concern a plain run are not looked at.
+        output: Where to show and print.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BadRequest: If the inputs do not fit or the id is taken; nothing was started.
+        PlatformError: If the stack cannot be reached.
+    """
+    place = Place(options.get("--project"), options.get("--domain"))
+    with open_client(output, place) as client:
+        values = client.values()
+        read = given.values(compiled.name, compiled.closure.interface, values)
+        execution = client.submit(
+            Submission(
+                closure=compiled.closure,
+                inputs={name: literal_of(value, values) for name, value in read.items()},
+                source_root=source_root(compiled.file),
+                execution_id=options.get("--name"),
+                launcher=options.get("--launcher") or Environment().launcher,
+                project=place.project,
+                domain=place.domain,
+            )
+        )
+        if options.has("--detach"):
+            if output.json:
+                output.document(record_document(execution.record(), {}))
+            else:
+                output.result(execution.id)
+            return ExitCode.SUCCEEDED
+        output.note(f"Execution {execution.id} of {compiled.name}. Temporal UI: {execution.ui_url}")
+        return follow(execution, output, place.words)

@@ -15,7 +15,7 @@ SECOND_CHANCE_S = 2.0
 """How long a second Ctrl-C is waited for after the first, in seconds: long enough to read one line."""
 
 
-def follow(execution: Handle, output: Output) -> ExitCode:
+def follow(execution: Handle, output: Output, place: str = "") -> ExitCode:
     """Show progress until an execution is over, then print its result.
 
     Ctrl-C leaves the execution alone and says how to come back; another one within `SECOND_CHANCE_S` aborts it.
@@ -23,6 +23,7 @@ def follow(execution: Handle, output: Output) -> ExitCode:
     Args:
         execution: The execution.
         output: Where to show and print.
+        place: Options that other commands need to find the execution, with a space in front.
 
     Returns:
         The exit code that the execution's end means.
@@ -30,7 +31,7 @@ def follow(execution: Handle, output: Output) -> ExitCode:
     try:
         record = _watch(execution, output)
     except KeyboardInterrupt:
-        if not _asked_again(execution.id, output):
+        if not _asked_again(execution.id, output, place):
             return ExitCode.INTERRUPTED
         execution.abort("Ctrl-C, twice")
         output.note(f"Aborting {execution.id} …")
@@ -53,10 +54,10 @@ def _watch(execution: Handle, output: Output) -> ExecutionRecord:
     return execution.wait()
 
 
-def _asked_again(id_: str, output: Output) -> bool:
+def _asked_again(id_: str, output: Output, place: str) -> bool:
     output.note(
-        f"\nDetached. Execution {id_} goes on: follow it with 'flyte-temporal wait {id_}', stop it with "
-        f"'flyte-temporal abort {id_} --reason TEXT', or press Ctrl-C again now."
+        f"\nDetached. Execution {id_} goes on: follow it with 'flyte-temporal wait {id_}{place}', stop it with "
+        f"'flyte-temporal abort {id_}{place} --reason TEXT', or press Ctrl-C again now."
     )
     try:
         time.sleep(SECOND_CHANCE_S)

@@ -47,5 +47,5 @@ class Handle(Protocol):
     def watch(self) -> Iterator[Update]:
         """Yield its state whenever it changed, until it is over."""
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: str = "") -> object:
         """Ask it to stop."""

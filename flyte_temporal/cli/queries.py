@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
 from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import (
     error_of,
     error_text,
@@ -16,7 +17,7 @@ from flyte_temporal.cli.results import (
     record_document,
     table,
 )
-from flyte_temporal.client import Client
+from flyte_temporal.cli.session import open_client
 from flyte_temporal.errors import BadRequest
 from flyte_temporal.spec.execution import ExecutionPhase
 
@@ -24,10 +25,10 @@ ABORT_WAIT_S = 30.0
 """How long `abort` waits for the end, in seconds: three times the grace time that tasks get."""
 
 
-def executions(output: Output, limit: int, phases: Sequence[str]) -> int:
+def executions(output: Output, place: Place, limit: int, phases: Sequence[str]) -> int:
     """List executions, newest first."""
     wanted = [_phase(text) for text in phases]
-    with Client.local() as client:
+    with open_client(output, place) as client:
         rows = [execution_row(record) for record in client.executions(limit=limit, phases=wanted)]
     if output.json:
         output.document(rows)
@@ -47,9 +48,9 @@ def _phase(text: str) -> ExecutionPhase:
         raise BadRequest(f"--phase: {text!r} is no phase. Phases: {known}.") from None
 
 
-def execution(output: Output, id_: str) -> int:
+def execution(output: Output, place: Place, id_: str) -> int:
     """Show one execution."""
-    with Client.local() as client:
+    with open_client(output, place) as client:
         found = client.execution(id_)
         record = found.record()
         outputs = found.outputs if record.phase is ExecutionPhase.SUCCEEDED else {}
@@ -69,9 +70,9 @@ def execution(output: Output, id_: str) -> int:
     return ExitCode.SUCCEEDED
 
 
-def nodes(output: Output, id_: str) -> int:
+def nodes(output: Output, place: Place, id_: str) -> int:
     """List the nodes of an execution."""
-    with Client.local() as client:
+    with open_client(output, place) as client:
         rows = [node_row(node) for node in client.execution(id_).nodes()]
     if output.json:
         output.document(rows)
@@ -82,15 +83,15 @@ def nodes(output: Output, id_: str) -> int:
     return ExitCode.SUCCEEDED
 
 
-def wait(output: Output, id_: str) -> int:
+def wait(output: Output, place: Place, id_: str) -> int:
     """Follow an execution to its end."""
-    with Client.local() as client:
-        return follow(client.execution(id_), output)
+    with open_client(output, place) as client:
+        return follow(client.execution(id_), output, place.words)
 
 
-def logs(output: Output, id_: str, node: str | None) -> int:
+def logs(output: Output, place: Place, id_: str, node: str | None) -> int:
     """Print what tasks printed; on a terminal each line says which node said it."""
-    with Client.local() as client:
+    with open_client(output, place) as client:
         lines = client.execution(id_).logs(node)
         if output.json:
             output.document([{"node": x.node, "attempt": x.attempt, "text": x.text} for x in lines])
@@ -101,9 +102,9 @@ def logs(output: Output, id_: str, node: str | None) -> int:
     return ExitCode.SUCCEEDED
 
 
-def abort(output: Output, id_: str, reason: str) -> int:
+def abort(output: Output, place: Place, id_: str, reason: str) -> int:
     """Stop an execution, and wait until it has stopped."""
-    with Client.local() as client:
+    with open_client(output, place) as client:
         found = client.execution(id_)
         if found.record().phase.terminal:
             raise BadRequest(

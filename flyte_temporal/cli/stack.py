@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.output import Output
-from flyte_temporal.client import Client
+from flyte_temporal.cli.place import Place
+from flyte_temporal.cli.session import open_client
 
 if TYPE_CHECKING:
     from flyte_temporal.local.protocol import StackStatus
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def up(output: Output) -> int:
     """Run the stack in the foreground until Ctrl-C or `down`; if one runs already, say where and return."""
-    with Client.local() as client:
+    with open_client(output, Place()) as client:
         found = client.status()
     if found.running:
         output.note(f"The local stack runs already. {_where(found)}")
@@ -27,7 +28,7 @@ def up(output: Output) -> int:
     try:
         # -P: nothing of the working directory may be imported instead of what is meant.
         child = [sys.executable, "-P", "-m", "flyte_temporal.local", "--home", found.home]
-        code = subprocess.run(child, check=False, preexec_fn=_heed_ctrl_c).returncode  # noqa: PLW1509 - no threads yet
+        code = subprocess.run(child, check=False, preexec_fn=_heed_ctrl_c).returncode
     finally:
         signal.signal(signal.SIGINT, before)
     return ExitCode.SUCCEEDED if code == 0 else ExitCode.UNAVAILABLE
@@ -39,13 +40,15 @@ def _heed_ctrl_c() -> None:
 
 def down(output: Output) -> int:
     """Stop the stack. Executions that run are kept and go on at the next start."""
-    with Client.local() as client:
+    with open_client(output, Place()) as client:
         open_before = client.status().open_executions or 0
         stopped = client.down()
     if not stopped:
         output.note("No local stack runs.")
     elif open_before:
-        output.note(f"Stopped. Executions that are not over ({open_before}) go on when a command starts it again.")
+        output.note(
+            f"Stopped. Executions that are not over ({open_before}) go on when a command starts it again."
+        )
     else:
         output.note("Stopped.")
     return ExitCode.SUCCEEDED
@@ -53,13 +56,15 @@ def down(output: Output) -> int:
 
 def status(output: Output) -> int:
     """Show the stack, without starting it."""
-    with Client.local() as client:
+    with open_client(output, Place()) as client:
         found = client.status()
     if output.json:
         output.document(found.model_dump(mode="json"))
         return ExitCode.SUCCEEDED
     if not found.running:
-        output.result(f"The local stack of {found.home} does not run. The next 'flyte-temporal run' starts it.")
+        output.result(
+            f"The local stack of {found.home} does not run. The next 'flyte-temporal run' starts it."
+        )
     else:
         output.result(f"The local stack of {found.home} runs. {_where(found)}")
         output.result(f"version: {found.version} ({found.python})")

@@ -14,7 +14,7 @@ CASES: list[tuple[str, list[str], str]] = [
     (
         "no entity of that name",
         ["run", "FILE", "doubld"],
-        "'doubld' does not exist in program.py. Did you mean doubled?",
+        "'doubld' does not exist in program.py. Did you mean doubled or double?",
     ),
     (
         "no such file",

@@ -97,5 +97,5 @@ class Scripted:
         assert self.final is not None
         return self.final
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: str = "") -> None:
         self.aborted.append(reason)
