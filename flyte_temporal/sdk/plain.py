@@ -12,7 +12,7 @@ from typing import Any
 
 from flyte_temporal.errors import BadRequest, InvalidInputs
 from flyte_temporal.sdk.callsite import call_site
-from flyte_temporal.sdk.context import process_scratch
+from flyte_temporal.sdk.context import activate, active_parameters, plain_parameters, process_scratch
 from flyte_temporal.sdk.entity import Entity
 from flyte_temporal.sdk.recording import Recorded, arguments
 from flyte_temporal.sdk.types.adapt import adapt
@@ -55,7 +55,9 @@ def run_plain(entity: Entity, inputs: Mapping[str, Any], scratch: Path | None = 
 def call_plain(entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Run a call of an entity and return what its function would return; raises as `run_plain`."""
     where = call_site()
-    outputs = _run(entity, arguments(entity, args, kwargs, where), process_scratch(), where)
+    outer = active_parameters()
+    scratch = outer.working_directory if outer is not None else process_scratch()
+    outputs = _run(entity, arguments(entity, args, kwargs, where), scratch, where)
     return entity.signature.assemble(outputs)
 
 
@@ -75,7 +77,9 @@ def _run(entity: Entity, given: Mapping[str, Any], scratch: Path, where: str) ->
             raise InvalidInputs(
                 f"{place}Input {variable.name!r} of {entity.short_name}(): {error.message}"
             ) from error
-    outputs = entity.evaluate(written, context)
+    # One set of parameters for the whole run, so that all its tasks see one execution date.
+    with activate(active_parameters() or plain_parameters(entity.short_name, scratch)):
+        outputs = entity.evaluate(written, context)
     return {
         v.name: engine.to_python(outputs[v.name], v.type, entity.signature.outputs[v.name], context)
         for v in entity.interface.outputs

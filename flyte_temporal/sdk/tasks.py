@@ -13,12 +13,13 @@ import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk import docstrings
 from flyte_temporal.sdk.callsite import call_site
-from flyte_temporal.sdk.context import TaskIdentifier, activate, active_parameters, plain_parameters
+from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate, current_context
 from flyte_temporal.sdk.conversions import OutputInvalid, reading, writing
 from flyte_temporal.sdk.entity import Entity, FunctionEntity
 from flyte_temporal.sdk.plain import call_plain
@@ -128,15 +129,7 @@ class PythonTask(FunctionEntity, Generic[P, R]):
             with reading(name, variable.name):
                 value = engine.to_python(inputs[variable.name], variable.type, annotation, context)
             values[variable.name] = value
-        scratch = tempfile.mkdtemp(prefix=f"{name}-", dir=context.scratch)
-        parameters = plain_parameters(f"{self.__module__}.{self.__qualname__}", context.scratch / scratch)
-        outer = active_parameters()
-        if outer is not None:
-            task = TaskIdentifier(*outer.task_id[:2], parameters.task_id.name)
-            parameters = dataclasses.replace(
-                outer, task_id=task, working_directory=parameters.working_directory
-            )
-        with activate(parameters):
+        with activate(self._parameters(context.scratch)):
             returned = self.invoke(values)
         written = {}
         for variable in self.interface.outputs:
@@ -145,6 +138,13 @@ class PythonTask(FunctionEntity, Generic[P, R]):
                     returned[variable.name], self.signature.outputs[variable.name], context
                 )
         return written
+
+    def _parameters(self, scratch: Path) -> ExecutionParameters:
+        """Return what the function sees in a plain run: the run's parameters, with a folder of its own."""
+        outer = current_context()
+        folder = Path(tempfile.mkdtemp(prefix=f"{self.short_name}-", dir=scratch))
+        identifier = TaskIdentifier(*outer.task_id[:2], f"{self.__module__}.{self.__qualname__}")
+        return dataclasses.replace(outer, task_id=identifier, working_directory=folder)
 
 
 @overload

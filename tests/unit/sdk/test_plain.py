@@ -112,6 +112,16 @@ def whoami() -> str:
 
 
 @task
+def started() -> str:
+    return current_context().execution_date.isoformat()
+
+
+@task
+def calls_another() -> str:
+    return started()
+
+
+@task
 def write_file(text: str) -> FlyteFile:
     path = Path(current_context().working_directory) / "out.txt"
     path.write_text(text)
@@ -225,6 +235,16 @@ def test_each_task_has_a_context_and_a_folder_of_its_own(tmp_path: Path) -> None
 
     assert run_plain(flow, {}, tmp_path) == {"o0": "whoami plain 1", "o1": "whoami plain 1"}
     assert len(list(tmp_path.glob("whoami-*/file.txt"))) == 2
+
+
+def test_all_tasks_of_a_run_see_one_date_and_a_task_inside_a_task_writes_below_it(tmp_path: Path) -> None:
+    @workflow
+    def flow() -> tuple[str, str]:
+        return started(), calls_another()
+
+    outputs = run_plain(flow, {}, tmp_path)
+    assert outputs["o0"] == outputs["o1"]
+    assert len(list(tmp_path.glob("calls_another-*/started-*"))) == 1
 
 
 def test_files_stay_where_tasks_wrote_them(tmp_path: Path) -> None:
