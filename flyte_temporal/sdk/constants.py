@@ -5,9 +5,8 @@ Apart from the type engine because a spec must say the same on every machine: no
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
@@ -49,9 +48,7 @@ def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue
         reason = error.message if isinstance(error, FlyteTemporalError) else str(error)
         raise TypeMismatch(f"{reason.rstrip('.')}; give a value of type {describe(type_)}") from error
     _refuse_stored(written, type_)
-    # Plain data of its own: what the caller holds may change later, a spec must not.
-    copied: JsonValue = json.loads(json.dumps(written))
-    return copied
+    return cast("JsonValue", written)
 
 
 def _refuse_data(type_: LiteralType) -> None:

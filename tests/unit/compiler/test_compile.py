@@ -388,13 +388,16 @@ def test_too_many_nodes_are_refused_with_the_limit(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_constant_is_copied_when_the_call_is_made() -> None:
-    def body() -> float:
-        numbers = [1.0]
-        result = total(numbers)
+    def body() -> None:
+        numbers, data = [1.0], {"a": [1]}
+        total(numbers)
+        take_any(data)
         numbers.append(2.0)
-        return result
+        data["a"].append(2)
 
-    assert compiled(body).nodes[0].inputs["numbers"] == Constant(value=[1.0])
+    nodes = compiled(body).nodes
+    assert nodes[0].inputs["numbers"] == Constant(value=[1.0])
+    assert nodes[1].inputs["data"] == Constant(value={"a": [1]})
 
 
 def test_a_text_may_go_where_an_any_is_declared() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flyte_temporal import workflow
 from flyte_temporal.compiler import compile_entity
 from flyte_temporal.errors import CompileError, NotFound
 from flyte_temporal.sdk.loader import entities_in, find_entity, load_file
@@ -70,6 +71,22 @@ def test_two_projects_with_files_of_one_name_do_not_mix(tmp_path: Path) -> None:
     assert second.loaded_names.NAME == "b"
     assert str(tmp_path / "a") not in sys.path
     assert compile_entity(entities_in(first)["task_a"]).root.name == "pipeline.task_a"
+
+
+def test_two_entities_of_one_name_cannot_stand_in_one_closure(tmp_path: Path) -> None:
+    for project in ("a", "b"):
+        write(tmp_path / project / "pipeline.py", TASK.format(name="one"))
+    modules = [load_file(tmp_path / project / "pipeline.py") for project in ("a", "b")]
+
+    @workflow
+    def both() -> None:
+        for module in modules:
+            module.one()
+
+    with pytest.raises(
+        CompileError, match=r"Two entities have the name 'pipeline\.one': one at .*b/pipeline\.py:2, one"
+    ):
+        compile_entity(both)
 
 
 def test_an_import_that_fails_shows_the_users_traceback_alone(tmp_path: Path) -> None:
