@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -145,11 +146,15 @@ def test_a_script_names_its_entities_as_a_module_would(tmp_path: Path) -> None:
         + "from flyte_temporal.compiler import compile_entity\n"
         + "print(compile_entity(one).tasks['pack.script.one'].entry)\n",
     )
-    done = subprocess.run([sys.executable, script], check=True, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, script], check=True, stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert done.stdout.strip() == "module='pack.script' name='one'"
     session = subprocess.run(
         [sys.executable, "-c", TASK.format(name="one") + "print(one.name)"],
         stderr=subprocess.PIPE,
+        env=environment,
         text=True,
         check=False,
     )
