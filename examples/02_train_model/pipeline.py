@@ -1,7 +1,7 @@
 """Train a classifier: split the data, fit gradient-boosted trees, evaluate them, state the accuracy."""
 
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ class TrainedModel(NamedTuple):
 
 
 @task
-def split_80_20(data: Optional[pd.DataFrame] = None) -> Split:
+def split_80_20(data: pd.DataFrame | None = None) -> Split:
     """Split the rows at random: 80 % to train on, 20 % to test with.
 
     Args:
@@ -74,7 +74,7 @@ def compute_metrics(predictions: pd.DataFrame) -> float:
 # `data` is None, and the first task loads the bundled data when it gets none: nothing is downloaded, and the spec of
 # this workflow does not depend on the data or on the version of scikit-learn.
 @workflow
-def train_model(data: Optional[pd.DataFrame] = None, hyperparam: float = 0.1) -> TrainedModel:
+def train_model(data: pd.DataFrame | None = None, hyperparam: float = 0.1) -> TrainedModel:
     """Train a classifier and say how good it is.
 
     Args:
