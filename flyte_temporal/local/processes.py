@@ -33,7 +33,7 @@ class Identity:
     @property
     def alive(self) -> bool:
         """Return whether it still runs; a zombie does not."""
-        return self.pid > 0 and start_time(self.pid) == self.started
+        return self.started != "" and start_time(self.pid) == self.started
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if the process still is the one that is meant."""
