@@ -49,6 +49,7 @@ class PoolLauncher(QueueingLauncher):
             zygote.close()
         self._zygotes.clear()
         self._orphaned.clear()
+        self._stop_following()
 
     def _processes(self) -> int:
         return sum(len(z.processes) for z in itertools.chain(self._zygotes.values(), self._orphaned))
@@ -56,19 +57,21 @@ class PoolLauncher(QueueingLauncher):
     def _pump(self) -> None:
         """Give work to idle processes and make new ones, oldest attempt first."""
         wanted: dict[ZygoteKey, int] = {}
-        for entry in list(itertools.islice(self._queue, self._config.size)):
+        passed = 0  # attempts for which a process is on its way
+        while passed < min(len(self._queue), self._config.size):
+            entry = self._queue[passed]
             key = entry.key = entry.key or key_of(entry.order)
             zygote = self._zygotes.get(key)
             if zygote is not None and zygote.idle:
-                self._queue.remove(entry)
+                del self._queue[passed]
                 self._dispatch(zygote, entry)
                 continue
             wanted[key] = wanted.get(key, 0) + 1
-            if zygote is not None and zygote.starting >= wanted[key]:
-                continue
-            if self._processes() >= self._config.size and not self._make_room(key):
-                return
-            self._zygote(key, entry.order).fork()
+            if zygote is None or zygote.starting < wanted[key]:
+                if self._processes() >= self._config.size and not self._make_room(key):
+                    return
+                self._zygote(key, entry.order).fork()
+            passed += 1
 
     def _make_room(self, key: ZygoteKey) -> bool:
         """End an idle process that is of no use for this key."""

@@ -42,6 +42,7 @@ class ProcessLauncher(QueueingLauncher):
             if entry.runner is not None:
                 entry.runner.let_go()
                 entry.runner = None
+        self._stop_following()
 
     def _pump(self) -> None:
         while self._queue and len(self._running) < self._config.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -74,6 +75,7 @@ class QueueingLauncher(ABC):
         self._queue: deque[Entry] = deque()
         self._released: OrderedDict[str, None] = OrderedDict()
         self._writer = OrderWriter()
+        self._following: set[asyncio.Future[None]] = set()
         for folder in (config.attempts, config.warm, config.bundles):
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -116,13 +118,10 @@ class QueueingLauncher(ABC):
         entry = self._entries.get(attempt.key)
         if entry is None:
             return await self._journal(scratch.attempt_name(attempt)).wait(timeout_s)
-        if entry.adopted is None and timeout_s > 0 and not entry.over.done():
+        if timeout_s > 0 and not entry.over.done():
             await asyncio.wait((entry.over,), timeout=timeout_s)
         if entry.adopted is not None and not entry.over.done():
-            state = await entry.adopted.wait(timeout_s)
-            entry.state = state
-            if state.over:
-                entry.end(state)
+            entry.state = entry.adopted.state()
         return entry.state
 
     async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
@@ -161,6 +160,17 @@ class QueueingLauncher(ABC):
         entry.state = entry.adopted.state()
         if entry.state.over:
             entry.end(entry.state)
+            return
+        following = asyncio.ensure_future(self._follow(entry, entry.adopted))
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
+
+    async def _follow(self, entry: Entry, adopted: JournalAttempt) -> None:
+        entry.end(await adopted.wait(math.inf))
+
+    def _stop_following(self) -> None:
+        for following in self._following:
+            following.cancel()
 
     def _claim(self, entry: Entry) -> int | None:
         """Make the journal of an attempt; return the descriptor with its lock, or None if it had to be adopted."""
