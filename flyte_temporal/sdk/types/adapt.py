@@ -64,8 +64,10 @@ def adapt(value: Any, written: LiteralType, declared: LiteralType) -> Any:
             return _struct(value, written, declared)
         case _ if written == INTEGER and declared == FLOAT:
             return encode_float(decode_float(value))
-        case _:
+        case _ if accepts(declared, written):
             return value
+        case _:
+            raise Misfit(f"expected {describe(declared)}, got {describe(written)}")
 
 
 def _from_union(value: Any, written: UnionType, declared: LiteralType) -> Any:

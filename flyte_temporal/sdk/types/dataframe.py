@@ -107,6 +107,8 @@ def _load(value: DatasetValue, context: ValueContext) -> Any:
         if direct is None:
             transfer.download(file, path, context)
         return _parsed(pd, path, format_, value.uri)
+    except FileNotFoundError as error:
+        raise Misfit(f"the dataset {value.uri!r} does not exist") from error
     finally:
         if direct is None and path.exists():
             transfer.discard(path)
@@ -118,8 +120,6 @@ def _parsed(pd: Any, path: Path, format_: str, uri: str) -> Any:
             return pd.read_csv(path)
         _require_pyarrow()
         return pd.read_parquet(path, engine="pyarrow")
-    except FileNotFoundError as error:
-        raise Misfit(f"the dataset {uri!r} does not exist") from error
     except ValueError as error:  # also pyarrow's and pandas' own parse errors
         raise Misfit(f"the dataset {uri!r} cannot be read as {format_}: {error}") from error
 

@@ -27,6 +27,8 @@ from flyte_temporal.spec.types import (
     plain_optional,
 )
 
+_MAX_BITS = 14_000
+
 
 def show(value: Any, type_: LiteralType) -> Any:
     """Return a value as plain JSON.
@@ -60,8 +62,14 @@ def show(value: Any, type_: LiteralType) -> Any:
 
 def _simple(value: Any, type_: SimpleType) -> Any:
     if type_ == INTEGER:
-        return decode_integer(value)  # JSON has integers of any size; who reads them may round
+        return _integer(value)
     return _any(value) if type_ == ANY else value
+
+
+def _integer(value: Any) -> Any:
+    number = decode_integer(value)
+    # JSON has integers of any size, but Python neither writes nor reads more than 4300 digits
+    return number if number.bit_length() <= _MAX_BITS else value
 
 
 def _any(value: Any) -> Any:
@@ -72,7 +80,7 @@ def _any(value: Any) -> Any:
             return {_key_text(_any(key)): _any(item) for key, item in content}
         if mark == "$tuple":
             return [_any(item) for item in content]
-        return decode_integer(content) if mark == "$int" else content
+        return _integer(content) if mark == "$int" else content
     if isinstance(value, dict):
         return {key: _any(item) for key, item in value.items()}
     return [_any(item) for item in value] if isinstance(value, list) else value

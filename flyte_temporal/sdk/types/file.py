@@ -130,7 +130,8 @@ class FlyteFile(os.PathLike[str], _Parameterized):
 
         Raises:
             CorruptBlob: If the content does not have the digest that was recorded when it was stored.
-            StorageError: If it is not there, or could not be read.
+            FileNotFoundError: If an address of the user's own leads nowhere.
+            StorageError: If the store does not have it, or it could not be read.
         """
         path = self.path
         if not self.downloaded:

@@ -166,7 +166,7 @@ def _simple(data: Any, simple: Simple) -> Any:  # noqa: C901, PLR0912 - one case
             return duration_of_seconds(data)
         case Simple.ERROR if isinstance(data, dict) and isinstance(data.get("message"), str):
             return data
-        case Simple.INTEGER if isinstance(data, str) and "x" in data.lower():
+        case Simple.INTEGER if isinstance(data, str) and data.lower().lstrip("+-").startswith("0x"):
             return read_phrase(data, simple)
         case Simple.NONE | Simple.BOOLEAN | Simple.INTEGER | Simple.ERROR:
             raise misfit({"none": "null", "boolean": "bool", "integer": "int"}.get(simple, simple), data)
@@ -241,7 +241,12 @@ def _key(key: str, type_: LiteralType, context: ValueContext) -> Any:
         return read_choice(parse_json(key), type_)
     if isinstance(type_, EnumType) or type_ == SimpleType(simple=Simple.ANY):
         return read(key, type_, context)
-    raise Misfit(f"expected an array of [key, value] pairs, because a key is {describe(type_)}")
+    try:
+        return read(parse_json(key), type_, context)
+    except (InvalidInputs, Misfit):
+        raise Misfit(
+            f"expected {describe(type_)} as JSON for a key, or an array of [key, value] pairs"
+        ) from None
 
 
 def _union(data: Any, type_: UnionType, context: ValueContext) -> Any:

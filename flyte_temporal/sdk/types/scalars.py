@@ -94,7 +94,9 @@ def _write_ints(values: Sequence[Any]) -> list[Any] | None:
     if not done:
         return done
     try:
-        struct.pack(f"{len(done)}i", *done)  # 32 bits are usual, and one pass is half of what max() and min() cost
+        struct.pack(
+            f"{len(done)}i", *done
+        )  # 32 bits are usual, and one pass is half of what max() and min() cost
     except struct.error:
         if max(done) > MAX_SAFE_INTEGER or min(done) < -MAX_SAFE_INTEGER:
             return None

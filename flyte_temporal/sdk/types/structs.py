@@ -48,7 +48,7 @@ class Dataclasses(TypeFamily):
             for f in dataclasses.fields(cls)
         ]
         record = Record(cls.__name__, members)
-        return record_converter(cls, record, _builder(cls), record.write_given)
+        return record_converter(cls, record, _builder(cls, hints), record.write_given)
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -68,9 +68,9 @@ def field_converter(cls: type, name: str, python_type: Any, engine: Converters) 
         raise UnsupportedType(f"{cls.__name__}.{name}: {error.message}") from error
 
 
-def _builder(cls: Any) -> Built:
-    for name, field in cls.__dataclass_fields__.items():
-        if field.type in ("InitVar", dataclasses.InitVar) or isinstance(field.type, dataclasses.InitVar):
+def _builder(cls: Any, hints: dict[str, Any]) -> Built:
+    for name, hint in hints.items():
+        if hint is dataclasses.InitVar or isinstance(hint, dataclasses.InitVar):
             raise UnsupportedType(
                 f"{cls.__name__}.{name} is an InitVar, whose value is gone once the object is made. Make it a field."
             )

@@ -15,7 +15,6 @@ from flyte_temporal.sdk.types.phrases import read_phrase
 from flyte_temporal.sdk.types.plain_json import parse_json
 from flyte_temporal.sdk.types.references import read_reference
 from flyte_temporal.spec.types import (
-    NONE,
     STRING,
     BlobType,
     DatasetType,
@@ -110,11 +109,23 @@ def _union(text: str, type_: UnionType, context: ValueContext) -> Any:
     inner = plain_optional(type_)
     if inner is not None:
         return None if text.strip().lower() in {"null", "none"} else _read(text, inner, context)
-    # every text is a str, so the others are asked first
-    members = sorted(enumerate(type_.variants), key=lambda entry: (entry[1] == STRING, entry[1] != NONE))
-    for index, variant in members:
-        try:
-            return {"variant": index, "value": _read(text, variant, context)}
-        except Misfit:
-            continue
-    raise misfit(describe(type_), text)
+    for index, variant in enumerate(type_.variants):
+        if variant != STRING and isinstance(variant, SimpleType | EnumType | BlobType | DatasetType):
+            try:
+                return {"variant": index, "value": _read(text, variant, context)}
+            except Misfit:
+                continue
+    try:
+        return _union_of_json(text, type_, context)
+    except Misfit:
+        # every text is a str, so the others are asked before it
+        if STRING in type_.variants:
+            return {"variant": type_.variants.index(STRING), "value": read_phrase(text, Simple.STRING)}
+        raise
+
+
+def _union_of_json(text: str, type_: UnionType, context: ValueContext) -> Any:
+    data = _json(text, type_) if text.lstrip()[:1] in {"[", "{"} else None
+    if data is None:
+        raise misfit(describe(type_), text)
+    return plain_json.read(data, type_, context)

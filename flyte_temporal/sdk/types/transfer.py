@@ -6,6 +6,7 @@ Called by `file`, `dataframe` and `text`. Apart from them, because which address
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from flyte_temporal.errors import CorruptBlob, StorageError
+from flyte_temporal.errors import CorruptBlob, FlyteTemporalError, StorageError
 from flyte_temporal.sdk.types.converter import Misfit, ValueContext
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.literals import FileValue
@@ -122,7 +123,8 @@ def download(value: FileValue, target: Path, context: ValueContext | None) -> No
 
     Raises:
         CorruptBlob: If the content does not have the recorded digest.
-        StorageError: If it is not there, or could not be read.
+        FileNotFoundError: If an address of the user's own leads nowhere.
+        StorageError: If the store does not have it, or it could not be read.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if context is not None and context.blobs is not None and (key := context.blobs.key(value.uri)):
@@ -133,16 +135,30 @@ def download(value: FileValue, target: Path, context: ValueContext | None) -> No
     try:
         with opened(value.uri) as source, partial.open("wb") as copy:
             shutil.copyfileobj(source, copy, _CHUNK)
-        if value.sha256 is not None and digest(partial)[0] != value.sha256:
-            raise CorruptBlob(f"{value.uri} does not have the recorded digest {value.sha256}.")
+            announced = getattr(source, "headers", {}).get("Content-Length")
+        _check_copy(partial, value, int(announced) if announced else value.size)
         partial.replace(target)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", value.uri) from error
+    except FlyteTemporalError:
+        raise
     except ImportError as error:
         package = _PACKAGES.get(urlsplit(value.uri).scheme, str(error.name))
         raise StorageError(f"To read {value.uri}, install {package}: {error}") from error
-    except OSError as error:
+    except Exception as error:  # each protocol has errors of its own
+        if getattr(error, "code", None) in {404, 410}:
+            raise FileNotFoundError(errno.ENOENT, "there is no such file", value.uri) from error
         raise StorageError(f"{value.uri} cannot be read: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _check_copy(copy: Path, value: FileValue, size: int | None) -> None:
+    found = copy.stat().st_size
+    if size is not None and found != size:  # urllib takes a connection that breaks off for the end
+        raise StorageError(f"{value.uri} cannot be read: {found} of {size} bytes came.")
+    if value.sha256 is not None and digest(copy)[0] != value.sha256:
+        raise CorruptBlob(f"{value.uri} does not have the recorded digest {value.sha256}.")
 
 
 def opened(uri: str) -> AbstractContextManager[IO[bytes]]:
@@ -158,15 +174,19 @@ def opened(uri: str) -> AbstractContextManager[IO[bytes]]:
     if urlsplit(uri).scheme in {"http", "https"}:
         import urllib.request  # the base install has no aiohttp, which fsspec would need here
 
-        handlers = (
+        # the default opener would also follow file: and ftp: addresses
+        handlers: tuple[type[urllib.request.BaseHandler], ...] = (
+            urllib.request.ProxyHandler,
             urllib.request.HTTPHandler,
             urllib.request.HTTPSHandler,
             urllib.request.HTTPRedirectHandler,
+            urllib.request.HTTPErrorProcessor,
+            urllib.request.HTTPDefaultErrorHandler,
+            urllib.request.UnknownHandler,
         )
         opener = urllib.request.OpenerDirector()
-        for handler in (*handlers, urllib.request.HTTPErrorProcessor, urllib.request.HTTPDefaultErrorHandler):
+        for handler in handlers:
             opener.add_handler(handler())
-        opener.add_handler(urllib.request.ProxyHandler())
         response: Any = opener.open(uri, timeout=_TIMEOUT_S)
         return response  # type: ignore[no-any-return]
     import fsspec

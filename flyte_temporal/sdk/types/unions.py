@@ -64,6 +64,7 @@ def _optional(union: UnionType, inner: Converter) -> Converter:
 
 def _tagged(union: UnionType, members: list[Converter]) -> Converter:
     numbered = list(enumerate(members))
+    by_index = dict(numbered)
     expected = describe(union)
 
     def write(value: Any, context: ValueContext) -> dict[str, Any]:
@@ -77,9 +78,8 @@ def _tagged(union: UnionType, members: list[Converter]) -> Converter:
 
     def read(value: Any, context: ValueContext) -> Any:
         try:
-            index, inner = value["variant"], value["value"]
-            member = members[index]
-        except (KeyError, IndexError, TypeError):
+            member, inner = by_index[value["variant"]], value["value"]
+        except (KeyError, TypeError):
             raise misfit(f"{expected} with its variant", value) from None
         return member.read(inner, context)
 

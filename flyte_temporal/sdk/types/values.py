@@ -12,15 +12,18 @@ from flyte_temporal.errors import InvalidInputs, StorageError
 from flyte_temporal.sdk.types.adapt import adapt
 from flyte_temporal.sdk.types.converter import Misfit, ValueContext
 from flyte_temporal.sdk.types.engine import default_engine
+from flyte_temporal.sdk.types.marks import mark_map
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.literals import Composite, Inline, LiteralValue, Offloaded
 from flyte_temporal.spec.paths import value_at
 from flyte_temporal.spec.types import (
+    ANY,
     STRING,
     ListType,
     LiteralType,
     MapType,
+    SimpleType,
     StructType,
     TupleType,
     UnionType,
@@ -117,13 +120,16 @@ def _composed(literal: Composite, declared: LiteralType, context: ValueContext) 
     shape = _container(written, is_map=literal.keys is not None)
     if literal.keys is not None:
         value = _composed_map(literal, literal.keys, shape, context)
-    elif isinstance(shape, TupleType):
+    elif isinstance(shape, TupleType) and len(shape.elements) == len(literal.items):
         pairs = zip(literal.items, shape.elements, strict=True)
         value = [json_of(item, type_, context) for item, type_ in pairs]
-    elif isinstance(shape, ListType):
-        value = [json_of(item, shape.element, context) for item in literal.items]
+    elif isinstance(shape, ListType) or shape == ANY:
+        element = shape.element if isinstance(shape, ListType) else ANY
+        value = [json_of(item, element, context) for item in literal.items]
     else:
-        raise Misfit(f"expected {describe(declared)}, got a list put together from several nodes")
+        raise Misfit(
+            f"expected {describe(declared)}, got a list of {len(literal.items)} put together from several nodes"
+        )
     return adapt(value, shape, declared)
 
 
@@ -135,6 +141,8 @@ def _composed_map(
         case MapType():
             pairs = [[name, json_of(item, shape.value, context)] for name, item in entries]
             return dict(pairs) if shape.key == STRING else pairs
+        case SimpleType() if shape == ANY:
+            return mark_map([[name, json_of(item, ANY, context)] for name, item in entries])
         case StructType():
             types = {field.name: field.type for field in shape.fields}
             unknown = [name for name in names if name not in types]
