@@ -15,9 +15,9 @@ from flyte_temporal.sdk.types.values import literal_of
 from flyte_temporal.spec.execution import Environment
 
 if TYPE_CHECKING:
+    from flyte_temporal.cli.compiled import Compiled
     from flyte_temporal.cli.flags import Given
     from flyte_temporal.cli.output import Output
-    from flyte_temporal.cli.run import Compiled
     from flyte_temporal.cli.words import RunOptions
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyte_temporal.cli import usage
+from flyte_temporal.cli.compiled import Compiled
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.flags import Given, InputFlags, read_file
 from flyte_temporal.cli.output import Output, output_format
@@ -16,24 +16,6 @@ from flyte_temporal.errors import BadRequest
 
 if TYPE_CHECKING:
     from flyte_temporal.sdk.entity import Entity
-    from flyte_temporal.spec.entities import Closure
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """An entity that was found and compiled.
-
-    Args:
-        file: The user's file.
-        name: Name of the entity as it was asked for.
-        entity: The entity.
-        closure: What it compiles to.
-    """
-
-    file: Path
-    name: str
-    entity: Entity
-    closure: Closure
 
 
 def run_command(arguments: Sequence[str], output: Output) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.output import Output
@@ -23,19 +22,15 @@ def up(output: Output) -> int:
     if found.running:
         output.note(f"The local stack runs already. {_where(found)}")
         return ExitCode.SUCCEEDED
-    # Ctrl-C in a terminal reaches the stack as well; it ends in order, and we wait for that.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        # -P: nothing of the working directory may be imported instead of what is meant.
-        child = [sys.executable, "-P", "-m", "flyte_temporal.local", "--home", found.home]
-        code = subprocess.run(child, check=False, preexec_fn=_heed_ctrl_c).returncode
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return ExitCode.SUCCEEDED if code == 0 else ExitCode.UNAVAILABLE
+    output.flush()
+    _become_the_stack(found.home)
 
 
-def _heed_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _become_the_stack(home: str) -> NoReturn:
+    """Run the stack in place of this process, so that signals reach it and its exit code is ours."""
+    # -P: nothing of the working directory may be imported instead of what is meant.
+    words = [sys.executable, "-P", "-m", "flyte_temporal.local", "--home", home]
+    os.execv(sys.executable, words)  # noqa: S606 - no shell is wanted
 
 
 def down(output: Output) -> int:

@@ -135,3 +135,16 @@ def test_a_hundred_thousand_numbers_travel(cli: Command, program: Path, tmp_path
     inputs.write_text(json.dumps({"xs": list(range(100_000))}))
     found = cli("run", "-o", "json", program, "both", "--inputs", inputs).document["outputs"]["o0"]
     assert found == [4 * x for x in range(100_000)]
+
+
+def test_up_runs_the_stack_in_the_foreground_until_ctrl_c(fresh_cli: Command, program: Path) -> None:
+    assert not fresh_cli("status", "-o", "json").document["running"]
+    with fresh_cli.started("up") as up:
+        _until_said(up, "Ready.")
+        assert fresh_cli("status", "-o", "json").document["pids"]["supervisor"] == up.pid
+        assert fresh_cli("run", "-o", "json", program, "doubled", "--n", "1").document["outputs"] == {"o0": 4}
+        assert "runs already" in fresh_cli("up").stderr
+        up.send_signal(signal.SIGINT)
+        assert up.wait(timeout=DEADLINE_S) == 0
+    assert not fresh_cli("status", "-o", "json").document["running"]
+    assert "No local stack runs." in fresh_cli("down").stderr
