@@ -35,12 +35,16 @@ if TYPE_CHECKING:
         """Lets type checkers read `FlyteFile[...]`; at run time `FlyteFile` itself handles the brackets."""
 
 else:
+    F = None
 
     class _Parameterized:
         """See above."""
 
+        def __class_getitem__(cls, _item: object) -> type:
+            return cls
 
-class FlyteFile(os.PathLike[str], _Parameterized):
+
+class FlyteFile(os.PathLike[str], _Parameterized[F]):
     """A file on this machine or elsewhere.
 
     `open(file)`, `file.open()`, `os.fspath(file)` and `file.download()` fetch a remote file once, into a folder of the

@@ -1,6 +1,6 @@
 """Any value of any supported type, nested three deep, survives Python → JSON → text → JSON → Python."""
 
-# ruff: noqa: UP007, UP045, PYI061 - users write Union, Optional and Literal[None], so tests do
+# ruff: noqa: PYI061 - users write Union, Optional and Literal[None], so tests do
 from __future__ import annotations
 
 import enum
@@ -12,7 +12,7 @@ from dataclasses import dataclass, make_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal, Optional, Union, cast
 from uuid import UUID
 
 import pydantic
@@ -95,7 +95,7 @@ def _union(members: list[Typed]) -> Typed:
         if default_engine().literal_type(kind) not in [default_engine().literal_type(k) for k in kinds]:
             kinds.append(kind)
     values = [values for kind, values in members if kind in kinds]
-    return Union[tuple(kinds)], st.one_of(values)
+    return _UNION[tuple(kinds)], st.one_of(values)
 
 
 _MODELS = {"dataclass": 0, "model": 0}
@@ -120,15 +120,19 @@ def _model(members: list[Typed]) -> Typed:
     )
 
 
+# as values, because type checkers read brackets after a type as an annotation
+_LIST, _TUPLE, _DICT, _OPTIONAL, _UNION = cast("tuple[Any, ...]", (list, tuple, dict, Optional, Union))
+
+
 def _wider(inner: st.SearchStrategy[Typed]) -> st.SearchStrategy[Typed]:
     several = st.lists(inner, min_size=1, max_size=3)
     return st.one_of(
-        inner.map(lambda t: (list[t[0]], st.lists(t[1], max_size=4))),  # type: ignore[name-defined]
-        inner.map(lambda t: (Optional[t[0]], st.none() | t[1])),
-        inner.map(lambda t: (tuple[t[0], ...], st.lists(t[1], max_size=3).map(tuple))),  # type: ignore[name-defined]
-        several.map(lambda ts: (tuple[tuple(t[0] for t in ts)], st.tuples(*[t[1] for t in ts]))),  # type: ignore[misc]
+        inner.map(lambda t: (_LIST[t[0]], st.lists(t[1], max_size=4))),
+        inner.map(lambda t: (_OPTIONAL[t[0]], st.none() | t[1])),
+        inner.map(lambda t: (_TUPLE[t[0], ...], st.lists(t[1], max_size=3).map(tuple))),
+        several.map(lambda ts: (_TUPLE[tuple(t[0] for t in ts)], st.tuples(*[t[1] for t in ts]))),
         st.tuples(st.sampled_from(KEYS), inner).map(
-            lambda kv: (dict[kv[0][0], kv[1][0]], st.dictionaries(kv[0][1], kv[1][1], max_size=3))  # type: ignore[name-defined]
+            lambda kv: (_DICT[kv[0][0], kv[1][0]], st.dictionaries(kv[0][1], kv[1][1], max_size=3))
         ),
         several.map(_union),
         several.map(_dataclass),
@@ -173,7 +177,7 @@ def _clock(value: datetime) -> tuple[Any, ...]:
 ENGINE = default_engine()
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_value_of_any_type_survives(data: st.DataObject) -> None:
     python_type, values = data.draw(TYPES)
@@ -193,7 +197,7 @@ def _shows_all(python_type: Any) -> bool:
     return "'union'" not in text and "Simple.ANY" not in text
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_is_shown_to_people_can_be_given_back(data: st.DataObject) -> None:
     python_type, values = data.draw(TYPES.filter(lambda typed: _shows_all(typed[0])))

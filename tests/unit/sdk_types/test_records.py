@@ -1,4 +1,4 @@
-# ruff: noqa: UP007, UP045, PYI061 - users write Union, Optional and Literal[None], so tests do
+# ruff: noqa: UP007, UP045 - users write Union, Optional and Literal[None], so tests do
 from __future__ import annotations
 
 import dataclasses

@@ -20,7 +20,7 @@ from flyte_temporal.sdk.types.display import show
 from flyte_temporal.sdk.types.engine import TypeEngine, ValueContext
 from flyte_temporal.sdk.types.file import FlyteFile
 from flyte_temporal.sdk.types.text import parse_json, read_json, read_text
-from flyte_temporal.spec.types import BlobType, DatasetType, OpaqueType, Simple, SimpleType
+from flyte_temporal.spec.types import BlobType, DatasetType, LiteralType, OpaqueType, Simple, SimpleType
 from flyte_temporal.testing.blobs import MemoryBlobStore
 
 
@@ -256,10 +256,11 @@ def test_without_a_store_local_files_stay_local(tmp_path: Path) -> None:
 
 
 def test_types_that_cannot_be_given(context: ValueContext) -> None:
-    for type_, message in [
+    refused: list[tuple[LiteralType, str]] = [
         (BlobType(shape="multipart"), "directories cannot be given yet"),
         (OpaqueType(codec="pickle", python="x.Y"), "a value of type x.Y can only come from a task"),
-    ]:
+    ]
+    for type_, message in refused:
         with pytest.raises(InvalidInputs, match=message):
             read_json("x", type_, context)
 

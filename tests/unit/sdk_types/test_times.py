@@ -76,6 +76,9 @@ class _Twelve(tzinfo):
     def dst(self, _moment: Any) -> None:
         return None
 
+    def tzname(self, _moment: Any) -> str:
+        return "twelve"
+
 
 def test_a_zone_without_a_name_keeps_its_offset(trip: Trip) -> None:
     value = datetime(2026, 1, 1, tzinfo=_Twelve())
