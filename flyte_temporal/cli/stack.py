@@ -19,11 +19,11 @@ def up(output: Output) -> int:
     """Run the stack in the foreground until Ctrl-C or `down`; if one runs already, say where and return."""
     with open_client(output, Place()) as client:
         found = client.status()
-    if found.running:
-        output.note(f"The local stack runs already. {_where(found)}")
-        return ExitCode.SUCCEEDED
-    output.flush()
-    _become_the_stack(found.home)
+    if not found.running:
+        output.flush()
+        _become_the_stack(found.home)
+    output.note(f"The local stack runs already. {_where(found)}")
+    return ExitCode.SUCCEEDED
 
 
 def _become_the_stack(home: str) -> NoReturn:
