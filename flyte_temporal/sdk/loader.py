@@ -115,9 +115,9 @@ def _make_room(name: str, file: Path) -> None:
     if loaded is None or _is(loaded, file) or not getattr(loaded, "__file__", None):
         return
     other = Path(str(loaded.__file__))
-    root = source_root(other)
-    if root not in {Path(p) for p in sys.path if p} or _installed(other):
+    if _installed(other):
         return
+    root = source_root(other)
     for key, module in list(sys.modules.items()):
         where = getattr(module, "__file__", None)
         if where and Path(where).is_relative_to(root) and key != "__main__" and not _installed(Path(where)):

@@ -21,12 +21,15 @@ TASK = "from flyte_temporal import task, workflow\n@task\ndef {name}() -> int: r
 
 @pytest.fixture(autouse=True)
 def _import_state() -> Iterator[None]:
-    path, modules = sys.path[:], set(sys.modules)
+    path, modules = sys.path[:], dict(sys.modules)
     yield
     sys.path[:] = path
-    for name in set(sys.modules) - modules:
+    for name in set(sys.modules) - set(modules):
         if "loaded_" in name or name in {"pack", "pipeline"}:
             del sys.modules[name]
+    for name in ("pack", "pipeline"):
+        if name in modules:
+            sys.modules[name] = modules[name]
 
 
 def write(file: Path, text: str) -> Path:
