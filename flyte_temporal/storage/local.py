@@ -264,7 +264,7 @@ def _same(path: str, data: bytes | Path, sha256: str | None) -> bool:
 def _unlink(path: str) -> None:
     try:
         os.unlink(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
 
 

@@ -27,9 +27,10 @@ class MemoryBlobStore:
         del sha256
         given = _bytes(data)
         with self._lock:
-            stored = self.objects.setdefault(checked_key(key), given)
-        if stored is given:
-            return Put.CREATED
+            stored = self.objects.get(checked_key(key))
+            if stored is None:
+                self.objects[key] = given
+                return Put.CREATED
         return Put.SAME if stored == given else Put.CONFLICT
 
     def put(self, key: str, data: bytes | Path) -> None:
@@ -84,5 +85,4 @@ class MemoryBlobStore:
 
 
 def _bytes(data: bytes | Path) -> bytes:
-    # A copy, so that `is` tells whether this call's object was the one that was stored.
-    return data.read_bytes() if isinstance(data, Path) else bytes(bytearray(data))
+    return data.read_bytes() if isinstance(data, Path) else data

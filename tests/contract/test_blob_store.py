@@ -1,0 +1,345 @@
+"""The contract of `ports.blob_store`: the shipped fake, a local folder, and S3 as moto's server plays it."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal.errors import CorruptBlob, InvalidIdentifier, StorageError
+from flyte_temporal.ports.blob_store import BlobStore, Put
+from flyte_temporal.spec.attempt import StorageConfig
+from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.testing.blobs import MemoryBlobStore
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    server_module = pytest.importorskip("moto.server", reason="moto's server is not installed")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()[1]
+    server.stop()
+
+
+def s3_config(port: int, bucket: str = "bucket") -> StorageConfig:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("PUT", f"/{bucket}")
+    assert connection.getresponse().status in {200, 409}
+    connection.close()
+    return StorageConfig(
+        root=f"s3://{bucket}/some/prefix",
+        options={"endpoint_url": f"http://127.0.0.1:{port}", "key": "test", "secret": "test"},
+    )
+
+
+Damage = Callable[[BlobStore, str, bytes], None]
+
+
+@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    if request.param == "memory":
+        return MemoryBlobStore()
+    if request.param == "local":
+        return open_store(StorageConfig(root=(tmp_path / "a store").as_uri()))
+    bucket = f"b{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20]}"
+    return open_store(s3_config(request.getfixturevalue("s3_port"), bucket))
+
+
+@pytest.mark.parametrize("size", [0, 1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1])
+@pytest.mark.parametrize("as_file", [False, True], ids=["bytes", "file"])
+def test_what_was_put_is_got(store: BlobStore, tmp_path: Path, size: int, as_file: bool) -> None:
+    data = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    given: bytes | Path = data
+    if as_file:
+        given = tmp_path / "given"
+        given.write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    assert store.put_new("blobs/one", given, digest) is Put.CREATED
+    assert store.put_new("blobs/one", given, digest) is Put.SAME
+    assert store.get("blobs/one", digest) == data
+    info = store.head("blobs/one")
+    assert info is not None
+    assert (info.key, info.size) == ("blobs/one", size)
+    assert store.fetch("blobs/one", tmp_path / "new" / "copy", digest)
+    assert (tmp_path / "new" / "copy").read_bytes() == data
+
+
+def test_other_bytes_under_the_same_key_are_refused(store: BlobStore, tmp_path: Path) -> None:
+    assert store.put_new("a/b", b"first") is Put.CREATED
+    assert store.put_new("a/b", b"other") is Put.CONFLICT
+    assert store.put_new("a/b", b"longer than the first") is Put.CONFLICT
+    assert store.put_new("a/b", b"") is Put.CONFLICT
+    (tmp_path / "file").write_bytes(b"other")
+    assert store.put_new("a/b", tmp_path / "file") is Put.CONFLICT
+    assert store.get("a/b") == b"first"
+
+
+def test_an_empty_object_is_not_replaced(store: BlobStore) -> None:
+    assert store.put_new("a/empty", b"") is Put.CREATED
+    assert store.put_new("a/empty", b"x") is Put.CONFLICT
+    assert store.get("a/empty") == b""
+
+
+def test_put_replaces(store: BlobStore, tmp_path: Path) -> None:
+    store.put("a/b", b"a longer first version")
+    store.put("a/b", b"second")
+    assert store.get("a/b") == b"second"
+    (tmp_path / "file").write_bytes(b"third")
+    store.put("a/b", tmp_path / "file")
+    assert store.get("a/b") == b"third"
+
+
+def test_what_is_not_there(store: BlobStore, tmp_path: Path) -> None:
+    assert store.get("no/such") is None
+    assert store.head("no/such") is None
+    assert not store.fetch("no/such", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    store.delete("no/such")
+    assert list(store.list("no")) == []
+    store.put("folder/inside", b"x")
+    assert store.get("folder") is None
+    assert store.head("folder") is None
+
+
+def test_delete(store: BlobStore) -> None:
+    store.put("a/b", b"x")
+    assert store.head("a/b") is not None
+    store.delete("a/b")
+    assert store.head("a/b") is None
+    assert store.get("a/b") is None
+    assert store.put_new("a/b", b"y") is Put.CREATED
+
+
+def test_one_of_forty_writers_wins(store: BlobStore) -> None:
+    start = threading.Barrier(40)
+
+    def write(number: int) -> Put:
+        start.wait()
+        return store.put_new("race/one", f"writer {number:02d}".encode())
+
+    with ThreadPoolExecutor(40) as threads:
+        outcomes = list(threads.map(write, range(40)))
+    assert sorted(outcomes) == [Put.CONFLICT] * 39 + [Put.CREATED]
+    assert store.get("race/one") == f"writer {outcomes.index(Put.CREATED):02d}".encode()
+
+
+def test_equal_writers_all_succeed(store: BlobStore) -> None:
+    with ThreadPoolExecutor(10) as threads:
+        outcomes = set(threads.map(lambda _: store.put_new("race/same", b"equal"), range(20)))
+    assert outcomes <= {Put.CREATED, Put.SAME}
+    assert Put.CREATED in outcomes
+
+
+@pytest.mark.parametrize(
+    "key", ["ümläut/☃", "with space/a b", "e/n0[3].x/1-abc", "percent%20/100%", "a=b/@c+d#e?f&g"]
+)
+def test_odd_names_are_kept(store: BlobStore, key: str, tmp_path: Path) -> None:
+    assert store.put_new(key, b"x") is Put.CREATED
+    assert store.get(key) == b"x"
+    assert store.fetch(key, tmp_path / "copy")
+    assert [info.key for info in store.list(key.split("/")[0])] == [key]
+    assert store.key(store.uri(key)) == key
+    assert store.put_new(key, b"y") is Put.CONFLICT
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "/etc/passwd",
+        "a//b",
+        "a/",
+        "../a",
+        "a/../b",
+        "a/./b",
+        "..",
+        "a\\b",
+        "a\nb",
+        "a\x00b",
+        "a\x7f",
+        "x" * 1025,
+    ]
+    + ["a/" + "x" * 256, "a/.tmp-1", "half \ud800 pair"],
+)
+def test_bad_names_are_refused(store: BlobStore, key: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidIdentifier):
+        store.put_new(key, b"x")
+    with pytest.raises(InvalidIdentifier):
+        store.put(key, b"x")
+    with pytest.raises(InvalidIdentifier):
+        store.get(key)
+    with pytest.raises(InvalidIdentifier):
+        store.fetch(key, tmp_path / "copy")
+    with pytest.raises(InvalidIdentifier):
+        store.delete(key)
+
+
+def test_corrupt_bytes_are_noticed(store: BlobStore, tmp_path: Path) -> None:
+    store.put("a/b", b"damaged")
+    digest = hashlib.sha256(b"original").hexdigest()
+    with pytest.raises(CorruptBlob):
+        store.get("a/b", digest)
+    (tmp_path / "copy").write_bytes(b"older")
+    with pytest.raises(CorruptBlob):
+        store.fetch("a/b", tmp_path / "copy", digest)
+    assert (tmp_path / "copy").read_bytes() == b"older"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".tmp")] == []
+
+
+def test_larger_than_allowed(store: BlobStore) -> None:
+    store.put("a/b", b"12345")
+    assert store.get("a/b", max_bytes=5) == b"12345"
+    with pytest.raises(StorageError, match="5 bytes"):
+        store.get("a/b", max_bytes=4)
+
+
+def test_listing_is_sorted_and_below_the_prefix(store: BlobStore) -> None:
+    for key in ["logs/2", "logs/10", "logs/1", "logs/a/1", "logs2/x", "other"]:
+        store.put(key, key.encode())
+    found = list(store.list("logs"))
+    assert [info.key for info in found] == ["logs/1", "logs/10", "logs/2", "logs/a/1"]
+    assert [info.size for info in found] == [6, 7, 6, 8]
+    assert [info.key for info in store.list("logs/a")] == ["logs/a/1"]
+    assert len(list(store.list(""))) == 6
+
+
+def test_addresses(store: BlobStore) -> None:
+    uri = store.uri("a/b")
+    assert "://" in uri
+    assert store.key(uri) == "a/b"
+    assert store.key("https://elsewhere/a/b") is None
+    assert store.key(uri[: -len("a/b")]) is None
+
+
+def test_a_local_store_leaves_no_temporary_files(tmp_path: Path) -> None:
+    store = open_store(StorageConfig(root=tmp_path.as_uri(), options={"fsync": True}))
+    store.put_new("a/b", b"1")
+    store.put_new("a/b", b"2")
+    store.put("a/c", b"3")
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["b", "c"]
+
+
+def test_a_local_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = open_store(StorageConfig(root=(tmp_path / "file" / "below").as_uri()))
+    with pytest.raises(StorageError, match="Not a directory"):
+        store.put_new("a", b"1")
+
+
+@pytest.mark.parametrize(
+    ("root", "options", "words"),
+    [
+        ("/tmp/x", {}, "not a URI"),
+        ("file://relative", {}, "not absolute"),
+        ("nosuch://x", {}, "not supported"),
+        ("file:///tmp/x", {"fsync": "sometimes"}, "fsync"),
+    ],
+)
+def test_a_configuration_that_cannot_be(root: str, options: dict[str, str], words: str) -> None:
+    with pytest.raises(StorageError, match=words):
+        open_store(StorageConfig(root=root, options=dict(options)))
+
+
+class DroppingProxy(ThreadingHTTPServer):
+    """Forwards every request to S3; hangs up instead of answering the first `drop` PUTs of objects."""
+
+    daemon_threads = True
+
+    def __init__(self, target: int, drop: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Forward)
+        self.target = target
+        self.drop = drop
+        self.puts = 0
+
+
+class _Forward(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        self._forward()
+
+    def do_GET(self) -> None:
+        self._forward()
+
+    def do_HEAD(self) -> None:
+        self._forward()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+        """Keep quiet."""
+
+    def _forward(self) -> None:
+        proxy = self.server
+        assert isinstance(proxy, DroppingProxy)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        connection = http.client.HTTPConnection("127.0.0.1", proxy.target)
+        connection.request(self.command, self.path, body, dict(self.headers))
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        if self.command == "PUT":
+            proxy.puts += 1
+            if proxy.puts <= proxy.drop:
+                # The object is stored, and the writer never hears of it.
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+        self.send_response_only(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"transfer-encoding", "connection", "content-length"}:
+                self.send_header(name, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("drop", [1, 3])
+def test_a_lost_answer_is_not_a_conflict(s3_port: int, drop: int) -> None:
+    """A lone writer whose answers are lost finds its own object when it tries again (reliability.md §0.10)."""
+    config = s3_config(s3_port, f"dropping{drop}")
+    proxy = DroppingProxy(s3_port, drop)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    try:
+        endpoint = {**config.options, "endpoint_url": f"http://127.0.0.1:{proxy.server_port}"}
+        lossy = open_store(config.model_copy(update={"options": endpoint}))
+        assert lossy.put_new("a/manifest", b"mine") in {Put.CREATED, Put.SAME}
+        assert proxy.puts >= drop
+        assert open_store(config).get("a/manifest") == b"mine"
+        proxy.puts = 0
+        assert lossy.put_new("a/manifest", b"yours") is Put.CONFLICT
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+
+
+@pytest.mark.s3
+def test_a_store_that_does_not_answer(tmp_path: Path) -> None:
+    pytest.importorskip("s3fs")
+    from flyte_temporal.storage.remote import RemoteBlobStore
+
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        options = {
+            "endpoint_url": f"http://127.0.0.1:{unused.getsockname()[1]}",
+            "key": "test",
+            "secret": "test",
+            "config_kwargs": {"retries": {"max_attempts": 0}},
+        }
+        store = RemoteBlobStore("s3://bucket/prefix", options, pause_s=0.01)
+        with pytest.raises(StorageError, match="Could not"):
+            store.put_new("a/b", b"x")
+        with pytest.raises(StorageError, match="Could not"):
+            store.get("a/b")
