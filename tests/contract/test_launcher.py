@@ -1,5 +1,7 @@
 """The contract of `ports.launcher`, on the shipped fake and on the launchers of this machine."""
 
+# ruff: noqa: ASYNC110, ASYNC220, ASYNC230, ASYNC240
+# Nothing else runs in the event loop of a test while it looks at files and processes.
 from __future__ import annotations
 
 import asyncio
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -162,7 +164,7 @@ async def act(bench: AttemptBench, order: AttemptOrder) -> None:
         error = ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message="ValueError: no luck")
         manifest = manifest.model_copy(update={"outputs": None, "error": error})
     if order.task.entry.name in {"count", "hold"}:
-        with open(str(path), "a") as file:
+        with Path(str(path)).open("a") as file:
             file.write("fake\n")
     while order.task.entry.name == "hold" and not Path(f"{path}.go").exists():
         await asyncio.sleep(0.005)
@@ -223,11 +225,14 @@ def alive(pid: int) -> bool:
     return scratch.start_time(pid) is not None
 
 
-async def finish(launcher: Launcher, order: AttemptOrder) -> Awaitable[None] | None:
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def finish(launcher: Launcher, order: AttemptOrder) -> None:
     await launcher.start(order)
     state = await launcher.observe(order.attempt, TIMEOUT_S)
     assert state.over, state
-    return None
 
 
 async def test_an_attempt_leaves_its_manifest(new: Make, bench: AttemptBench) -> None:
@@ -494,7 +499,7 @@ async def test_an_attempt_outlives_its_worker(
     order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
     await worker_killed(kind, bench, order, tmp_path / "held")
     task = int(lines(tmp_path / "held")[0])
-    parent = int(Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()[1])
+    parent = parent_of(task)
     launcher = new()
     await launcher.start(order)
     state = await launcher.observe(order.attempt, 0.05)
@@ -542,7 +547,7 @@ async def test_all_processes_killed_at_once_is_lost(
     order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
     await worker_killed(kind, bench, order, tmp_path / "held")
     task = int(lines(tmp_path / "held")[0])
-    parent = int(Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()[1])
+    parent = parent_of(task)
     os.kill(parent, signal.SIGKILL)
     os.kill(task, signal.SIGKILL)
     launcher = new()
@@ -561,7 +566,7 @@ async def test_a_killed_supervisor_does_not_end_the_task(
     await launcher.start(order)
     await eventually(lambda: bool(lines(tmp_path / "held")))
     task = int(lines(tmp_path / "held")[0])
-    os.kill(int(Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    os.kill(parent_of(task), signal.SIGKILL)
     assert (await launcher.observe(order.attempt, 0.3)).phase is AttemptPhase.RUNNING
     (tmp_path / "held.go").touch()
     assert (await launcher.observe(order.attempt, TIMEOUT_S)).exit_code == 0
@@ -592,7 +597,7 @@ async def test_busy_processes_outlive_their_zygote(new: Make, bench: AttemptBenc
     await launcher.start(order)
     await eventually(lambda: bool(lines(tmp_path / "held")))
     task = int(lines(tmp_path / "held")[0])
-    os.kill(int(Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    os.kill(parent_of(task), signal.SIGKILL)
     other = bench.order("jobs.double", {"x": 4})
     await finish(launcher, other)
     assert bench.manifest(other) is not None
