@@ -79,6 +79,7 @@ golden: $(VENV)/$(INSTALLED)
 
 golden-histories: $(VENV)/$(INSTALLED)
 	@RECORD_HISTORIES=1 $(BIN)/$(PYTEST) tests/workflow/test_replay.py -q
+	@$(BIN)/python tools/record_histories.py
 
 constraints: $(VENV)/$(INSTALLED)
 	@{ echo "# Every version that \`make\` installs, for Python 3.11 to 3.13 on Linux and macOS. Names and versions only."; \

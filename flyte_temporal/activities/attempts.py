@@ -89,8 +89,7 @@ class Attempts:
 
 
 def _their_failure(error: ErrorDocument) -> ApplicationError:
-    text = f"{error.message}\n\n{error.traceback}" if error.traceback else error.message
-    return ApplicationError(text, error.model_dump(mode="json"), type=error.code, non_retryable=True)
+    return ApplicationError(error.message, error.model_dump(mode="json"), type=error.code, non_retryable=True)
 
 
 def _our_failure(error: FlyteTemporalError) -> ApplicationError:

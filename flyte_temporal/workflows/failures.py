@@ -62,7 +62,6 @@ def was_cancelled(error: BaseException) -> bool:
 def failure_of(error: ErrorDocument) -> ApplicationError:
     """Return the failure with which a run ends: message, code as type, the document as detail."""
     where = f"node {error.node}: " if error.node else ""
-    text = f"{where}{error.message}"
-    if error.traceback:
-        text = f"{text}\n\n{error.traceback}"
-    return ApplicationError(text[:20_000], error.model_dump(mode="json"), type=error.code, non_retryable=True)
+    return ApplicationError(
+        f"{where}{error.message}", error.model_dump(mode="json"), type=error.code, non_retryable=True
+    )

@@ -154,6 +154,20 @@ async def test_a_failure_names_the_node_cancels_the_running_and_skips_the_rest(s
     assert last.error == state.error
 
 
+async def test_the_ui_shows_the_users_traceback_and_not_ours(stage: Stage) -> None:
+    async def behave(request: AttemptRequest) -> int:
+        raise failing(user_error().model_copy(update={"traceback": "File pipeline.py, line 3"}))
+
+    closure = closures.chain(1)
+    await stage.run(closures.run_input(closure, "traceback"), closure, Attempted(behave))
+    history = await stage.client.get_workflow_handle("traceback").fetch_history()
+    failures = [e.activity_task_failed_event_attributes.failure for e in history.events] + [
+        e.workflow_execution_failed_event_attributes.failure for e in history.events
+    ]
+    shown = [(f.message, f.stack_trace) for f in failures if f.message]
+    assert shown == [("boom", "File pipeline.py, line 3"), ("node n0: boom", "File pipeline.py, line 3")]
+
+
 async def test_a_policy_lets_independent_nodes_finish(stage: Stage) -> None:
     async def behave(request: AttemptRequest) -> int:
         if request.attempt.node == "bad":

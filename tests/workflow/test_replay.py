@@ -22,16 +22,9 @@ from flyte_temporal.spec.execution import RunLimits
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.interpreter import Interpreter
+from tests.workflow import golden
 from tests.workflow.conftest import Attempted, Stage, user_error
 from tests.workflow.test_interpreter import failing, nested
-
-GOLDEN = Path(__file__).parent / "histories" / "v1"
-STORED = sorted(GOLDEN.glob("*.json"))
-
-
-def record(name: str, history: WorkflowHistory) -> None:
-    GOLDEN.mkdir(parents=True, exist_ok=True)
-    (GOLDEN / f"{name}.json").write_text(history.to_json() + "\n")
 
 
 async def replay(history: WorkflowHistory, blobs_at: Path) -> None:
@@ -40,14 +33,14 @@ async def replay(history: WorkflowHistory, blobs_at: Path) -> None:
     await replayer.replay_workflow(history)
 
 
-@pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
-async def test_a_stored_history_replays(stored: Path) -> None:
+@pytest.mark.parametrize("stored", golden.stored(), ids=lambda path: path.stem)
+async def test_a_stored_history_replays(stored: Path, tmp_path: Path) -> None:
     text = await asyncio.to_thread(stored.read_text)
-    await replay(WorkflowHistory.from_json(stored.stem, text), GOLDEN / "blobs")
+    await replay(WorkflowHistory.from_json(stored.stem, text), tmp_path)
 
 
 def test_there_are_histories_to_replay() -> None:
-    assert len(STORED) >= 6
+    assert len(golden.stored()) >= 8
 
 
 def fails() -> Closure:
@@ -81,7 +74,7 @@ async def test_a_run_of_today_replays(name: str, stage: Stage, tmp_path: Path) -
     history = await stage.client.get_workflow_handle(run.request.id.name).fetch_history()
     await replay(history, tmp_path)
     if os.environ.get("RECORD_HISTORIES"):
-        await asyncio.to_thread(record, name, history)
+        await asyncio.to_thread(golden.record, name, history)
 
 
 async def test_a_replay_notices_other_code(

@@ -19,6 +19,7 @@ from temporalio.converter import (
     StorageDriverStoreContext,
 )
 
+from flyte_temporal.adapters.temporal.failures import FailureConverter
 from flyte_temporal.errors import StorageError
 from flyte_temporal.ports.blob_store import BlobStore, Put
 from flyte_temporal.spec import keys
@@ -82,6 +83,7 @@ def data_converter(blobs: BlobStore) -> DataConverter:
     """
     return DataConverter(
         payload_converter_class=PydanticPayloadConverter,
+        failure_converter_class=FailureConverter,
         external_storage=ExternalStorage(
             drivers=[BlobStoreDriver(blobs)], payload_size_threshold=THRESHOLD_BYTES
         ),
