@@ -74,7 +74,12 @@ def test_an_unchanged_tree_is_not_archived_again(tmp_path: Path, monkeypatch: py
     first = pack(source, tmp_path / "cache")
     made: list[Path] = []
     archive: Callable[..., bytes] = bundles._archive
-    monkeypatch.setattr(bundles, "_archive", lambda root, files: made.append(root) or archive(root, files))
+
+    def counted(root: Path, files: object) -> bytes:
+        made.append(root)
+        return archive(root, files)
+
+    monkeypatch.setattr(bundles, "_archive", counted)
     assert pack(source, tmp_path / "cache") == first
     assert made == []
     write(source, {"a.py": "2"})
