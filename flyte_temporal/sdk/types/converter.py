@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec.types import LiteralType
 
@@ -74,6 +73,8 @@ class Misfit(Exception):
     def message(self) -> str:
         """What is wrong, with the place in front if it is inside of the value."""
         place = "".join(reversed(self.steps))
+        if len(place) > 120:
+            place = f"{place[:80]}…{place[-30:]}"
         if not place:
             return self.problem
         return f"{'field' if place.startswith('.') else 'item'} {place}: {self.problem}"
@@ -237,8 +238,3 @@ def short_name(python_type: Any) -> str:
     if isinstance(python_type, type) and not hasattr(python_type, "__args__"):
         return python_type.__name__
     return str(python_type).replace("typing.", "")
-
-
-def public(error: Misfit, kind: Callable[[str], FlyteTemporalError]) -> FlyteTemporalError:
-    """Return the public error for a misfit; its cause is kept by `raise … from`."""
-    return kind(error.message)

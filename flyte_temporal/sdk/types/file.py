@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, Generic, cast
+from typing import IO, TYPE_CHECKING, Any, Generic, cast, get_origin
 from urllib.parse import unquote, urlsplit
 
 from flyte_temporal.errors import InvalidInputs
@@ -236,14 +236,18 @@ def _of_format(format_: str) -> type[FlyteFile]:
 
 
 class Files(TypeFamily):
-    """`FlyteFile` and `FlyteFile["csv"]`. A `str` or a path is taken for a file too."""
+    """`FlyteFile` and `FlyteFile["csv"]`, and `os.PathLike` as in flytekit. A `str` or a path is taken for a file too."""
 
     def matches(self, python_type: Any) -> bool:
         """Return whether it is `FlyteFile`, of whatever format."""
+        if get_origin(python_type) is os.PathLike or python_type is os.PathLike:
+            return True
         return isinstance(python_type, type) and issubclass(python_type, FlyteFile)
 
     def converter(self, python_type: Any, engine: Converters) -> Converter:  # noqa: ARG002 - nothing inside
         """Compile for one format."""
+        if not (isinstance(python_type, type) and issubclass(python_type, FlyteFile)):
+            python_type = FlyteFile
         declared: str = python_type.format
 
         def write(value: Any, context: ValueContext) -> Any:

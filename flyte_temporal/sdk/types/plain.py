@@ -35,6 +35,9 @@ _KINDS: dict[type, Simple] = {
     uuid.UUID: Simple.UUID,
 }
 
+MAX_DEPTH = 64
+"""Deepest nesting of plain data; JSON readers give up between 200 and 1000 levels, and marks take levels too."""
+
 
 class PlainData(TypeFamily):
     """Bare `dict`, `list`, `tuple`, and `Any`."""
@@ -76,27 +79,32 @@ class _Plain:
             for name, simple in SCALARS.items()
         }
 
-    def write(self, value: Any, context: ValueContext) -> Any:
+    def write(self, value: Any, context: ValueContext, levels: int = MAX_DEPTH) -> Any:
         if value is None:
             return None
-        if isinstance(value, dict):
-            items = _each(self.write, value.items(), context)
-            return mark_map(
-                [[self.write(key, context), item] for key, item in zip(value, items, strict=True)]
-            )
-        if isinstance(value, list):
-            return _each(self.write, enumerate(value), context)
-        if isinstance(value, tuple):
-            return {"$tuple": _each(self.write, enumerate(value), context)}
+        if isinstance(value, dict | list | tuple):
+            if levels == 0:
+                raise Misfit(f"nested deeper than {MAX_DEPTH} levels, or it contains itself")
+            return self._write_container(value, context, levels - 1)
         for kind, converter in self._by_kind.items():
             if isinstance(value, kind):
                 return mark(converter.write(value, context), _KINDS[kind])
         if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
-            return self.write(value.item(), context)
+            return self.write(value.item(), context, levels)
         raise Misfit(
             "expected plain data (None, bool, int, float, str, bytes, dates, Decimal, UUID, list, tuple, dict), "
             f"got {given(value)}"
         )
+
+    def _write_container(self, value: Any, context: ValueContext, levels: int) -> Any:
+        def inner(item: Any, context: ValueContext) -> Any:
+            return self.write(item, context, levels)
+
+        if isinstance(value, dict):
+            items = _each(inner, value.items(), context)
+            return mark_map([[inner(key, context), item] for key, item in zip(value, items, strict=True)])
+        items = _each(inner, enumerate(value), context)
+        return {"$tuple": items} if isinstance(value, tuple) else items
 
     def read(self, value: Any, context: ValueContext) -> Any:
         found = marked(value)

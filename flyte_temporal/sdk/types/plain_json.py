@@ -16,6 +16,7 @@ from flyte_temporal.sdk.types.converter import Misfit, ValueContext, misfit, sho
 from flyte_temporal.sdk.types.display import show
 from flyte_temporal.sdk.types.marks import mark, mark_map
 from flyte_temporal.sdk.types.phrases import duration_of_seconds, read_phrase
+from flyte_temporal.sdk.types.plain import MAX_DEPTH
 from flyte_temporal.sdk.types.references import read_reference
 from flyte_temporal.sdk.types.scalars import checked_text
 from flyte_temporal.spec.literals import encode_float, encode_integer
@@ -36,9 +37,6 @@ from flyte_temporal.spec.types import (
     describe,
     plain_optional,
 )
-
-MAX_DEPTH = 64
-"""Deepest nesting that is read, so that no reader of it runs out of stack."""
 
 
 def parse_json(text: str | bytes) -> Any:

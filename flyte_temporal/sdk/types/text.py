@@ -12,6 +12,7 @@ from flyte_temporal.errors import InvalidInputs
 from flyte_temporal.sdk.types import plain_json
 from flyte_temporal.sdk.types.converter import Misfit, ValueContext, misfit
 from flyte_temporal.sdk.types.phrases import read_phrase
+from flyte_temporal.sdk.types.plain import MAX_DEPTH
 from flyte_temporal.sdk.types.plain_json import parse_json
 from flyte_temporal.sdk.types.references import read_reference
 from flyte_temporal.spec.types import (
@@ -68,7 +69,7 @@ def read_json(data: Any, type_: LiteralType, context: ValueContext) -> Any:
     except Misfit as error:
         raise InvalidInputs(error.message) from error.__cause__
     except RecursionError:
-        raise InvalidInputs(f"the data is nested deeper than {plain_json.MAX_DEPTH} levels") from None
+        raise InvalidInputs(f"the data is nested deeper than {MAX_DEPTH} levels") from None
 
 
 def _read(text: str, type_: LiteralType, context: ValueContext) -> Any:

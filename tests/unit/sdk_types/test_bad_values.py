@@ -187,5 +187,5 @@ def test_json_that_is_read(
 def test_a_value_that_contains_itself(engine: TypeEngine, context: ValueContext) -> None:
     loop: list[Any] = []
     loop.append(loop)
-    with pytest.raises(TypeMismatch, match="the list contains itself, or is nested too deeply"):
+    with pytest.raises(TypeMismatch, match="nested deeper than 64 levels, or it contains itself"):
         engine.to_json(loop, list, context)

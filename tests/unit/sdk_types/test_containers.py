@@ -12,7 +12,7 @@ import pytest
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from flyte_temporal.errors import InvalidInputs, UnsupportedType
+from flyte_temporal.errors import InvalidInputs, TypeMismatch, UnsupportedType
 from flyte_temporal.sdk.types.engine import TypeEngine, ValueContext
 from flyte_temporal.sdk.types.wrappers import metadata, unwrapped
 from flyte_temporal.spec.types import FLOAT, INTEGER, NONE, STRING, EnumType, TupleType, UnionType
@@ -116,6 +116,21 @@ def test_survives_exactly(value: Any, python_type: Any, trip: Trip, engine: Type
         assert back == value
         assert type(back) is type(value)
         assert repr(back) == repr(value)
+
+
+def test_plain_data_nests_64_deep(trip: Trip) -> None:
+    def nested(levels: int) -> list[Any]:
+        value: list[Any] = []
+        for _ in range(levels - 1):
+            value = [value]
+        return value
+
+    assert trip(nested(64), list) == nested(64)
+    with pytest.raises(TypeMismatch) as caught:
+        trip(nested(65), list)
+    assert caught.value.message.startswith("item [0][0]")
+    assert caught.value.message.endswith(": nested deeper than 64 levels, or it contains itself")
+    assert len(caught.value.message) < 200
 
 
 def test_conversions_that_edges_allow(trip: Trip) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ def _sent(engine: TypeEngine, value: Any, context: ValueContext, python_type: An
 
 def test_formats(engine: TypeEngine) -> None:
     assert engine.literal_type(FlyteFile) == BlobType()
+    assert engine.literal_type(os.PathLike) == engine.literal_type(os.PathLike[str]) == BlobType()
     assert engine.literal_type(FILE["csv"]) == BlobType(format="csv")
     assert FILE["csv"] is FILE[csv] is FILE[".CSV"]
     assert FILE["csv"].__name__ == "FlyteFile[csv]"
@@ -181,6 +184,28 @@ def test_files_from_the_web(web: str, engine: TypeEngine, context: ValueContext)
     for path in ("/evil", "/ftp", "/short"):
         with pytest.raises(StorageError, match=f"{web}{path} cannot be read"):
             FlyteFile(web + path).download()
+
+
+def test_files_of_object_stores_come_through_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(uri: str, mode: str) -> io.BytesIO:
+        asked.append(f"{mode} {uri}")
+        if uri.startswith("gs:"):
+            raise ImportError("Please install gcsfs", name="gcsfs")
+        if uri.endswith("none"):
+            raise FileNotFoundError(uri)
+        return io.BytesIO(b"from the bucket")
+
+    monkeypatch.setattr("fsspec.open", answer)
+    assert Path(FlyteFile("s3://bucket/a.txt")).read_text() == "from the bucket"
+    assert asked == ["rb s3://bucket/a.txt"]
+    with pytest.raises(
+        StorageError, match=r"To read gs://b/k, install flyte-temporal\[gcs\]: Please install gcsfs"
+    ):
+        FlyteFile("gs://b/k").download()
+    with pytest.raises(FileNotFoundError, match="there is no such file: 's3://bucket/none'"):
+        FlyteFile("s3://bucket/none").download()
 
 
 def test_a_digest_that_is_given_is_checked(web: str, context: ValueContext) -> None:
