@@ -1,0 +1,283 @@
+"""What only the warm pool has to cope with: user modules that are imported once and then forked."""
+
+# Nothing else runs in the event loop of a test while it looks at files and processes.
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal.adapters.launchers import make_launcher
+from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
+from flyte_temporal.errors import LauncherError
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
+from flyte_temporal.spec.execution import ErrorKind
+from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.types import FLOAT, STRING, LiteralType
+from flyte_temporal.storage import scratch
+from flyte_temporal.testing.attempts import AttemptBench
+
+TIMEOUT_S = 60.0
+
+HEADER = "import os, sys, time\nfrom flyte_temporal import task\n"
+PID = "\n@task\ndef pid(path: str) -> int:\n    return os.getpid()\n"
+
+
+def make_bench(tmp_path: Path, **modules: str) -> AttemptBench:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, text in modules.items():
+        (source / f"{name}.py").write_text(HEADER + text)
+    return AttemptBench(source, tmp_path)
+
+
+@asynccontextmanager
+async def pool_of(bench: AttemptBench, **settings: float) -> AsyncIterator[PoolLauncher]:
+    size = int(settings.pop("size", 1))
+    launcher = PoolLauncher(PoolConfig(bench.folder / "scratch", size, **settings))  # type: ignore[arg-type]
+    try:
+        yield launcher
+    finally:
+        await launcher.close()
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "the awaited state did not come"
+        await asyncio.sleep(0.01)
+
+
+async def run(launcher: PoolLauncher, order: AttemptOrder) -> AttemptState:
+    await launcher.start(order)
+    state = await launcher.observe(order.attempt, TIMEOUT_S)
+    assert state.over, state
+    return state
+
+
+async def value(
+    launcher: PoolLauncher, bench: AttemptBench, task: str, output: LiteralType | None = None
+) -> object:
+    order = bench.order(task, {"path": ""}, output) if output else bench.order(task, {"path": ""})
+    state = await run(launcher, order)
+    manifest = bench.manifest(order)
+    assert manifest is not None, state
+    assert manifest.outputs is not None, manifest.error
+    literal = manifest.outputs["o0"]
+    assert isinstance(literal, Inline)
+    return literal.value
+
+
+async def test_the_module_is_imported_once_for_all_processes(tmp_path: Path) -> None:
+    bench = make_bench(
+        tmp_path,
+        jobs="with open(os.environ['COUNTER'], 'a') as f: f.write('x')\n" + PID,
+    )
+    env = {"COUNTER": str(tmp_path / "imports")}
+    async with pool_of(bench, size=2, max_tasks=1) as launcher:
+        orders = [bench.order("jobs.pid", {"path": ""}, env=env) for _ in range(6)]
+        for order in orders:
+            await launcher.start(order)
+        for order in orders:
+            assert (await launcher.observe(order.attempt, TIMEOUT_S)).exit_code == 0
+        pids = {bench.manifest(order).outputs["o0"].value for order in orders}  # type: ignore[union-attr, index]
+    assert len(pids) == 6
+    assert (tmp_path / "imports").read_text() == "x"
+
+
+async def test_environments_have_processes_of_their_own(tmp_path: Path) -> None:
+    bench = make_bench(
+        tmp_path,
+        jobs="AT_IMPORT = os.environ.get('WHO', '')\n@task\ndef who() -> str:\n    return AT_IMPORT\n",
+    )
+    seen = []
+    async with pool_of(bench) as launcher:
+        for who in ("a", "b", "a"):
+            order = bench.order("jobs.who", {}, STRING, env={"WHO": who})
+            await run(launcher, order)
+            seen.append(bench.manifest(order).outputs["o0"].value)  # type: ignore[union-attr, index]
+    assert seen == ["a", "b", "a"]
+
+
+LIBRARIES = """
+import numpy as np
+import pandas as pd
+import pyarrow
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+
+@task
+def train(path: str) -> float:
+    x, y = load_breast_cancer(return_X_y=True)
+    forest = RandomForestClassifier(20, n_jobs=2, random_state=0).fit(x, y)
+    boosted = HistGradientBoostingClassifier(max_iter=10).fit(x, y)
+    frame = pd.DataFrame(x)
+    frame.columns = [str(c) for c in frame.columns]
+    file = os.path.join(path or ".", f"frame-{os.getpid()}.parquet")
+    frame.to_parquet(file)
+    assert pd.read_parquet(file).equals(frame)
+    os.unlink(file)
+    np.linalg.svd(np.ones((300, 300)))
+    return min(forest.score(x, y), boosted.score(x, y))
+
+@task
+def draw(path: str) -> float:
+    return float(np.random.random())
+"""
+
+
+async def test_numeric_libraries_work_after_the_fork(tmp_path: Path) -> None:
+    """OpenMP (scikit-learn), OpenBLAS (numpy) and Arrow keep thread pools, which a fork does not copy."""
+    bench = make_bench(tmp_path, jobs=LIBRARIES)
+    async with pool_of(bench, size=2) as launcher:
+        orders = [bench.order("jobs.train", {"path": str(tmp_path)}, FLOAT) for _ in range(4)]
+        for order in orders:
+            await launcher.start(order)
+        for order in orders:
+            state = await launcher.observe(order.attempt, TIMEOUT_S)
+            manifest = bench.manifest(order)
+            assert manifest is not None, state
+            assert manifest.outputs is not None, manifest.error
+            assert manifest.outputs["o0"].value > 0.9  # type: ignore[union-attr, operator]
+
+
+async def test_processes_draw_different_random_numbers(tmp_path: Path) -> None:
+    bench = make_bench(
+        tmp_path,
+        jobs="import numpy as np\n@task\ndef draw(path: str) -> float:\n    return float(np.random.random())\n",
+    )
+    async with pool_of(bench, max_tasks=1) as launcher:
+        drawn = {await value(launcher, bench, "jobs.draw", FLOAT) for _ in range(3)}
+    assert len(drawn) == 3
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "words"),
+    [
+        ("raise RuntimeError('broken module')\n", "TaskNotLoadable", "broken module"),
+        ("import no_such_library\n", "TaskNotLoadable", "no_such_library"),
+        ("sys.exit(4)\n", "SystemExit", "sys.exit(4)"),
+        ("os._exit(4)\n", "ProcessExited", "exit code 4"),
+        ("import faulthandler; faulthandler._sigsegv()\n", "ProcessDied", "SIGSEGV"),
+    ],
+    ids=["raises", "missing", "sys.exit", "os._exit", "segfault"],
+)
+async def test_a_module_that_cannot_be_imported_fails_its_attempt(
+    tmp_path: Path, module: str, code: str, words: str
+) -> None:
+    bench = make_bench(tmp_path, bad=module + PID, good=PID)
+    async with pool_of(bench) as launcher:
+        order = bench.order("bad.pid", {"path": ""})
+        state = await run(launcher, order)
+        manifest = bench.manifest(order)
+        assert manifest is not None, state
+        assert manifest.error is not None
+        assert (manifest.error.kind, manifest.error.code) == (ErrorKind.USER, code), manifest.error
+        assert words in manifest.error.message
+        assert isinstance(await value(launcher, bench, "good.pid"), int)
+
+
+async def test_a_module_that_hangs_holds_up_its_own_attempts_only(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, bad="import time\ntime.sleep(600)\n" + PID, good=PID)
+    async with pool_of(bench, size=2, start_timeout_s=2.0) as launcher:
+        stuck = bench.order("bad.pid", {"path": ""})
+        await launcher.start(stuck)
+        assert isinstance(await value(launcher, bench, "good.pid"), int)
+        assert (await launcher.observe(stuck.attempt)).phase is AttemptPhase.RUNNING
+        assert (await launcher.stop(stuck.attempt, 5)).over
+
+
+THREADS = """
+import threading
+LOCK = threading.Lock()
+
+def busy():
+    while True:
+        with LOCK:
+            time.sleep(0.01)
+
+threading.Thread(target=busy, daemon=True).start()
+
+@task
+def locked(path: str) -> int:
+    with LOCK:
+        return threading.active_count()
+"""
+
+
+async def test_a_module_that_starts_threads_is_imported_after_the_fork(tmp_path: Path) -> None:
+    """In a fork of the importing process the thread would be missing, and its lock would stay locked for ever."""
+    bench = make_bench(tmp_path, jobs=THREADS)
+    async with pool_of(bench) as launcher:
+        assert await value(launcher, bench, "jobs.locked") == 2
+        assert await value(launcher, bench, "jobs.locked") == 2
+
+
+async def test_a_process_that_grows_is_replaced(tmp_path: Path) -> None:
+    grow = "HELD = []\n@task\ndef grow(path: str) -> int:\n    HELD.append(b'x' * 50_000_000)\n    return os.getpid()\n"
+    bench = make_bench(tmp_path, jobs=grow)
+    async with pool_of(bench, max_growth_bytes=120_000_000) as launcher:
+        pids = [await value(launcher, bench, "jobs.grow") for _ in range(6)]
+    assert pids[0] == pids[1] == pids[2]
+    assert len(set(pids)) == 2
+
+
+async def test_processes_without_work_end(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, jobs=PID)
+    async with pool_of(bench, idle_s=0.2) as launcher:
+        pid = await value(launcher, bench, "jobs.pid")
+        assert isinstance(pid, int)
+        await eventually(lambda: scratch.start_time(pid) is None)
+        assert await value(launcher, bench, "jobs.pid") != pid
+    await eventually(lambda: list((bench.folder / "scratch" / "warm").iterdir()) == [])
+
+
+async def test_a_killed_zygote_is_replaced(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, jobs="@task\ndef parent(path: str) -> int:\n    return os.getppid()\n")
+    async with pool_of(bench) as launcher:
+        first = await value(launcher, bench, "jobs.parent")
+        assert isinstance(first, int)
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: scratch.start_time(first) is None)
+        second = await value(launcher, bench, "jobs.parent")
+        assert second not in {first, 1}
+
+
+async def test_what_a_running_task_prints_can_be_read(tmp_path: Path) -> None:
+    hold = "@task\ndef hold(path: str) -> int:\n    print('at work')\n    while not os.path.exists(path): time.sleep(0.01)\n    print('done')\n    return 1\n"
+    bench = make_bench(tmp_path, jobs=hold)
+    order = bench.order("jobs.hold", {"path": str(tmp_path / "go")})
+    async with pool_of(bench) as launcher:
+        await launcher.start(order)
+        await eventually(lambda: bench.log(order) == "at work\n")
+        assert (await launcher.observe(order.attempt)).phase is AttemptPhase.RUNNING
+        (tmp_path / "go").touch()
+        await launcher.observe(order.attempt, TIMEOUT_S)
+    assert bench.log(order) == "at work\ndone\n"
+
+
+async def test_a_python_without_our_library(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, jobs=PID)
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho No module named flyte_temporal >&2\nexit 1\n")
+    fake.chmod(0o755)
+    order = bench.order("jobs.pid", {"path": ""})
+    environment = order.environment.model_copy(update={"interpreter": str(fake)})
+    order = order.model_copy(update={"environment": environment})
+    async with pool_of(bench) as launcher:
+        state = await run(launcher, order)
+        assert (state.phase, state.exit_code) == (AttemptPhase.EXITED, 1)
+        assert "No module named flyte_temporal" in state.message
+
+
+async def test_launchers_are_found_by_name(tmp_path: Path) -> None:
+    for name in ("pool", "process"):
+        await make_launcher(name, PoolConfig(tmp_path)).close()
+    with pytest.raises(LauncherError, match="there are: pool, process"):
+        make_launcher("podman?", PoolConfig(tmp_path))
