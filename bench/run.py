@@ -13,6 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import measure
 from temporalio.client import Client
 
+from flyte_temporal.adapters.store.sql import SqlMetadataStore
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.adapters.temporal.engine import SEARCH_ATTRIBUTES, TemporalEngine
 from flyte_temporal.config.settings import Settings, TemporalSettings
@@ -79,6 +81,8 @@ class Bench:
     async def open(self) -> None:
         blobs = open_store(self.storage)
         self.client: Client = await connect(TemporalSettings(address=f"127.0.0.1:{self.port}"), blobs)
+        self.metadata = SqlMetadataStore(f"sqlite:///{self.folder / 'metadata.db'}")
+        self.metadata.upgrade()
         bundle = bundles.store_bundle(blobs, bundles.pack(HERE / "tasks", self.folder / "packed"))
         self.environment = Environment(launcher="pool", interpreter=sys.executable, bundle=bundle)
         for closure in (
@@ -134,6 +138,8 @@ class Bench:
 
         async def one(name: str) -> None:
             run = closures.run_input(closure, name, 1, Settings().run_limits(), self.environment)
+            if series == "pool":
+                await asyncio.to_thread(self.metadata.create_execution, run.request, datetime.now(UTC))
             await engine.start(run, closure)
             state = await engine.wait(run.request.id, 300)
             if state is None or state.phase is not ExecutionPhase.SUCCEEDED:

@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import hand
+import uvloop
 from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
@@ -50,6 +51,7 @@ async def worker_of(series: str, settings: Settings) -> Worker:
         max_eager_activity_reservations_per_workflow_task=100,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        max_heartbeat_throttle_interval=timedelta(seconds=settings.worker.heartbeat_timeout_s / 3),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.worker.sticky_timeout_s),
     )
 
@@ -64,6 +66,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
     sys.stdout.flush()
     os._exit(0)

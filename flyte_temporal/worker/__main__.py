@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import FlyteTemporalError
@@ -31,6 +32,15 @@ async def _main() -> None:
         await platform.close()
 
 
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop where it is installed: a tenth more nodes per second (docs/performance.md)."""
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop
+
+
 def main() -> int:
     """Run the worker.
 
@@ -41,7 +51,8 @@ def main() -> int:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        asyncio.run(_main())
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_main())
     except FlyteTemporalError as error:
         _log.error("%s", error)
         return 3

@@ -84,6 +84,7 @@ def temporal_worker(client: Client, settings: Settings, attempts: Attempts, reco
         max_eager_activity_reservations_per_workflow_task=_EAGER,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        max_heartbeat_throttle_interval=timedelta(seconds=settings.worker.heartbeat_timeout_s / 3),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.worker.sticky_timeout_s),
         graceful_shutdown_timeout=timedelta(seconds=settings.worker.graceful_shutdown_s),
     )
