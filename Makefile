@@ -42,6 +42,8 @@ $(VENV)/$(INSTALLED): pyproject.toml constraints.txt
 	test -x .venv-$*/bin/python || "$$python" -m venv --without-pip .venv-$*
 	@VIRTUAL_ENV=.venv-$* $(BIN)/$(UV_PIP) --editable '.[$(EXTRAS)]' --group test
 	@touch $@
+# Otherwise make counts the stamp as its own and removes it.
+.PRECIOUS: .venv-%/$(INSTALLED)
 
 # ---- run --------------------------------------------------------------------
 demo: $(VENV)/$(INSTALLED)
