@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.storage.scratch import Process, is_held, read_journal
 
 _log = logging.getLogger(__name__)
@@ -23,25 +24,29 @@ def end_attempts(scratch: Path) -> int:
     the task's retries. Killed, it leaves nothing, is found LOST at the next start, and the platform tries again.
 
     Args:
-        scratch: Folder of all attempts of this home.
+        scratch: Folder that the launchers of this home were given.
     """
     killed = 0
-    for folder in sorted(scratch.iterdir()) if scratch.is_dir() else []:
-        if folder.name.startswith(".") or not folder.is_dir() or not is_held(folder):
-            continue
-        try:
-            journal = read_journal(folder)
-        except ValueError as error:
-            _log.warning("The attempt in %s cannot be read and is left alone: %s", folder, error)
+    for found in sorted(PoolConfig(scratch).attempts.glob("*.journal")):
+        attempt = found.with_suffix("")
+        if not is_held(attempt):
             continue
         killed += 1
-        # The supervisor first, so that it does not describe the death of the task as the task's own.
-        for role in sorted(journal.processes if journal else {}):
-            _kill(journal.processes[role] if journal else Process(0, ""))
-        deadline = time.monotonic() + _DEADLINE_S
-        while is_held(folder) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        try:
+            _end(attempt)
+        except ValueError as error:
+            _log.warning("The journal %s cannot be read; its attempt is left alone: %s", found, error)
     return killed
+
+
+def _end(attempt: Path) -> None:
+    journal = read_journal(attempt)
+    # The supervisor first, so that it does not describe the death of the task as the task's own.
+    for _role, process in sorted(journal.processes.items() if journal else ()):
+        _kill(process)
+    deadline = time.monotonic() + _DEADLINE_S
+    while is_held(attempt) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _kill(process: Process) -> None:

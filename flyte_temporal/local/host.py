@@ -87,6 +87,9 @@ class Host:
             await self._converse(reader, writer)
         except (ConnectionError, ValueError) as error:
             _log.info("A client went away: %s", error)
+        except asyncio.CancelledError:
+            # From `close`. Not passed on: asyncio's streams would log it as an error of ours.
+            _log.info("A call is broken off because the stack stops.")
         finally:
             if task is not None:
                 self._calls.discard(task)

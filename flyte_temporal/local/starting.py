@@ -7,6 +7,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ def start_in_background(home: Path, timeout_s: float) -> Outcome:
                 # It must outlive this process, its terminal and Ctrl-C in it.
                 start_new_session=True,
             )
+        # Reaps it whenever it ends, so that a service that started it keeps no zombie.
+        threading.Thread(target=process.wait, name=f"wait for {process.pid}", daemon=True).start()
         os.close(writing)
         writing = -1
         said = _read_report(reading, timeout_s)
@@ -70,7 +73,6 @@ def start_in_background(home: Path, timeout_s: float) -> Outcome:
     if "failed" in said:
         raise PlatformUnavailable(said["failed"])
     if "locked" in said:
-        process.wait()
         return Outcome("")
     if "ready" not in said:
         raise PlatformUnavailable(
