@@ -23,7 +23,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +31,7 @@ from typing import Any, NoReturn
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.runtime import attempt
 from flyte_temporal.runtime.brood import Brood
+from flyte_temporal.runtime.threads import fork_is_safe
 from flyte_temporal.runtime.warm import WarmSettings
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.execution import BundleRef
@@ -53,9 +53,9 @@ def main() -> int:
     settings = _settings(given)
     attempt.enter_code(settings.root)
     preloaded = not arguments.no_preload and _preload(given["module"])
-    if not arguments.no_preload and threading.active_count() > 1:
-        # The user's module starts threads when it is imported, and a lock that one of them holds would stay locked
-        # in every fork. So the processes import it themselves, each after its fork.
+    if not arguments.no_preload and not fork_is_safe():
+        # The user's module starts threads when it is imported. So the processes import it themselves, each after
+        # its fork.
         _start_again(arguments.control)
     gc.collect()
     gc.freeze()

@@ -115,8 +115,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 @task
 def train(path: str) -> float:
     x, y = load_breast_cancer(return_X_y=True)
-    forest = RandomForestClassifier(20, n_jobs=2, random_state=0).fit(x, y)
-    boosted = HistGradientBoostingClassifier(max_iter=10).fit(x, y)
+    forest = RandomForestClassifier(5, n_jobs=2, random_state=0).fit(x, y)
+    boosted = HistGradientBoostingClassifier(max_iter=5).fit(x, y)
     frame = pd.DataFrame(x)
     frame.columns = [str(c) for c in frame.columns]
     file = os.path.join(path or ".", f"frame-{os.getpid()}.parquet")
@@ -132,11 +132,23 @@ def draw(path: str) -> float:
 """
 
 
-async def test_numeric_libraries_work_after_the_fork(tmp_path: Path) -> None:
+AT_IMPORT = """
+X, Y = load_breast_cancer(return_X_y=True)
+MODEL = HistGradientBoostingClassifier(max_iter=3).fit(X, Y)
+"""
+
+
+@pytest.mark.parametrize("at_import", ["", AT_IMPORT], ids=["imported", "used at import"])
+async def test_numeric_libraries_work_after_the_fork(tmp_path: Path, at_import: str) -> None:
     """OpenMP (scikit-learn), OpenBLAS (numpy) and Arrow keep thread pools, which a fork does not copy."""
-    bench = make_bench(tmp_path, jobs=LIBRARIES)
+    bench = make_bench(
+        tmp_path,
+        jobs=LIBRARIES
+        + at_import
+        + "\n@task\ndef parent(path: str) -> int:\n    return len(PRELOADED)\nPRELOADED = [1] if 'zygote' in ' '.join(sys.orig_argv) and '--no-preload' not in sys.orig_argv else []\n",
+    )
     async with pool_of(bench, size=2) as launcher:
-        orders = [bench.order("jobs.train", {"path": str(tmp_path)}, FLOAT) for _ in range(4)]
+        orders = [bench.order("jobs.train", {"path": str(tmp_path)}, FLOAT) for _ in range(2)]
         for order in orders:
             await launcher.start(order)
         for order in orders:
@@ -145,6 +157,7 @@ async def test_numeric_libraries_work_after_the_fork(tmp_path: Path) -> None:
             assert manifest is not None, state
             assert manifest.outputs is not None, manifest.error
             assert manifest.outputs["o0"].value > 0.9  # type: ignore[union-attr, operator]
+        assert await value(launcher, bench, "jobs.parent") == (0 if at_import else 1)
 
 
 async def test_processes_draw_different_random_numbers(tmp_path: Path) -> None:
