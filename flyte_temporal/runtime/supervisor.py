@@ -62,7 +62,7 @@ def supervise(assignment: Assignment) -> int:
     scratch.write_process(assignment.journal, "task", task)
     shipping = _LogShipping(assignment)
     shipping.start()
-    death = _watch(child, signals, assignment.order)
+    death = _watch(child, signals, assignment)
     # What user code left behind in its group would write into a log that nobody reads any more.
     kill_group(child, signal.SIGKILL)
     shipping.end()
@@ -95,13 +95,14 @@ def _set_group(pid: int) -> None:
         return
 
 
-def _watch(child: int, signals: SignalPipe, order: AttemptOrder) -> deaths.Death:
-    limit = memory.memory_limit(order.task)
+def _watch(child: int, signals: SignalPipe, assignment: Assignment) -> deaths.Death:
+    limit = memory.memory_limit(assignment.order.task)
     stopped = oom = False
     while True:
         for number in signals.wait(_MEMORY_CHECK_S if limit else None):
             if number != signal.SIGCHLD:
                 stopped = True
+                scratch.request_stop(assignment.desk.where)
                 kill_group(child, signal.Signals(number))
         ended = _reap(child)
         if ended is not None:

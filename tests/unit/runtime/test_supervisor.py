@@ -1,0 +1,183 @@
+"""`python -m flyte_temporal.runtime` as a container starts it: one order, signals, exit code, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.spec.document import canonical_bytes
+from flyte_temporal.spec.execution import ErrorKind
+from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.types import STRING
+from flyte_temporal.storage import scratch
+from flyte_temporal.testing.attempts import AttemptBench
+
+JOBS = """
+import json, os, signal, sys, time
+from flyte_temporal import current_context, task
+
+@task
+def about(path: str) -> str:
+    context = current_context()
+    open(os.path.join(context.working_directory, "mine"), "w").close()
+    variables = {k: v for k, v in os.environ.items() if k.startswith("FLYTE_")}
+    known = [context.execution_id.name, context.task_id.name, context.node, context.attempt, context.raw_output_prefix]
+    return json.dumps({"env": variables, "context": known, "cwd": os.listdir("."), "group": os.getpgid(0) == os.getpid()})
+
+@task
+def waits(path: str) -> str:
+    open(path, "w").close()
+    time.sleep(600)
+    return ""
+
+@task
+def saves(path: str) -> str:
+    def save(number, frame):
+        with open(path, "a") as file:
+            file.write("saved")
+        raise SystemExit(0)
+    signal.signal(signal.SIGTERM, save)
+    open(path, "w").close()
+    time.sleep(600)
+    return ""
+
+@task
+def orphans(path: str) -> str:
+    if os.fork() == 0:
+        if os.fork() == 0:
+            time.sleep(0.2)
+        os._exit(0)
+    os.wait()
+    return "done"
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> AttemptBench:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "jobs.py").write_text(JOBS)
+    (tmp_path / "source" / "data.txt").write_text("x")
+    return AttemptBench(tmp_path / "source", tmp_path)
+
+
+def started(bench: AttemptBench, order: AttemptOrder) -> subprocess.Popen[bytes]:
+    file = bench.folder / "order.json"
+    file.write_bytes(canonical_bytes(order))
+    command = [sys.executable, "-P", "-m", "flyte_temporal.runtime", "--order", str(file)]
+    command += ["--scratch", str(bench.folder / "scratch"), "--cache", str(bench.folder / "cache")]
+    return subprocess.Popen(command, stderr=subprocess.PIPE)
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    process.communicate()
+    return process.returncode
+
+
+def test_what_a_task_sees(bench: AttemptBench) -> None:
+    order = bench.order("jobs.about", {"path": ""}, STRING, env={"FLYTE_TEST": "given"})
+    assert ended(started(bench, order)) == 0
+    manifest = bench.manifest(order)
+    assert manifest is not None
+    assert manifest.outputs is not None, manifest.error
+    literal = manifest.outputs["o0"]
+    assert isinstance(literal, Inline)
+    seen = json.loads(str(literal.value))
+    where = order.attempt.execution
+    assert (
+        seen["env"]
+        | {
+            "FLYTE_TEST": "given",
+            "FLYTE_INTERNAL_EXECUTION_ID": where.name,
+            "FLYTE_INTERNAL_EXECUTION_PROJECT": where.project,
+            "FLYTE_INTERNAL_EXECUTION_DOMAIN": where.domain,
+            "FLYTE_INTERNAL_TASK_NAME": "jobs.about",
+            "FLYTE_ATTEMPT_NUMBER": "1",
+        }
+        == seen["env"]
+    )
+    assert seen["context"] == [where.name, "jobs.about", "n0", 1, bench.store.uri(f"{order.attempt.key}/raw")]
+    assert {"jobs.py", "data.txt"} <= set(seen["cwd"])
+    assert seen["group"]
+    assert manifest.peak_rss_bytes > 10 * 1024 * 1024
+    assert manifest.finished_at >= manifest.started_at
+    assert (
+        scratch.own_folder(bench.folder / "scratch" / scratch.attempt_name(order.attempt)) / "files/mine"
+    ).exists()
+
+
+def test_sigterm_stops_the_task(bench: AttemptBench, tmp_path: Path) -> None:
+    order = bench.order("jobs.waits", {"path": str(tmp_path / "up")}, STRING)
+    process = started(bench, order)
+    wait_for(tmp_path / "up")
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == 128 + signal.SIGTERM
+    manifest = bench.manifest(order)
+    assert manifest is not None
+    assert manifest.error is not None
+    assert (manifest.error.kind, manifest.error.code) == (ErrorKind.SYSTEM, "Stopped")
+    assert manifest.error.recoverable
+
+
+def test_a_task_may_save_its_work_on_sigterm(bench: AttemptBench, tmp_path: Path) -> None:
+    order = bench.order("jobs.saves", {"path": str(tmp_path / "up")}, STRING)
+    process = started(bench, order)
+    wait_for(tmp_path / "up")
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == 0
+    assert (tmp_path / "up").read_text() == "saved"
+    error = bench.manifest(order).error  # type: ignore[union-attr]
+    assert error is not None
+    assert error.code == "Stopped"
+
+
+def test_processes_without_a_parent_do_not_confuse_it(bench: AttemptBench) -> None:
+    order = bench.order("jobs.orphans", {"path": ""}, STRING)
+    assert ended(started(bench, order)) == 0
+    assert bench.manifest(order).outputs == {"o0": Inline(value="done")}  # type: ignore[union-attr]
+
+
+def test_an_attempt_runs_once_per_machine(bench: AttemptBench) -> None:
+    order = bench.order("jobs.about", {"path": ""}, STRING)
+    assert ended(started(bench, order)) == 0
+    again = started(bench, order)
+    _, words = again.communicate()
+    assert again.returncode == 2
+    assert b"not run again" in words
+
+
+def test_a_store_that_is_gone(bench: AttemptBench, tmp_path: Path) -> None:
+    order = bench.order("jobs.about", {"path": ""}, STRING)
+    (tmp_path / "file").touch()
+    broken = order.storage.model_copy(update={"root": (tmp_path / "file" / "x").as_uri()})
+    order = order.model_copy(update={"storage": broken})
+    assert ended(started(bench, order)) == 70
+    journal = scratch.read_journal(bench.folder / "scratch" / scratch.attempt_name(order.attempt))
+    assert journal is not None
+    assert journal.ending is not None
+    assert "No manifest was written" in journal.ending.message
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"schema_version": 99}'])
+def test_an_order_that_cannot_be_read(tmp_path: Path, text: str) -> None:
+    command = [sys.executable, "-m", "flyte_temporal.runtime", "--order", "-", "--scratch", str(tmp_path)]
+    done = subprocess.run(
+        command, input=text.encode(), capture_output=True, check=False, env=dict(os.environ)
+    )
+    assert done.returncode == 2
+    assert b"AttemptOrder" in done.stderr
+    assert b"Traceback" not in done.stderr
