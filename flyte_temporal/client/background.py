@@ -31,6 +31,11 @@ class BackgroundLoop:
                     future.result(timeout=1.0)
             raise
 
+    def begin(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run a coroutine without waiting for it; how it ends is of no interest."""
+        future = asyncio.run_coroutine_threadsafe(work, self._running())
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
     def iterate(self, work: AsyncGenerator[T, None]) -> Iterator[T]:
         """Yield what an asynchronous generator yields, and close it in any case."""
 
@@ -52,6 +57,7 @@ class BackgroundLoop:
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is not None and thread is not None:
+            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
@@ -65,6 +71,13 @@ class BackgroundLoop:
                 )
                 self._thread.start()
             return self._loop
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _first(work: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

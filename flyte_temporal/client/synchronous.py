@@ -155,6 +155,13 @@ class Client:
         """Start the stack in the background, if it does not run, and return its status."""
         return self._loop.run(self._async.up())
 
+    def start_soon(self) -> None:
+        """Begin to start the stack, if it does not run, while the caller does something else (reads a file, compiles).
+
+        Nothing is raised: if it cannot be started, the next call that needs it says why.
+        """
+        self._loop.begin(self._async.up())
+
     def down(self) -> bool:
         """Stop the stack; return whether one ran. Executions go on at the next start."""
         return self._loop.run(self._async.down())

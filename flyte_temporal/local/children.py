@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from flyte_temporal.config.home import child_environment
 from flyte_temporal.local.processes import Identity, identify
@@ -49,6 +50,26 @@ class Program:
     folder: Path
 
 
+class Process(Protocol):
+    """The part of `subprocess.Popen` that is needed here."""
+
+    @property
+    def pid(self) -> int:
+        """Return its number."""
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+
+    def wait(self) -> int:
+        """Return its exit code when it has ended."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send a signal, if it still runs."""
+
+    def kill(self) -> None:
+        """Kill it, if it still runs."""
+
+
 class Child:
     """Keeps one program running.
 
@@ -60,7 +81,7 @@ class Child:
     def __init__(self, program: Program, changed: Callable[[], None]) -> None:
         self._program = program
         self._changed = changed
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._began = 0.0
         self._log_start = 0
         self._quick_deaths = 0
@@ -75,12 +96,22 @@ class Child:
         """Return whether it dies again and again."""
         return self._quick_deaths >= _FAILING
 
-    def start(self) -> None:
-        """Start the process. Needs no event loop, so that it can be done before anything is imported."""
+    def start(self, made: Callable[[], Process] | None = None) -> None:
+        """Start the process. Needs no event loop, so that it can be done before anything is imported.
+
+        Args:
+            made: Makes the process in another way than from the program's command.
+        """
+        self._log_start = self._program.log.stat().st_size if self._program.log.exists() else 0
+        self._process = made() if made else self._spawn()
+        self._began = time.monotonic()
+        self.identity = identify(self._process.pid)
+        self._changed()
+
+    def _spawn(self) -> Process:
         program = self._program
         with program.log.open("ab") as log:
-            self._log_start = log.tell()
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 program.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -90,9 +121,6 @@ class Child:
                 # Ctrl-C in a terminal is for the supervisor, which stops its children in order.
                 start_new_session=True,
             )
-        self._began = time.monotonic()
-        self.identity = identify(self._process.pid)
-        self._changed()
 
     async def keep(self) -> None:
         """Watch the process and restart it whenever it ends, until `stop` is called."""
@@ -167,7 +195,7 @@ class Child:
             self.problem = ""
 
     @staticmethod
-    async def _exit(process: subprocess.Popen[bytes]) -> int:
+    async def _exit(process: Process) -> int:
         # A thread per process and not the loop's own child watcher: the child was started before there was a loop.
         ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         loop = asyncio.get_running_loop()

@@ -29,6 +29,7 @@ from flyte_temporal.local.version import PROTOCOL
 
 _PAUSE_S = 0.1
 _DOWN_TIMEOUT_S = 30.0
+_SOMEBODY_ELSE_S = 2.0
 
 
 class _Broken(Exception):
@@ -48,6 +49,7 @@ class Connection:
         self._layout = Layout(home)
         self._on_wait = on_wait or (lambda _text: None)
         self._settings = local_settings()
+        self._starting = asyncio.Lock()
 
     async def call(self, method: Method, params: BaseModel | None = None) -> Any:
         """Return the result of a call, as JSON.
@@ -188,25 +190,36 @@ class Connection:
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Return a connection; start the stack first if nobody listens."""
+        with contextlib.suppress(OSError):
+            return await self._connect()
         deadline = time.monotonic() + self._settings.start_timeout_s
-        told = False
+        # Calls of one client that find no stack have it started once, not once each.
+        async with self._starting:
+            while (left := deadline - time.monotonic()) > 0:
+                with contextlib.suppress(OSError):
+                    return await self._connect()
+                self._on_wait(f"Starting the local stack in {self.home} …")
+                outcome = await asyncio.to_thread(start_in_background, self.home, left)
+                if not outcome.socket:
+                    # Another supervisor has the home: one that is coming up, or one that is just stopping.
+                    with contextlib.suppress(OSError):
+                        return await self._connect_soon()
+        raise PlatformUnavailable(
+            f"The local stack of {self.home} did not answer within {self._settings.start_timeout_s:g} s. Its log is "
+            f"{self._layout.log('supervisor')}."
+        )
+
+    async def _connect_soon(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a stack that somebody else is starting; an OSError after a while, for it may be stopping."""
+        deadline = time.monotonic() + _SOMEBODY_ELSE_S
         while True:
             try:
                 return await self._connect()
             except OSError:
-                left = deadline - time.monotonic()
-            if left <= 0:
-                raise PlatformUnavailable(
-                    f"The local stack of {self.home} did not answer within {self._settings.start_timeout_s:g} s. Its "
-                    f"log is {self._layout.log('supervisor')}."
-                )
-            if not told:
-                self._on_wait(f"Starting the local stack in {self.home} …")
-                told = True
-            outcome = await asyncio.to_thread(start_in_background, self.home, left)
-            if not outcome.socket:
-                # Another supervisor has the home: one that is coming up, or one that is just stopping.
-                await asyncio.sleep(_PAUSE_S)
+                if time.monotonic() > deadline or not read_state(self._layout.state).running:
+                    await asyncio.sleep(_PAUSE_S)
+                    raise
+                await asyncio.sleep(_PAUSE_S / 2)
 
 
 def _unreachable(state: StackState) -> list[str]:

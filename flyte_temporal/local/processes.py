@@ -15,6 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+MARK = "ft-worker"
+"""Name, in /proc/<pid>/comm, of a worker that was forked; its command line is still the supervisor's."""
+
 _PROC = Path("/proc")
 
 
@@ -81,17 +84,23 @@ def leftovers(home: Path) -> list[Identity]:
     worse than none. So they are recognized by what they were started with.
     """
     found = []
-    database = str(home / "temporal.db").encode()
-    marker = b"FLYTE_TEMPORAL_HOME=" + os.fsencode(home)
     for entry in _PROC.glob("[0-9]*"):
         try:
-            command = entry.joinpath("cmdline").read_bytes().split(b"\0")
-            server = b"start-dev" in command and database in command
-            worker = b"flyte_temporal.worker" in command and marker in entry.joinpath(
-                "environ"
-            ).read_bytes().split(b"\0")
+            ours = _works_on(entry, home)
         except OSError:
             continue
-        if server or worker:
+        if ours:
             found.append(identify(int(entry.name)))
     return found
+
+
+def _works_on(entry: Path, home: Path) -> bool:
+    command = entry.joinpath("cmdline").read_bytes().split(b"\0")
+    if b"start-dev" in command:
+        return os.fsencode(home / "temporal.db") in command
+    if b"flyte_temporal.worker" in command:
+        marker = b"FLYTE_TEMPORAL_HOME=" + os.fsencode(home)
+        return marker in entry.joinpath("environ").read_bytes().split(b"\0")
+    if b"flyte_temporal.local" in command and os.fsencode(home) in command:
+        return entry.joinpath("comm").read_text().strip() == MARK
+    return False

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from flyte_temporal._version import __version__
 from flyte_temporal.config.home import set_environment
 from flyte_temporal.config.local import LocalSettings
-from flyte_temporal.local import temporal_server
+from flyte_temporal.errors import PlatformUnavailable
+from flyte_temporal.local import forking, temporal_server
 from flyte_temporal.local.children import Child, Program, rotate
 from flyte_temporal.local.layout import Layout
 from flyte_temporal.local.processes import end, identify, leftovers
@@ -48,7 +51,7 @@ class Stack:
         return f"http://{temporal_server.HOST}:{self.state.ui_port}"
 
     def start(self) -> None:
-        """End what a killed predecessor left, and start server and worker.
+        """End what a killed predecessor left, and start the server.
 
         Raises:
             PlatformUnavailable: If the server's program is missing or a fixed port is taken.
@@ -69,13 +72,33 @@ class Stack:
         )
         set_environment(*self._environment())
         command = temporal_server.server_command(program, self.layout, ports, self.settings.durability)
-        self._start_child("temporal", command, temporal_server.ENVIRONMENT)
-        self._start_child("worker", [sys.executable, "-P", "-m", "flyte_temporal.worker"], {})
+        self._add("temporal", command, temporal_server.ENVIRONMENT).start()
 
-    def _start_child(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+    def start_worker(self, private: Sequence[int]) -> None:
+        """Load the libraries, and start the worker with them.
+
+        Args:
+            private: Descriptors that are for the supervisor alone.
+
+        Raises:
+            PlatformUnavailable: If a library is missing or broken.
+        """
+        worker = self._add("worker", [sys.executable, "-P", "-m", "flyte_temporal.worker"], {})
+        try:
+            forking.preload()
+        except ImportError as error:
+            raise PlatformUnavailable(
+                f"The installation of {sys.executable} is not complete: {error}. `{sys.executable} -m pip install "
+                "'flyte-temporal[local]'` brings what is missing."
+            ) from error
+        layout = self.layout
+        made = partial(forking.fork_worker, layout.log("worker"), layout.home, private)
+        worker.start(made if forking.can_fork() else None)
+
+    def _add(self, name: str, command: list[str], environment: dict[str, str]) -> Child:
         program = Program(name, command, environment, self.layout.log(name), self.layout.home)
-        child = self.children[name] = Child(program, self.write)
-        child.start()
+        self.children[name] = Child(program, self.write)
+        return self.children[name]
 
     def _environment(self) -> tuple[dict[str, str], dict[str, str]]:
         """Return the settings of supervisor and worker: those that this home decides, and defaults for one machine."""

@@ -1,7 +1,7 @@
 """The supervisor: holds the home's lock, starts the processes, serves the API, tidies up, stops.
 
-The order matters for a quick start: the children are started with nothing but the standard library loaded; only then
-come the heavy imports of the API, while Temporal and the worker come up beside.
+The order matters for a quick start: Temporal is started with nothing but the standard library loaded; only then come the
+heavy imports, while it comes up beside; the worker is forked from the process that has made them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ LOCKED = 75
 
 UNAVAILABLE = 3
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 _RECONCILE_S = 10.0
 _SOON_S = 1.0
 _TEND_S = 5.0
@@ -48,6 +50,11 @@ class Report:
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Return the pipe, for those who must not keep it open."""
+        return [] if self._descriptor is None else [self._descriptor]
 
     def send(self, **said: str) -> None:
         """Write one line of JSON and close the pipe."""
@@ -70,6 +77,9 @@ def run(home: Path, report: Report, began: float) -> int:
     Returns:
         The exit code: 0, `LOCKED` or `UNAVAILABLE`.
     """
+    for number in _STOPPING:
+        # Until there is an event loop: also a start that is broken off ends what it has started.
+        signal.signal(number, _broken_off)
     try:
         settings = local_settings()
         layout = Layout(home)
@@ -81,7 +91,9 @@ def run(home: Path, report: Report, began: float) -> int:
         stack = Stack(layout, settings)
         try:
             stack.start()
-            _log.info("Processes started %.2f s after the command", time.time() - began)
+            _log.info("Temporal started, %.2f s after the command", time.time() - began)
+            stack.start_worker([lock, *report.descriptors])
+            _log.info("Libraries loaded and worker started, %.2f s after the command", time.time() - began)
             asyncio.run(_Supervisor(stack, report, began).run())
         finally:
             asyncio.run(stack.stop())
@@ -92,6 +104,10 @@ def run(home: Path, report: Report, began: float) -> int:
         report.send(failed=message)
         return UNAVAILABLE
     return 0
+
+
+def _broken_off(_number: int, _frame: object) -> None:
+    raise PlatformUnavailable("The local stack was told to stop before it had come up.")
 
 
 def _described(error: OSError, home: Path) -> str:
@@ -109,7 +125,7 @@ class _Supervisor:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _STOPPING:
             loop.add_signal_handler(number, self._stop.set)
         keeping = [asyncio.create_task(child.keep()) for child in self._stack.children.values()]
         try:
@@ -120,10 +136,8 @@ class _Supervisor:
             await asyncio.gather(*keeping, return_exceptions=True)
 
     async def _serve(self) -> None:
-        # The imports block the loop for a second or two; nothing else is to be done meanwhile.
         from flyte_temporal.local.host import Host
 
-        self._say("Libraries loaded")
         wired = await self._wired()
         if wired is None:
             raise PlatformUnavailable("The local stack was told to stop before it had come up.")

@@ -302,6 +302,29 @@ async def test_a_call_survives_the_restart_of_the_stack(
     assert "Starting the local stack" in told[0]
 
 
+async def test_calls_at_once_have_the_stack_started_once(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await setting.host.close()
+    started: list[Path] = []
+    loop = asyncio.get_running_loop()
+
+    def start(home: Path, timeout_s: float) -> Outcome:
+        started.append(home)
+        asyncio.run_coroutine_threadsafe(setting.reopen(), loop).result(5)
+        return Outcome("started")
+
+    monkeypatch.setattr(connection, "start_in_background", start)
+
+    def script() -> int:
+        with Client.local(setting.home) as client:
+            client.start_soon()
+            return len(client.executions())
+
+    assert await asyncio.to_thread(script) == 0
+    assert started == [setting.home]
+
+
 async def test_a_stack_of_another_protocol_is_named_with_the_remedy(
     setting: Setting, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,6 +221,41 @@ async def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     await asyncio.wait_for(keeping, 5)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks only on Linux")
+def test_a_forked_worker_is_kept_like_a_started_one(tmp_path: Path) -> None:
+    """In a process of its own, because a test process has threads, and forking it would be unsound."""
+    script = f"""
+import os, pathlib, signal, sys, types
+from flyte_temporal.local import forking
+folder = pathlib.Path({str(tmp_path)!r})
+(folder / "standin.py").write_text(
+    "import os, time\\nprint(__name__, os.getcwd(), os.getsid(0) == os.getpid(), flush=True)\\ntime.sleep(60)"
+)
+sys.path.insert(0, str(folder))
+forking._WORKER = "standin"
+secret = os.open(folder, os.O_RDONLY)
+(folder / "worker.log").touch()
+assert forking.can_fork()
+worker = forking.fork_worker(folder / "worker.log", folder, [secret])
+while "True" not in (folder / "worker.log").read_text(): pass
+held = [os.readlink(f"/proc/{{worker.pid}}/fd/{{d}}") for d in os.listdir(f"/proc/{{worker.pid}}/fd")]
+assert str(folder) not in held, held
+assert pathlib.Path(f"/proc/{{worker.pid}}/comm").read_text().strip() == "ft-worker"
+assert worker.poll() is None
+worker.send_signal(signal.SIGTERM)
+assert worker.wait() == -signal.SIGTERM == worker.poll()
+worker.kill()
+forking._WORKER = "no_such_module"
+assert forking.fork_worker(folder / "worker.log", folder, []).wait() == 1
+assert "no_such_module" in (folder / "worker.log").read_text()
+print((folder / "worker.log").read_text().splitlines()[0])
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert shown.stdout.strip() == f"__main__ {tmp_path} True", shown.stderr
+
+
 def test_a_large_log_is_rotated_while_it_is_written(tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     with log.open("ab") as writer:
