@@ -23,7 +23,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +37,8 @@ FILES = "files"
 _JOURNAL = ".journal"
 _STOP = ".stop"
 _FOLDER = ".d"
-_NEW = ".new-"
-_OLD = ".old-"
-_UNFINISHED_S = 60.0
+NEW = ".new-"
+OLD = ".old-"
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def claim(root: Path, name: str, order: bytes) -> int | None:
     final = f"{root}/{name}{_JOURNAL}"
     if os.path.lexists(final):
         return None
-    temporary = f"{root}/{_NEW}{secrets.token_hex(8)}"
+    temporary = f"{root}/{NEW}{secrets.token_hex(8)}"
     journal = -1
     try:
         journal = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -236,25 +234,12 @@ def remove(root: Path, name: str) -> Path | None:
         _unlink(f"{where}{_JOURNAL}")
         _unlink(f"{where}{_STOP}")
         if os.path.isdir(f"{where}{_FOLDER}"):
-            old = f"{root}/{_OLD}{secrets.token_hex(8)}"
+            old = f"{root}/{OLD}{secrets.token_hex(8)}"
             os.rename(f"{where}{_FOLDER}", old)
             return Path(old)
     except OSError as error:
         raise LauncherError(f"Could not remove {where}: {error}.") from error
     return None
-
-
-def sweep(root: Path) -> None:
-    """Remove what a launcher left unfinished when it was killed: half-made and half-removed attempts.
-
-    Young ones are left alone, because another launcher may be about to finish them.
-    """
-    for entry in os.scandir(root):
-        if entry.name.startswith((_OLD, _NEW)) and time.time() - entry.stat().st_mtime > _UNFINISHED_S:
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                _unlink(entry.path)
 
 
 def this_process(folder: Path) -> Process:

@@ -11,7 +11,8 @@ from typing import Any
 from flyte_temporal.adapters.launchers.journals import exited
 from flyte_temporal.adapters.launchers.queueing import Entry, QueueingLauncher
 from flyte_temporal.adapters.launchers.settings import PoolConfig
-from flyte_temporal.adapters.launchers.zygotes import Warm, Zygote, ZygoteEvents, ZygoteKey, key_of
+from flyte_temporal.adapters.launchers.warm import Warm, ZygoteKey, key_of
+from flyte_temporal.adapters.launchers.zygotes import Zygote, ZygoteEvents
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.storage import scratch

@@ -18,7 +18,7 @@ from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.identifiers import AttemptId
-from flyte_temporal.storage import scratch
+from flyte_temporal.storage import leftovers, scratch
 
 _REMEMBERED = 10_000
 _QUEUED = AttemptState(phase=AttemptPhase.QUEUED, message="waiting for a free process")
@@ -76,12 +76,14 @@ class QueueingLauncher(ABC):
         self._released: OrderedDict[str, None] = OrderedDict()
         self._writer = OrderWriter()
         self._following: set[asyncio.Future[None]] = set()
-        for folder in (config.attempts, config.warm, config.bundles):
+        for folder in (config.attempts, config.warm, config.zygotes, config.bundles):
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
                 raise LauncherError(f"Could not make the scratch folder {folder}: {error}.") from error
-        scratch.sweep(config.attempts)
+        leftovers.sweep_attempts(config.attempts)
+        leftovers.sweep_processes(config.warm)
+        leftovers.sweep_files(config.zygotes)
 
     @abstractmethod
     def _pump(self) -> None:

@@ -47,6 +47,11 @@ class PoolConfig:
         return self.scratch / "warm"
 
     @property
+    def zygotes(self) -> Path:
+        """Return the folder of the zygotes' logs."""
+        return self.scratch / "zygotes"
+
+    @property
     def bundles(self) -> Path:
         """Return the folder of unpacked bundles."""
         return self.cache or self.scratch / "bundles"

@@ -17,32 +17,12 @@ from typing import Any
 
 from flyte_temporal.adapters.launchers.exits import ExitWatch
 from flyte_temporal.adapters.launchers.queueing import Entry
-from flyte_temporal.adapters.launchers.settings import PoolConfig, interpreter_of, process_environment
+from flyte_temporal.adapters.launchers.settings import PoolConfig, process_environment
+from flyte_temporal.adapters.launchers.warm import Warm, ZygoteKey
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder
 
 _numbers = itertools.count(1)
-
-
-@dataclass(eq=False)
-class Warm:
-    """One warm process.
-
-    Args:
-        number: Its number, unique in this worker.
-        channel: Our end of its channel.
-        pid: Its process id, once it is forked.
-        entry: What it works on.
-        stopping: Whether it is being stopped; it gets no further work.
-        hung_up: Whether its end of the channel is closed: it has died, or ended.
-    """
-
-    number: int
-    channel: socket.socket
-    pid: int | None = None
-    entry: Entry | None = None
-    stopping: bool = False
-    hung_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,27 +40,6 @@ class ZygoteEvents:
     done: Callable[[Zygote, Warm, dict[str, Any]], None]
     gone: Callable[[Zygote, Warm, int | None], None]
     dead: Callable[[Zygote, int], None]
-
-
-@dataclass(frozen=True)
-class ZygoteKey:
-    """What processes must have in common to be interchangeable."""
-
-    interpreter: str
-    bundle: str
-    storage: str
-    environment: tuple[tuple[str, str], ...]
-
-
-def key_of(order: AttemptOrder) -> ZygoteKey:
-    """Return the key of the processes that can run an order."""
-    environment = order.environment
-    return ZygoteKey(
-        interpreter=interpreter_of(environment.interpreter),
-        bundle=environment.bundle.sha256 if environment.bundle else "",
-        storage=order.storage.root,
-        environment=tuple(sorted(environment.env.items())),
-    )
 
 
 @dataclass(eq=False)
@@ -109,7 +68,7 @@ class Zygote:
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
-        self.log = self.config.scratch / "zygotes" / f"{time.time_ns()}-{next(_numbers)}.log"
+        self.log = self.config.zygotes / f"{time.time_ns()}-{next(_numbers)}.log"
         self._control, theirs = socket.socketpair()
         try:
             self._process = self._start(theirs)
@@ -196,7 +155,6 @@ class Zygote:
             return ""
 
     def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         control = theirs.fileno()
         command = [self.key.interpreter, "-P", "-m", "flyte_temporal.runtime.zygote"]
         command += ["--control", str(control), "--settings", self._settings()]

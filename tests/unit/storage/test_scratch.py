@@ -12,7 +12,7 @@ import pytest
 
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
-from flyte_temporal.storage import scratch
+from flyte_temporal.storage import leftovers, scratch
 
 
 def attempt(node: str = "n0", token: str = "t") -> AttemptId:
@@ -112,13 +112,37 @@ def test_remove(tmp_path: Path) -> None:
 
 
 def test_sweep_takes_old_leftovers_only(tmp_path: Path) -> None:
-    for name in (".new-old", ".new-young", "a.journal"):
+    for name in (".new-old", ".new-young", "a.journal", "b.journal", "b.stop"):
         (tmp_path / name).touch()
     (tmp_path / ".old-old").mkdir()
+    (tmp_path / "b.d").mkdir()
+    held = scratch.claim(tmp_path, "held", b"{}")
+    assert held is not None
+    minutes_ago = time.time() - 600
     for name in (".new-old", ".old-old", "a.journal"):
+        os.utime(tmp_path / name, (minutes_ago, minutes_ago))
+    for name in ("b.journal", "b.stop", "b.d", "held.journal"):
         os.utime(tmp_path / name, (1, 1))
-    scratch.sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".new-young", "a.journal"]
+    leftovers.sweep_attempts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".new-young", "a.journal", "held.journal"]
+    os.close(held)
+
+
+def test_folders_of_dead_processes_are_removed(tmp_path: Path) -> None:
+    mine = scratch.this_process(tmp_path)
+    for name in (f"{mine.pid}-{mine.started}", f"{mine.pid}-1", "4194305-77", "4194306-77", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log").touch()
+        os.utime(tmp_path / name / "log", (1, 1))
+    (tmp_path / "4194306-77" / "log").touch()
+    leftovers.sweep_processes(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{mine.pid}-{mine.started}", "4194306-77", "other"}
+    for name in ("old", "young"):
+        (tmp_path / "logs").mkdir(exist_ok=True)
+        (tmp_path / "logs" / name).touch()
+    os.utime(tmp_path / "logs" / "old", (1, 1))
+    leftovers.sweep_files(tmp_path / "logs")
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["young"]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
