@@ -616,5 +616,4 @@ async def test_an_idle_process_that_is_killed_is_replaced(
         killed = int(lines(tmp_path / "pids")[-1])
         os.kill(killed, signal.SIGKILL)
         await eventually(lambda killed=killed: not alive(killed))  # type: ignore[misc]
-        await asyncio.sleep(0.05)
     assert len(set(lines(tmp_path / "pids"))) == 3

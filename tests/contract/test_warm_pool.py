@@ -260,8 +260,9 @@ async def test_a_killed_zygote_is_replaced(tmp_path: Path) -> None:
         assert isinstance(first, int)
         os.kill(first, signal.SIGKILL)
         await eventually(lambda: scratch.start_time(first) is None)
-        second = await value(launcher, bench, "jobs.parent")
-        assert second not in {first, 1}
+        # The first one may still go to the old process, if the launcher has not heard of its zygote's death.
+        later = [await value(launcher, bench, "jobs.parent") for _ in range(3)]
+        assert later[-1] not in {first, 1}
 
 
 async def test_what_a_running_task_prints_can_be_read(tmp_path: Path) -> None:

@@ -43,14 +43,13 @@ class PoolLauncher(QueueingLauncher):
     async def close(self) -> None:
         """Let go of everything without stopping attempts at work; another launcher can adopt them."""
         self._closed = True
-        self._queue.clear()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for zygote in [*self._zygotes.values(), *self._orphaned]:
             zygote.close()
         self._zygotes.clear()
         self._orphaned.clear()
-        self._stop_following()
+        self._let_go()
 
     def _processes(self) -> int:
         return sum(len(z.processes) for z in itertools.chain(self._zygotes.values(), self._orphaned))
@@ -65,7 +64,8 @@ class PoolLauncher(QueueingLauncher):
             zygote = self._zygotes.get(key)
             if zygote is not None and zygote.idle:
                 del self._queue[passed]
-                self._dispatch(zygote, entry)
+                if not self._dispatch(zygote, entry):
+                    self._queue.insert(passed, entry)
                 continue
             wanted[key] = wanted.get(key, 0) + 1
             if zygote is None or zygote.starting < wanted[key]:
@@ -91,22 +91,20 @@ class PoolLauncher(QueueingLauncher):
                 self._sweep_later()
         return found
 
-    def _dispatch(self, zygote: Zygote, entry: Entry) -> None:
+    def _dispatch(self, zygote: Zygote, entry: Entry) -> bool:
+        """Give an attempt to an idle process; return False if all of them turned out to be dead."""
         journal = self._claim(entry)
         if journal is None:
-            return
-        try:
-            while zygote.idle:
-                warm = zygote.idle.pop()
-                if zygote.give(warm, entry, journal):
-                    entry.run(warm, warm.pid)
-                    return
-        finally:
-            os.close(journal)
-        # All of them died in this instant. The journal is used up, and nothing ran.
-        entry.end(
-            AttemptState(phase=AttemptPhase.LOST, message="The warm process died before it took the attempt.")
-        )
+            return True
+        while zygote.idle:
+            warm = zygote.idle.pop()
+            if zygote.give(warm, entry, journal):
+                os.close(journal)
+                entry.run(warm, warm.pid)
+                return True
+        # Nothing ran, and the lock is still ours: the next process gets it.
+        entry.journal = journal
+        return False
 
     def _on_idle(self, _zygote: Zygote, _warm: Warm) -> None:
         self._pump_safely()

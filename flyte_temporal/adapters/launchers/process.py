@@ -36,13 +36,12 @@ class ProcessLauncher(QueueingLauncher):
 
     async def close(self) -> None:
         """Let go of everything without stopping attempts at work; another launcher can adopt them."""
-        self._queue.clear()
         self._running.clear()
         for entry in self._entries.values():
             if entry.runner is not None:
                 entry.runner.let_go()
                 entry.runner = None
-        self._stop_following()
+        self._let_go()
 
     def _pump(self) -> None:
         while self._queue and len(self._running) < self._config.size:

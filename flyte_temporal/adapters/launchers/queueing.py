@@ -37,6 +37,7 @@ class Entry:
         runner: What runs it, if it is ours and at work.
         key: What its process must be like, for launchers that keep processes.
         task: Where in the written order the task stands.
+        journal: Descriptor of its journal with the lock, while it is claimed and nobody has it yet.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Entry:
     runner: Any = None
     key: Any = None
     task: slice = field(default_factory=lambda: slice(0, 0))
+    journal: int | None = None
 
     def run(self, runner: object, pid: int | None) -> None:
         """Note what runs it from now on."""
@@ -170,12 +172,20 @@ class QueueingLauncher(ABC):
     async def _follow(self, entry: Entry, adopted: JournalAttempt) -> None:
         entry.end(await adopted.wait(math.inf))
 
-    def _stop_following(self) -> None:
+    def _let_go(self) -> None:
+        """Forget what waits and what is only watched; part of `close`."""
+        for entry in self._queue:
+            if entry.journal is not None:
+                os.close(entry.journal)
+        self._queue.clear()
         for following in self._following:
             following.cancel()
 
     def _claim(self, entry: Entry) -> int | None:
         """Make the journal of an attempt; return the descriptor with its lock, or None if it had to be adopted."""
+        if entry.journal is not None:
+            claimed, entry.journal = entry.journal, None
+            return claimed
         written, entry.task = self._writer.write(entry.order)
         claimed = scratch.claim(self._config.attempts, entry.name, written)
         if claimed is None:
