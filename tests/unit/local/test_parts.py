@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,8 +154,11 @@ def test_leftovers_of_this_home_are_found_and_no_others(tmp_path: Path) -> None:
             for place in (home, other)
         ]
         try:
-            found = {process.pid for process in leftovers(home)}
-            assert found == {started[0].pid, workers[0].pid}
+            # A process shows its command line an instant after it was started.
+            expected = {started[0].pid, workers[0].pid}
+            deadline = time.monotonic() + 5
+            while (found := {process.pid for process in leftovers(home)}) != expected:
+                assert time.monotonic() < deadline, found
             assert unrelated.pid not in found
         finally:
             for process in [*started, *workers]:
