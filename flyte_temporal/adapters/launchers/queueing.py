@@ -183,9 +183,9 @@ class QueueingLauncher(ABC):
 
     def _claim(self, entry: Entry) -> int | None:
         """Make the journal of an attempt; return the descriptor with its lock, or None if it had to be adopted."""
-        if entry.journal is not None:
-            claimed, entry.journal = entry.journal, None
-            return claimed
+        kept, entry.journal = entry.journal, None
+        if kept is not None:
+            return kept
         written, entry.task = self._writer.write(entry.order)
         claimed = scratch.claim(self._config.attempts, entry.name, written)
         if claimed is None:
