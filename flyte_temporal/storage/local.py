@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 
 from flyte_temporal.errors import CorruptBlob, StorageError
 from flyte_temporal.ports.blob_store import BlobInfo, Put
+from flyte_temporal.storage.layout import key_of, path_of, scan
 from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
 
 _CHUNK = 1024 * 1024
@@ -157,26 +158,23 @@ class LocalBlobStore:
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
         """Yield the objects below a prefix in order of keys."""
-        found: dict[str, int] = {}
-        for folder, _, names in os.walk(self._path(prefix.rstrip("/")) if prefix else self._root):
-            for name in names:
-                path = f"{folder}/{name}"
-                if not name.startswith(TEMPORARY) and os.path.isfile(path):
-                    found[path[len(self._root) + 1 :]] = os.stat(path).st_size
+        found = dict(scan(self._root, checked_key(prefix.rstrip("/")) if prefix else ""))
         for key in sorted(found):
             yield BlobInfo(key=key, size=found[key])
 
     def uri(self, key: str) -> str:
         """Return the address of a key."""
-        return f"{self._base}/{quote(checked_key(key), safe=_PLAIN)}"
+        return f"{self._base}/{quote(path_of(checked_key(key)), safe=_PLAIN)}"
 
     def key(self, uri: str) -> str | None:
         """Return the key of an address below the root, or None."""
         prefix = f"{self._base}/"
-        return checked_key(unquote(uri[len(prefix) :])) if uri.startswith(prefix) and uri != prefix else None
+        if not uri.startswith(prefix) or uri == prefix:
+            return None
+        return checked_key(key_of(unquote(uri[len(prefix) :])))
 
     def _path(self, key: str) -> str:
-        return f"{self._root}/{checked_key(key)}"
+        return f"{self._root}/{path_of(checked_key(key))}"
 
     def _write(self, key: str, target: str, data: bytes | Path) -> str:
         temporary = _temporary(target)

@@ -12,6 +12,9 @@ from flyte_temporal.errors import InvalidIdentifier
 TEMPORARY = ".tmp-"
 """Names that begin so are unfinished local files, never objects."""
 
+FLAT = "at#"
+"""Names that begin so are reserved for the local store's own layout (`layout`)."""
+
 MAX_KEY_BYTES = 1024
 """S3's limit."""
 
@@ -44,8 +47,8 @@ def _problem(key: str) -> str:
     for part in key.split("/"):
         if part in {"", ".", ".."}:
             return "it is absolute, or has an empty part, '.' or '..'"
-        if part.startswith(TEMPORARY):
-            return f"a part begins with {TEMPORARY!r}"
+        if part.startswith((TEMPORARY, FLAT)):
+            return f"a part begins with {TEMPORARY!r} or {FLAT!r}"
         if len(part.encode()) > 255:
             return "a part is longer than 255 bytes"
     return ""

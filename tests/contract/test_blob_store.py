@@ -171,7 +171,8 @@ def test_odd_names_are_kept(store: BlobStore, key: str, tmp_path: Path) -> None:
         "x" * 1025,
         "a/" + "x" * 256,
         "a/.tmp-1",
-        "half � pair",
+        "a/at#1",
+        "half \ud800 pair",
     ],
 )
 def test_bad_names_are_refused(store: BlobStore, key: str, tmp_path: Path) -> None:
@@ -214,6 +215,32 @@ def test_listing_is_sorted_and_below_the_prefix(store: BlobStore) -> None:
     assert [info.size for info in found] == [6, 7, 6, 8]
     assert [info.key for info in store.list("logs/a")] == ["logs/a/1"]
     assert len(list(store.list(""))) == 6
+
+
+def test_documents_of_attempts_are_found_at_every_level(store: BlobStore) -> None:
+    """The local store keeps some of them in another place than their key says."""
+    execution = "attempts/p/d/e"
+    files = [
+        "n0/1-aa/manifest.json",
+        "n0/1-aa/logs/000000.log",
+        "n0/1-aa/traceback.txt",
+        "n0/2-bb/manifest.json",
+    ]
+    files += ["n0.n1[3]/1-cc/manifest.json", "n00/1-dd/manifest.json", "n0/1-aa/raw/manifest.json"]
+    for file in files:
+        assert store.put_new(f"{execution}/{file}", file.encode()) is Put.CREATED
+    for prefix in ("attempts", "attempts/p/d", execution, f"{execution}/n0", f"{execution}/n0/1-aa"):
+        expected = sorted(f"{execution}/{f}" for f in files if f"{execution}/{f}".startswith(f"{prefix}/"))
+        assert [info.key for info in store.list(prefix)] == expected
+    for file in files:
+        key = f"{execution}/{file}"
+        assert store.get(key) == file.encode()
+        assert store.key(store.uri(key)) == key
+        assert store.put_new(key, b"other") is Put.CONFLICT
+        store.delete(key)
+        assert store.head(key) is None
+    assert list(store.list("attempts")) == []
+    assert store.uri(f"{execution}/n0/1-aa/raw") + "/x" == store.uri(f"{execution}/n0/1-aa/raw/x")
 
 
 def test_addresses(store: BlobStore) -> None:
