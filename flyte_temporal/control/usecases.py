@@ -24,6 +24,9 @@ from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
 
+_TOLD_AT_ONCE = 200
+"""Runs that are freed of a dead worker one by one; about a millisecond each."""
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -225,6 +228,18 @@ class Control:
             PlatformUnavailable: If store or engine do not answer.
         """
         return await self._launching.reconcile()
+
+    async def worker_lost(self) -> None:
+        """Let other workers go on with the open runs at once; without it each waits out a time-out of the engine.
+
+        Only the newest are told, because each costs a call: the rest goes on a second later.
+
+        Raises:
+            PlatformUnavailable: If store or engine do not answer.
+        """
+        open_ = await asyncio.to_thread(self._ports.store.open_executions)
+        for record in open_[-_TOLD_AT_ONCE:]:
+            await self._ports.engine.forget_worker(record.request.id)
 
     async def close(self) -> None:
         """End what waits and watches. Runs go on."""

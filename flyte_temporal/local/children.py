@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from flyte_temporal.config.home import child_environment
-from flyte_temporal.local.processes import Identity, identify
+from flyte_temporal.local.processes import Identity, Process, identify
+from flyte_temporal.local.spares import Spare
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,13 @@ _QUICK_S = 15.0
 """A process that lived for less died quickly."""
 
 _FAILING = 3
-"""After so many quick deaths, whoever needs the process is told instead of waiting."""
+"""After so many quick deaths of its own, whoever needs the process is told instead of waiting."""
+
+_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a process that somebody else ended: no sign that it cannot run."""
+
+_SPARE_AFTER_S = 5.0
+"""How long a process must have lived before a spare is made: a cold start has better use for the processors."""
 
 
 @dataclass(frozen=True)
@@ -50,51 +56,42 @@ class Program:
     folder: Path
 
 
-class Process(Protocol):
-    """The part of `subprocess.Popen` that is needed here."""
-
-    @property
-    def pid(self) -> int:
-        """Return its number."""
-
-    def poll(self) -> int | None:
-        """Return its exit code, or None while it runs."""
-
-    def wait(self) -> int:
-        """Return its exit code when it has ended."""
-
-    def send_signal(self, sig: int, /) -> None:
-        """Send a signal, if it still runs."""
-
-    def kill(self) -> None:
-        """Kill it, if it still runs."""
-
-
 class Child:
     """Keeps one program running.
 
     Args:
         program: The program.
         changed: Called when there is another process.
+        make_spare: Makes a process that can take its place at once; None for programs that start quickly.
     """
 
-    def __init__(self, program: Program, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        changed: Callable[[], None],
+        make_spare: Callable[[], Spare] | None = None,
+    ) -> None:
         self._program = program
         self._changed = changed
+        self._make_spare = make_spare
+        self.spare: Spare | None = None
         self._process: Process | None = None
         self._began = 0.0
         self._log_start = 0
         self._quick_deaths = 0
+        self._failures = 0
         self._stopping = asyncio.Event()
         self.identity: Identity | None = None
         self.restarts = 0
+        self.died = asyncio.Event()
+        """Set when the process has died; cleared by whoever acts on it."""
         self.problem = ""
         """Why it does not run or died last, in a sentence; empty while all is well."""
 
     @property
     def failing(self) -> bool:
         """Return whether it dies again and again."""
-        return self._quick_deaths >= _FAILING
+        return self._failures >= _FAILING
 
     def start(self, made: Callable[[], Process] | None = None) -> None:
         """Start the process. Needs no event loop, so that it can be done before anything is imported.
@@ -137,6 +134,9 @@ class Child:
     async def stop(self, grace_s: float) -> None:
         """End the process for good: SIGTERM, then SIGKILL after `grace_s` seconds."""
         self._stopping.set()
+        if self.spare is not None:
+            self.spare.dismiss()
+            self.spare = None
         process = self._process
         if process is None or process.poll() is not None:
             return
@@ -167,17 +167,23 @@ class Child:
             return ""
 
     async def _try_start(self) -> None:
+        ready = self.spare.use() if self.spare else None
+        self.spare = None
         try:
-            self.start()
+            self.start((lambda: ready) if ready else None)
         except OSError as error:
             self.problem = f"{self._program.name} cannot be started: {error}."
             self._quick_deaths += 1
+            self._failures += 1
             _log.exception("%s", self.problem)
             await asyncio.sleep(_PAUSES_S[-1])
 
     async def _died(self, code: int) -> None:
+        self.died.set()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - self._began < _QUICK_S else 0
+        quick = time.monotonic() - self._began < _QUICK_S
+        self._quick_deaths = self._quick_deaths + 1 if quick else 0
+        self._failures = self._failures + 1 if quick and code not in _OUTSIDE else 0
         pause = _PAUSES_S[min(self._quick_deaths, len(_PAUSES_S) - 1) - (self._quick_deaths > 0)]
         lines = self.output().splitlines()
         said = f" It said: {lines[-1][:500]}" if lines and code > 0 else ""
@@ -191,8 +197,23 @@ class Child:
     def settle(self) -> None:
         """Forget old deaths once the process has lived for a while."""
         if self._process is not None and time.monotonic() - self._began > _QUICK_S:
-            self._quick_deaths = 0
+            self._quick_deaths = self._failures = 0
             self.problem = ""
+
+    def keep_spare(self) -> None:
+        """Have a spare ready, once the process has lived for a while."""
+        if (
+            self._make_spare is None
+            or self._stopping.is_set()
+            or time.monotonic() - self._began < _SPARE_AFTER_S
+        ):
+            return
+        if self.spare is not None and self.spare.process.poll() is None:
+            return
+        try:
+            self.spare = self._make_spare()
+        except OSError as error:
+            _log.warning("No spare of %s could be made: %s", self._program.name, error)
 
     @staticmethod
     async def _exit(process: Process) -> int:

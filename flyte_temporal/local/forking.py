@@ -89,13 +89,14 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def fork_worker(log: Path, folder: Path, private: Sequence[int]) -> Forked:
+def fork_worker(log: Path, folder: Path, private: Sequence[int], waits_at: int | None = None) -> Forked:
     """Start the worker as a fork of this process.
 
     Args:
         log: File for its output.
         folder: Its working directory.
         private: Descriptors that it must not keep: the home's lock, the pipe of the report.
+        waits_at: Pipe at which it waits for a line before it begins; None to begin at once.
     """
     # Objects made so far are left alone by the collector, so that their memory stays shared.
     gc.freeze()
@@ -105,28 +106,28 @@ def fork_worker(log: Path, folder: Path, private: Sequence[int]) -> Forked:
     if pid:
         return Forked(pid)
     try:
-        _become_worker(log, folder, private)
+        _become_worker(log, folder, private, waits_at)
     except BaseException:  # noqa: BLE001 - nothing may return into the supervisor's code
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
-def _become_worker(log: Path, folder: Path, private: Sequence[int]) -> NoReturn:
+def _become_worker(log: Path, folder: Path, private: Sequence[int], waits_at: int | None) -> NoReturn:
     os.setsid()
     os.chdir(folder)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     for descriptor in private:
         os.close(descriptor)
-    nothing = os.open(os.devnull, os.O_RDONLY)
+    given = os.open(os.devnull, os.O_RDONLY) if waits_at is None else waits_at
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    for source, target in ((nothing, 0), (output, 1), (output, 2)):
+    for source, target in ((given, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
-    os.close(nothing)
+    os.close(given)
     os.close(output)
     Path("/proc/self/comm").write_text(MARK)
     logging.getLogger().handlers.clear()
-    sys.argv = [_WORKER]
+    sys.argv = [_WORKER] if waits_at is None else [_WORKER, "--wait"]
     runpy.run_module(_WORKER, run_name="__main__", alter_sys=True)
     os._exit(0)

@@ -14,11 +14,32 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 MARK = "ft-worker"
 """Name, in /proc/<pid>/comm, of a worker that was forked; its command line is still the supervisor's."""
 
 _PROC = Path("/proc")
+
+
+class Process(Protocol):
+    """The part of `subprocess.Popen` that is needed here."""
+
+    @property
+    def pid(self) -> int:
+        """Return its number."""
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+
+    def wait(self) -> int:
+        """Return its exit code when it has ended."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send a signal, if it still runs."""
+
+    def kill(self) -> None:
+        """Kill it, if it still runs."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from flyte_temporal._version import __version__
 from flyte_temporal.config.home import set_environment
 from flyte_temporal.config.local import LocalSettings
 from flyte_temporal.errors import PlatformUnavailable
-from flyte_temporal.local import forking, temporal_server
+from flyte_temporal.local import forking, spares, temporal_server
 from flyte_temporal.local.children import Child, Program, rotate
 from flyte_temporal.local.layout import Layout
 from flyte_temporal.local.processes import end, identify, leftovers
@@ -92,12 +92,17 @@ class Stack:
                 "'flyte-temporal[local]'` brings what is missing."
             ) from error
         layout = self.layout
-        made = partial(forking.fork_worker, layout.log("worker"), layout.home, private)
-        worker.start(made if forking.can_fork() else None)
+        log = layout.log("worker")
+        if not forking.can_fork():
+            worker.start()
+            return
+        worker.start(partial(forking.fork_worker, log, layout.home, private))
+        worker.spare = spares.forked(log, layout.home, private)
 
     def _add(self, name: str, command: list[str], environment: dict[str, str]) -> Child:
-        program = Program(name, command, environment, self.layout.log(name), self.layout.home)
-        self.children[name] = Child(program, self.write)
+        log, home = self.layout.log(name), self.layout.home
+        spare = partial(spares.spawned, command, environment, log, home) if name == "worker" else None
+        self.children[name] = Child(Program(name, command, environment, log, home), self.write, spare)
         return self.children[name]
 
     def _environment(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -120,6 +125,8 @@ class Stack:
             "WORKER__HEARTBEAT_TIMEOUT_S": "1.5",
             "WORKER__STICKY_TIMEOUT_S": "1",
             "WORKER__GRACEFUL_SHUTDOWN_S": "1",
+            # Every pending activity heartbeats thrice a second; more than can run at once only cost.
+            "LIMITS__PENDING": "100",
         }
 
         def ours(values: dict[str, str]) -> dict[str, str]:
@@ -142,6 +149,7 @@ class Stack:
         for child in self.children.values():
             child.rotate(self.settings.log_bytes)
             child.settle()
+            child.keep_spare()
         rotate(self.layout.log("supervisor"), self.settings.log_bytes)
 
     async def stop(self) -> None:

@@ -148,6 +148,7 @@ class _Supervisor:
         self._report.send(ready=self._stack.state.socket)
         chores = [
             asyncio.create_task(self._reconcile(wired.control)),
+            asyncio.create_task(self._free_runs(wired.control)),
             asyncio.create_task(self._tend()),
             asyncio.create_task(self._watch_idleness(wired.control, host)),
         ]
@@ -194,6 +195,17 @@ class _Supervisor:
             except Exception:  # noqa: BLE001 - without this chore, a lost start would stay lost
                 _log.exception("Reconciliation failed; it is tried again")
             await asyncio.sleep(pause)
+
+    async def _free_runs(self, control: Control) -> None:
+        """When the worker has died, do not let its runs wait for it."""
+        died = self._stack.children["worker"].died
+        while True:
+            await died.wait()
+            died.clear()
+            try:
+                await control.worker_lost()
+            except FlyteTemporalError as error:
+                _log.warning("Runs of the dead worker wait for a time-out: %s", error)
 
     async def _tend(self) -> None:
         while True:

@@ -69,6 +69,15 @@ class Engine(Protocol):
             PlatformUnavailable: If it does not answer (no worker is up, for example).
         """
 
+    async def forget_worker(self, execution: ExecutionId) -> None:
+        """Let any worker go on with a run at once, because the one that had it in memory is gone.
+
+        Without it the engine waits for that worker for a while. Nothing happens if the run is not open.
+
+        Raises:
+            PlatformUnavailable: If the engine does not answer.
+        """
+
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Ask a run to stop; returns when the request is in its log.
 

@@ -19,6 +19,8 @@ class FakeEngine:
         """Every run that was really started, in order."""
         self.available = True
         """Whether calls are answered."""
+        self.forgotten: list[ExecutionId] = []
+        """Runs whose worker was to be forgotten, in order."""
         self.waits = 0
         """Number of calls of `wait` so far."""
         self.node_records: dict[ExecutionId, list[NodeRecord]] = {}
@@ -69,6 +71,11 @@ class FakeEngine:
         if execution not in self.node_records:
             raise PlatformUnavailable("No worker answers the query.")
         return self.node_records[execution]
+
+    async def forget_worker(self, execution: ExecutionId) -> None:
+        """Note the call; see `Engine.forget_worker`."""
+        self._answer()
+        self.forgotten.append(execution)
 
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Stop a run; see `Engine.abort`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.worker.wiring import build
+from flyte_temporal.worker.wiring import PARTS, build
 
 _log = logging.getLogger("flyte_temporal.worker")
 
@@ -41,12 +42,21 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _wait() -> bool:
+    """Import all that a worker needs, then wait for a line; return False if the other end is gone instead."""
+    for name in PARTS:
+        importlib.import_module(name)
+    return bool(sys.stdin.readline())
+
+
 def main() -> int:
-    """Run the worker.
+    """Run the worker. With the argument `--wait`: as a spare, that begins when it is told to.
 
     Returns:
         The exit code: 0 after a stop, 3 if a part of the platform is missing.
     """
+    if "--wait" in sys.argv[1:] and not _wait():
+        return 0
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

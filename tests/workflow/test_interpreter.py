@@ -323,6 +323,21 @@ async def test_the_same_id_starts_once(stage: Stage) -> None:
     assert await stage.engine.start(run, closure) is Started.EXISTS
 
 
+async def test_forgetting_a_worker_harms_no_run(stage: Stage) -> None:
+    """What it is for (a killed worker's runs go on at once) is in tests/e2e/test_faults.py."""
+    closure = closures.chain(3)
+    run = closures.run_input(closure, "moved", 1)
+
+    async def behave(request: AttemptRequest) -> int:
+        await stage.engine.forget_worker(run.request.id)
+        return await arithmetic(request)
+
+    state = await stage.run(run, closure, Attempted(behave))
+    assert state.outputs == {"o0": Inline(value=4)}
+    await stage.engine.forget_worker(run.request.id)
+    await stage.engine.forget_worker(closures.run_input(closure, "never-was").request.id)
+
+
 async def test_an_unknown_execution_is_unknown(stage: Stage) -> None:
     unknown = closures.run_input(closures.chain(1), "nobody").request.id
     assert await stage.engine.state(unknown) is None

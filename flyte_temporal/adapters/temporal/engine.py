@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import (
     SearchAttributeKey,
@@ -109,6 +111,17 @@ class TemporalEngine:
                 "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
             )
             return found
+
+    async def forget_worker(self, execution: ExecutionId) -> None:
+        """Clear a run's sticky queue; see `Engine.forget_worker`."""
+        request = ResetStickyTaskQueueRequest(
+            namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=execution.name)
+        )
+        try:
+            async with _translated(execution):
+                await self._client.workflow_service.reset_sticky_task_queue(request, timeout=_RPC_TIMEOUT)
+        except NotFound:
+            return
 
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Ask a run to stop; see `Engine.abort`."""

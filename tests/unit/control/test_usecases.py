@@ -314,3 +314,12 @@ async def test_lists_are_filtered(house: House) -> None:
     found = await house.control.executions("default", "development", phases=[ExecutionPhase.QUEUED])
     assert [r.request.id.name for r in found] == ["run-2"]
     assert await house.control.open_count() == 1
+
+
+async def test_a_lost_worker_holds_up_no_open_run(house: House) -> None:
+    first = await house.start(execution_id="first")
+    over = await house.start(execution_id="over")
+    await house.engine.finish(over, RunState(phase=ExecutionPhase.SUCCEEDED))
+    await house.control.reconcile()
+    await house.control.worker_lost()
+    assert house.engine.forgotten == [first]
