@@ -105,6 +105,7 @@ class Bench:
             f"{prefix}WORKER__SCRATCH": str(self.folder / "attempts"),
             f"{prefix}WORKER__CACHE": str(self.folder / "cache"),
             f"{prefix}WORKER__HEARTBEAT_TIMEOUT_S": "1.5",
+            f"{prefix}LIMITS__PENDING": "100",
         }
         worker = subprocess.Popen(
             [sys.executable, str(HERE / "series.py"), series],

@@ -173,8 +173,11 @@ class _OneAttempt:
         self._note(NodePhase.ABORTED)
 
     async def _manifest(self) -> Manifest | None:
+        blobs = self._parts.blobs
         try:
-            return await asyncio.to_thread(read_manifest, self._parts.blobs, self._attempt)
+            if blobs.quick:
+                return read_manifest(blobs, self._attempt)
+            return await asyncio.to_thread(read_manifest, blobs, self._attempt)
         except NoManifest:
             return None
 

@@ -28,6 +28,9 @@ class BlobInfo(Document):
 class BlobStore(Protocol):
     """Keys are relative paths of safe ids (`spec.keys`); `..`, absolute paths and control characters are refused."""
 
+    quick: bool
+    """Whether small objects are read within microseconds (a local disk), so that an event loop may do it itself."""
+
     def put_new(self, key: str, data: bytes | Path, sha256: str | None = None) -> Put:
         """Create an object unless one exists, atomically, also when an answer is lost and the call is repeated.
 

@@ -63,6 +63,8 @@ class LocalBlobStore:
         sync: Which writes wait for the disk.
     """
 
+    quick = True
+
     def __init__(self, root: Path, sync: Sync = Sync.DATA) -> None:
         self._root = str(root).rstrip("/")
         self._base = root.as_uri().rstrip("/")

@@ -42,6 +42,8 @@ class RemoteBlobStore:
         StorageError: If the library for the scheme is not installed.
     """
 
+    quick = False
+
     def __init__(self, root: str, options: dict[str, Any], pause_s: float = 0.1) -> None:
         self._root = root.rstrip("/")
         self._pause_s = pause_s

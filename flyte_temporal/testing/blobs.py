@@ -18,6 +18,8 @@ _ROOT = "memory://test/"
 class MemoryBlobStore:
     """Keeps objects in this process; `objects` may be read and damaged by tests."""
 
+    quick = True
+
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self._lock = threading.Lock()
