@@ -25,17 +25,19 @@ from temporalio.client import Client
 from flyte_temporal.adapters.store.sql import SqlMetadataStore
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.adapters.temporal.engine import SEARCH_ATTRIBUTES, TemporalEngine
-from flyte_temporal.config.settings import Settings, TemporalSettings
+from flyte_temporal.config.settings import TemporalSettings
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import Environment, ExecutionPhase
+from flyte_temporal.spec.execution import Environment, ExecutionPhase, RunLimits
 from flyte_temporal.storage import bundles
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 
 HERE = Path(__file__).parent
+LOCAL = RunLimits(pending=100, heartbeat_timeout_s=1.5)
+"""As the local stack sets them."""
 SERIES = ("hand", "interpreter", "pool")
 
 
@@ -105,7 +107,6 @@ class Bench:
             f"{prefix}WORKER__SCRATCH": str(self.folder / "attempts"),
             f"{prefix}WORKER__CACHE": str(self.folder / "cache"),
             f"{prefix}WORKER__HEARTBEAT_TIMEOUT_S": "1.5",
-            f"{prefix}LIMITS__PENDING": "100",
         }
         worker = subprocess.Popen(
             [sys.executable, str(HERE / "series.py"), series],
@@ -138,7 +139,7 @@ class Bench:
         ids = [f"{series}-{uuid.uuid4().hex[:12]}" for _ in range(count)]
 
         async def one(name: str) -> None:
-            run = closures.run_input(closure, name, 1, Settings().run_limits(), self.environment)
+            run = closures.run_input(closure, name, 1, LOCAL, self.environment)
             if series == "pool":
                 await asyncio.to_thread(self.metadata.create_execution, run.request, datetime.now(UTC))
             await engine.start(run, closure)

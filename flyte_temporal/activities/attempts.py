@@ -7,9 +7,10 @@ starts a second process. A worker that shuts down leaves attempts alone; only a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
@@ -162,15 +163,22 @@ class _OneAttempt:
                 self._last = reason
                 self._note(NodePhase.RUNNING, reason)
             if _too_long(state, timeouts):
-                await launcher.stop(self._attempt, self._parts.grace_s)
+                await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
                 raise _their_failure(_timed_out(timeouts.run_s))
 
     async def _on_cancel(self, launcher: Launcher) -> None:
         if not await _wanted():
             return
-        await launcher.stop(self._attempt, self._parts.grace_s)
+        await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
         await launcher.release(self._attempt)
         self._note(NodePhase.ABORTED)
+
+    async def _beating(self, work: Coroutine[Any, Any, AttemptState]) -> None:
+        """Await something slow while Temporal goes on hearing from us; silence would end the run before the task."""
+        working = asyncio.ensure_future(work)
+        while not (await asyncio.wait((working,), timeout=self._heartbeat_s))[0]:
+            activity.heartbeat("STOPPING")
+        working.result()
 
     async def _manifest(self) -> Manifest | None:
         blobs = self._parts.blobs

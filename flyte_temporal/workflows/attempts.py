@@ -27,6 +27,10 @@ INFRASTRUCTURE = RetryPolicy(
 )
 """Temporal's own retry: the infrastructure moved. Unlimited; the activity re-attaches to the same attempt."""
 
+WAKE_S = 0.25
+"""Pause before more nodes are started than one activation may start, if nothing ends before. Servers with Temporal's
+default settings round it up to a second; short tasks never wait for it."""
+
 
 @dataclass
 class Ended:
@@ -59,8 +63,11 @@ class Attempts:
         self._given = given
         self._closure = closure
         self._running: dict[str, asyncio.Task[Any]] = {}
+        self._cancelled: set[str] = set()
+        """Nodes whose attempt was asked to end; looked up only, never iterated."""
         self._ended: list[Ended] = []
         self._wake = asyncio.Event()
+        self._timer: asyncio.Task[None] | None = None
 
     @property
     def pending(self) -> int:
@@ -68,11 +75,23 @@ class Attempts:
         return len(self._running) + len(self._ended)
 
     async def ended(self) -> list[Ended]:
-        """Wait until at least one attempt has ended; return all that have, in order."""
+        """Wait until an attempt has ended, or the time of `wake_soon` has come; return what has ended, in order."""
         await self._wake.wait()
         self._wake.clear()
         taken, self._ended = self._ended, []
         return taken
+
+    def wake_soon(self) -> None:
+        """Let `ended` return soon, in an activation of its own, whether or not an attempt ends by then."""
+        if self._timer is None or self._timer.done():
+            self._timer = asyncio.create_task(_pause(WAKE_S, "more nodes than one activation may start"))
+            self._timer.add_done_callback(lambda _done: self._wake.set())
+
+    def wake_never(self) -> None:
+        """Take `wake_soon` back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Ask for the next attempt of a node."""
@@ -122,11 +141,14 @@ class Attempts:
             first_started_at=state.started_at,
         )
 
-    def cancel(self, state: NodeState) -> None:
-        """Ask the attempt of a node, or the pause before its next one, to end."""
+    def cancel(self, state: NodeState) -> bool:
+        """Ask the attempt of a node, or the pause before its next one, to end; return whether there is one."""
         task = self._running.get(state.path)
-        if task is not None:
-            task.cancel()
+        if task is None:
+            return False
+        self._cancelled.add(state.path)
+        task.cancel()
+        return True
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:
         self._running.pop(state.path, None)
@@ -134,7 +156,10 @@ class Attempts:
         if error is None:
             result: calls.AttemptResult = done.result()
             self._push(Ended(state, outputs=dict(result.outputs)))
-        elif isinstance(error, asyncio.CancelledError) or was_cancelled(error):
+        elif (
+            state.path in self._cancelled or isinstance(error, asyncio.CancelledError) or was_cancelled(error)
+        ):
+            # An attempt that does not end in time after it was asked to is no failure of its node.
             self._push(Ended(state, cancelled=True))
         else:
             self._on_failure(state, document_of(error, state.path))
@@ -152,7 +177,8 @@ class Attempts:
         elif pause == 0:
             self._push(Ended(state, error=error, again=True))
         else:
-            timer = asyncio.create_task(_pause(pause, state), name=state.path)
+            why = f"{state.path}: pause before attempt {state.attempts + 1}"
+            timer = asyncio.create_task(_pause(pause, why), name=state.path)
             self._running[state.path] = timer
             timer.add_done_callback(lambda done: self._on_pause(state, error, done))
 
@@ -168,8 +194,8 @@ class Attempts:
         self._wake.set()
 
 
-async def _pause(seconds: float, state: NodeState) -> None:
-    await workflow.sleep(seconds, summary=f"{state.path}: pause before attempt {state.attempts + 1}")
+async def _pause(seconds: float, why: str) -> None:
+    await workflow.sleep(seconds, summary=why)
 
 
 def _summary(state: NodeState) -> str:

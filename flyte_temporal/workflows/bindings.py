@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from flyte_temporal.errors import UserCodeError
-from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapOf, OutputRef
+from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapOf, OutputRef, source
 from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
 from flyte_temporal.spec.paths import BadPath, MissingAttribute, type_at, value_at
 from flyte_temporal.spec.types import ANY, LiteralType, MapType
@@ -42,7 +42,7 @@ def resolve(binding: Binding, sources: Sources) -> LiteralValue:
         sources: The scope.
 
     Raises:
-        MissingAttribute: If a value has nothing at the end of an attribute path.
+        MissingAttribute: If a value has nothing at the end of an attribute path; the message begins with the reference.
     """
     match binding:
         case Constant():
@@ -50,11 +50,11 @@ def resolve(binding: Binding, sources: Sources) -> LiteralValue:
         case InputRef():
             literal = sources.input(binding.name)
             declared = sources.input_type(binding.name) if binding.path else ANY
-            return _follow(literal, declared, binding)
+            return _followed(literal, declared, binding)
         case OutputRef():
             literal = sources.output(binding.node, binding.name)
             declared = sources.output_type(binding.node, binding.name) if binding.path else ANY
-            return _follow(literal, declared, binding)
+            return _followed(literal, declared, binding)
         case ListOf():
             return Composite(items=tuple(resolve(item, sources) for item in binding.items))
         case MapOf():
@@ -62,6 +62,13 @@ def resolve(binding: Binding, sources: Sources) -> LiteralValue:
                 items=tuple(resolve(entry.value, sources) for entry in binding.entries),
                 keys=tuple(entry.key for entry in binding.entries),
             )
+
+
+def _followed(literal: LiteralValue, declared: LiteralType, ref: InputRef | OutputRef) -> LiteralValue:
+    try:
+        return _follow(literal, declared, ref)
+    except MissingAttribute as error:
+        raise MissingAttribute(f"from {source(ref)}: {error.message}") from error
 
 
 def _follow(literal: LiteralValue, declared: LiteralType, ref: InputRef | OutputRef) -> LiteralValue:

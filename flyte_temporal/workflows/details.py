@@ -58,7 +58,8 @@ class Board:
 def _row(state: NodeState) -> str:
     error = ""
     if state.error is not None:
-        error = f"{state.error.code}: {state.error.message.splitlines()[0][:120]}".replace("|", "\\|")
+        first = next(iter(state.error.message.splitlines()), "")
+        error = f"{state.error.code}: {first[:120]}".replace("|", "\\|")
     name = state.node.name or state.node.id
     return (
         f"| `{state.path}` | {name} | {_SIGN[state.phase]} {state.phase} | {state.attempts or ''} | {error} |"

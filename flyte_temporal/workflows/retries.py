@@ -10,6 +10,9 @@ from flyte_temporal.spec.policies import Backoff, RetryPolicy
 SYSTEM_BACKOFF = Backoff(initial_s=1.0, factor=2.0, max_s=60.0)
 """Pause before a system retry, from the second on: a lost process is replaced at once, a sick machine is not hurried."""
 
+PLATFORM_STOPPED = "PlatformStopped"
+"""Code of an attempt that was ended because its platform was told to stop (`flyte-temporal down`): nobody's failure."""
+
 
 @dataclass
 class Budget:
@@ -34,6 +37,8 @@ def next_attempt(
     Returns:
         Seconds to wait before the next attempt, or None if there is none.
     """
+    if error.code == PLATFORM_STOPPED:
+        return 0.0
     if error.kind is ErrorKind.SYSTEM:
         budget.system += 1
         if not error.recoverable or budget.system > limits.system_retries:

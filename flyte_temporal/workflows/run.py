@@ -53,6 +53,7 @@ class Run:
         self._board = Board()
         self._graphs: dict[str, Graph] = {}
         self._ready: deque[NodeState] = deque()
+        self._to_cancel: deque[NodeState] = deque()
         self._attempts = Attempts(given, closure)
         self._budget = _Window(given.limits.window)
         self._result: dict[str, LiteralValue] | None = None
@@ -103,22 +104,33 @@ class Run:
             self._dispatch()
             self.records.flush()
             workflow.set_current_details(self._board.markdown())
-            if not self._attempts.pending:
+            if self._held_up():
+                self._attempts.wake_soon()
+            elif not self._attempts.pending:
                 continue
             for ended in await self._attempts.ended():
                 self._take(ended)
+        self._attempts.wake_never()
         workflow.set_current_details(self._board.markdown())
 
     def _dispatch(self) -> None:
-        pending = self._attempts.pending
-        most = self.given.limits.pending
-        if self.given.request.max_parallelism:
-            most = min(most, self.given.request.max_parallelism)
-        while self._ready and pending < most:
-            if isinstance(self._ready[0].node.target, TaskTarget) and not self._budget.take():
+        while self._to_cancel and self._budget.left():
+            if self._attempts.cancel(self._to_cancel.popleft()):
+                self._budget.take()
+        while self._ready and self._attempts.pending < self._most():
+            if isinstance(self._ready[0].node.target, TaskTarget) and not self._budget.left():
                 return
             self._start(self._ready.popleft())
-            pending = self._attempts.pending
+
+    def _most(self) -> int:
+        wanted = self.given.request.max_parallelism
+        return min(self.given.limits.pending, wanted) if wanted else self.given.limits.pending
+
+    def _held_up(self) -> bool:
+        """Return whether more could be asked for if only the window of this activation were larger."""
+        if self._budget.left():
+            return False
+        return bool(self._to_cancel) or (bool(self._ready) and self._attempts.pending < self._most())
 
     def _start(self, state: NodeState) -> None:
         target = state.node.target
@@ -133,6 +145,7 @@ class Run:
             self.records.changed(state)
             self._open(self.closure.workflows[target.workflow], inputs, state)
         else:
+            self._budget.take()
             self._attempts.start(state, inputs)
 
     def _open(self, spec: WorkflowSpec, inputs: dict[str, LiteralValue], parent: NodeState | None) -> None:
@@ -229,7 +242,7 @@ class Run:
         for state in self.states:
             if not state.phase.terminal and _within(state, scope):
                 state.scope.failing = True
-                self._attempts.cancel(state)
+                self._to_cancel.append(state)
         for state in inside:
             if state.scope is not scope:
                 self._close_if_done(state.scope)
@@ -264,12 +277,14 @@ class _Window:
         self._left = size
         self._seen = -1
 
-    def take(self) -> bool:
+    def left(self) -> int:
+        """Return how many more commands this activation may make."""
         length = workflow.info().get_current_history_length()
         if length != self._seen:
             self._seen = length
             self._left = self._size
-        if self._left == 0:
-            return False
+        return self._left
+
+    def take(self) -> None:
+        """Count a command."""
         self._left -= 1
-        return True

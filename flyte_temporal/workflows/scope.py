@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.entities import Closure, FailurePolicy, WorkflowSpec
 from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, NodePhase, NodeRecord
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import Node, TaskTarget
+from flyte_temporal.spec.paths import MissingAttribute
 from flyte_temporal.spec.types import LiteralType
 from flyte_temporal.workflows.bindings import OutputMissing, resolve
 from flyte_temporal.workflows.plan import Graph, Progress
@@ -123,7 +125,8 @@ class Scope:
         Raises:
             UserCodeError: If a value has nothing at the end of an attribute path.
         """
-        return {name: resolve(binding, self) for name, binding in node.inputs.items()}
+        target = f"node {self.prefix}{node.id}"
+        return {n: self._resolved(b, f"Input {n!r} of {target}") for n, b in node.inputs.items()}
 
     def results(self) -> dict[str, LiteralValue]:
         """Return the outputs of the whole scope, once all its nodes have ended well.
@@ -131,4 +134,13 @@ class Scope:
         Raises:
             UserCodeError: As for `node_inputs`.
         """
-        return {output.name: resolve(output.binding, self) for output in self.spec.outputs}
+        target = f"the workflow {self.spec.name}"
+        return {
+            o.name: self._resolved(o.binding, f"Output {o.name!r} of {target}") for o in self.spec.outputs
+        }
+
+    def _resolved(self, binding: Binding, end: str) -> LiteralValue:
+        try:
+            return resolve(binding, self)
+        except MissingAttribute as error:
+            raise MissingAttribute(f"{end}, {error.message}") from error

@@ -29,7 +29,7 @@ from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.workflows.interpreter import Interpreter
 
-Behaviour = Callable[[calls.AttemptRequest], Awaitable[int]]
+Behaviour = Callable[[calls.AttemptRequest], Awaitable[Any]]
 
 
 def plain(literal: LiteralValue) -> Any:
@@ -99,9 +99,11 @@ class Stage:
         ) as worker:
             yield worker
 
-    async def run(self, run: RunInput, closure: Closure, attempted: Attempted | None = None) -> Any:
+    async def run(
+        self, run: RunInput, closure: Closure, attempted: Attempted | None = None, **options: Any
+    ) -> Any:
         """Run a closure to its end with a worker of its own; return its state."""
-        async with self.worker(attempted or Attempted()):
+        async with self.worker(attempted or Attempted(), **options):
             await self.engine.start(run, closure)
             state = await self.engine.wait(run.request.id, 60)
         assert state is not None, "the run did not end within 60 s"

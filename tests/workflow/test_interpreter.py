@@ -7,18 +7,21 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
 
 from flyte_temporal.errors import NotFound
 from flyte_temporal.ports.engine import RunState, Started
-from flyte_temporal.spec.bindings import InputRef
+from flyte_temporal.spec.bindings import InputRef, OutputRef
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.entities import Closure, FailurePolicy
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, RunInput, RunLimits
+from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.nodes import GateTarget, Node
+from flyte_temporal.spec.nodes import GateTarget, Node, TaskTarget
 from flyte_temporal.spec.policies import Backoff, RetryPolicy, TaskPolicy
+from flyte_temporal.spec.types import INTEGER, STRING, MapType
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic, user_error
 
@@ -53,6 +56,110 @@ async def test_no_activation_makes_more_commands_than_the_window(stage: Stage) -
     )
     assert sum(per_task.values()) == 121
     assert max(per_task.values()) <= 7
+
+
+async def test_long_tasks_fill_all_places_though_one_activation_may_start_few(stage: Stage) -> None:
+    """150 attempts of which none ends before all have begun."""
+    closure = closures.fan_out(150)
+    all_at_work = asyncio.Event()
+    seen = Attempted()
+
+    async def behave(request: AttemptRequest) -> int:
+        if len(seen.requests) == 150:
+            all_at_work.set()
+        await all_at_work.wait()
+        return await arithmetic(request)
+
+    seen.behaviour = behave
+    run = closures.run_input(closure, "ramp", 1, RunLimits(window=60))
+    state = await stage.run(run, closure, seen, max_concurrent_activities=200)
+    assert state.phase is ExecutionPhase.SUCCEEDED
+    assert seen.most_at_once == 150
+
+
+@pytest.mark.parametrize("window", [1, 100])
+async def test_many_nodes_whose_inputs_are_not_there_fail_without_a_stuck_run(
+    stage: Stage, window: int
+) -> None:
+    """They make no command; the loop must neither wait for their end nor turn for ever."""
+    text = MapType(key=STRING, value=INTEGER)
+    source = closures.task("shapes.source").model_copy(
+        update={"interface": Interface(outputs=(Variable(name="o0", type=text),))}
+    )
+    nodes = [Node(id="source", target=TaskTarget(task="shapes.source"))]
+    nodes += [closures.step(f"n{i}", OutputRef(node="source", name="o0", path=("nope",))) for i in range(130)]
+    policy = {"failure_policy": FailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE}
+    main = closures.workflow("shapes.unbound", nodes, None).model_copy(update=policy)
+    closure = closures.closure(main, source)
+    run = closures.run_input(closure, f"unbound-{window}", 1, RunLimits(window=window))
+    seen = Attempted(no_keys)
+    state = await stage.run(run, closure, seen)
+    assert state.error is not None
+    assert state.error.code == "AttributeNotFound"
+    assert Counter(seen.phases().values()) == {"FAILED": 130, "SUCCEEDED": 1}
+
+
+async def no_keys(request: AttemptRequest) -> dict[str, int]:
+    return {}
+
+
+async def test_cancels_go_through_the_window_too(stage: Stage) -> None:
+    all_at_work = asyncio.Event()
+    seen = Attempted()
+
+    async def behave(request: AttemptRequest) -> int:
+        if len(seen.requests) == 41:
+            all_at_work.set()
+        await all_at_work.wait()
+        if request.attempt.node == "bad":
+            raise failing(user_error())
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(0.05)
+
+    seen.behaviour = behave
+    nodes = [closures.step(f"n{i}", InputRef(name="x")) for i in range(40)]
+    nodes.append(closures.step("bad", InputRef(name="x")))
+    closure = closures.closure(closures.workflow("shapes.cancels", nodes, None))
+    run = closures.run_input(closure, "cancels", 1, RunLimits(window=9, heartbeat_timeout_s=10))
+    state = await stage.run(run, closure, seen)
+    assert state.phase is ExecutionPhase.FAILED
+    assert Counter(seen.phases().values()) == {"ABORTED": 40, "FAILED": 1}
+    history = await stage.client.get_workflow_handle("cancels").fetch_history()
+    per_task = Counter(
+        e.activity_task_cancel_requested_event_attributes.workflow_task_completed_event_id
+        for e in history.events
+        if e.HasField("activity_task_cancel_requested_event_attributes")
+    )
+    assert sum(per_task.values()) == 40
+    assert max(per_task.values()) <= 9
+
+
+async def test_an_aborted_attempt_that_never_answers_is_aborted_and_not_failed(stage: Stage) -> None:
+    running = asyncio.Event()
+    release = asyncio.Event()
+
+    async def behave(request: AttemptRequest) -> int:
+        running.set()
+        while True:
+            try:
+                await release.wait()
+                return 1
+            except asyncio.CancelledError:
+                continue
+
+    closure = closures.chain(1)
+    run = closures.run_input(closure, "deaf", limits=RunLimits(heartbeat_timeout_s=0.5))
+    seen = Attempted(behave)
+    async with stage.worker(seen):
+        await stage.engine.start(run, closure)
+        await running.wait()
+        await stage.engine.abort(run.request.id, "enough")
+        state = await stage.engine.wait(run.request.id, 30)
+        release.set()
+    assert state is not None
+    assert state.phase is ExecutionPhase.ABORTED
+    assert seen.phases() == {"n0": "ABORTED"}
 
 
 async def test_no_more_activities_are_pending_than_the_limit(stage: Stage) -> None:
@@ -123,8 +230,6 @@ async def test_a_failure_names_the_node_cancels_the_running_and_skips_the_rest(s
             running.set()
             while True:
                 await asyncio.sleep(0.05)
-                from temporalio import activity
-
                 activity.heartbeat()
         except asyncio.CancelledError:
             stopped.append(request.attempt.node)
@@ -287,8 +392,6 @@ async def test_an_abort_stops_what_runs_and_is_recorded(stage: Stage) -> None:
     stopped: list[str] = []
 
     async def behave(request: AttemptRequest) -> int:
-        from temporalio import activity
-
         running.set()
         try:
             while True:
@@ -373,8 +476,6 @@ async def test_an_abort_of_a_run_that_was_evicted_is_clean(stage: Stage) -> None
     running = asyncio.Event()
 
     async def behave(request: AttemptRequest) -> int:
-        from temporalio import activity
-
         running.set()
         while True:
             activity.heartbeat()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +39,10 @@ CLOSURE = closures.chain(1)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+async def at_once() -> None:
+    return
+
+
 @dataclass
 class Scripted:
     """A launcher whose attempts end as the test says."""
@@ -48,6 +52,7 @@ class Scripted:
     orders: list[AttemptOrder] = field(default_factory=list)
     stopped: list[AttemptId] = field(default_factory=list)
     released: list[AttemptId] = field(default_factory=list)
+    until_stopped: Callable[[], Awaitable[None]] = at_once
 
     async def start(self, order: AttemptOrder) -> None:
         self.orders.append(order)
@@ -61,6 +66,7 @@ class Scripted:
         return self.states[0]
 
     async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
+        await self.until_stopped()
         self.stopped.append(attempt)
         return AttemptState(phase=AttemptPhase.EXITED, exit_code=-15)
 
@@ -229,3 +235,31 @@ async def test_an_unknown_launcher_is_refused_for_good(house: House) -> None:
     with pytest.raises(ApplicationError, match=r"no launcher 'moon'; it has: pool") as failed:
         await house.run(of=Environment(launcher="moon"))
     assert failed.value.non_retryable
+
+
+async def test_heartbeats_go_on_while_an_attempt_is_slow_to_stop(house: House) -> None:
+    """Silence would be taken for a lost worker: the run would end while the task still lives."""
+    beats: list[object] = []
+    three = asyncio.Event()
+    environment = environment_of()
+
+    def beat(*details: object) -> None:
+        beats.append(details)
+        if len(beats) >= 3:
+            three.set()
+
+    async def slow() -> None:
+        beats.clear()
+        environment.on_heartbeat = beat
+        await three.wait()
+
+    house.launcher.states = [RUNNING]
+    house.launcher.until_stopped = slow
+    started = asyncio.Event()
+    house.launcher.on_start = lambda order: started.set()
+    running = asyncio.create_task(house.run(environment))
+    await started.wait()
+    environment.cancel(activity.ActivityCancellationDetails(cancel_requested=True))
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 30)
+    assert house.launcher.stopped == [ATTEMPT]

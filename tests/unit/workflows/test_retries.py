@@ -6,10 +6,11 @@ import pytest
 
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, RunLimits
 from flyte_temporal.spec.policies import Backoff, RetryPolicy
-from flyte_temporal.workflows.retries import Budget, next_attempt, pause
+from flyte_temporal.workflows.retries import PLATFORM_STOPPED, Budget, next_attempt, pause
 
 USER = ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message="m", exception="mod.ValueError")
 SYSTEM = ErrorDocument(kind=ErrorKind.SYSTEM, code="AttemptLost", message="m")
+STOPPED = SYSTEM.model_copy(update={"code": PLATFORM_STOPPED})
 LIMITS = RunLimits(system_retries=2)
 
 
@@ -25,6 +26,7 @@ def ask(errors: list[ErrorDocument], policy: RetryPolicy) -> list[float | None]:
         ([USER, USER, USER], RetryPolicy(count=2), [0.0, 0.0, None]),
         ([SYSTEM, SYSTEM, SYSTEM], RetryPolicy(), [0.0, 1.0, None]),
         ([SYSTEM, USER, SYSTEM, USER], RetryPolicy(count=1), [0.0, 0.0, 1.0, None]),
+        ([STOPPED, STOPPED, STOPPED, STOPPED, USER], RetryPolicy(), [0.0, 0.0, 0.0, 0.0, None]),
         ([USER.model_copy(update={"recoverable": False})], RetryPolicy(count=5), [None]),
         ([SYSTEM.model_copy(update={"recoverable": False})], RetryPolicy(count=5), [None]),
         ([USER], RetryPolicy(count=1, on=("ValueError",)), [0.0]),
