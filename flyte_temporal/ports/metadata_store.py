@@ -29,7 +29,7 @@ class MetadataStore(Protocol):
         """Insert an execution as QUEUED, or return the one that the same request made before.
 
         Raises:
-            Conflict: If the id belongs to another request.
+            Conflict: If the id belongs to another request, or to an execution of another project or domain.
             PlatformUnavailable: If the store does not answer.
         """
 

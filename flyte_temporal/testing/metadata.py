@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from flyte_temporal.adapters.store.merging import merge_execution, merge_node
+from flyte_temporal.adapters.store.merging import check_same_request, merge_execution, merge_node
 from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
@@ -38,9 +38,11 @@ class MemoryMetadataStore:
         """Insert an execution as QUEUED, or return the one that the same request made before."""
         new = ExecutionRecord(request=request, phase=ExecutionPhase.QUEUED, created_at=at.astimezone(UTC))
         with self._lock:
-            found = self._executions.setdefault(request.id, new)
-        if found.request.fingerprint() != request.fingerprint():
-            raise Conflict(f"The id {request.id.name!r} belongs to another request.")
+            named = (r for r in self._executions.values() if r.request.id.name == request.id.name)
+            found = next(named, None)
+            if found is None:
+                found = self._executions[request.id] = new
+        check_same_request(found, request)
         return found
 
     def record(self, change: RecordRequest) -> None:

@@ -102,11 +102,19 @@ def test_another_request_under_the_same_id_is_refused(store: MetadataStore) -> N
     store.create_execution(a_request(), T0)
     with pytest.raises(Conflict, match="run-1"):
         store.create_execution(a_request(inputs={}), T0)
-    # The same name in another project is another execution.
-    store.create_execution(a_request(id=eid(project="other"), inputs={}), T0)
     found = store.execution(eid())
     assert found is not None
     assert found.request == a_request()
+
+
+def test_an_id_that_another_project_has_is_refused_with_its_owner(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    # Also the very same request: its run, named by the id alone, would be the other project's.
+    for elsewhere in (eid(project="other"), eid().model_copy(update={"domain": "production"})):
+        with pytest.raises(Conflict, match=r"run-1.*project default, domain development.*Use another id"):
+            store.create_execution(a_request(id=elsewhere), T0)
+        assert store.execution(elsewhere) is None
+    assert [r.request.id for r in store.open_executions()] == [eid()]
 
 
 def test_an_execution_goes_through_its_phases(store: MetadataStore) -> None:
@@ -251,6 +259,18 @@ def test_one_of_two_different_requests_at_the_same_time_wins(store: MetadataStor
         return True
 
     assert sum(_at_once(ask, range(8))) == 1
+
+
+def test_one_of_two_projects_that_want_an_id_at_the_same_time_wins(store: MetadataStore) -> None:
+    def ask(i: int) -> bool:
+        try:
+            store.create_execution(a_request(id=eid(project=f"p{i}")), T0)
+        except Conflict:
+            return False
+        return True
+
+    assert sum(_at_once(ask, range(8))) == 1
+    assert len(store.open_executions()) == 1
 
 
 def _at_once(work: Callable[[int], Any], items: range) -> list[Any]:

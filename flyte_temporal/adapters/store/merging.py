@@ -8,8 +8,40 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.calls import RecordRequest
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import (
+    ExecutionPhase,
+    ExecutionRecord,
+    ExecutionRequest,
+    NodePhase,
+    NodeRecord,
+)
+
+
+def check_same_request(found: ExecutionRecord, wanted: ExecutionRequest) -> None:
+    """Refuse a request whose id belongs to another one.
+
+    Args:
+        found: What is stored under the name, in whatever project and domain: a name is unique in an installation.
+        wanted: The request that has just come in.
+
+    Raises:
+        Conflict: If they are not the same request.
+    """
+    theirs, name = found.request.id, wanted.id.name
+    if theirs != wanted.id:
+        raise Conflict(
+            f"The id {name!r} is taken by an execution of project {theirs.project}, domain {theirs.domain}; ids are "
+            f"unique in an installation. Use another id for {wanted.id.project}/{wanted.id.domain}, for instance "
+            "with the project's name in it."
+        )
+    if found.request.fingerprint() != wanted.fingerprint():
+        raise Conflict(
+            f"The id {name!r} belongs to another request in {theirs.project}/{theirs.domain} "
+            f"({found.request.root.name}, made {found.created_at:%Y-%m-%d %H:%M:%S} UTC). Use another id, or send "
+            "exactly the same request to attach to it."
+        )
 
 
 def _progress(phase: NodePhase | ExecutionPhase) -> int:

@@ -20,12 +20,13 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 HEAD = "0001"
 """Newest migration; a test compares it with the migrations, so that the fast path needs no Alembic."""
 
-NAMES = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
+NAMES = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
 """Names of constraints are fixed, so that a later migration can address them on every database."""
 
 
@@ -84,6 +85,8 @@ executions = Table(
     Column("request", Text, nullable=False),
     Column("outputs", Text, nullable=False),
     Column("error", Text),
+    # The name is the Temporal workflow id, which knows no project (decision 0005).
+    UniqueConstraint("name"),
     Index(None, "project", "domain", "created_at"),
     Index(None, "phase"),
 )

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import sqlite
 
 from flyte_temporal.adapters.store.connection import WRITE, open_engine
 from flyte_temporal.adapters.store.faults import translated
-from flyte_temporal.adapters.store.merging import merge_execution, merge_node
+from flyte_temporal.adapters.store.merging import check_same_request, merge_execution, merge_node
 from flyte_temporal.adapters.store.rows import (
     execution_key,
     execution_state,
@@ -85,14 +85,11 @@ class SqlMetadataStore:
         row = new_execution_row(record)
         with self._writing() as connection:
             self._insert_new(connection, executions, row)
-            found = connection.execute(_where_execution(request.id)).one()
-        if found.fingerprint != row["fingerprint"]:
-            raise Conflict(
-                f"The id {request.id.name!r} belongs to another request in {request.id.project}/"
-                f"{request.id.domain} ({found.root_name}, made {found.created_at:%Y-%m-%d %H:%M:%S} UTC). Use "
-                "another id, or send exactly the same request to attach to it."
-            )
-        return read_execution(found._mapping)  # noqa: SLF001 - SQLAlchemy's public name begins so
+            # By the name alone: it may belong to another project, whose row has kept this one out.
+            named = select(executions).where(executions.c.name == request.id.name)
+            found = read_execution(connection.execute(named).mappings().one())
+        check_same_request(found, request)
+        return found
 
     def record(self, change: RecordRequest) -> None:
         """Write states of nodes and of their execution; see the port."""
@@ -106,7 +103,7 @@ class SqlMetadataStore:
                     "No execution %s is stored; its phase %s is not.", change.execution, change.phase
                 )
                 return
-            old = read_execution(found._mapping)  # noqa: SLF001
+            old = read_execution(found._mapping)  # noqa: SLF001 - SQLAlchemy's public name begins so
             new = merge_execution(old, change)
             if new is not old:
                 self._write_execution(connection, new)

@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("outputs", sa.Text(), nullable=False),
         sa.Column("error", sa.Text()),
         sa.PrimaryKeyConstraint("project", "domain", "name", name="pk_executions"),
+        sa.UniqueConstraint("name", name="uq_executions_name"),
     )
     op.create_index("ix_executions_project_domain_created_at", "executions", ["project", "domain", "created_at"])
     op.create_index("ix_executions_phase", "executions", ["phase"])
