@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn, Union, get_args, get_origin
 
 from flyte_temporal.errors import CompileError, TypeMismatch
 from flyte_temporal.sdk.constants import constant_json
-from flyte_temporal.sdk.promises import Deferred, NodeOutputs, Promise, contains_promise, origin_of
+from flyte_temporal.sdk.promises import Deferred, NodeOutputs, Origin, Promise, contains_promise, origin_of
 from flyte_temporal.spec.assignability import accepts
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapEntry, MapOf, OutputRef
 from flyte_temporal.spec.types import (
@@ -86,7 +86,7 @@ def _reference(promise: Promise, target: Target) -> Binding:
     if not accepts(target.type, origin.type):
         raise TypeMismatch(
             f"The {promise!r} does not fit {target.label}, which takes {describe(target.type)}. "
-            f"{_hint(origin.type, target.type)}",
+            f"{_hint(origin, target.type)}",
             target.where,
         )
     written = None if origin.type == target.type else origin.type
@@ -95,7 +95,10 @@ def _reference(promise: Promise, target: Target) -> Binding:
     return OutputRef(node=origin.draft.id, name=origin.output, path=origin.path, type=written)
 
 
-def _hint(source: LiteralType, target: LiteralType) -> str:
+def _hint(origin: Origin, target: LiteralType) -> str:
+    source = origin.type
+    if source == ANY:
+        return _concrete(origin, target)
     if (
         isinstance(source, UnionType)
         and (inner := plain_optional(source)) is not None
@@ -103,6 +106,20 @@ def _hint(source: LiteralType, target: LiteralType) -> str:
     ):
         return f"It may be None: declare Optional[{describe(target)}], or make sure of a value in a task."
     return f"Declare {describe(source)} there, or convert it in a task between the two."
+
+
+def _concrete(origin: Origin, target: LiteralType) -> str:
+    """Say where an annotation is missing that would tell the type."""
+    if origin.draft is None:
+        end = f"the workflow's parameter {origin.output!r}"
+    else:
+        end = f"what {origin.draft.entity.short_name}() returns"
+    if not origin.path:
+        return f"Annotate {end} as {describe(target)}, or convert it in a task between the two."
+    return (
+        f"Annotate {end} so that the type of its parts is known, with a dataclass or with types in brackets "
+        f"(dict[str, {describe(target)}]), or convert it in a task between the two."
+    )
 
 
 def _all_outputs(outputs: NodeOutputs, target: Target) -> Binding:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flyte_temporal.errors import BadRequest, UserCodeError
+from flyte_temporal.spec.paths import MissingAttribute
 
 
 class InputNotReadable(UserCodeError):
@@ -28,9 +29,12 @@ def reading(task: str, name: str) -> Iterator[None]:
 
     Raises:
         InputNotReadable: If the value does not fit; errors of the platform pass unchanged.
+        MissingAttribute: If a stored value has nothing at the end of an attribute path.
     """
     try:
         yield
+    except MissingAttribute as error:
+        raise MissingAttribute(f"Input {name!r} of {task}: {error.message}") from error
     except BadRequest as error:
         raise InputNotReadable(f"Input {name!r} of {task} cannot be read: {error.message}") from error
 

@@ -9,7 +9,7 @@ from flyte_temporal.errors import UserCodeError
 from flyte_temporal.sdk.conversions import InputNotReadable, OutputInvalid, reading, writing
 from flyte_temporal.sdk.entity import entities_behind
 from flyte_temporal.sdk.tasks import PythonTask
-from flyte_temporal.sdk.types.converter import ValueContext
+from flyte_temporal.sdk.types.converter import ValueContext, shown
 from flyte_temporal.sdk.types.values import decode, encode
 from flyte_temporal.spec.entities import EntryPoint, TaskSpec
 from flyte_temporal.spec.literals import Inline, LiteralValue
@@ -53,7 +53,9 @@ def load(entry: EntryPoint) -> PythonTask[..., object]:
     for entity in entities_behind(found):
         if isinstance(entity, PythonTask):
             return entity
-    raise TaskNotLoadable(f"{entry.module}.{entry.name} is {found!r} and not a task. Decorate it with @task.")
+    raise TaskNotLoadable(
+        f"{entry.module}.{entry.name} is {shown(found)} and not a task. Decorate it with @task."
+    )
 
 
 def run(

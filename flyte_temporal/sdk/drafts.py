@@ -12,6 +12,7 @@ from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.entity import Entity
 from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
+from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.identifiers import node_id
 from flyte_temporal.spec.policies import Overrides
@@ -92,7 +93,7 @@ class NodeDraft:
 def _aliases(options: Mapping[str, Any], where: str) -> Mapping[str, str]:
     given = options.get("aliases") or {}
     if not isinstance(given, Mapping) or not all(isinstance(x, str) for pair in given.items() for x in pair):
-        raise CompileError(f"aliases={given!r} must map output names to other names.", where)
+        raise CompileError(f"aliases={shown(given)} must map output names to other names.", where)
     return given
 
 

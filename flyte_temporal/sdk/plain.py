@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flyte_temporal.errors import BadRequest, InvalidInputs
+from flyte_temporal.errors import BadRequest, CompileError, InvalidInputs
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.context import activate, active_parameters, plain_parameters, process_scratch
 from flyte_temporal.sdk.entity import Entity
@@ -18,9 +18,9 @@ from flyte_temporal.sdk.recording import Recorded, arguments
 from flyte_temporal.sdk.types.adapt import adapt
 from flyte_temporal.sdk.types.converter import InProcess
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
-from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapOf, OutputRef
+from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapOf, OutputRef, source
 from flyte_temporal.spec.interface import Interface
-from flyte_temporal.spec.paths import type_at, value_at
+from flyte_temporal.spec.paths import MissingAttribute, type_at, value_at
 from flyte_temporal.spec.types import (
     ANY,
     STRING,
@@ -87,15 +87,33 @@ def _run(entity: Entity, given: Mapping[str, Any], scratch: Path, where: str) ->
 
 
 def run_nodes(
-    recorded: Recorded, interface: Interface, inputs: Mapping[str, Any], context: ValueContext
+    workflow: Entity, recorded: Recorded, inputs: Mapping[str, Any], context: ValueContext
 ) -> dict[str, Any]:
-    """Run the nodes of a recorded body along their edges and return the body's outputs, as `Entity.evaluate`."""
+    """Run the nodes of a workflow's recorded body along their edges and return its outputs, as `Entity.evaluate`.
+
+    Raises:
+        MissingAttribute: If a value has nothing at the end of an attribute path; names both ends, as the engine does.
+    """
+    interface, name = workflow.interface, _name_of(workflow)
     scope = _Scope(interface, inputs)
     for node in recorded.order:
         wanted = {v.name: v.type for v in node.entity.interface.inputs}
-        given = {name: scope.value(binding, wanted[name]) for name, binding in node.inputs.items()}
+        given = {
+            name: scope.end(binding, wanted[name], f"Input {name!r} of node {node.id}")
+            for name, binding in node.inputs.items()
+        }
         scope.keep(node.id, node.entity.interface, node.entity.evaluate(given, context))
-    return {v.name: scope.value(recorded.outputs[v.name], v.type) for v in interface.outputs}
+    return {
+        v.name: scope.end(recorded.outputs[v.name], v.type, f"Output {v.name!r} of the workflow {name}")
+        for v in interface.outputs
+    }
+
+
+def _name_of(workflow: Entity) -> str:
+    try:
+        return workflow.name
+    except CompileError:  # in an interactive session, where plain runs are fine
+        return workflow.short_name
 
 
 class _Scope:
@@ -108,6 +126,14 @@ class _Scope:
     def keep(self, node: str, interface: Interface, outputs: Mapping[str, Any]) -> None:
         for variable in interface.outputs:
             self._outputs[node, variable.name] = outputs[variable.name], variable.type
+
+    def end(self, binding: Binding, type_: LiteralType, label: str) -> Any:
+        """Return the value of an input or output; a missing part is reported with both ends."""
+        try:
+            return self.value(binding, type_)
+        except MissingAttribute as error:
+            # Its cause is an IndexError of ours, which says nothing more.
+            raise MissingAttribute(f"{label}, {error.message}") from None
 
     def value(self, binding: Binding, type_: LiteralType) -> Any:
         """Return the value of a binding, written by the type of its target."""
@@ -132,9 +158,13 @@ class _Scope:
         return {str(e.key): self.value(e.value, value_type) for e in binding.entries}
 
 
-def _at(source: tuple[Any, LiteralType], ref: InputRef | OutputRef, target: LiteralType) -> Any:
-    value, type_ = source
-    return adapt(value_at(value, type_, ref.path), type_at(type_, ref.path), target)
+def _at(kept: tuple[Any, LiteralType], ref: InputRef | OutputRef, target: LiteralType) -> Any:
+    value, type_ = kept
+    try:
+        found = value_at(value, type_, ref.path)
+    except MissingAttribute as error:
+        raise MissingAttribute(f"from {source(ref)}: {error.message}") from error
+    return adapt(found, type_at(type_, ref.path), target)
 
 
 def _present(type_: LiteralType) -> LiteralType:

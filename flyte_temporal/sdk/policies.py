@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, TypedDict
 
 from flyte_temporal.errors import CompileError
+from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec import policies as spec
 
 Quantity = str | int | float
@@ -150,13 +151,15 @@ class _Options:
     def checked(self, name: str, kind: type[Any]) -> Any:
         value = self._options.get(name)
         if value is not None and not isinstance(value, kind):
-            raise self.wrong(f"{name}={value!r} must be {_article(kind)}, not {type(value).__name__}.")
+            raise self.wrong(f"{name}={shown(value)} must be {_article(kind)}, not {type(value).__name__}.")
         return value
 
     def texts(self, name: str) -> dict[str, str] | None:
         value = self.checked(name, dict)
         if value is not None and not all(isinstance(x, str) for pair in value.items() for x in pair):
-            raise self.wrong(f"{name}={value!r} must map texts to texts. Write str(...) around the values.")
+            raise self.wrong(
+                f"{name}={shown(value)} must map texts to texts. Write str(...) around the values."
+            )
         return value if value is None else dict(value)
 
     def retries(self) -> spec.RetryPolicy | None:
@@ -164,7 +167,7 @@ class _Options:
         if count is None:
             return None
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise self.wrong(f"retries={count!r} must be a whole number, 0 or more.")
+            raise self.wrong(f"retries={shown(count)} must be a whole number, 0 or more.")
         return spec.RetryPolicy(count=count)
 
     def timeouts(self) -> spec.Timeouts | None:
@@ -177,7 +180,7 @@ class _Options:
             or not isinstance(seconds, int | float)
             or not 0 <= seconds < float("inf")
         ):
-            raise self.wrong(f"timeout={given!r} must be a number of seconds or a timedelta, 0 or more.")
+            raise self.wrong(f"timeout={shown(given)} must be a number of seconds or a timedelta, 0 or more.")
         return spec.Timeouts(run_s=float(seconds))
 
     def cache(self) -> spec.CacheSettings | None:
@@ -203,7 +206,7 @@ class _Options:
                 raise self.wrong(f"{parts[0]} is given, but caching is not on. Add cache=True, or remove it.")
             return None if given is None else spec.CacheSettings()
         if given is not True:
-            raise self.wrong(f"cache={given!r} must be True, False or a Cache(...).")
+            raise self.wrong(f"cache={shown(given)} must be True, False or a Cache(...).")
         if not self._options.get("cache_version"):
             raise self.wrong('cache=True needs a version of what the task does. Add cache_version="1.0".')
         return spec.CacheSettings(

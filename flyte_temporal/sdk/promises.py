@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Self, TypeVar, Unpack
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.drafts import NodeDraft, NodeOptions
+from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.paths import BadPath, type_at
 from flyte_temporal.spec.types import LiteralType, TupleType, describe
 
@@ -31,6 +32,9 @@ def _refusing(doing: str, instead: str) -> Callable[..., NoReturn]:
 
     return refuse
 
+
+_OF_DICTS = ("items", "keys", "values", "get")
+"""Methods of dicts, as which an attribute that is called was meant; `**` calls `keys`."""
 
 _BRANCH = "Pass it to a task and decide there"
 _IN_TASK = "Pass it to a task and do it there"
@@ -60,7 +64,7 @@ class Deferred:
     def __rshift__(self, other: Other) -> Other:
         if not isinstance(other, Deferred):
             raise CompileError(
-                f"`>>` orders two nodes, but its right side is {other!r}. Use what a task or sub-workflow returned.",
+                f"`>>` orders two nodes, but its right side is {shown(other)}. Use what a task or sub-workflow returned.",
                 call_site(),
             )
         other._ordered("be ordered by `>>`").run_after(self._ordered("be ordered by `>>`"), call_site())
@@ -75,7 +79,7 @@ class Deferred:
         for name, value in options.items():
             if contains_promise(value):
                 raise CompileError(
-                    f"with_overrides({name}=...) takes values that are known now, not {value!r}. Write a constant.",
+                    f"with_overrides({name}=...) takes values that are known now, not {shown(value)}. Write a constant.",
                     call_site(),
                 )
         self._ordered("have options").override(options)
@@ -155,7 +159,7 @@ class Promise(Deferred):
 
     def __getitem__(self, key: object) -> Promise:
         if isinstance(key, bool) or not isinstance(key, str | int):
-            what = "A slice" if isinstance(key, slice) else f"The item {key!r}"
+            what = "A slice" if isinstance(key, slice) else f"The item {shown(key)}"
             raise CompileError(
                 f"{what} cannot be taken of the {self!r} before it exists; a constant position or key can. {_IN_TASK}.",
                 call_site(),
@@ -169,6 +173,20 @@ class Promise(Deferred):
             return Promise(replace(origin, path=path, type=type_at(origin.root, path)))
         except BadPath as error:
             raise UnknownAttribute(f"The {self!r}: {error}. {_IN_TASK}.", call_site()) from error
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        """Refuse to be called, and say more where a method of a dict was meant."""
+        origin = self._origin
+        if origin.path and origin.path[-1] in _OF_DICTS:
+            path = origin.path[:-1]
+            whole = replace(origin, path=path, type=type_at(origin.root, path))
+            raise CompileError(
+                f"The {whole} is not known while the workflow is compiled, so .{origin.path[-1]}() cannot be called: a "
+                'dict whose values are not there yet cannot be iterated over or unpacked. Take a value by its key, ["key"], '
+                "or pass the whole to a task and do it there.",
+                call_site(),
+            )
+        super().__call__()
 
     def __setattr__(self, name: str, value: object) -> None:
         raise CompileError(

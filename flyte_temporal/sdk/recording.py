@@ -19,6 +19,7 @@ from flyte_temporal.sdk.drafts import NodeDraft, in_order
 from flyte_temporal.sdk.entity import Entity, entities_behind
 from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise, origin_of
 from flyte_temporal.sdk.signature import Signature
+from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.bindings import Binding, Constant, ListOf, MapEntry, MapOf, OutputRef, nodes_of
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.types import ListType, TupleType, is_nullable
@@ -126,9 +127,7 @@ class Recording:
                 f"it declares {_counted(len(signature.outputs))}, but returns nothing. Add the `return`."
             )
         elif returned is not None and signature.form == "none":
-            problem = (
-                f"it declares no outputs, but returns {returned!r}. Annotate what it returns, or drop it."
-            )
+            problem = f"it declares no outputs, but returns {shown(returned)}. Annotate what it returns, or drop it."
         else:
             returned = _unpacked(returned, signature, interface)
             count = len(returned) if isinstance(returned, tuple) else 1
@@ -183,7 +182,7 @@ def record(
         returned = body(**promises)
     except FlyteTemporalError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CompileError(
             f"The body of the workflow {owner} raised {type(error).__name__}: {error}. It runs when the workflow is "
             "compiled, where calls return promises; what needs values belongs into a task.",
@@ -213,7 +212,8 @@ def create_node(entity: object, /, *args: Any, **kwargs: Any) -> NodeOutputs:
         )
     if found is None:
         raise CompileError(
-            f"create_node() takes a task or workflow, not {entity!r}. Decorate it with @task.", call_site()
+            f"create_node() takes a task or workflow, not {shown(entity)}. Decorate it with @task.",
+            call_site(),
         )
     return recording.node(found, args, kwargs)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import dataclasses
+import functools
 import inspect
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from flyte_temporal.sdk.entity import Entity, FunctionEntity
 from flyte_temporal.sdk.plain import call_plain
 from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.recording import active
+from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
 from flyte_temporal.spec.policies import TaskPolicy
 
@@ -176,15 +178,37 @@ def refuse_undecorable(decorated: object, kind: str, where: str) -> None:
     """Refuse what is no function.
 
     Raises:
-        CompileError: If it is a task or workflow already, a class, or not callable at all.
+        CompileError: If it is a task or workflow already, a class, a partial, or not callable at all; a workflow also if
+            it is asynchronous or a generator.
     """
     if isinstance(decorated, Entity):
         raise CompileError(
             f"{decorated.short_name!r} is a {decorated.kind} already. Remove @{kind}, or call it from a function.",
             where,
         )
+    if isinstance(decorated, functools.partial):
+        raise CompileError(
+            f"@{kind} decorates a function, not a functools.partial of one. Decorate the function, then give its inputs "
+            f"where it is called: functools.partial(the_{kind}, ...) works there.",
+            where,
+        )
     if isinstance(decorated, type) or not callable(decorated):
-        raise CompileError(f"@{kind} decorates a function, not {decorated!r}. Write `def` below it.", where)
+        raise CompileError(
+            f"@{kind} decorates a function, not {shown(decorated)}. Write `def` below it.", where
+        )
+    if kind == "workflow":
+        _refuse_other_than_plain(decorated, where)
+
+
+def _refuse_other_than_plain(decorated: Callable[..., Any], where: str) -> None:
+    function = inspect.unwrap(decorated)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        problem = "is an `async def`. Remove the `async`; the tasks that it calls may be asynchronous"
+    elif inspect.isgeneratorfunction(function):
+        problem = "has a `yield`. Return its outputs, several as a tuple"
+    else:
+        return
+    raise CompileError(f"A workflow is a plain `def`, and {function.__name__}() {problem}.", where)
 
 
 def _loop_runs() -> bool:

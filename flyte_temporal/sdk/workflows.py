@@ -6,16 +6,19 @@ Used by authors; the body runs once with promises, whether it is compiled or cal
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk import docstrings
+from flyte_temporal.sdk.branches import refuse_silent_branches
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.entity import Entity, FunctionEntity, dotted_module
 from flyte_temporal.sdk.plain import call_plain, run_nodes
 from flyte_temporal.sdk.policies import refuse_unknown
 from flyte_temporal.sdk.recording import Recorded, active, record
 from flyte_temporal.sdk.tasks import refuse_undecorable
+from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec.entities import FailurePolicy
 
@@ -96,11 +99,16 @@ class Workflow(FunctionEntity, Generic[P, R]):
         Raises:
             CompileError: If the program is wrong, or the body raised something, which is the cause then.
         """
-        return record(self.function, self.short_name, self.where, self.signature, self.interface)
+        return record(self._checked_body, self.short_name, self.where, self.signature, self.interface)
+
+    @cached_property
+    def _checked_body(self) -> Callable[..., Any]:
+        refuse_silent_branches(self.function)
+        return self.function
 
     def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
         """Run its nodes as plain Python; see `Entity.evaluate`."""
-        return run_nodes(self.record(), self.interface, inputs, context)
+        return run_nodes(self, self.record(), inputs, context)
 
 
 @overload
@@ -131,4 +139,6 @@ def workflow(function: Callable[..., Any] | None = None, /, **options: Unpack[Wo
 def _handler(given: object, where: str) -> Entity | None:
     if given is None or isinstance(given, Entity):
         return given
-    raise CompileError(f"on_failure={given!r} must be a task or a workflow. Decorate it with @task.", where)
+    raise CompileError(
+        f"on_failure={shown(given)} must be a task or a workflow. Decorate it with @task.", where
+    )

@@ -72,6 +72,11 @@ for _model in (ListOf, MapEntry, MapOf):
     _model.model_rebuild()
 
 
+def source(ref: InputRef | OutputRef) -> str:
+    """Return where a reference leads, for messages: `n0.o0`, or `input 'x'`."""
+    return f"input {ref.name!r}" if isinstance(ref, InputRef) else f"{ref.node}.{ref.name}"
+
+
 def nodes_of(binding: Binding) -> tuple[str, ...]:
     """Return the ids of the nodes that a binding waits for, in order of appearance, with repeats."""
     match binding:

@@ -205,7 +205,7 @@ def describe(type_: LiteralType) -> str:
     """Return the type as a person would write it, for messages, `--help` and tables."""
     match type_:
         case SimpleType():
-            return {"integer": "int", "boolean": "bool", "string": "str"}.get(
+            return {"integer": "int", "boolean": "bool", "string": "str", "any": "Any"}.get(
                 type_.simple, type_.simple.value
             )
         case EnumType():

@@ -6,6 +6,7 @@ families do not import the registry that imports them.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class InProcess(ValueContext):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Stands where JSON would stand, for a value that a plain call hands on as it is (a file, a dataframe)."""
+    """Stands where JSON would stand, for a value that a plain call hands on in memory (a dataframe, a value of a plug-in)."""
 
     value: Any
 
@@ -92,14 +93,17 @@ def given(value: object) -> str:
     return f"{type(value).__name__} {shown(value)}"
 
 
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+
+
 def shown(value: object) -> str:
-    """Return a short `repr`, for messages."""
+    """Return a short `repr` without memory addresses, for messages that are the same in every run."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
         return f"of {value.bit_length()} bits"
     if isinstance(value, list | dict | set | frozenset | tuple) and len(value) > 20:
         return f"with {len(value)} items"
     try:
-        text = repr(value)
+        text = _ADDRESS.sub("", repr(value))
     except Exception as error:  # noqa: BLE001 - a user's __repr__ may raise anything; the first error matters more
         return f"(its repr() raised {type(error).__name__})"
     return text if len(text) <= 80 else text[:77] + "…"
@@ -237,4 +241,4 @@ def short_name(python_type: Any) -> str:
     """Return how a person writes an annotation."""
     if isinstance(python_type, type) and not hasattr(python_type, "__args__"):
         return python_type.__name__
-    return str(python_type).replace("typing.", "")
+    return _ADDRESS.sub("", str(python_type)).replace("typing.", "")

@@ -42,22 +42,22 @@ class DataFrames(TypeFamily):
             if not isinstance(value, python_type):
                 raise misfit("DataFrame", value)
             if isinstance(context, InProcess):
-                return Held(value)
+                return Held(_copy(value))
             return _store(value, context).model_dump(mode="json")
 
         def read(value: Any, context: ValueContext) -> Any:
             if isinstance(value, Held):
-                # copied on write by pandas 3, so that a task cannot change its caller's frame
-                return value.value.copy(deep=not _copies_on_write())
+                return _copy(value.value)
             return _load(_dataset_value(value), context)
 
         return Converter(DatasetType(), write, read, lambda value: type(value) is python_type)
 
 
-def _copies_on_write() -> bool:
+def _copy(frame: Any) -> Any:
+    """Return a frame of the same content; neither can change the other's. pandas 3 copies only what is written."""
     import pandas as pd
 
-    return int(pd.__version__.partition(".")[0]) >= 3
+    return frame.copy(deep=int(pd.__version__.partition(".")[0]) < 3)
 
 
 def _require_pyarrow() -> None:

@@ -6,9 +6,7 @@ Called by the SDK, the compiler, the runtime and the client. Conversions are com
 from __future__ import annotations
 
 import functools
-import tempfile
 import threading
-from pathlib import Path
 from typing import Any
 
 from flyte_temporal.errors import InvalidInputs, TypeMismatch, UnsupportedType
@@ -33,6 +31,7 @@ from flyte_temporal.sdk.types.plugins import plugged_in
 from flyte_temporal.sdk.types.scalars import Paths, Scalars
 from flyte_temporal.sdk.types.structs import Dataclasses
 from flyte_temporal.sdk.types.times import Times
+from flyte_temporal.sdk.types.transfer import own_scratch
 from flyte_temporal.sdk.types.tuples import NamedTuples, Tuples
 from flyte_temporal.sdk.types.unions import Unions
 from flyte_temporal.sdk.types.wrappers import Wrappers
@@ -110,6 +109,10 @@ class TypeEngine:
             UnsupportedType: If the type, or one inside of it, has no transformer.
         """
         key = identity(python_type)
+        try:
+            hash(key)
+        except TypeError:
+            return self.transformer_for(python_type).converter(python_type, self)
         found = self._compiled.get(key)
         if found is None:
             with self._lock:
@@ -175,7 +178,7 @@ class TypeEngine:
             raise InvalidInputs(error.message) from error.__cause__
 
     def coerce(self, value: Any, python_type: Any) -> Any:
-        """Return what a task would receive for a value, without copying files: the value of a plain call.
+        """Return what a task would receive for a value in a plain call.
 
         It is the round trip through JSON in memory (an int becomes a float where one is declared, a naive datetime
         UTC, a tuple a list), so that plain and durable runs cannot differ.
@@ -199,7 +202,7 @@ def _unsupported(python_type: Any) -> str:
 
 @functools.cache
 def _in_process() -> InProcess:
-    return InProcess(blobs=None, scratch=Path(tempfile.gettempdir()))
+    return InProcess(blobs=None, scratch=own_scratch())
 
 
 @functools.cache

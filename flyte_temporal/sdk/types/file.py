@@ -16,7 +16,6 @@ from flyte_temporal.sdk.types import transfer
 from flyte_temporal.sdk.types.converter import (
     Converter,
     Converters,
-    Held,
     InProcess,
     Misfit,
     TypeFamily,
@@ -96,17 +95,28 @@ class FlyteFile(os.PathLike[str], _Parameterized[F]):
         """
         made = cls.__new__(cls)
         made._source, made._context, made._downloaded = value, context, None  # noqa: SLF001 - its own class
-        made._local = transfer.local_path(value.uri) if not transfer.is_stored(value.uri, context) else None  # noqa: SLF001
+        # A file of a plain run is copied for each reader, as if it came from a store.
+        elsewhere = isinstance(context, InProcess) or transfer.is_stored(value.uri, context)
+        made._local = None if elsewhere else transfer.local_path(value.uri)  # noqa: SLF001
         if made._local is None:  # noqa: SLF001
             transfer.check_scheme(value.uri, context)
         return made
 
     @property
     def path(self) -> str:
-        """The local path: of the file itself, or where its copy is put by the first use."""
+        """The local path: of the file itself, or where its copy is put by the first use.
+
+        In a plain run the copy is made at once, since there is nothing to wait for.
+        """
+        source = self._source
+        if isinstance(self._context, InProcess) and source is not None and transfer.local_path(source.uri):
+            return self.download()
+        return str(self._target())
+
+    def _target(self) -> Path:
         if self._local is None:
             self._local = transfer.target_for(cast("FileValue", self._source), self._context)
-        return str(self._local)
+        return self._local
 
     @property
     def remote_source(self) -> str | None:
@@ -137,12 +147,12 @@ class FlyteFile(os.PathLike[str], _Parameterized[F]):
             FileNotFoundError: If an address of the user's own leads nowhere.
             StorageError: If the store does not have it, or it could not be read.
         """
-        path = self.path
+        path = self._target()
         if not self.downloaded:
             source = cast("FileValue", self._source)
-            transfer.download(source, Path(path), self._context)
-            self._downloaded = _stamp(Path(path))
-        return path
+            transfer.download(source, path, self._context)
+            self._downloaded = _stamp(path)
+        return str(path)
 
     def open(self, mode: str = "r", **options: Any) -> IO[Any]:
         """Open the file as the built-in `open` does; a remote file is downloaded first.
@@ -255,17 +265,11 @@ class Files(TypeFamily):
             if declared and file.format and file.format != declared:
                 raise misfit(python_type.__name__, file)
             reference = file.reference()
-            if isinstance(context, InProcess):
-                if reference is None:
-                    transfer.check_file(Path(file.path))
-                return Held(file)
             if reference is None:
                 reference = transfer.upload(Path(file.path), context, declared or file.format, file.name)
             return reference.model_dump(mode="json")
 
         def read(value: Any, context: ValueContext) -> FlyteFile:
-            if isinstance(value, Held):
-                return _as_format(value.value, python_type)
             return cast("type[FlyteFile]", python_type).of(_file_value(value), context)
 
         return Converter(
@@ -280,14 +284,6 @@ def _from_path(value: Any, python_type: type[FlyteFile]) -> FlyteFile:
         return python_type(value)
     except InvalidInputs as error:
         raise Misfit(error.message) from None
-
-
-def _as_format(file: FlyteFile, python_type: type[FlyteFile]) -> FlyteFile:
-    if file.format == python_type.format:
-        return file
-    same = python_type.__new__(python_type)
-    same.__dict__.update(file.__dict__)
-    return same
 
 
 def _file_value(value: Any) -> FileValue:

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 
 def identity(python_type: Any) -> Any:
-    """Return a hashable key that tells annotations apart where their conversion differs."""
+    """Return a key that tells annotations apart where their conversion differs; hashable if they are."""
     origin = get_origin(python_type)
+    if isinstance(python_type, list):  # the parameters of a Callable
+        return tuple(map(identity, python_type))
     if isinstance(python_type, type) or origin is None:
         return python_type
     if origin is Annotated:

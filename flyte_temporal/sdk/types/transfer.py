@@ -19,7 +19,7 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from flyte_temporal.errors import CorruptBlob, FlyteTemporalError, StorageError
-from flyte_temporal.sdk.types.converter import Misfit, ValueContext
+from flyte_temporal.sdk.types.converter import InProcess, Misfit, ValueContext
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.literals import FileValue
 
@@ -63,20 +63,26 @@ def local_path(uri: str) -> Path | None:
 
 
 @cache
-def _own_scratch() -> tempfile.TemporaryDirectory[str]:
-    # for files that a user's own code makes outside of a task; removed when the process ends
+def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="flyte-temporal-files-", ignore_cleanup_errors=True)
+
+
+def own_scratch() -> Path:
+    """Return a folder for files of code outside of any run; it is removed when the process ends."""
+    return Path(_temporary().name)
 
 
 def target_for(value: FileValue, context: ValueContext | None) -> Path:
     """Return a path, in a new folder of its own, for the copy of a file; nothing is made yet."""
-    scratch = context.scratch if context is not None else Path(_own_scratch().name)
+    scratch = context.scratch if context is not None else own_scratch()
     name = Path(value.name or Path(urlsplit(value.uri).path).name).name
     return scratch / "files" / uuid.uuid4().hex / (name if name not in {"", "..", "."} else "file")
 
 
 def upload(path: Path, context: ValueContext, format_: str = "", name: str = "") -> FileValue:
-    """Store a local file under its digest; in a plain run, return its local address.
+    """Store a local file under its digest; without a store, return its local address.
+
+    Between the tasks of a plain run it is the address of a copy, because whoever made the file may write it anew.
 
     Raises:
         Misfit: If it does not exist, is a directory, or cannot be read.
@@ -84,6 +90,8 @@ def upload(path: Path, context: ValueContext, format_: str = "", name: str = "")
     """
     check_file(path)
     try:
+        if isinstance(context, InProcess):
+            path = _snapshot(path, context, name)
         if context.blobs is None:
             return FileValue(
                 uri=path.absolute().as_uri(), name=name, format=format_, size=path.stat().st_size
@@ -94,6 +102,13 @@ def upload(path: Path, context: ValueContext, format_: str = "", name: str = "")
     key = keys.blob(sha256)
     context.blobs.put_new(key, path, sha256)
     return FileValue(uri=context.blobs.uri(key), name=name, format=format_, sha256=sha256, size=size)
+
+
+def _snapshot(path: Path, context: ValueContext, name: str) -> Path:
+    copy = target_for(FileValue(uri=path.absolute().as_uri(), name=name), context)
+    copy.parent.mkdir(parents=True)
+    shutil.copyfile(path, copy)
+    return copy
 
 
 def check_file(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +13,12 @@ from flyte_temporal import task
 from flyte_temporal.compiler import compile_entity
 from flyte_temporal.sdk import dispatch
 from flyte_temporal.sdk.types.engine import ValueContext
+from flyte_temporal.sdk.types.values import encode
 from flyte_temporal.spec.entities import EntryPoint, TaskSpec
-from flyte_temporal.spec.literals import Inline, LiteralValue
-from flyte_temporal.spec.types import INTEGER
+from flyte_temporal.spec.literals import Inline, LiteralValue, Offloaded
+from flyte_temporal.spec.paths import MissingAttribute
+from flyte_temporal.spec.types import INTEGER, STRING, ListType
+from flyte_temporal.testing.blobs import MemoryBlobStore
 
 
 class Pair(NamedTuple):
@@ -136,7 +140,7 @@ def test_the_users_own_exception_passes_unchanged(context: ValueContext) -> None
     [
         ("no_such_module", "f", r"no_such_module of the task f cannot be imported: ModuleNotFoundError"),
         (__name__, "nobody", r"has no 'nobody'\. Was it defined only under `if __name__"),
-        (__name__, "run", r"is <function run at .*> and not a task\. Decorate it with @task"),
+        (__name__, "run", r"is <function run> and not a task\. Decorate it with @task"),
     ],
 )
 def test_a_task_that_cannot_be_loaded_says_why(module: str, name: str, message: str) -> None:
@@ -151,3 +155,15 @@ def test_the_exception_of_the_users_module_is_kept(tmp_path: Path, monkeypatch: 
         dispatch.load(EntryPoint(module="loaded_dispatch_bad", name="f"))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert "loaded_dispatch_bad" not in sys.modules
+
+
+def test_a_part_that_a_stored_value_lacks_is_named_with_its_input(context: ValueContext) -> None:
+    context = replace(context, blobs=MemoryBlobStore(), inline_bytes=0)
+    stored = encode(["x"], list[str], context)
+    assert isinstance(stored, Offloaded)
+    whole = ListType(element=STRING)
+    part = stored.model_copy(update={"path": (7,), "whole": whole, "type": STRING})
+    with pytest.raises(
+        MissingAttribute, match=r"^Input 'n' of .*: The value has nothing at \[7\]: it has 1 elements"
+    ):
+        run(Namespace.inner, context, n=part)

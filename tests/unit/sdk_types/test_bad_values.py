@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, Optional, Union
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
 
 import pytest
 
-from flyte_temporal.errors import InvalidInputs, TypeMismatch
+from flyte_temporal.errors import InvalidInputs, TypeMismatch, UnsupportedType
 from flyte_temporal.sdk.types.engine import TypeEngine, ValueContext
 from flyte_temporal.sdk.types.file import FlyteFile
+from flyte_temporal.spec.types import INTEGER
 
 FILE: Any = FlyteFile  # type checkers take the brackets for a generic's
 
@@ -189,3 +192,35 @@ def test_a_value_that_contains_itself(engine: TypeEngine, context: ValueContext)
     loop.append(loop)
     with pytest.raises(TypeMismatch, match="nested deeper than 64 levels, or it contains itself"):
         engine.to_json(loop, list, context)
+
+
+@pytest.mark.parametrize(
+    "python_type",
+    [
+        Callable[[int], int],
+        Annotated[Callable[[int], int], []],
+        list[Callable[[int], int]],
+        Generator[int, None, None],
+    ],
+    ids=str,
+)
+def test_annotations_that_cannot_be_hashed_are_refused_like_others(
+    python_type: Any, engine: TypeEngine
+) -> None:
+    with pytest.raises(UnsupportedType, match="No type transformer for"):
+        engine.literal_type(python_type)
+
+
+def test_metadata_that_cannot_be_hashed_is_no_hindrance(engine: TypeEngine) -> None:
+    assert engine.literal_type(Annotated[int, []]) == INTEGER
+    with pytest.raises(UnsupportedType, match="has the value list"):
+        engine.literal_type(Literal[[]])
+
+
+class Odd:
+    """Shown by its address."""
+
+
+def test_a_message_holds_no_memory_address(engine: TypeEngine) -> None:
+    with pytest.raises(TypeMismatch, match=r"^expected int, got Odd <.*Odd object>$"):
+        engine.to_json(Odd(), int, ValueContext(None, Path()))

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from flyte_temporal.errors import CorruptBlob, InvalidInputs, StorageError, TypeMismatch
+from flyte_temporal.sdk.types.converter import InProcess
 from flyte_temporal.sdk.types.engine import TypeEngine, ValueContext
 from flyte_temporal.spec.literals import DatasetValue
 from flyte_temporal.spec.types import DatasetType, ListType
@@ -124,11 +125,15 @@ def test_columns_of_mixed_types_are_refused_with_a_reason(engine: TypeEngine, co
     assert list(context.scratch.rglob("*.parquet")) == []
 
 
-def test_a_plain_call_does_not_share_changes(engine: TypeEngine) -> None:
+def test_a_plain_call_does_not_share_changes(engine: TypeEngine, tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": [1, 2]})
     received = engine.coerce(frame, pd.DataFrame)
     received.loc[0, "a"] = 99
     assert frame["a"].tolist() == [1, 2]
+    plain = InProcess(blobs=None, scratch=tmp_path)
+    written = engine.to_json(frame, pd.DataFrame, plain)
+    frame.loc[0, "a"] = 99
+    assert engine.to_python(written, DatasetType(), pd.DataFrame, plain)["a"].tolist() == [1, 2]
 
 
 def test_a_missing_package_is_named(

@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from flyte_temporal.errors import CorruptBlob, InvalidInputs, StorageError
+from flyte_temporal.sdk.types.converter import InProcess
 from flyte_temporal.sdk.types.engine import TypeEngine, ValueContext
 from flyte_temporal.sdk.types.file import FlyteFile
 from flyte_temporal.spec.literals import FileValue
@@ -232,11 +233,32 @@ def test_in_a_plain_run_files_stay_where_they_are(engine: TypeEngine, tmp_path: 
     assert not (tmp_path / "scratch").exists()
 
 
-def test_a_plain_call_hands_the_file_on(engine: TypeEngine, table: Path) -> None:
-    given = FlyteFile(table)
-    assert engine.coerce(given, FlyteFile) is given
-    assert type(engine.coerce(given, FILE["csv"])) is FILE["csv"]
-    assert engine.coerce(str(table), FILE["csv"]).path == str(table)
+@pytest.mark.parametrize(
+    "use", [lambda f: f.download(), lambda f: f.path, os.fspath, lambda f: f.open().name]
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_in_a_plain_call_each_reader_has_a_copy_of_its_own(use: Any, engine: TypeEngine, table: Path) -> None:
+    received = engine.coerce(str(table), FILE["csv"])
+    assert type(received) is FILE["csv"]
+    assert received.name == "täble one.csv"
+    table.write_text("changed by whoever made it")
+    again = engine.coerce(received, FlyteFile)
+    assert not again.downloaded
+    Path(use(received)).write_text("changed by a reader")
+    assert Path(use(again)).read_text() == "a,b\n1,2\n"
+    assert table.read_text() == "changed by whoever made it"
+
+
+def test_a_file_that_passes_through_a_plain_call_is_not_copied_again(
+    engine: TypeEngine, tmp_path: Path, table: Path
+) -> None:
+    plain = InProcess(blobs=None, scratch=tmp_path / "scratch")
+    first = _sent(engine, table, plain)
+    passed = _sent(engine, first, plain)
+    assert passed.remote_source == first.remote_source
+    assert len(list(plain.scratch.rglob("*.csv"))) == 1
+    Path(passed.path).write_text("changed")
+    assert _sent(engine, passed, plain).remote_source != first.remote_source
 
 
 @dataclass
