@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Any, Literal, TextIO
 from flyte_temporal.errors import BadRequest
 
 Format = Literal["text", "json"]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def output_format(text: str) -> Format:
@@ -29,6 +32,14 @@ def output_format(text: str) -> Format:
     if text == "text":
         return "text"
     raise BadRequest(f"--output takes 'text' or 'json', not {text!r}.")
+
+
+def visible(text: str) -> str:
+    """Return text with control characters other than newline and tab written out as their codes.
+
+    What comes from user code, an error message for example, must not move the cursor or rename the window.
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
 
 
 @dataclass
@@ -68,7 +79,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """Print a line about what is going on; never part of the result."""
-        print(text, file=self.stderr, flush=True)
+        print(visible(text), file=self.stderr, flush=True)
 
     def flush(self) -> None:
         """Write out everything that was printed, by us and by the user's code."""

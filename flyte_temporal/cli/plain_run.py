@@ -58,7 +58,7 @@ def run_plainly(entity: Entity, interface: Interface, given: Given, output: Outp
 
 
 def _failed(id_: str, error: BaseException, output: Output) -> int:
-    from flyte_temporal.sdk.loader import user_traceback
+    from flyte_temporal.sdk.frames import user_traceback
 
     document = ErrorDocument(
         kind=ErrorKind.USER,

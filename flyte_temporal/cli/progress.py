@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from flyte_temporal.cli.handle import Update
-from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.results import duration
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
 
@@ -61,7 +61,7 @@ def line(node: NodeRecord) -> str:
     if node.cache.value == "HIT":
         parts.append("cache hit")
     if node.error is not None:
-        parts.append(node.error.message.splitlines()[0] if node.error.message else node.error.code)
+        parts.append(visible(node.error.message).split("\n")[0] or node.error.code)
     return "  ".join(parts)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from flyte_temporal.cli.exits import ExitCode
-from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.errors import ExecutionAborted
 from flyte_temporal.spec.execution import (
     ErrorDocument,
@@ -87,7 +87,7 @@ def error_text(error: ErrorDocument) -> str:
     """Return an error for a person: the node, the message, the user's own frames."""
     where = f" in node {error.node}" if error.node else ""
     text = f"Error ({error.kind.value}, {error.code}){where}: {error.message}"
-    return f"{text}\n{error.traceback.rstrip()}" if error.traceback else text
+    return visible(f"{text}\n{error.traceback.rstrip()}" if error.traceback else text)
 
 
 def plain(value: Any) -> str:

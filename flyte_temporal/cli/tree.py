@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flyte_temporal.cli.handle import Update
 from flyte_temporal.cli.nesting import Row, rows, shown
-from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.results import duration
 from flyte_temporal.spec.execution import NodePhase
 
@@ -85,9 +85,9 @@ def _cells(row: Row, now: datetime) -> tuple[Text, Text, Text, Text]:
     state = "CACHED" if node.cache.value == "HIT" else node.phase.value
     took = duration(node.started_at, node.finished_at or (None if node.phase.terminal else now))
     if node.error is not None:
-        note = Text(node.error.message.splitlines()[0] if node.error.message else "", style="red")
+        note = Text(visible(node.error.message).split("\n")[0], style="red")
     elif node.attempts > 1:
         note = Text(f"attempt {node.attempts}", style="yellow")
     else:
-        note = Text(node.reason, style="dim")
+        note = Text(visible(node.reason), style="dim")
     return name, Text(state, style=style), Text(took, justify="right"), note

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flyte_temporal.errors import PlatformUnavailable
+from flyte_temporal.storage.markers import keep_out_of_code
 
 _SOCKET_BYTES = 100
 """Unix sockets take paths of 104 (macOS) to 108 bytes (Linux), with the zero at the end."""
@@ -77,8 +78,12 @@ class Layout:
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.home.chmod(0o700)
+            # A home may lie among its user's code. If it is that folder itself, only our part of it is marked.
+            if not any(self.home.iterdir()):
+                keep_out_of_code(self.home)
             for folder in (self.logs, self.attempts, self.cache, self.storage):
                 folder.mkdir(mode=0o700, exist_ok=True)
+                keep_out_of_code(folder)
             with tempfile.TemporaryFile(dir=self.home) as probe:
                 probe.write(b"\0" * 4096)
                 probe.flush()

@@ -52,10 +52,12 @@ def _assignment(arguments: argparse.Namespace) -> Assignment:
         found = scratch.read_journal(arguments.attempt)
         if found is None:
             raise LauncherError(f"There is no claimed attempt {arguments.attempt}.")
-        return _assigned(AttemptOrder.read(found.order), arguments.attempt, arguments, arguments.journal)
+        where = arguments.attempt.absolute()
+        return _assigned(AttemptOrder.read(found.order), where, arguments, arguments.journal)
     data = sys.stdin.buffer.read() if arguments.order == "-" else Path(arguments.order).read_bytes()
     order = AttemptOrder.read(data)
-    root = arguments.scratch or Path(tempfile.mkdtemp(prefix="flyte-temporal-"))
+    # Absolute, because the task gets a working directory of its own.
+    root = (arguments.scratch or Path(tempfile.mkdtemp(prefix="flyte-temporal-"))).absolute()
     root.mkdir(parents=True, exist_ok=True)
     name = scratch.attempt_name(order.attempt)
     claimed = scratch.claim(root, name, order.model_dump_json().encode())
@@ -67,7 +69,7 @@ def _assignment(arguments: argparse.Namespace) -> Assignment:
 
 
 def _assigned(order: AttemptOrder, where: Path, arguments: argparse.Namespace, journal: int) -> Assignment:
-    cache = arguments.cache or where.parent / "bundles"
+    cache = (arguments.cache or where.parent / "bundles").absolute()
     return Assignment(order, Desk(where, scratch.own_folder(where), cache), journal)
 
 

@@ -72,11 +72,9 @@ def open_code(order: AttemptOrder, cache: Path) -> Code:
 
 
 def enter_code(root: Path | None) -> None:
-    """Make the bundle the first place for imports, and the working directory."""
-    if root is not None:
-        if str(root) not in sys.path:
-            sys.path.insert(0, str(root))
-        os.chdir(root)
+    """Make the bundle the first place for imports. It is shared: the working directory is the attempt's own."""
+    if root is not None and str(root) not in sys.path:
+        sys.path.insert(0, str(root))
 
 
 def environment_of(order: AttemptOrder) -> dict[str, str]:
@@ -112,6 +110,8 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
     error: ErrorDocument | None = None
     full = ""
     try:
+        # Relative paths of one attempt are nothing to another one, and nothing to the bundle.
+        os.chdir(desk.folder / scratch.FILES)
         code = code or open_code(order, desk.cache)
         outputs = _call(order, desk, code)
     except BaseException as raised:  # noqa: BLE001 - whatever ends the task becomes its error document

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -24,6 +23,7 @@ from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.logs import INTERVAL_S, AttemptLog
+from flyte_temporal.storage.sealing import remove
 
 _TICK_S = 1.0
 
@@ -165,7 +165,7 @@ class Brood:
         child.page.close()
         said = {"gone": child.number, "code": code, "name": name}
         if not name:
-            shutil.rmtree(child.folder, ignore_errors=True)
+            remove(child.folder)
             self._say(said)
             return
         kills = memory.kernel_kills()
@@ -175,7 +175,7 @@ class Brood:
 
     def _bury(self, name: str, death: deaths.Death, folder: Path) -> None:
         deaths.bury(self._settings.attempts / name, death)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
     def _help(self, action: Callable[[], object], then: Callable[[], None]) -> None:
         """Do something in a forked process, because it may start threads; go on when it has ended."""

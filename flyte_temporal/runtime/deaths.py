@@ -67,7 +67,8 @@ def bury(where: Path, death: Death) -> scratch.Ending:
         raise LauncherError(f"There is no attempt {where}.")
     order = AttemptOrder.read(journal.order)
     log = AttemptLog(journal.log or scratch.own_folder(where) / scratch.LOG, order.attempt.key)
-    error = describe(death, order, log.tail(), stopped=death.stopped or scratch.stop_requested(where))
+    stopped = scratch.stop_reason(where) or (scratch.ON_REQUEST if death.stopped else "")
+    error = describe(death, order, log.tail(), stopped)
     message = error.message
     try:
         if not _leave_manifest(order, log, error, death):
@@ -82,17 +83,17 @@ def bury(where: Path, death: Death) -> scratch.Ending:
     return ending
 
 
-def describe(death: Death, order: AttemptOrder, tail: str, *, stopped: bool) -> ErrorDocument:
+def describe(death: Death, order: AttemptOrder, tail: str, stopped: str = "") -> ErrorDocument:
     """Return the error document of a process that died.
 
     Args:
         death: How it ended.
         order: What it ran.
         tail: The last lines of its log.
-        stopped: Whether a stop was asked for.
+        stopped: Why it was stopped; empty if nobody asked for that.
     """
     if stopped:
-        return failures.stopped()
+        return failures.stopped(stopped)
     kind, code, message = _verdict(death, order)
     if tail:
         message = f"{message}\nLast lines of its log:\n{tail}"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import traceback
 from pathlib import Path
 
-import flyte_temporal
 from flyte_temporal.errors import FlyteTemporalError, StorageError
 from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.sdk.frames import user_traceback
+from flyte_temporal.spec.attempt import PLATFORM_STOPPED, PLATFORM_STOPPED_MESSAGE
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 from flyte_temporal.storage import scratch
 
 MESSAGE_BYTES = 4 * 1024
 TRACEBACK_BYTES = 16 * 1024
-
-_OURS = f"{Path(flyte_temporal.__file__).resolve().parent}/"
-_MACHINERY = ("<frozen importlib", "<frozen runpy")
 
 
 def describe(error: BaseException, root: Path | None, where: Path) -> tuple[ErrorDocument, str]:
@@ -56,8 +53,8 @@ def cut(text: str, limit: int) -> str:
 
 
 def _classify(error: BaseException, where: Path) -> ErrorDocument:
-    if isinstance(error, SystemExit | KeyboardInterrupt) and scratch.stop_requested(where):
-        return stopped()
+    if isinstance(error, SystemExit | KeyboardInterrupt) and (reason := scratch.stop_reason(where)):
+        return stopped(reason)
     code, kind, recoverable = "UserCodeError", ErrorKind.USER, True
     message = f"{type(error).__name__}: {_text(error)}".rstrip(": ")
     cause: BaseException = error
@@ -85,11 +82,16 @@ def _classify(error: BaseException, where: Path) -> ErrorDocument:
     )
 
 
-def stopped() -> ErrorDocument:
-    """Return the document of an attempt that ended because it was told to."""
-    return ErrorDocument(
-        kind=ErrorKind.SYSTEM, code="Stopped", message="The attempt was stopped on request.", recoverable=True
-    )
+def stopped(reason: str) -> ErrorDocument:
+    """Return the document of an attempt that ended because it was told to.
+
+    Args:
+        reason: Why, see `scratch.request_stop`.
+    """
+    code, message = "Stopped", "The attempt was stopped on request."
+    if reason == scratch.BY_PLATFORM:
+        code, message = PLATFORM_STOPPED, PLATFORM_STOPPED_MESSAGE
+    return ErrorDocument(kind=ErrorKind.SYSTEM, code=code, message=message, recoverable=True)
 
 
 def _text(error: BaseException) -> str:
@@ -101,29 +103,10 @@ def _text(error: BaseException) -> str:
 
 def _tracebacks(error: BaseException, root: Path | None) -> tuple[str, str]:
     try:
-        whole = traceback.TracebackException.from_exception(error)
-        full = "".join(whole.format())
-        _drop_our_frames(whole, set())
-        users = "".join(whole.format())
+        full = "".join(traceback.format_exception(error)).rstrip()
+        users = user_traceback(error)
     except Exception as second:  # noqa: BLE001 - a user's __repr__ or __str__ may raise anything
         full = users = f"(the traceback cannot be shown: {type(second).__name__})"
     if root is not None:
         users = users.replace(f'"{root}/', '"')
     return users, full
-
-
-def _drop_our_frames(shown: traceback.TracebackException, seen: set[int]) -> None:
-    if id(shown) in seen:
-        return
-    seen.add(id(shown))
-    shown.stack = traceback.StackSummary.from_list([f for f in shown.stack if not _is_ours(f.filename)])
-    related = [shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or [])]
-    for other in related:
-        if other is not None:
-            _drop_our_frames(other, seen)
-
-
-def _is_ours(filename: str) -> bool:
-    return (
-        filename.startswith((_OURS, *_MACHINERY)) or re.search(r"[/\\]importlib[/\\]", filename) is not None
-    )

@@ -7,6 +7,7 @@ import faulthandler
 import io
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +36,10 @@ def flush() -> None:
             getattr(sys, name).flush()
         except (AttributeError, ValueError, OSError):
             setattr(sys, name, getattr(sys, f"__{name}__"))
+        if getattr(sys, name) is not getattr(sys, f"__{name}__"):
+            # What was printed before the task replaced the stream.
+            with suppress(AttributeError, ValueError, OSError):
+                getattr(sys, f"__{name}__").flush()
     flush_c = _c_flush()
     if flush_c is not None:
         flush_c(None)

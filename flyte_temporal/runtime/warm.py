@@ -11,7 +11,6 @@ import json
 import mmap
 import os
 import random
-import shutil
 import signal
 import socket
 import sys
@@ -21,10 +20,12 @@ from typing import Any, NoReturn
 
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.runtime import attempt, memory, output
+from flyte_temporal.runtime.interpreter_state import InterpreterState
 from flyte_temporal.spec.attempt import AttemptOrder, StorageConfig
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.storage.sealing import remove
 
 PAGE_BYTES = 512
 
@@ -103,12 +104,14 @@ class WarmProcess:
         output.redirect(self._log)
         output.prepare()
         _reseed()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        state = InterpreterState()
         while True:
             name, task, journal = self._receive()
             self._page.publish(name)
             ending = self._run(name, task, journal)
             self._done += 1
-            retire = self._worn_out(ending)
+            retire = self._worn_out(ending) or state.spoiled()
             # The note first, then the lock, then the word to the launcher: whoever hears of it sees it done.
             scratch.write_ending(journal, ending)
             self._page.publish("")
@@ -117,6 +120,7 @@ class WarmProcess:
             if retire:
                 self._leave()
             self._tidy()
+            state.restore()
 
     def _receive(self) -> tuple[str, slice, int]:
         """Wait for work: the attempt's name, where in its order the task stands, and the lock."""
@@ -137,7 +141,7 @@ class WarmProcess:
             self._leave()
 
     def _leave(self) -> NoReturn:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove(self._folder)
         # No clean-up of the interpreter: threads and C libraries of user code may hang or crash in it.
         os._exit(0)
 
@@ -145,7 +149,6 @@ class WarmProcess:
         scratch.write_process(journal, "task", self._me)
         if self._peak_reset >= 0:
             os.write(self._peak_reset, b"5")
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         desk = attempt.Desk(self._settings.attempts / name, self._folder, self._settings.cache)
         try:
             order = self._read(os.pread(journal, os.fstat(journal).st_size, 0).split(b"\n", 1)[0], task)
@@ -183,8 +186,8 @@ class WarmProcess:
             self._log.unlink(missing_ok=True)
             Path(f"{self._log}.index").unlink(missing_ok=True)
             output.redirect(self._log)
-        if os.listdir(self._files):  # noqa: PTH208 - the cheapest look into a folder that is nearly always empty
-            shutil.rmtree(self._files, ignore_errors=True)
+        if not _is_empty(self._files):
+            remove(self._files)
             self._files.mkdir(exist_ok=True)
         if environment_bytes() != self._expected:
             os.environ.clear()
@@ -197,6 +200,14 @@ class WarmProcess:
             return False
         now = memory.resident(self._me.pid) or ending.rss
         return now - self._first_rss > self._settings.max_growth_bytes
+
+
+def _is_empty(folder: Path) -> bool:
+    """Return whether a folder is there and empty; user code may have removed its working directory, or closed it."""
+    try:
+        return not os.listdir(folder)  # noqa: PTH208 - the cheapest look into a folder that is nearly always empty
+    except OSError:
+        return False
 
 
 def _open_peak_reset() -> int:

@@ -7,16 +7,17 @@ import importlib
 import inspect
 import sys
 import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
 from flyte_temporal.errors import BadRequest, CompileError, NotFound
 from flyte_temporal.sdk.entity import Entity, entities_behind
+from flyte_temporal.sdk.frames import user_traceback
 from flyte_temporal.sdk.modules import module_name
 from flyte_temporal.sdk.modules import source_root as source_root  # noqa: PLC0414 - part of this module's interface
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
-_MACHINERY = ("<frozen importlib", importlib.__file__)
 
 
 def load_file(file: Path) -> ModuleType:
@@ -70,16 +71,20 @@ def find_entity(module: ModuleType, name: str) -> Entity:
 
     Args:
         module: The module.
-        name: Attribute, or the dotted name under which the entity is registered.
+        name: Attribute, dotted if it stands in a class, or the dotted name under which the entity is registered.
 
     Raises:
         NotFound: If there is none; names the close matches.
     """
     attribute = name.removeprefix(f"{module.__name__}.")
-    found = next(entities_behind(vars(module).get(attribute)), None)
+    target: object = module
+    for part in attribute.split("."):
+        # Static, because only then is a static method of a class what stands there, and no property runs.
+        target = inspect.getattr_static(target, part, None)
+    found = next(entities_behind(target), None)
     if found is not None:
         return found
-    known = list(entities_in(module))
+    known = [*entities_in(module), *_in_classes(vars(module), module.__name__)]
     file = Path(inspect.getfile(module)).name
     if not known:
         raise NotFound(f"{file} has no task or workflow. Decorate a function with @task or @workflow.")
@@ -89,21 +94,13 @@ def find_entity(module: ModuleType, name: str) -> Entity:
     raise NotFound(f"{attribute!r} {what} in {file}. {hint}")
 
 
-def user_traceback(error: BaseException) -> str:
-    """Return an exception's traceback without the frames of this library and of the import system."""
-    shown = traceback.TracebackException.from_exception(error)
-    pending: list[traceback.TracebackException | None] = [shown]
-    while pending:
-        part = pending.pop()
-        if part is None:
-            continue
-        part.stack = traceback.StackSummary.from_list([f for f in part.stack if not _machinery(f.filename)])
-        pending += [part.__cause__, part.__context__]
-    return "".join(shown.format()).rstrip()
-
-
-def _machinery(file: str) -> bool:
-    return file.startswith((_PACKAGE, *_MACHINERY))
+def _in_classes(namespace: Mapping[str, object], module: str, prefix: str = "") -> Iterator[str]:
+    """Return the dotted names of entities in the classes of a module, for hints."""
+    for name, value in namespace.items():
+        if isinstance(value, type) and value.__module__ == module and value.__qualname__ == f"{prefix}{name}":
+            inner = f"{value.__qualname__}."
+            yield from (f"{inner}{n}" for n, v in vars(value).items() if any(entities_behind(v)))
+            yield from _in_classes(vars(value), module, inner)
 
 
 def _one_line(error: BaseException) -> str:

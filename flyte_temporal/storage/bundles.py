@@ -12,24 +12,34 @@ import io
 import json
 import os
 import secrets
-import shutil
 import tarfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyte_temporal.errors import CorruptBlob, LimitExceeded, StorageError
+from flyte_temporal.errors import BadRequest, CorruptBlob, LimitExceeded, StorageError
 from flyte_temporal.ports.blob_store import BlobStore, Put
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.document import sha256_hex
 from flyte_temporal.spec.execution import BundleRef
 from flyte_temporal.storage.extraction import extract
-from flyte_temporal.storage.source_files import BundleLimits, SourceFile, source_files, too_large
+from flyte_temporal.storage.sealing import remove, seal
+from flyte_temporal.storage.source_files import (
+    BundleLimits,
+    SourceFile,
+    source_files,
+    too_large,
+    unreadable,
+)
 
 _SETTLED_NS = 50_000_000
 """A file changed this shortly before it was read may change again without a new time stamp; so the digest of a tree
 with such a file is not remembered."""
+
+
+class _Vanished(Exception):
+    """A file was removed between listing and reading; its argument is the path."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +67,25 @@ def pack(root: Path, cache: Path, limits: BundleLimits | None = None) -> PackedB
 
     Raises:
         LimitExceeded: If the tree is too large; the message names the largest files.
-        StorageError: If a file cannot be read or the cache not be written.
+        BadRequest: If a file cannot be read, or files vanish while they are read.
+        StorageError: If the cache cannot be written.
     """
     limits = limits or BundleLimits()
     root = root.resolve()
+    try:
+        return _pack(root, cache, limits)
+    except _Vanished:
+        pass  # an editor's or a tool's temporary file: what is there now?
+    try:
+        return _pack(root, cache, limits)
+    except _Vanished as error:
+        raise BadRequest(
+            f"{error} vanished while the code was packed, and so did another file just before. Stop what changes "
+            f"files below {root}, or list them in a .flyteignore file (same syntax as .gitignore)."
+        ) from error
+
+
+def _pack(root: Path, cache: Path, limits: BundleLimits) -> PackedBundle:
     begun_ns = time.time_ns()
     files = source_files(root, limits)
     note = cache / "trees" / f"{sha256_hex(os.fsencode(root))[:32]}.json"
@@ -101,6 +126,8 @@ def store_bundle(store: BlobStore, packed: PackedBundle) -> BundleRef:
 def unpack(store: BlobStore, ref: BundleRef, cache: Path, limits: BundleLimits | None = None) -> Path:
     """Return the folder with a bundle's files; they are unpacked by the first who asks on this machine.
 
+    All executions of this code share the folder, so it is made read-only.
+
     Args:
         store: Where the archive is.
         ref: Which one.
@@ -123,6 +150,7 @@ def unpack(store: BlobStore, ref: BundleRef, cache: Path, limits: BundleLimits |
                 f"The code bundle {store.uri(ref.key)} is missing; it was deleted by somebody."
             )
         extract(archive, temporary, limits or BundleLimits())
+        seal(temporary)
         _settle(temporary, final)
     except OSError as error:
         raise StorageError(
@@ -130,7 +158,7 @@ def unpack(store: BlobStore, ref: BundleRef, cache: Path, limits: BundleLimits |
         ) from error
     finally:
         archive.unlink(missing_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
     return final
 
 
@@ -190,6 +218,15 @@ def _store_archive(cache: Path, data: bytes) -> PackedBundle:
     return PackedBundle(path, sha256, len(data))
 
 
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError as error:
+        raise _Vanished(file) from error
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
 def _archive(root: Path, files: Iterable[SourceFile]) -> bytes:
     """Return the archive: names sorted, no times, no owners, so that equal files give equal bytes."""
     buffer = io.BytesIO()
@@ -198,7 +235,7 @@ def _archive(root: Path, files: Iterable[SourceFile]) -> bytes:
         tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT, encoding="utf-8") as archive,
     ):
         for file in files:
-            data = (root / file.name).read_bytes()
+            data = _read(root / file.name)
             entry = tarfile.TarInfo(file.name)
             entry.size = len(data)
             entry.mode = 0o755 if file.executable else 0o644

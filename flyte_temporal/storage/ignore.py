@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from flyte_temporal.errors import BadRequest
+
 ALWAYS_SKIPPED = frozenset(
     {
         ".git",
@@ -64,13 +66,22 @@ class Rule:
 
 
 def read_rules(folder: Path, depth: int) -> tuple[Rule, ...]:
-    """Return the rules that the ignore files of one folder add."""
+    """Return the rules that the ignore files of one folder add.
+
+    Raises:
+        BadRequest: If there is one that cannot be read: what it keeps out, perhaps secrets, must not be packed.
+    """
     rules: list[Rule] = []
     for name in IGNORE_FILES:
         try:
             text = (folder / name).read_text(encoding="utf-8", errors="surrogateescape")
-        except (FileNotFoundError, IsADirectoryError):
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise BadRequest(
+                f"{folder / name} cannot be read ({error.strerror or error}), so nobody knows which files it keeps "
+                "out of the code bundle. Make it readable, or remove it."
+            ) from error
         rules += [rule for line in text.splitlines() if (rule := parse(line, depth)) is not None]
     return tuple(rules)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from flyte_temporal.storage.markers import MARKER
 from flyte_temporal.storage.object_keys import FLAT, TEMPORARY
 
 _FLAT_FILES = frozenset({"manifest.json", "traceback.txt"})
@@ -41,6 +42,8 @@ def scan(root: str, prefix: str) -> Iterator[tuple[str, int]]:
     for folder, _, names in os.walk(f"{root}/{prefix}" if prefix else root):
         for name in names:
             path = f"{folder}/{name}"
+            if name == MARKER and folder == root:
+                continue
             if not name.startswith(TEMPORARY) and os.path.isfile(path):
                 yield key_of(path[len(root) + 1 :]), os.stat(path).st_size
     parts = prefix.split("/")

@@ -5,11 +5,11 @@ Apart from `scratch` because nothing here decides anything: it only frees disk s
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
 from flyte_temporal.storage import scratch
+from flyte_temporal.storage.sealing import remove
 
 _UNFINISHED_S = 60.0
 _REPORTED_S = 3600.0
@@ -24,9 +24,9 @@ def sweep_attempts(root: Path) -> None:
     for path in root.iterdir():
         if path.name.startswith((scratch.OLD, scratch.NEW)):
             if _age_s(path) > _UNFINISHED_S:
-                _remove(path)
+                remove(path)
         elif _age_s(path) > _FORGOTTEN_S and not scratch.is_held(path.with_suffix("")):
-            _remove(path)
+            remove(path)
 
 
 def sweep_processes(folders: Path) -> None:
@@ -41,14 +41,14 @@ def sweep_processes(folders: Path) -> None:
             and scratch.start_time(int(pid)) != started
             and _age_s(path / scratch.LOG) > _REPORTED_S
         ):
-            _remove(path)
+            remove(path)
 
 
 def sweep_files(folder: Path) -> None:
     """Remove files that nobody has written to for a month (logs of zygotes)."""
     for path in folder.iterdir():
         if _age_s(path) > _FORGOTTEN_S:
-            _remove(path)
+            remove(path)
 
 
 def _age_s(path: Path) -> float:
@@ -56,10 +56,3 @@ def _age_s(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return time.time()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

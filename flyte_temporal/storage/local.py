@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 from flyte_temporal.errors import CorruptBlob, StorageError
 from flyte_temporal.ports.blob_store import BlobInfo, Put
 from flyte_temporal.storage.layout import key_of, path_of, scan
+from flyte_temporal.storage.markers import keep_out_of_code
 from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
 
 _CHUNK = 1024 * 1024
@@ -186,7 +187,10 @@ class LocalBlobStore:
                 _write(temporary, data, sync=sync)
             except FileNotFoundError:
                 # Folders are made only when one is missing: most writes go to a folder that is there.
+                new = not os.path.lexists(self._root)
                 os.makedirs(os.path.dirname(target), exist_ok=True)
+                if new:
+                    keep_out_of_code(self._root)
                 _write(temporary, data, sync=sync)
         except OSError as error:
             _unlink(temporary)

@@ -32,6 +32,8 @@ from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.identifiers import AttemptId
 
 LOG = "log"
+ON_REQUEST = "request"
+BY_PLATFORM = "platform"
 FILES = "files"
 
 _JOURNAL = ".journal"
@@ -213,14 +215,30 @@ def open_journal(where: Path) -> int:
     return os.open(f"{where}{_JOURNAL}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
-def request_stop(where: Path) -> None:
-    """Leave a note that the attempt is being stopped on request, for whoever describes its death."""
-    Path(f"{where}{_STOP}").touch()
+def request_stop(where: Path, reason: str = ON_REQUEST) -> None:
+    """Leave a note that the attempt is being stopped, for whoever describes its death; the first reason stands.
+
+    Args:
+        where: Its place on this machine.
+        reason: `ON_REQUEST`, or `BY_PLATFORM` if the platform itself is being stopped.
+    """
+    try:
+        note = os.open(f"{where}{_STOP}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return
+    try:
+        os.write(note, reason.encode())
+    finally:
+        os.close(note)
 
 
-def stop_requested(where: Path) -> bool:
-    """Return whether somebody asked to stop the attempt."""
-    return os.path.exists(f"{where}{_STOP}")
+def stop_reason(where: Path) -> str:
+    """Return why the attempt is being stopped; empty if nobody asked to stop it."""
+    try:
+        with open(f"{where}{_STOP}", encoding="utf-8") as note:
+            return note.read() or ON_REQUEST
+    except FileNotFoundError:
+        return ""
 
 
 def remove(root: Path, name: str) -> Path | None:

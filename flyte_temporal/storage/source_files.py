@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyte_temporal.errors import LimitExceeded
+from flyte_temporal.errors import BadRequest, LimitExceeded
 from flyte_temporal.storage.ignore import ALWAYS_SKIPPED, Rule, is_ignored, read_rules
 
 _LARGEST = 5
+_TAG = "CACHEDIR.TAG"
+_TAG_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
+"""What marks a folder as one that programs can make again (https://bford.info/cachedir/)."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,11 @@ class SourceFile:
 def source_files(root: Path, limits: BundleLimits) -> list[SourceFile]:
     """Return the files that belong into the bundle of a source root, sorted by name.
 
-    Links to files are taken as the files that they name; links to folders, broken links, sockets and devices are
-    left out.
+    Links to files are taken as the files that they name; links to folders, broken links, sockets, devices and
+    folders with a CACHEDIR.TAG are left out.
 
     Raises:
+        BadRequest: If a folder, an ignore file or the target of a link cannot be read.
         LimitExceeded: If there are too many or they are too large; the search ends there, so that a script in a
             home directory does not read the whole disk.
     """
@@ -85,6 +89,14 @@ def too_large(
     )
 
 
+def unreadable(path: str | Path, error: OSError) -> BadRequest:
+    """Return the error about a file or folder of the source root that cannot be read."""
+    return BadRequest(
+        f"{path} belongs to the code that travels with an execution, but cannot be read ({error.strerror or error}). "
+        "Make it readable, or list it in a .flyteignore file (same syntax as .gitignore)."
+    )
+
+
 def _size(size: int) -> str:
     if size < 1024 * 1024:
         return f"{size / 1024:.1f} KiB"
@@ -111,8 +123,10 @@ def _walk_folder(folder: str, prefix: str, root_length: int, rules: tuple[Rule, 
     rules += read_rules(Path(folder), len(prefix))
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError:
-        return
+    except FileNotFoundError:
+        return  # removed since its name was read
+    except OSError as error:
+        raise unreadable(folder, error) from error
     for entry in entries:
         if entry.name in ALWAYS_SKIPPED or entry.name.endswith((".pyc", ".pyo")):
             continue
@@ -121,19 +135,31 @@ def _walk_folder(folder: str, prefix: str, root_length: int, rules: tuple[Rule, 
         if is_ignored(path, rules, folder=is_folder):
             continue
         if is_folder:
-            if not _is_virtual_environment(entry.path):
+            if not _is_virtual_environment(entry.path) and not _is_cache(entry.path):
                 yield from _walk_folder(entry.path, path + "/", root_length, rules)
         elif (file := _file(entry, path[root_length:])) is not None:
             yield file
 
 
 def _is_virtual_environment(folder: str) -> bool:
-    return (Path(folder) / "pyvenv.cfg").exists()
+    # Not Path.exists(): it raises for a folder that cannot be read, about which the listing says more.
+    return os.path.exists(f"{folder}/pyvenv.cfg")  # noqa: PTH110
+
+
+def _is_cache(folder: str) -> bool:
+    try:
+        with Path(folder, _TAG).open("rb") as tag:
+            return tag.read(len(_TAG_SIGNATURE)) == _TAG_SIGNATURE
+    except OSError:
+        # Mostly there is none. If it, or the folder, cannot be read, the folder's listing says so.
+        return False
 
 
 def _file(entry: os.DirEntry[str], name: str) -> SourceFile | None:
     try:
         status = entry.stat()
+    except PermissionError as error:
+        raise unreadable(entry.path, error) from error
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):

@@ -26,7 +26,7 @@ from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import Resources, ResourceValues, TaskPolicy
-from flyte_temporal.spec.types import STRING
+from flyte_temporal.spec.types import STRING, BlobType
 from flyte_temporal.storage import scratch
 from flyte_temporal.testing.attempts import AttemptBench
 from flyte_temporal.testing.launcher import FakeLauncher, FakeMachine
@@ -40,6 +40,7 @@ JOBS = Path(__file__).with_name("jobs.py.txt").read_text(encoding="utf-8")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
     (folder / "jobs.py").write_text(JOBS)
+    (folder / "helper.py").write_text("VALUE = 'of the bundle'")
     return folder
 
 
@@ -309,6 +310,42 @@ async def test_environment_variables_do_not_leak(new: Make, bench: AttemptBench)
         await finish(launcher, order)
         seen.append(bench.manifest(order).outputs["o0"].value)  # type: ignore[union-attr, index]
     assert seen == ["red", "", ""]
+
+
+@real
+async def test_attempts_at_once_write_the_same_relative_name(
+    new: Make, bench: AttemptBench, tmp_path: Path
+) -> None:
+    launcher, wanted = new(2), ["one", "two"]
+    inputs = {"path": str(tmp_path / "met")}
+    file = BlobType(shape="single")
+    orders = [bench.order("jobs.meet", inputs | {"text": text}, file) for text in wanted]
+    for order in orders:
+        await launcher.start(order)
+    found = []
+    for order in orders:
+        await launcher.observe(order.attempt, TIMEOUT_S)
+        manifest = bench.manifest(order)
+        assert manifest is not None
+        assert manifest.outputs is not None, manifest.error
+        stored = manifest.outputs["o0"]
+        assert isinstance(stored, Inline)
+        assert isinstance(stored.value, dict)
+        found.append(bench.store.get(keys.blob(str(stored.value["sha256"]))))
+    assert found == [text.encode() for text in wanted]
+
+
+@real
+async def test_what_a_task_writes_is_no_code_of_later_ones(new: Make, bench: AttemptBench) -> None:
+    launcher = new(1)
+    first = bench.order("jobs.write_helper", {"path": ""}, STRING)
+    await finish(launcher, first)
+    folder = Path(bench.manifest(first).outputs["o0"].value)  # type: ignore[union-attr, index, arg-type]
+    await launcher.release(first.attempt)
+    second = bench.order("jobs.read_helper", {"path": ""}, STRING)
+    await finish(launcher, second)
+    assert bench.manifest(second).outputs == {"o0": Inline(value="of the bundle []")}  # type: ignore[union-attr]
+    assert not (folder / "helper.py").exists()
 
 
 @real

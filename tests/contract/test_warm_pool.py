@@ -243,6 +243,88 @@ async def test_a_process_that_grows_is_replaced(tmp_path: Path) -> None:
     assert len(set(pids)) == 2
 
 
+LEAKS = """
+import io, signal
+
+def interpreter():
+    term, alarm = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGALRM)
+    mask = os.umask(0); os.umask(mask)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    return repr((sys.path, sys.argv, mask, term, alarm, signal.getsignal(signal.SIGINT), blocked,
+        signal.getitimer(signal.ITIMER_REAL), sys.getrecursionlimit(), os.listdir(),
+        {k: v for k, v in os.environ.items() if not k.startswith('FLYTE_')}))
+
+@task
+def look(path: str) -> str:
+    print("printed")
+    print("an error", file=sys.stderr)
+    return interpreter()
+
+@task
+def pid(path: str) -> int:
+    return os.getpid()
+
+@task
+def leak(path: str) -> int:
+    print("before", end="")
+    exec(path)
+    return os.getpid()
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sys.stdout.close()",
+        "sys.stderr.close()",
+        "sys.stdout = io.StringIO()",
+        "sys.stdout = None",
+        "sys.stdout = io.TextIOWrapper(sys.stdout.buffer)",
+        "sys.stdout.detach()",
+        "sys.stdout.reconfigure(line_buffering=False, encoding='ascii')",
+        "os.close(1)",
+        "os.dup2(os.open(os.devnull, os.O_WRONLY), 1)",
+        "os.closerange(0, 3)",
+        "sys.path.clear()",
+        "sys.path = ['/nowhere']",
+        "sys.argv.append('x')",
+        "sys.setrecursionlimit(10**6)",
+        "os.environ.clear()",
+        "os.environ['HOME'] = '/nowhere'",
+        "os.chdir('/')",
+        "import shutil; shutil.rmtree(os.getcwd())",
+        "os.makedirs('a/b'); open('a/b/c', 'w').close(); os.chmod('a', 0)",
+        "os.umask(0o777)",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+        "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGALRM, print)",
+        "signal.alarm(1)",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})",
+    ],
+)
+async def test_a_task_finds_the_interpreter_as_if_it_were_the_first(tmp_path: Path, change: str) -> None:
+    bench = make_bench(tmp_path, jobs=LEAKS)
+    async with pool_of(bench) as launcher:
+        first = str(await value(launcher, bench, "jobs.look", STRING))
+        await run(launcher, bench.order("jobs.leak", {"path": change}))
+        order = bench.order("jobs.look", {"path": ""}, STRING)
+        state = await run(launcher, order)
+        manifest = bench.manifest(order)
+        assert manifest is not None, state
+        assert manifest.outputs == {"o0": Inline(value=first)}, manifest.error
+        assert bench.log(order) == "printed\nan error\n"
+
+
+async def test_a_process_is_kept_if_all_can_be_put_back(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, jobs=LEAKS)
+    change = "os.umask(0); os.chdir('/'); os.environ['A'] = 'b'; signal.signal(signal.SIGTERM, print); open('/dev/null').close()"
+    async with pool_of(bench) as launcher:
+        order = bench.order("jobs.leak", {"path": change})
+        await run(launcher, order)
+        manifest = bench.manifest(order)
+        assert manifest is not None
+        assert manifest.outputs == {"o0": Inline(value=await value(launcher, bench, "jobs.pid"))}
+
+
 async def test_processes_without_work_end(tmp_path: Path) -> None:
     bench = make_bench(tmp_path, jobs=PID)
     async with pool_of(bench, idle_s=0.2) as launcher:

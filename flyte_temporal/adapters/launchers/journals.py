@@ -12,7 +12,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flyte_temporal.spec.attempt import AttemptPhase, AttemptState
+from flyte_temporal.spec.attempt import (
+    PLATFORM_STOPPED,
+    PLATFORM_STOPPED_MESSAGE,
+    AttemptPhase,
+    AttemptState,
+)
 from flyte_temporal.storage import scratch
 
 _REPORT_S = 2.0
@@ -40,7 +45,7 @@ class JournalAttempt:
                 phase=AttemptPhase.LOST, message="No trace of this attempt is left on this machine."
             )
         if journal.ending is not None:
-            return exited(journal.ending)
+            return self._with_reason(exited(journal.ending))
         task = journal.processes.get("task") or journal.processes.get("supervisor")
         if held:
             self._silent_since = None
@@ -53,8 +58,11 @@ class JournalAttempt:
             return AttemptState(
                 phase=AttemptPhase.RUNNING, message="Its process has ended; the report is awaited."
             )
-        return AttemptState(
-            phase=AttemptPhase.LOST, message="Its process is gone, and nobody was left to see how it ended."
+        return self._with_reason(
+            AttemptState(
+                phase=AttemptPhase.LOST,
+                message="Its process is gone, and nobody was left to see how it ended.",
+            )
         )
 
     async def wait(self, timeout_s: float) -> AttemptState:
@@ -81,6 +89,12 @@ class JournalAttempt:
             self._signal(signal.SIGKILL)
             state = await self.wait(1.0)
         return state
+
+    def _with_reason(self, state: AttemptState) -> AttemptState:
+        """Return the state with a word for those who find no manifest, if the platform itself ended the attempt."""
+        if scratch.stop_reason(self._where) != scratch.BY_PLATFORM:
+            return state
+        return state.model_copy(update={"code": PLATFORM_STOPPED, "message": PLATFORM_STOPPED_MESSAGE})
 
     def _report_may_come(self) -> bool:
         now = time.monotonic()

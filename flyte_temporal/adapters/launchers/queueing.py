@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import shutil
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage import leftovers, scratch
+from flyte_temporal.storage.sealing import remove
 
 _REMEMBERED = 10_000
 _QUEUED = AttemptState(phase=AttemptPhase.QUEUED, message="waiting for a free process")
@@ -154,7 +154,7 @@ class QueueingLauncher(ABC):
             self._released.popitem(last=False)
         rest = scratch.remove(self._config.attempts, name)
         if rest is not None:
-            await asyncio.to_thread(shutil.rmtree, rest, ignore_errors=True)
+            await asyncio.to_thread(remove, rest)
 
     def _journal(self, name: str) -> JournalAttempt:
         return JournalAttempt(self._config.attempts / name)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
 from flyte_temporal.cli.exits import ExitCode, error_document, exit_code, paragraph
-from flyte_temporal.cli.results import duration, node_row, plain, table
+from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.progress import Lines
+from flyte_temporal.cli.results import duration, error_text, node_row, plain, table
+from flyte_temporal.cli.tree import LiveTree
 from flyte_temporal.errors import (
     Conflict,
     ExecutionAborted,
@@ -16,8 +21,8 @@ from flyte_temporal.errors import (
     PlatformUnavailable,
     UserCodeError,
 )
-from flyte_temporal.spec.execution import CacheStatus, NodePhase
-from tests.unit.cli.scripted import START, node
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, ExecutionPhase, NodePhase
+from tests.unit.cli.scripted import START, Moment, node, record
 
 
 def test_node_rows_have_the_promised_keys() -> None:
@@ -84,3 +89,23 @@ def test_values_and_tables_as_text() -> None:
     assert [plain(v) for v in ("é", 1, None, [1, "ü"])] == ["é", "1", "null", '[1, "ü"]']
     rows: list[dict[str, object]] = [{"id": "n0", "at": None}, {"id": "longer", "at": 3}]
     assert table(rows, ("id", "at")) == ["ID      AT", "n0", "longer  3"]
+
+
+def test_control_characters_of_user_code_do_not_reach_the_terminal() -> None:
+    message = "ValueError: \x1b]0;owned\x07 \x9b2J\rä\tb\r\nnext"
+    error = ErrorDocument(kind=ErrorKind.USER, code="x", message=message, traceback="  \x1b[31mraise\n")
+    assert error_text(error) == (
+        "Error (user, x): ValueError: \\x1b]0;owned\\x07 \\x9b2J\\x0dä\tb\nnext\n  \\x1b[31mraise"
+    )
+    moment = Moment(record(ExecutionPhase.RUNNING), [node("n0", NodePhase.FAILED, 1, error=error)])
+    lines, drawn = io.StringIO(), io.StringIO()
+    Lines(Output(stderr=lines)).show(moment)
+    console = Console(file=drawn, width=200, color_system=None)
+    tree = LiveTree(Output(stderr=drawn), console)
+    tree.show(moment)
+    console.print(tree.render())
+    noted = io.StringIO()
+    Output(stderr=noted).note(message)
+    for shown in (lines.getvalue(), drawn.getvalue(), noted.getvalue()):
+        assert "\\x1b]0;owned\\x07 \\x9b2J\\x0dä" in shown
+        assert not set(shown) & {"\x1b", "\x07", "\x9b", "\r"}

@@ -25,6 +25,7 @@ from flyte_temporal.local.processes import Identity, end, identify, leftovers, s
 from flyte_temporal.local.protocol import error_line, read_error
 from flyte_temporal.local.state import StackState, read_state, write_state
 from flyte_temporal.local.temporal_server import choose_ports, find_program, server_command
+from flyte_temporal.storage.source_files import BundleLimits, source_files
 
 
 @contextmanager
@@ -58,7 +59,19 @@ def test_a_home_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     Layout(home).prepare()
     Layout(home).prepare()
     assert home.stat().st_mode & 0o777 == 0o700
-    assert {p.name for p in home.iterdir()} == {"logs", "attempts", "cache", "storage"}
+    assert {p.name for p in home.iterdir()} == {".gitignore", "logs", "attempts", "cache", "storage"}
+
+
+def test_a_home_among_the_code_is_no_code(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.py").write_text("")
+    for home in (tmp_path / "inner" / "home", tmp_path):
+        layout = Layout(home)
+        layout.prepare()
+        for folder in (layout.storage, layout.cache, layout.attempts, layout.logs):
+            (folder / "of_ours.py").write_text("")
+        assert [file.name for file in source_files(tmp_path, BundleLimits())] == ["pipeline.py"]
+    (tmp_path / "inner" / "home" / "temporal.db").write_text("")
+    assert [file.name for file in source_files(tmp_path, BundleLimits())] == ["pipeline.py"]
 
 
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:

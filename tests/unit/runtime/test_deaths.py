@@ -63,9 +63,22 @@ def test_a_death_in_words(
     os.close(journal)
 
 
+def test_a_death_by_the_platform_that_stops(bench: AttemptBench, tmp_path: Path) -> None:
+    order = bench.order("jobs.x")
+    journal = scratch.claim(tmp_path, "a", order.model_dump_json().encode())
+    assert journal is not None
+    scratch.request_stop(tmp_path / "a", scratch.BY_PLATFORM)
+    deaths.bury(tmp_path / "a", deaths.Death(-9))
+    error = bench.manifest(order).error  # type: ignore[union-attr]
+    assert error is not None
+    assert (error.kind, error.code, error.recoverable) == (ErrorKind.SYSTEM, "PlatformStopped", True)
+    assert error.message == "The platform was stopped while the attempt ran."
+    os.close(journal)
+
+
 def test_the_last_lines_of_the_log_are_in_the_message(bench: AttemptBench) -> None:
     order = bench.order("jobs.x")
-    found = deaths.describe(deaths.Death(-11), order, "y" * 10_000 + "\nthe end", stopped=False)
+    found = deaths.describe(deaths.Death(-11), order, "y" * 10_000 + "\nthe end")
     assert found.message.endswith("the end")
     assert len(found.message.encode()) <= 4096
 
@@ -121,5 +134,5 @@ def test_a_fork_with_another_thread_is_not_safe() -> None:
 
 def test_a_signal_without_a_name_is_told(bench: AttemptBench) -> None:
     order: AttemptOrder = bench.order("jobs.x")
-    found = deaths.describe(deaths.Death(-99), order, "", stopped=False)
+    found = deaths.describe(deaths.Death(-99), order, "")
     assert "signal 99" in found.message

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from flyte_temporal.compiler import compile_entity
 from flyte_temporal.errors import FlyteNonRecoverableException, FlyteRecoverableException, StorageError
 from flyte_temporal.runtime import failures
+from flyte_temporal.sdk import dispatch
 from flyte_temporal.sdk.dispatch import TaskNotLoadable
+from flyte_temporal.sdk.types.engine import ValueContext
+from flyte_temporal.spec.entities import EntryPoint
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
+from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.storage import scratch
 from flyte_temporal.testing.blobs import MemoryBlobStore
 
@@ -62,6 +67,8 @@ def test_an_exit_on_request_is_a_stop(tmp_path: Path) -> None:
     scratch.request_stop(tmp_path / "a")
     assert describe(SystemExit(1), tmp_path / "a").code == "Stopped"
     assert describe(ValueError("x"), tmp_path / "a").code == "UserCodeError"
+    scratch.request_stop(tmp_path / "b", scratch.BY_PLATFORM)
+    assert describe(SystemExit(1), tmp_path / "b").code == "PlatformStopped"
 
 
 def test_the_type_of_the_cause_is_named() -> None:
@@ -109,9 +116,6 @@ def through_ours():
     monkeypatch.syspath_prepend(str(tmp_path))
     import user_module_for_this_test as user  # type: ignore[import-not-found]
 
-    from flyte_temporal.sdk import dispatch
-    from flyte_temporal.spec.entities import EntryPoint
-
     error = caught(user.outer)
     found, full = failures.describe(error, tmp_path, tmp_path)
     assert 'File "user_module_for_this_test.py", line 4, in inner' in found.traceback
@@ -128,6 +132,75 @@ def through_ours():
     assert "dispatch.py" in full
     assert "dispatch.py" not in found.traceback
     del sys.modules["user_module_for_this_test"]
+
+
+ASYNCHRONOUS = """
+import asyncio, contextlib, json
+from flyte_temporal import task
+
+@task
+async def parse(text: str) -> int:
+    await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        return await deeper(text)
+
+async def deeper(text):
+    with contextlib.suppress(KeyError):
+        return json.loads(text)
+
+@task
+def wrong() -> int:
+    return "text"
+
+@task
+def needs(x: int) -> int:
+    return x
+"""
+
+
+def frames(text: str) -> list[str]:
+    shown = [Path(line.split('"')[1]).name for line in text.splitlines() if line.startswith("  File")]
+    return [name for name in shown if name != Path(__file__).name]
+
+
+@pytest.fixture
+def asynchronous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "asynchronous_for_this_test.py").write_text(ASYNCHRONOUS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "asynchronous_for_this_test"
+    del sys.modules["asynchronous_for_this_test"]
+
+
+def attempted(module: str, name: str, inputs: dict[str, LiteralValue], scratch_: Path) -> tuple[str, str]:
+    task = dispatch.load(EntryPoint(module=module, name=name))
+    spec = next(iter(compile_entity(task).tasks.values()))
+    error = caught(lambda: dispatch.run(task, spec, inputs, ValueContext(None, scratch_)))
+    document, full = failures.describe(error, scratch_, scratch_)
+    assert document.message
+    return document.traceback, full
+
+
+def test_an_async_task_shows_the_users_frames_first(asynchronous: str, tmp_path: Path) -> None:
+    shown, full = attempted(asynchronous, "parse", {"text": Inline(value="{")}, tmp_path)
+    users, library = ["asynchronous_for_this_test.py"] * 2, ["__init__.py", "decoder.py", "decoder.py"]
+    assert frames(shown) == users + library
+    assert "in deeper" in shown
+    assert "asyncio" in full
+
+
+def test_values_that_do_not_fit_have_no_traceback(asynchronous: str, tmp_path: Path) -> None:
+    assert attempted(asynchronous, "wrong", {}, tmp_path)[0] == ""
+    assert attempted(asynchronous, "needs", {"x": Inline(value="text")}, tmp_path)[0] == ""
+    assert attempted(asynchronous, "needs", {}, tmp_path)[0] == ""
+
+
+def test_members_of_a_group_are_cleaned_too(tmp_path: Path) -> None:
+    inner = caught(lambda: dispatch.load(EntryPoint(module="no_such_module_for_this_test", name="x")))
+    assert isinstance(inner, Exception)
+    found, full = failures.describe(ExceptionGroup("two", [inner]), tmp_path, tmp_path)
+    assert "dispatch.py" in full
+    assert "dispatch.py" not in found.traceback
+    assert "no_such_module_for_this_test" in found.traceback
 
 
 def test_a_long_traceback_is_cut() -> None:

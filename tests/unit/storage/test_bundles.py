@@ -3,24 +3,29 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from flyte_temporal.errors import CorruptBlob, LimitExceeded, StorageError
+from flyte_temporal.errors import BadRequest, CorruptBlob, LimitExceeded, StorageError
 from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import sha256_hex
 from flyte_temporal.spec.execution import BundleRef
 from flyte_temporal.storage import bundles
+from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.bundles import pack, store_bundle, unpack
 from flyte_temporal.storage.ignore import is_ignored, parse
-from flyte_temporal.storage.source_files import BundleLimits, source_files
+from flyte_temporal.storage.sealing import remove
+from flyte_temporal.storage.source_files import BundleLimits, SourceFile, source_files
 from flyte_temporal.testing.blobs import MemoryBlobStore
 
 
@@ -101,6 +106,103 @@ def test_what_is_never_packed(tmp_path: Path) -> None:
     skipped += [".mypy_cache/x", "myenv/pyvenv.cfg", "myenv/lib/x.py", ".DS_Store", "p/__pycache__/b.pyc"]
     source = write(tmp_path / "src", {"a.py": "", "p/b.py": ""} | dict.fromkeys(skipped, ""))
     assert names(source) == ["a.py", "p/b.py"]
+
+
+def test_folders_that_say_that_they_are_caches_are_left_out(tmp_path: Path) -> None:
+    tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This is a cache."
+    files = {
+        "a.py": "",
+        "made/CACHEDIR.TAG": tag,
+        "made/x.py": "",
+        "kept/CACHEDIR.TAG": "no",
+        "kept/y.py": "",
+    }
+    source = write(tmp_path / "src", files | {".flyteignore": "!made/\n"})
+    assert names(source) == [".flyteignore", "a.py", "kept/CACHEDIR.TAG", "kept/y.py"]
+
+
+def test_a_local_store_among_the_code_is_not_packed(tmp_path: Path) -> None:
+    source = write(tmp_path / "src", {"a.py": "1"})
+    store = open_store(StorageConfig(root=(source / "here" / "store").as_uri()))
+    first = store_bundle(store, pack(source, tmp_path / "cache"))
+    assert store_bundle(store, pack(source, tmp_path / "cache")) == first
+    assert [blob.key for blob in store.list("")] == [first.key]
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder, and for the time of the test an account that permissions hold for; root may read everything."""
+    folder = Path(tempfile.mkdtemp(prefix="ft-unprivileged-"))
+    was_root = os.geteuid() == 0
+    if was_root:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+    try:
+        yield folder
+    finally:
+        if was_root:
+            os.seteuid(0)
+        remove(folder)
+
+
+@pytest.mark.parametrize("name", ["data/secret.txt", "data", ".gitignore", "pkg/.flyteignore", "link.txt"])
+def test_what_cannot_be_read_is_named(unprivileged: Path, name: str) -> None:
+    files = {"a.py": "", "data/secret.txt": "x", ".gitignore": "x", "pkg/.flyteignore": "x", "pkg/b.py": ""}
+    source = write(unprivileged / "src", files)
+    hidden = source / name
+    if name == "link.txt":
+        elsewhere = write(unprivileged / "elsewhere", {"f.txt": "x"})
+        hidden.symlink_to(elsewhere / "f.txt")
+        hidden, closed = elsewhere, hidden
+    else:
+        closed = hidden
+    hidden.chmod(0)
+    with pytest.raises(BadRequest, match=f"{re.escape(str(closed))}.* cannot be read .*Make it readable, or"):
+        pack(source, unprivileged / "cache")
+    if "ignore" not in name:
+        (source / ".flyteignore").write_text(f"/{name}\n")
+        assert pack(source, unprivileged / "cache").size > 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_file_that_vanishes_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    source = write(tmp_path / "src", {"a.py": "1", "b.tmp0": "", "b.tmp1": ""})
+    listed: list[list[str]] = []
+
+    def listing(root: Path, limits: BundleLimits) -> list[SourceFile]:
+        found = source_files(root, limits)
+        listed.append([file.name for file in found])
+        if len(listed) <= times:
+            (source / f"b.tmp{len(listed) - 1}").unlink()
+        return found
+
+    monkeypatch.setattr(bundles, "source_files", listing)
+    if times == 1:
+        store = MemoryBlobStore()
+        packed = store_bundle(store, pack(source, tmp_path / "cache"))
+        assert tree(unpack(store, packed, tmp_path / "unpacked")) == {"a.py": b"1", "b.tmp1": b""}
+    else:
+        with pytest.raises(BadRequest, match=r"b\.tmp1 vanished.*flyteignore"):
+            pack(source, tmp_path / "cache")
+    assert len(listed) == 2
+
+
+def test_unpacked_code_is_read_only_and_can_be_removed(unprivileged: Path) -> None:
+    source = write(unprivileged / "src", {"a.py": "1", "pkg/tool.sh": "2"})
+    (source / "pkg" / "tool.sh").chmod(0o755)
+    store = MemoryBlobStore()
+    ref = store_bundle(store, pack(source, unprivileged / "cache"))
+    unpacked = unpack(store, ref, unprivileged / "unpacked")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (unpacked, *unpacked.rglob("*"))}
+    assert modes == {ref.sha256: 0o555, "a.py": 0o444, "pkg": 0o555, "tool.sh": 0o555}
+    with pytest.raises(PermissionError):
+        (unpacked / "pkg" / "new.py").write_text("")
+    with pytest.raises(PermissionError):
+        (unpacked / "a.py").write_text("")
+    remove(unpacked)
+    assert list((unprivileged / "unpacked").iterdir()) == []
 
 
 def test_links_and_special_files(tmp_path: Path) -> None:
@@ -334,9 +436,6 @@ UNPACKER = textwrap.dedent(
 
 
 def test_many_processes_unpack_at_once(tmp_path: Path) -> None:
-    from flyte_temporal.spec.attempt import StorageConfig
-    from flyte_temporal.storage.blobs import open_store
-
     source = write(tmp_path / "src", {f"m{n}.py": "x" * n for n in range(300)})
     root = (tmp_path / "store").as_uri()
     ref = store_bundle(open_store(StorageConfig(root=root)), pack(source, tmp_path / "cache"))

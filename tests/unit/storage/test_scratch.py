@@ -90,10 +90,14 @@ def test_what_the_journal_says(tmp_path: Path) -> None:
     assert not scratch.Process(task.pid, "another start").alive
 
 
-def test_stop_is_noted(tmp_path: Path) -> None:
-    assert not scratch.stop_requested(tmp_path / "a")
+def test_the_first_reason_to_stop_stands(tmp_path: Path) -> None:
+    assert scratch.stop_reason(tmp_path / "a") == ""
     scratch.request_stop(tmp_path / "a")
-    assert scratch.stop_requested(tmp_path / "a")
+    scratch.request_stop(tmp_path / "a", scratch.BY_PLATFORM)
+    assert scratch.stop_reason(tmp_path / "a") == scratch.ON_REQUEST
+    scratch.request_stop(tmp_path / "b", scratch.BY_PLATFORM)
+    scratch.request_stop(tmp_path / "b")
+    assert scratch.stop_reason(tmp_path / "b") == scratch.BY_PLATFORM
 
 
 def test_remove(tmp_path: Path) -> None:
