@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flyte_temporal.errors import BadRequest, LimitExceeded
-from flyte_temporal.storage.ignore import ALWAYS_SKIPPED, Rule, is_ignored, read_rules
+from flyte_temporal.storage.ignore import ALWAYS_SKIPPED, IGNORE_FILES, Rule, is_ignored, read_rules
 
 _LARGEST = 5
 _TAG = "CACHEDIR.TAG"
@@ -120,13 +120,14 @@ def _work_tree(root: Path) -> Path:
 
 
 def _walk_folder(folder: str, prefix: str, root_length: int, rules: tuple[Rule, ...]) -> Iterator[SourceFile]:
-    rules += read_rules(Path(folder), len(prefix))
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except FileNotFoundError:
         return  # removed since its name was read
     except OSError as error:
         raise unreadable(folder, error) from error
+    if any(entry.name in IGNORE_FILES for entry in entries):
+        rules += read_rules(Path(folder), len(prefix))
     for entry in entries:
         if entry.name in ALWAYS_SKIPPED or entry.name.endswith((".pyc", ".pyo")):
             continue
