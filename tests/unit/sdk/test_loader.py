@@ -125,6 +125,26 @@ def test_what_is_no_python_file_is_refused(tmp_path: Path) -> None:
         load_file(write(tmp_path / "notes.txt", ""))
 
 
+def test_an_entity_in_a_class_is_found_by_its_dotted_name(tmp_path: Path) -> None:
+    text = (
+        "from flyte_temporal import task, workflow\n"
+        "class A:\n"
+        "    @staticmethod\n"
+        "    @task\n"
+        "    def t() -> int: return 1\n"
+        "    class B:\n"
+        "        @staticmethod\n"
+        "        @workflow\n"
+        "        def ww() -> int: return A.t()\n"
+    )
+    module = load_file(write(tmp_path / "loaded_class.py", text))
+    assert find_entity(module, "A.B.ww").name == "loaded_class.A.B.ww"
+    assert find_entity(module, "loaded_class.A.t").name == "loaded_class.A.t"
+    assert compile_entity(find_entity(module, "A.B.ww")).root.name == "loaded_class.A.B.ww"
+    with pytest.raises(NotFound, match=r"'A\.tt' does not exist in loaded_class\.py\. Did you mean A\.t"):
+        find_entity(module, "A.tt")
+
+
 def test_an_entity_that_is_not_there_is_reported_with_close_matches(tmp_path: Path) -> None:
     text = TASK.format(name="train_model") + "def helper() -> None: ...\n"
     module = load_file(write(tmp_path / "loaded_find.py", text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +15,9 @@ import pytest
 from flyte_temporal import FlyteFile, create_node, current_context, task, workflow
 from flyte_temporal.errors import CompileError, FlyteRecoverableException, InvalidInputs, TypeMismatch
 from flyte_temporal.sdk.conversions import OutputInvalid
+from flyte_temporal.sdk.frames import user_traceback
 from flyte_temporal.sdk.plain import run_plain
+from flyte_temporal.spec.paths import MissingAttribute
 
 EVENTS: list[str] = []
 
@@ -131,6 +134,24 @@ def write_file(text: str) -> FlyteFile:
 @task
 def read_file(file: FlyteFile) -> str:
     return Path(file.download()).read_text()
+
+
+@task
+def write_here(text: str) -> FlyteFile:
+    Path("out.txt").write_text(text)
+    return FlyteFile("out.txt")
+
+
+@task
+def join(files: list[FlyteFile]) -> str:
+    return "".join(Path(file).read_text() for file in files)
+
+
+@task
+def grow(file: FlyteFile) -> FlyteFile:
+    with Path(file.download()).open("a") as stream:
+        stream.write("+")
+    return file
 
 
 @workflow
@@ -258,6 +279,30 @@ def test_files_stay_where_tasks_wrote_them(tmp_path: Path) -> None:
     assert Path(outputs["o0"].path).is_relative_to(tmp_path)
 
 
+def test_a_file_is_kept_as_it_was_when_its_task_returned_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    @workflow
+    def flow() -> str:
+        return join([write_here("1"), write_here("2"), write_here("3")])
+
+    assert flow() == "123"
+
+
+def test_a_task_that_changes_its_file_changes_only_its_own_copy(tmp_path: Path) -> None:
+    @workflow
+    def flow(file: FlyteFile) -> tuple[str, str, str]:
+        a, b = grow(file), grow(file)
+        return read_file(a), read_file(b), read_file(file)
+
+    given = tmp_path / "given.txt"
+    given.write_text("mine")
+    assert flow(file=FlyteFile(str(given))) == ("mine+", "mine+", "mine")
+    assert given.read_text() == "mine"
+
+
 def test_a_tasks_exception_passes_unchanged_and_nothing_after_it_runs() -> None:
     @workflow
     def flow() -> None:
@@ -294,6 +339,45 @@ def test_a_plain_run_refuses_what_the_compiler_refuses() -> None:
     with pytest.raises(TypeMismatch, match="does not fit input 'x' of node n1"):
         wrong(s="1")
     assert EVENTS == []
+
+
+@task
+def two() -> list[int]:
+    return [1, 2]
+
+
+@workflow
+def seventh() -> int:
+    return two()[7]
+
+
+def test_a_missing_part_is_named_with_both_ends() -> None:
+    @workflow
+    def deep(numbers: dict[str, int]) -> float:
+        return total([1.0, numbers["b"]])
+
+    with pytest.raises(MissingAttribute) as caught:
+        seventh()
+    assert caught.value.message == (
+        f"Output 'o0' of the workflow {__name__}.seventh, from n0.o0: The value has nothing at [7]: it has 2 elements."
+    )
+    assert user_traceback(caught.value).count("Error") == 0
+    with pytest.raises(
+        MissingAttribute,
+        match=r"^Input 'numbers' of node n0, from input 'numbers': The value has nothing at \['b'\]",
+    ):
+        deep(numbers={"a": 1})
+
+
+def test_a_body_that_exits_is_an_error_and_no_exit() -> None:
+    @workflow
+    def leaves() -> None:
+        sys.exit(3)
+
+    with pytest.raises(
+        CompileError, match=r"test_plain\.py:\d+: The body of the workflow leaves raised SystemExit: 3"
+    ):
+        leaves()
 
 
 def test_outside_of_a_task_there_is_a_context_too(tmp_path: Path) -> None:
