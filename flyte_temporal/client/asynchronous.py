@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -71,11 +71,23 @@ class AsyncClient:
         Args:
             entity: What `@workflow` or `@task` made.
             execution_id: The caller's own id: the same id and request attach to the same execution.
-            **inputs: Python values.
+            **inputs: Python values. For an input that is itself called `execution_id`, use `start`.
 
         Raises:
             BadRequest: If the entity or an input is wrong; nothing was started.
             PlatformError: If the stack cannot be started or a store failed.
+        """
+        return await self.start(entity, inputs, execution_id=execution_id)
+
+    async def start(
+        self, entity: Entity, inputs: Mapping[str, Any], *, execution_id: str | None = None
+    ) -> AsyncExecution:
+        """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
+
+        Args:
+            entity: What `@workflow` or `@task` made.
+            inputs: Python values by the names of the inputs.
+            execution_id: The caller's own id, as in `run`.
         """
         submission = await asyncio.to_thread(self._workshop.submission, entity, inputs, execution_id)
         return await self.submit(submission)

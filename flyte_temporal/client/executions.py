@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -55,7 +56,14 @@ class AsyncExecution:
         Raises:
             NotFound: If there is no such execution.
         """
-        return self._seen(await self._ask("wait", protocol.Wait(execution=self.key, timeout_s=timeout_s)))
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+
+        def rest() -> protocol.Wait:
+            # Asked for each connection: after a break only what is left of the time counts.
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            return protocol.Wait(execution=self.key, timeout_s=left)
+
+        return self._seen(ExecutionRecord.model_validate(await self._connection.call("wait", rest)))
 
     async def outputs(self) -> dict[str, Any]:
         """Return its outputs as plain data, as `run -o json` prints them; waits until it has ended.

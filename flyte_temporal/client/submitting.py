@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flyte_temporal.client.documents import Submission
 from flyte_temporal.config.local import Caller, local_settings
 from flyte_temporal.control.documents import StartRequest, new_execution_id
-from flyte_temporal.errors import InvalidInputs, TypeMismatch
+from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
 from flyte_temporal.local.layout import Layout
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.execution import BundleRef, Environment
@@ -59,11 +59,19 @@ class Workshop:
         """Compile an entity and encode Python values for it.
 
         Raises:
+            BadRequest: If it is no entity at all.
             CompileError: If the entity is wrong.
             InvalidInputs: If a value is of another type, or there is no such input.
         """
         from flyte_temporal.compiler import compile_entity
+        from flyte_temporal.sdk.entities import Entity
 
+        # Also asked of what the type checker knows to be one: scripts are seldom type-checked.
+        if not isinstance(entity, Entity):
+            raise BadRequest(
+                f"{entity!r} is not a @task or @workflow. Give the object that the decorator made, not its name or a "
+                "plain function."
+            )
         closure = compile_entity(entity)
         literals = {name: self._encode(entity, name, value) for name, value in inputs.items()}
         return Submission(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -130,13 +130,25 @@ class Client:
         Args:
             entity: What `@workflow` or `@task` made.
             execution_id: The caller's own id: the same id and request attach to the same execution.
-            **inputs: Python values.
+            **inputs: Python values. For an input that is itself called `execution_id`, use `start`.
 
         Raises:
             BadRequest: If the entity or an input is wrong; nothing was started.
             PlatformError: If the stack cannot be started or a store failed.
         """
-        started = self._loop.run(self._async.run(entity, execution_id=execution_id, **inputs))
+        return self.start(entity, inputs, execution_id=execution_id)
+
+    def start(
+        self, entity: Entity, inputs: Mapping[str, Any], *, execution_id: str | None = None
+    ) -> Execution:
+        """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
+
+        Args:
+            entity: What `@workflow` or `@task` made.
+            inputs: Python values by the names of the inputs.
+            execution_id: The caller's own id, as in `run`.
+        """
+        started = self._loop.run(self._async.start(entity, inputs, execution_id=execution_id))
         return Execution(started, self._loop)
 
     def submit(self, submission: Submission) -> Execution:

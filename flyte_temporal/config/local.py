@@ -22,6 +22,8 @@ class LocalSettings:
     Args:
         start_timeout_s: How long a command waits for the stack to come up, in seconds. 60, because a cold start takes
             about 3 s on a slow laptop and several times that on a starved CI machine.
+        answer_timeout_s: How long a command hears nothing at all from the stack before it gives up, in seconds; at work,
+            the stack gives a sign of life three times in it. 10: a starved machine may be silent for a few.
         idle_timeout_s: After how many seconds without an open execution and without a client the stack ends by
             itself; 0 = never. Half an hour keeps it warm through a working session and gone after it.
         durability: `normal`: SQLite in WAL mode, a power cut can cost the last instants but never the file. `full`:
@@ -35,6 +37,7 @@ class LocalSettings:
     """
 
     start_timeout_s: float = 60.0
+    answer_timeout_s: float = 10.0
     idle_timeout_s: float = 1800.0
     durability: Durability = "normal"
     temporal_port: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime
 
 from flyte_temporal.errors import NotFound, PlatformError
 from flyte_temporal.ports.clock import Clock
@@ -41,7 +42,8 @@ class Endings:
         record = await asyncio.to_thread(self._store.execution, execution)
         if record is None or record.phase.terminal:
             return
-        nodes = [_ended(node, final.phase) for node in await self._nodes(execution)]
+        now = self._clock.now()
+        nodes = [_ended(node, final.phase, now) for node in await self._nodes(execution)]
         change = RecordRequest(
             execution=execution,
             nodes=tuple(nodes),
@@ -49,7 +51,7 @@ class Endings:
             outputs=final.outputs,
             error=final.error,
             reason=final.reason,
-            at=self._clock.now(),
+            at=now,
         )
         await asyncio.to_thread(self._store.record, change)
         _log.info("Execution %s ended %s; recorded from the engine's log.", execution.name, final.phase)
@@ -63,11 +65,14 @@ class Endings:
             return await asyncio.to_thread(self._store.nodes, execution)
 
 
-def _ended(node: NodeRecord, phase: ExecutionPhase) -> NodeRecord:
+def _ended(node: NodeRecord, phase: ExecutionPhase, now: datetime) -> NodeRecord:
     if node.phase.terminal:
         return node
     if phase is ExecutionPhase.SUCCEEDED:
         # A run succeeds only when all its nodes have.
-        return node.model_copy(update={"phase": NodePhase.SUCCEEDED})
+        return node.model_copy(update={"phase": NodePhase.SUCCEEDED, "finished_at": now})
     untouched = node.phase is NodePhase.QUEUED and node.attempts == 0
-    return node.model_copy(update={"phase": NodePhase.SKIPPED if untouched else NodePhase.ABORTED})
+    if untouched:
+        # It never began, so it has no times.
+        return node.model_copy(update={"phase": NodePhase.SKIPPED})
+    return node.model_copy(update={"phase": NodePhase.ABORTED, "finished_at": now})

@@ -186,10 +186,14 @@ class _Follower:
             end.result()
             interval = WATCH_INTERVAL_S
         self._wake.clear()
-        woken = asyncio.create_task(self._wake.wait())
+        woken = asyncio.create_task(self._wake.wait(), name=f"wake {self._execution.name}")
         waited: set[asyncio.Task[object]] = {woken} if end.done() else {woken, end}
-        await asyncio.wait(waited, timeout=interval, return_when=asyncio.FIRST_COMPLETED)
-        woken.cancel()
+        try:
+            await asyncio.wait(waited, timeout=interval, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Also when the poller is cancelled here: `wait` leaves the tasks that it was given alone.
+            woken.cancel()
+            await asyncio.gather(woken, return_exceptions=True)
 
     async def _until_end(self) -> None:
         """Return when the engine says that the run has ended and the store knows it."""

@@ -11,9 +11,10 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -27,13 +28,27 @@ from flyte_temporal.local.starting import start_in_background
 from flyte_temporal.local.state import StackState, read_state
 from flyte_temporal.local.version import PROTOCOL
 
+T = TypeVar("T")
+
 _PAUSE_S = 0.1
 _DOWN_TIMEOUT_S = 30.0
+_DEAF_GRACE_S = 3.0
+_SIGNS = 3
+"""Signs of life that must have been missed in a row before the stack is said to hang."""
+
 _SOMEBODY_ELSE_S = 2.0
+
+
+Params = BaseModel | Callable[[], BaseModel] | None
+"""What a call is given; a function is asked anew for each connection that the call takes."""
 
 
 class _Broken(Exception):
     """The connection ended before the answer did."""
+
+
+class _Silent(PlatformUnavailable):
+    """The stack is there, but says nothing."""
 
 
 class Connection:
@@ -51,12 +66,12 @@ class Connection:
         self._settings = local_settings()
         self._starting = asyncio.Lock()
 
-    async def call(self, method: Method, params: BaseModel | None = None) -> Any:
+    async def call(self, method: Method, params: Params = None) -> Any:
         """Return the result of a call, as JSON.
 
         Raises:
             FlyteTemporalError: What the stack raised.
-            PlatformUnavailable: If the stack cannot be started or breaks off again and again.
+            PlatformUnavailable: If the stack cannot be started, breaks off again and again, or hangs.
         """
         async with contextlib.aclosing(self._lines(method, params)) as answers:
             async for answer in answers:
@@ -64,7 +79,7 @@ class Connection:
                     return answer["result"]
         raise PlatformUnavailable(f"The local stack gave no answer to {method}.")
 
-    async def stream(self, method: Method, params: BaseModel | None = None) -> AsyncGenerator[Any, None]:
+    async def stream(self, method: Method, params: Params = None) -> AsyncGenerator[Any, None]:
         """Yield the items of a call, as JSON. After a break it begins anew: a `None` comes first, then all items again.
 
         Raises:
@@ -87,7 +102,11 @@ class Connection:
         writer.close()
 
     async def status(self) -> StackStatus:
-        """Return what is known about the stack; it is not started for that."""
+        """Return what is known about the stack; it is not started for that.
+
+        Raises:
+            PlatformUnavailable: If it hangs.
+        """
         try:
             reader, writer = await self._connect()
         except OSError:
@@ -104,9 +123,12 @@ class Connection:
     async def down(self) -> bool:
         """Stop the stack; return whether one ran. Returns when all its processes are gone.
 
+        A stack that does not end when it is asked, because it hangs, is killed: nothing is lost by that.
+
         Raises:
-            PlatformUnavailable: If it does not end.
+            PlatformUnavailable: If it cannot even be killed.
         """
+        grace_s = _DOWN_TIMEOUT_S
         state = read_state(self._layout.state)
         supervisor = state.supervisor
         try:
@@ -118,23 +140,43 @@ class Connection:
             supervisor.send(signal.SIGTERM)
         else:
             async with contextlib.aclosing(self._exchange(reader, writer, "down", None)) as answers:
-                with contextlib.suppress(_Broken):
+                try:
                     async for answer in answers:
                         supervisor = identify(answer["result"])
-        await self._gone(supervisor)
+                except _Broken:
+                    pass
+                except _Silent:
+                    grace_s = _DEAF_GRACE_S
+                    if supervisor is not None:
+                        supervisor.send(signal.SIGTERM)
+        if supervisor is not None and not await self._gone(supervisor, grace_s):
+            await self._kill(replace(state, supervisor=supervisor))
         return True
 
-    async def _gone(self, supervisor: Identity | None) -> None:
-        deadline = time.monotonic() + _DOWN_TIMEOUT_S
-        while supervisor is not None and supervisor.alive:
+    async def _gone(self, supervisor: Identity, within_s: float) -> bool:
+        deadline = time.monotonic() + within_s
+        while supervisor.alive:
             if time.monotonic() > deadline:
-                raise PlatformUnavailable(
-                    f"The local stack (process {supervisor.pid}) has not ended after {_DOWN_TIMEOUT_S:g} s. Its log is "
-                    f"{self._layout.log('supervisor')}; `kill -9 {supervisor.pid}` is safe."
-                )
+                return False
             await asyncio.sleep(_PAUSE_S / 2)
+        return True
 
-    async def _lines(self, method: Method, params: BaseModel | None) -> AsyncGenerator[dict[str, Any], None]:
+    async def _kill(self, state: StackState) -> None:
+        # Imported here: hardly any client ever needs it.
+        from flyte_temporal.local.killing import kill
+
+        self._on_wait(f"The local stack in {self.home} does not end by itself and is killed …")
+        try:
+            async with asyncio.timeout(_DOWN_TIMEOUT_S):
+                await asyncio.to_thread(kill, self._layout, state)
+        except TimeoutError:
+            pids = [p.pid for p in (state.supervisor, *state.children.values()) if p is not None and p.alive]
+            raise PlatformUnavailable(
+                f"The local stack of {self.home} cannot be killed (processes {', '.join(map(str, pids))}); they may "
+                f"wait for a disk that does not answer. Its log is {self._layout.log('supervisor')}."
+            ) from None
+
+    async def _lines(self, method: Method, params: Params) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the lines of an answer, over as many connections as it takes."""
         deadline = time.monotonic() + self._settings.start_timeout_s
         while True:
@@ -159,19 +201,25 @@ class Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         method: Method,
-        params: BaseModel | None,
+        params: Params,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Send one request and yield the lines of its answer."""
-        given = params.model_dump(mode="json") if params is not None else {}
-        request = Request(protocol=PROTOCOL, version=__version__, method=method, params=given)
+        document = params() if callable(params) else params
+        given = document.model_dump(mode="json") if document is not None else {}
+        silence_s = self._settings.answer_timeout_s
+        request = Request(
+            protocol=PROTOCOL, version=__version__, method=method, params=given, alive_s=silence_s / _SIGNS
+        )
         try:
             writer.write(request.model_dump_json().encode() + b"\n")
-            await writer.drain()
+            await self._in_time(writer.drain(), method)
             while True:
-                received = await reader.readline()
+                received = await self._in_time(reader.readline(), method)
                 if not received.endswith(b"\n"):
                     raise _Broken
                 answer: dict[str, Any] = json.loads(received)
+                if "alive" in answer:
+                    continue
                 if "error" in answer:
                     raise read_error(answer["error"])
                 yield answer
@@ -181,6 +229,19 @@ class Connection:
             raise _Broken from error
         finally:
             writer.close()
+
+    async def _in_time(self, work: Coroutine[Any, Any, T], method: Method) -> T:
+        try:
+            async with asyncio.timeout(self._settings.answer_timeout_s or None):
+                return await work
+        except TimeoutError:
+            supervisor = read_state(self._layout.state).supervisor
+            raise _Silent(
+                f"The local stack of {self.home} (process {supervisor.pid if supervisor else 'unknown'}) has not said "
+                f"anything on {method} for {self._settings.answer_timeout_s:g} s: it hangs, or was stopped (SIGSTOP). "
+                f"Its log is {self._layout.log('supervisor')}. `flyte-temporal down` ends it, by force if need be; the "
+                "next command starts it anew, and executions go on."
+            ) from None
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         socket = read_state(self._layout.state).socket

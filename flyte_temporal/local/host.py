@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, JsonValue, ValidationError
@@ -119,7 +120,9 @@ class Host:
     async def _answer(self, received: bytes, send: Send) -> None:
         try:
             request = protocol.Request.model_validate_json(received)
-            await self._handler(request)(request.params, send)
+            handler = self._handler(request)
+            async with _signs_of_life(request.alive_s, send):
+                await handler(request.params, send)
         except FlyteTemporalError as error:
             await send(protocol.error_line(error))
         except ValidationError as error:
@@ -239,6 +242,27 @@ class Host:
     async def _abort(self, params: dict[str, JsonValue], send: Send) -> None:
         wanted = protocol.Abort.model_validate(params)
         await send(_result(await self._control.abort(wanted.execution, wanted.reason, wanted.by)))
+
+
+@asynccontextmanager
+async def _signs_of_life(every_s: float, send: Send) -> AsyncIterator[None]:
+    """Send an `alive` line every `every_s` seconds while the block runs; none at all if that is 0."""
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await send(protocol.line("alive"))
+
+    if not every_s:
+        yield
+        return
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        # A client that has gone ends the call itself; here it is no news.
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _json(document: BaseModel) -> JsonValue:

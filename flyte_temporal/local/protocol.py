@@ -1,7 +1,8 @@
 """What client and stack say to each other: one JSON document per line, one call per connection.
 
 The client sends one `Request` line. The stack answers with one `result` line, or with any number of `item` lines and an
-`end`, or with an `error`. Closing the connection cancels the call. `status` and `down` are answered whatever the
+`end`, or with an `error`; between them come `alive` lines, if the request asks for such signs of life, so that a call that
+takes long is told from a stack that hangs. Closing the connection cancels the call. `status` and `down` are answered whatever the
 protocol of the client, so that a stack of another release can always be looked at and replaced.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
 from flyte_temporal import errors
 from flyte_temporal.spec.document import Document
@@ -28,12 +29,21 @@ ANY_VERSION: frozenset[str] = frozenset({"status", "down"})
 
 
 class Request(BaseModel):
-    """One call. Unknown fields are ignored, so that a stack of another release understands `status` and `down`."""
+    """One call. Unknown fields are ignored, so that a stack of another release understands `status` and `down`.
+
+    Args:
+        protocol: Version of the protocol that the client speaks.
+        version: Its release.
+        method: What is called.
+        params: With what.
+        alive_s: How often the client wants a sign of life until the answer is complete, in seconds; 0 = never.
+    """
 
     protocol: int
     version: str = ""
     method: str
     params: dict[str, JsonValue] = {}
+    alive_s: float = Field(default=0.0, ge=0.0)
 
 
 class One(Document):
@@ -100,7 +110,7 @@ class StackStatus(BaseModel):
     problems: list[str] = []
 
 
-def line(kind: Literal["result", "item", "end", "error"], value: JsonValue = None) -> bytes:
+def line(kind: Literal["result", "item", "end", "error", "alive"], value: JsonValue = None) -> bytes:
     """Return one line of an answer."""
     return json.dumps({kind: value}, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 

@@ -43,7 +43,14 @@ from flyte_temporal.sdk.loader import find_entity, load_file
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.document import canonical_json, sha256_hex
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import (
+    ErrorDocument,
+    ErrorKind,
+    ExecutionPhase,
+    ExecutionRecord,
+    NodePhase,
+    NodeRecord,
+)
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import Inline, Offloaded
 from flyte_temporal.storage.local import LocalBlobStore
@@ -56,6 +63,10 @@ from flyte_temporal import task, workflow
 @task
 def double(x: int) -> int:
     return 2 * x
+
+@task
+def named(execution_id: str, inputs: int) -> str:
+    return execution_id * inputs
 
 @workflow
 def quadruple(x: int = 3) -> int:
@@ -251,6 +262,26 @@ async def test_wrong_values_are_refused_before_anything_is_sent(
     assert setting.engine.started == []
 
 
+async def test_what_is_no_entity_is_refused_by_its_name(setting: Setting, client: AsyncClient) -> None:
+    for wrong in (len, "quadruple", None):
+        with pytest.raises(BadRequest, match=r"is not a @task or @workflow"):
+            await client.run(wrong)  # type: ignore[arg-type]
+    assert setting.engine.started == []
+
+
+async def test_inputs_may_have_any_name(setting: Setting, client: AsyncClient) -> None:
+    inputs = {"execution_id": "theirs", "inputs": 2}
+    execution = await client.start(entity(setting.home, "named"), inputs, execution_id="ours")
+
+    def script() -> str:
+        with Client.local(setting.home) as synchronous:
+            return synchronous.start(entity(setting.home, "named"), inputs, execution_id="ours").id
+
+    assert await asyncio.to_thread(script) == execution.id == "ours"
+    ((run, _),) = setting.engine.started
+    assert run.request.inputs == {"execution_id": Inline(value="theirs"), "inputs": Inline(value=2)}
+
+
 async def test_unknown_executions_and_wrong_ids_are_told(setting: Setting, client: AsyncClient) -> None:
     with pytest.raises(NotFound, match="nothing"):
         await client.execution("nothing").record()
@@ -302,6 +333,64 @@ async def test_a_call_survives_the_restart_of_the_stack(
     assert "Starting the local stack" in told[0]
 
 
+async def test_after_a_break_only_the_rest_of_the_time_is_waited(
+    setting: Setting, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    wait = Control.wait
+
+    async def noted(self: Control, key: ExecutionId, timeout_s: float | None = None) -> ExecutionRecord:
+        assert timeout_s is not None
+        asked.append(timeout_s)
+        return await wait(self, key, timeout_s)
+
+    monkeypatch.setattr(Control, "wait", noted)
+    execution = await client.run(entity(setting.home), execution_id="e")
+    waiting = asyncio.create_task(execution.wait(60))
+    await until(lambda: len(asked) == 1)
+    # Reopened before the client comes back, so that it need not have anything started.
+    await setting.host.close()
+    await setting.reopen()
+    await until(lambda: len(asked) == 2)
+    await finish(setting, "e", phase=ExecutionPhase.SUCCEEDED)
+    assert (await waiting).phase is ExecutionPhase.SUCCEEDED
+    assert asked[1] < asked[0] <= 60
+
+
+async def test_a_stack_that_says_nothing_is_told_with_its_process_and_the_remedy(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setenv("FLYTE_TEMPORAL_LOCAL__ANSWER_TIMEOUT_S", "0.2")
+    path = setting.home / "deaf.sock"
+    deaf = await asyncio.start_unix_server(say_nothing, path)
+    write_state(Layout(setting.home).state, StackState(supervisor=identify(os.getpid()), socket=str(path)))
+    client = AsyncClient.local(setting.home)
+    execution = client.execution("e")
+    said = rf"process {os.getpid()}\).*supervisor\.log.*flyte-temporal down"
+    async with asyncio.timeout(30):
+        for call in (client.status, client.executions, execution.record, execution.abort, execution.wait):
+            with pytest.raises(PlatformUnavailable, match=said):
+                await call()
+        for stream in (execution.watch(), execution.logs()):
+            with pytest.raises(PlatformUnavailable, match=said):
+                _ = [item async for item in stream]
+    deaf.close()
+    await deaf.wait_closed()
+
+
+async def test_a_long_wait_is_not_taken_for_silence(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTE_TEMPORAL_LOCAL__ANSWER_TIMEOUT_S", "0.6")
+    client = AsyncClient.local(setting.home)
+    execution = await client.run(entity(setting.home), execution_id="e")
+    assert (await execution.wait(1.5)).phase is ExecutionPhase.QUEUED
+
+
 async def test_calls_at_once_have_the_stack_started_once(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,7 +427,7 @@ async def test_a_worker_that_cannot_start_is_told_instead_of_waiting_for_it(
     setting: Setting, client: AsyncClient
 ) -> None:
     worker = setting.stack.children["worker"]
-    worker._quick_deaths = 3
+    worker._failures = 3
     worker.problem = "worker ended by exit code 3. It said: no pandas"
     with pytest.raises(PlatformUnavailable, match="no pandas"):
         await client.run(entity(setting.home))

@@ -202,6 +202,18 @@ async def test_a_watcher_that_leaves_does_not_disturb_the_others(house: House) -
     assert (await asyncio.wait_for(staying, 5)).phase is ExecutionPhase.SUCCEEDED
 
 
+async def test_the_end_of_a_poller_that_sleeps_leaves_no_task_behind(house: House) -> None:
+    await house.start()
+    waiting = asyncio.create_task(house.control.wait(RUN))
+    async with asyncio.timeout(5):
+        while not any(task.get_name() == "wake run-1" for task in asyncio.all_tasks()):  # noqa: ASYNC110 - tasks are seen, not signalled
+            await asyncio.sleep(0)
+    await house.control.close()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_a_watcher_gets_the_stores_error_instead_of_silence(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +239,8 @@ async def test_an_end_from_outside_is_recorded_with_its_nodes(house: House) -> N
     assert await house.control.reconcile() == 0
     record = await house.control.get(RUN)
     assert (record.phase, record.abort_reason) == (ExecutionPhase.ABORTED, "terminated in Temporal: by hand")
-    assert [n.phase for n in await house.control.nodes(RUN)] == [NodePhase.ABORTED]
+    (node,) = await house.control.nodes(RUN)
+    assert (node.phase, node.finished_at) == (NodePhase.ABORTED, T0)
 
 
 async def test_an_end_that_the_store_lost_comes_back_from_the_engine(house: House) -> None:

@@ -1,0 +1,38 @@
+"""Ending a stack by force, from outside: its supervisor hangs and cannot do it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flyte_temporal.local.attempts import end_attempts
+from flyte_temporal.local.layout import Layout
+from flyte_temporal.local.processes import end, leftovers
+from flyte_temporal.local.state import StackState, write_state
+
+_GRACE_S = 2.0
+
+
+def kill(layout: Layout, state: StackState) -> None:
+    """Kill a supervisor, then end what it leaves. Returns when all is gone; everything goes on at the next start.
+
+    The supervisor first and at once, so that it restarts nothing; it has been asked nicely before.
+
+    Args:
+        layout: Its home.
+        state: Who runs there.
+    """
+    if state.supervisor is not None:
+        end([state.supervisor], 0)
+    lock = layout.try_lock()
+    if lock is None:
+        # Another supervisor has the home by now. It ends what this one left, and the rest is its own.
+        return
+    try:
+        end({*state.children.values(), *leftovers(layout.home)}, _GRACE_S)
+        end_attempts(layout.attempts)
+        if state.socket:
+            Path(state.socket).unlink(missing_ok=True)
+        write_state(layout.state, state.stopped())
+    finally:
+        os.close(lock)
