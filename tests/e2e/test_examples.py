@@ -40,7 +40,7 @@ def cases() -> list[Case]:
 def matches(expected: Any, found: Any) -> bool:
     """Compare an output; numbers may be near ones, a file is compared by what its model predicts."""
     if isinstance(expected, dict) and set(expected) == {"predictions_sha256"}:
-        return predictions(found) == expected["predictions_sha256"]
+        return bool(predictions(found) == expected["predictions_sha256"])
     if isinstance(expected, float):
         return isinstance(found, int | float) and found == pytest.approx(expected, abs=1e-6)
     return bool(expected == found)
