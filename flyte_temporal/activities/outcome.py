@@ -51,7 +51,10 @@ def without_manifest(attempt: AttemptId, state: AttemptState) -> Manifest:
         attempt: Which attempt.
         state: What the launcher saw last.
     """
-    if state.phase is AttemptPhase.LOST:
+    if state.code:
+        # Somebody knew why, and noted it beforehand.
+        code, text = state.code, ""
+    elif state.phase is AttemptPhase.LOST:
         code, text = (
             "AttemptLost",
             "The attempt's process is gone and left no result; it was killed from outside.",
@@ -62,7 +65,7 @@ def without_manifest(attempt: AttemptId, state: AttemptState) -> Manifest:
             f"The attempt ended with exit code {state.exit_code} and left no result.",
         )
     if state.message:
-        text = f"{text} {state.message}"
+        text = f"{text} {state.message}".lstrip()
     now = datetime.now(UTC)
     return Manifest(
         attempt=attempt,

@@ -13,6 +13,10 @@ from flyte_temporal.spec.execution import Environment, ErrorDocument
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 
+PLATFORM_STOPPED = "PlatformStopped"
+"""Code of an attempt that the platform ended because it was itself told to stop: nobody's failure."""
+PLATFORM_STOPPED_MESSAGE = "The platform was stopped while the attempt ran."
+
 
 class StorageConfig(Document):
     """How to reach the blob store.
@@ -89,6 +93,7 @@ class AttemptState(Document):
         exit_code: Exit code, or the negative number of the signal, if EXITED.
         oom: Whether it ran out of memory, as far as is known.
         message: What happened or what it waits for, for people.
+        code: Code of the error, if it left no manifest and somebody noted why; empty otherwise.
         pid: Process id on this machine, if there is one.
         started_at: When its process began to run the attempt, UTC; time-outs of an attempt count from here.
         peak_rss_bytes: Largest resident memory if known.
@@ -98,6 +103,7 @@ class AttemptState(Document):
     exit_code: int | None = None
     oom: bool = False
     message: str = ""
+    code: str = ""
     pid: int | None = None
     started_at: datetime | None = None
     peak_rss_bytes: int = 0

@@ -19,6 +19,7 @@ import pytest
 
 from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
 from flyte_temporal.adapters.launchers.process import ProcessLauncher
+from flyte_temporal.local.attempts import end_attempts
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, Manifest
@@ -489,6 +490,55 @@ async def test_all_processes_killed_at_once_is_lost(
     await launcher.start(order)
     assert (await launcher.observe(order.attempt, 0.1)).phase is AttemptPhase.LOST
     assert lines(tmp_path / "held") == [str(task)]
+
+
+@real
+async def test_an_attempt_killed_because_the_platform_stops_says_so(
+    kind: str, new: Make, bench: AttemptBench, tmp_path: Path
+) -> None:
+    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
+    await worker_killed(kind, bench, order, tmp_path / "held")
+    assert end_attempts(bench.folder / "scratch") == 1
+    assert not alive(int(lines(tmp_path / "held")[0]))
+    launcher = new()
+    await launcher.start(order)
+    assert (await launcher.observe(order.attempt, TIMEOUT_S)).phase is AttemptPhase.EXITED
+    error = bench.manifest(order).error  # type: ignore[union-attr]
+    assert error is not None
+    assert (error.kind, error.code, error.recoverable) == (ErrorKind.SYSTEM, "PlatformStopped", True)
+    assert error.message == "The platform was stopped while the attempt ran."
+    assert end_attempts(bench.folder / "scratch") == 0
+
+
+@real
+async def test_the_platform_stops_and_nobody_is_left_to_report(
+    kind: str, new: Make, bench: AttemptBench, tmp_path: Path
+) -> None:
+    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
+    await worker_killed(kind, bench, order, tmp_path / "held")
+    task = int(lines(tmp_path / "held")[0])
+    os.kill(parent_of(task), signal.SIGKILL)
+    assert end_attempts(bench.folder / "scratch") == 1
+    assert not alive(task)
+    launcher = new()
+    await launcher.start(order)
+    state = await launcher.observe(order.attempt, TIMEOUT_S)
+    assert (state.phase, state.code) == (AttemptPhase.LOST, "PlatformStopped")
+    assert bench.manifest(order) is None
+
+
+@process
+async def test_a_supervisor_that_hangs_is_ended_too(
+    kind: str, new: Make, bench: AttemptBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyte_temporal.local.attempts._DEADLINE_S", 0.5)
+    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
+    await worker_killed(kind, bench, order, tmp_path / "held")
+    supervisor = parent_of(int(lines(tmp_path / "held")[0]))
+    os.kill(supervisor, signal.SIGSTOP)
+    assert end_attempts(bench.folder / "scratch") == 1
+    assert not alive(supervisor)
+    assert (await new().observe(order.attempt, TIMEOUT_S)).code == "PlatformStopped"
 
 
 @process

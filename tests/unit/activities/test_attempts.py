@@ -22,7 +22,15 @@ from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.records import Records
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest, StorageConfig
+from flyte_temporal.spec.attempt import (
+    PLATFORM_STOPPED,
+    PLATFORM_STOPPED_MESSAGE,
+    AttemptOrder,
+    AttemptPhase,
+    AttemptState,
+    Manifest,
+    StorageConfig,
+)
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.execution import Environment, ErrorDocument, ErrorKind
@@ -153,6 +161,18 @@ async def test_a_lost_attempt_is_the_platforms_fault(house: House) -> None:
         await house.run()
     assert failed.value.type == "AttemptLost"
     assert failed.value.non_retryable
+
+
+async def test_an_attempt_that_the_platform_stopped_says_so(house: House) -> None:
+    house.launcher.states = [
+        AttemptState(phase=AttemptPhase.LOST, code=PLATFORM_STOPPED, message=PLATFORM_STOPPED_MESSAGE)
+    ]
+    with pytest.raises(ApplicationError) as failed:
+        await house.run()
+    document = ErrorDocument.model_validate(failed.value.details[0])
+    assert (failed.value.type, document.code) == ("PlatformStopped", "PlatformStopped")
+    assert (document.kind, document.recoverable) == (ErrorKind.SYSTEM, True)
+    assert document.message == PLATFORM_STOPPED_MESSAGE
 
 
 async def test_a_manifest_of_another_token_is_no_proof(house: House) -> None:
