@@ -335,6 +335,38 @@ async def test_processes_without_work_end(tmp_path: Path) -> None:
     await eventually(lambda: list((bench.folder / "scratch" / "warm").iterdir()) == [])
 
 
+async def test_only_the_last_used_bundles_stay_warm(tmp_path: Path) -> None:
+    bench = make_bench(
+        tmp_path,
+        jobs=PID
+        + "@task\ndef hold(path: str) -> int:\n"
+        + "    open(path, 'w').close()\n    while not os.path.exists(path + '.go'): time.sleep(0.005)\n    return os.getpid()\n",
+    )
+
+    async def pid(launcher: PoolLauncher, bundle: str) -> int:
+        # What differs is the environment, which is as good as another bundle.
+        order = bench.order("jobs.pid", {"path": ""}, env={"BUNDLE": bundle})
+        await run(launcher, order)
+        found = bench.manifest(order).outputs["o0"].value  # type: ignore[union-attr, index]
+        assert isinstance(found, int)
+        return found
+
+    async with pool_of(bench, size=8, idle_bundles=2) as launcher:
+        held = bench.order("jobs.hold", {"path": str(tmp_path / "held")}, env={"BUNDLE": "busy"})
+        await launcher.start(held)
+        await eventually((tmp_path / "held").exists)
+        first, second = await pid(launcher, "1"), await pid(launcher, "2")
+        assert await pid(launcher, "1") == first
+        third = await pid(launcher, "3")
+        await eventually(lambda: scratch.start_time(second) is None)
+        assert await pid(launcher, "3") == third
+        assert await pid(launcher, "1") == first
+        assert (await launcher.observe(held.attempt)).phase is AttemptPhase.RUNNING
+        (tmp_path / "held.go").touch()
+        assert (await launcher.observe(held.attempt, TIMEOUT_S)).exit_code == 0
+        await eventually(lambda: scratch.start_time(third) is None)
+
+
 async def test_a_killed_zygote_is_replaced(tmp_path: Path) -> None:
     bench = make_bench(tmp_path, jobs="@task\ndef parent(path: str) -> int:\n    return os.getppid()\n")
     async with pool_of(bench) as launcher:

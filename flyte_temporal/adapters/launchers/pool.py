@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import time
 from typing import Any
@@ -169,7 +170,9 @@ class PoolLauncher(QueueingLauncher):
                 entry = self._queue.popleft()
                 entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error)))
             else:
-                return
+                break
+        if len(self._zygotes) > self._config.idle_bundles:
+            self._close_idle(self._config.idle_bundles)
 
     async def _stop_own(self, entry: Entry, grace_s: float) -> None:
         warm: Warm = entry.runner
@@ -188,14 +191,21 @@ class PoolLauncher(QueueingLauncher):
     def _sweep(self) -> None:
         """End zygotes that had no work for long."""
         self._sweeper = None
-        waiting = {entry.key for entry in self._queue}
-        for zygote in list(self._zygotes.values()):
-            rested = time.monotonic() - zygote.used_at >= self._config.idle_s
-            if rested and len(zygote.idle) == len(zygote.processes) and zygote.key not in waiting:
-                del self._zygotes[zygote.key]
-                zygote.close()
+        self._close_idle(0, time.monotonic() - self._config.idle_s)
         if self._zygotes:
             self._sweep_later()
+
+    def _close_idle(self, kept: int, used_before: float = math.inf) -> None:
+        """End zygotes without work that were last used before a time, except for the `kept` last used ones."""
+        idle = [zygote for zygote in self._zygotes.values() if zygote.rests]
+        idle.sort(key=lambda zygote: zygote.used_at, reverse=True)
+        if len(idle) <= kept:
+            return
+        waiting = {entry.key or key_of(entry.order) for entry in self._queue}
+        for zygote in idle[kept:]:
+            if zygote.used_at <= used_before and zygote.key not in waiting:
+                del self._zygotes[zygote.key]
+                zygote.close()
 
 
 def make(config: PoolConfig) -> PoolLauncher:

@@ -23,6 +23,8 @@ class PoolConfig:
         max_tasks: Attempts after which a warm process is replaced.
         max_growth_bytes: Growth of a warm process's memory after which it is replaced, bytes.
         idle_s: After how many seconds without work the warm processes of a bundle are ended.
+        idle_bundles: For how many bundles warm processes are kept without work. Each edit of a source file makes a
+            new bundle, and each bundle's zygote holds the user's imports in memory.
         start_timeout_s: How long the user's module may take to be imported ahead, seconds. Then the processes import
             it themselves, so that one module that hangs holds up its own attempts only.
         cache: Folder of unpacked bundles; by default `bundles` in `scratch`.
@@ -33,6 +35,7 @@ class PoolConfig:
     max_tasks: int = 1000
     max_growth_bytes: int = 1024**3
     idle_s: float = 600.0
+    idle_bundles: int = 3
     start_timeout_s: float = 60.0
     cache: Path | None = None
 

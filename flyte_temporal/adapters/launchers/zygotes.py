@@ -89,6 +89,11 @@ class Zygote:
         """Return how many processes have been asked for and are not there yet."""
         return sum(1 for warm in self.processes.values() if warm.pid is None)
 
+    @property
+    def rests(self) -> bool:
+        """Return whether none of its processes works or is on its way."""
+        return len(self.idle) == len(self.processes)
+
     def fork(self) -> None:
         """Ask for a process; `events.idle` tells when it is there."""
         ours, theirs = socket.socketpair()
@@ -235,6 +240,7 @@ class Zygote:
                 self.idle.remove(warm)
             return
         reply = json.loads(data)
+        self.used_at = time.monotonic()
         if reply["retire"] or warm.stopping or not self.alive:
             self._forget(warm)
         else:
