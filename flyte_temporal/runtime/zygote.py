@@ -37,6 +37,7 @@ from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.execution import BundleRef
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.bundles import unpack
+from flyte_temporal.storage.unpacked import hold
 
 
 def main() -> int:
@@ -84,7 +85,10 @@ def _settings(given: dict[str, Any]) -> WarmSettings:
 
 def _unpack(storage: StorageConfig, bundle: BundleRef, cache: Path) -> Path | None:
     root = cache / bundle.sha256
-    if not root.is_dir() and in_helper(lambda: unpack(open_store(storage), bundle, cache)) != 0:
+    if hold(root):
+        return root
+    # The helper's hold ends with it; ours lasts, and the processes that we fork inherit it.
+    if in_helper(lambda: unpack(open_store(storage), bundle, cache)) != 0 or not hold(root):
         return None
     return root
 

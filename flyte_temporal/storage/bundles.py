@@ -32,6 +32,7 @@ from flyte_temporal.storage.source_files import (
     too_large,
     unreadable,
 )
+from flyte_temporal.storage.unpacked import TEMPORARY, hold
 
 _SETTLED_NS = 50_000_000
 """A file changed this shortly before it was read may change again without a new time stamp; so the digest of a tree
@@ -126,7 +127,7 @@ def store_bundle(store: BlobStore, packed: PackedBundle) -> BundleRef:
 def unpack(store: BlobStore, ref: BundleRef, cache: Path, limits: BundleLimits | None = None) -> Path:
     """Return the folder with a bundle's files; they are unpacked by the first who asks on this machine.
 
-    All executions of this code share the folder, so it is made read-only.
+    All executions of this code share the folder, so it is made read-only, and held as long as this process lives.
 
     Args:
         store: Where the archive is.
@@ -139,9 +140,9 @@ def unpack(store: BlobStore, ref: BundleRef, cache: Path, limits: BundleLimits |
         StorageError: If it is not there, or could not be unpacked.
     """
     final = cache / ref.sha256
-    if final.is_dir():
+    if hold(final):
         return final
-    temporary = cache / f".tmp-{os.getpid()}-{secrets.token_hex(8)}"
+    temporary = cache / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
     archive = temporary.with_suffix(".tar.gz")
     try:
         temporary.mkdir(parents=True)
@@ -152,6 +153,7 @@ def unpack(store: BlobStore, ref: BundleRef, cache: Path, limits: BundleLimits |
         extract(archive, temporary, limits or BundleLimits())
         seal(temporary)
         _settle(temporary, final)
+        hold(final)
     except OSError as error:
         raise StorageError(
             f"Could not unpack the code bundle {ref.sha256[:12]} into {cache}: {error}."

@@ -335,6 +335,26 @@ async def test_processes_without_work_end(tmp_path: Path) -> None:
     await eventually(lambda: list((bench.folder / "scratch" / "warm").iterdir()) == [])
 
 
+async def test_a_bundle_in_use_is_not_swept_however_old(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, jobs=PID)
+    assert bench.bundle.sha256
+    unpacked = bench.folder / "scratch" / "bundles" / bench.bundle.sha256
+    async with pool_of(bench) as launcher:
+        pid = await value(launcher, bench, "jobs.pid")
+        os.utime(unpacked, (1, 1))
+        await PoolLauncher(PoolConfig(bench.folder / "scratch")).close()
+        assert unpacked.is_dir()
+        assert await value(launcher, bench, "jobs.pid") == pid
+    assert isinstance(pid, int)
+    await eventually(lambda: scratch.start_time(pid) is None)
+    await eventually(lambda: _swept(bench.folder / "scratch", unpacked))
+
+
+def _swept(folder: Path, unpacked: Path) -> bool:
+    PoolLauncher(PoolConfig(folder))
+    return not unpacked.exists()
+
+
 async def test_only_the_last_used_bundles_stay_warm(tmp_path: Path) -> None:
     bench = make_bench(
         tmp_path,

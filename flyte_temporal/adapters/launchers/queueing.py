@@ -17,7 +17,7 @@ from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.identifiers import AttemptId
-from flyte_temporal.storage import leftovers, scratch
+from flyte_temporal.storage import leftovers, scratch, unpacked
 from flyte_temporal.storage.sealing import remove
 
 _REMEMBERED = 10_000
@@ -86,6 +86,7 @@ class QueueingLauncher(ABC):
         leftovers.sweep_attempts(config.attempts)
         leftovers.sweep_processes(config.warm)
         leftovers.sweep_files(config.zygotes)
+        unpacked.sweep(config.bundles)
 
     @abstractmethod
     def _pump(self) -> None:
