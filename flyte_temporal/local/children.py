@@ -63,6 +63,7 @@ class Child:
         program: The program.
         changed: Called when there is another process.
         make_spare: Makes a process that can take its place at once; None for programs that start quickly.
+        check: Called before each restart; what it raises, or that it does not return, keeps the process dead.
     """
 
     def __init__(
@@ -70,10 +71,12 @@ class Child:
         program: Program,
         changed: Callable[[], None],
         make_spare: Callable[[], Spare] | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._program = program
         self._changed = changed
         self._make_spare = make_spare
+        self._check = check
         self.spare: Spare | None = None
         self._process: Process | None = None
         self._began = 0.0
@@ -166,7 +169,15 @@ class Child:
         except OSError:
             return ""
 
+    def kill(self) -> None:
+        """Kill it and its spare at once, and do not wait for their end."""
+        self._stopping.set()
+        for process in (self._process, self.spare.process if self.spare else None):
+            if process is not None:
+                process.kill()
+
     async def _try_start(self) -> None:
+        self._check()
         ready = self.spare.use() if self.spare else None
         self.spare = None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,11 @@ from flyte_temporal.local.processes import end, identify, leftovers
 from flyte_temporal.local.state import StackState, read_state, write_state
 from flyte_temporal.local.version import PROTOCOL
 
+_log = logging.getLogger(__name__)
+
+HOME_LOST = 4
+"""Exit code when the home was deleted, or replaced, under the running stack."""
+
 _ORPHAN_GRACE_S = 2.0
 _WORKER_GRACE_S = 5.0
 _TEMPORAL_GRACE_S = 5.0
@@ -32,9 +38,11 @@ class Stack:
     Args:
         layout: The home.
         settings: Of the local stack.
+        lock: Descriptor of the home's lock; None where nobody else can come near the home (tests).
     """
 
-    def __init__(self, layout: Layout, settings: LocalSettings) -> None:
+    def __init__(self, layout: Layout, settings: LocalSettings, lock: int | None = None) -> None:
+        self._lock = lock
         self.layout = layout
         self.settings = settings
         self.state = StackState()
@@ -102,7 +110,9 @@ class Stack:
     def _add(self, name: str, command: list[str], environment: dict[str, str]) -> Child:
         log, home = self.layout.log(name), self.layout.home
         spare = partial(spares.spawned, command, environment, log, home) if name == "worker" else None
-        self.children[name] = Child(Program(name, command, environment, log, home), self.write, spare)
+        self.children[name] = Child(
+            Program(name, command, environment, log, home), self.write, spare, self.check_home
+        )
         return self.children[name]
 
     def _environment(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -144,8 +154,30 @@ class Stack:
         """Return what is wrong with the processes now, in sentences."""
         return [child.problem for child in self.children.values() if child.problem]
 
+    def check_home(self) -> None:
+        """End this process and its children on the spot if the lock that it holds is not that of the home any more.
+
+        Whoever deletes a home, or moves it away, frees its name: the next supervisor finds no lock and takes a new one.
+        A child restarted now would open the other's databases. Killed, not stopped, and nothing is tidied up: SQLite
+        removes journals by their path when it closes a file, and those of that path are not ours now.
+        """
+        if self._lock is None or self._holds(self._lock):
+            return
+        _log.error("The home %s was deleted or replaced: its stack ends at once.", self.layout.home)
+        for child in self.children.values():
+            child.kill()
+        logging.shutdown()
+        os._exit(HOME_LOST)
+
+    def _holds(self, lock: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(lock), self.layout.lock.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def tend(self) -> None:
-        """Do what is to be done every few seconds: logs, and forgetting old deaths."""
+        """Do what is to be done every few seconds: look for the home; logs, and forgetting old deaths."""
+        self.check_home()
         for child in self.children.values():
             child.rotate(self.settings.log_bytes)
             child.settle()
@@ -154,6 +186,7 @@ class Stack:
 
     async def stop(self) -> None:
         """Stop the worker, then what it left at work, then the server. Everything goes on at the next start."""
+        self.check_home()
         if worker := self.children.get("worker"):
             await worker.stop(_WORKER_GRACE_S)
         # Imported here: it brings pydantic, and the children were to start without waiting for that.

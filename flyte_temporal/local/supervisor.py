@@ -88,7 +88,7 @@ def run(home: Path, report: Report, began: float) -> int:
         if lock is None:
             report.send(locked=f"A local stack runs on {home} already; `flyte-temporal status` shows it.")
             return LOCKED
-        stack = Stack(layout, settings)
+        stack = Stack(layout, settings, lock)
         try:
             stack.start()
             _log.info("Temporal started, %.2f s after the command", time.time() - began)
