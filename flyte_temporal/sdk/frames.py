@@ -22,22 +22,23 @@ def user_traceback(error: BaseException) -> str:
     """Return an exception's traceback with the user's frames, and those of libraries that the user's code called.
 
     Dropped are the frames of this library and of the import system, and those of the standard library (asyncio,
-    contextlib, …) that stand between ours and the user's. Empty for values that do not fit an input or an output:
-    no code of the user's is to blame, and the message says everything.
+    contextlib, …) that stand between ours and the user's. Empty where no frame of the user's is left, and for
+    values that do not fit an input or an output: no code of the user's is to blame, and the message says everything.
     """
     if isinstance(error, InputNotReadable | OutputInvalid):
         return ""
     shown = traceback.TracebackException.from_exception(error)
-    pending, seen = [shown], set()
+    pending, seen, frames = [shown], set(), 0
     while pending:
         part = pending.pop()
         if id(part) in seen:
             continue
         seen.add(id(part))
         part.stack = users_part(part.stack)
+        frames += len(part.stack)
         related = (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ()))
         pending += [other for other in related if other is not None]
-    return "".join(shown.format()).rstrip()
+    return "".join(shown.format()).rstrip() if frames or isinstance(error, SyntaxError) else ""
 
 
 def users_part(stack: traceback.StackSummary) -> traceback.StackSummary:
