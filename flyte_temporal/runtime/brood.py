@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.runtime import deaths, memory
+from flyte_temporal.runtime import deaths, memory, orphans
 from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
 from flyte_temporal.runtime.warm import Page, WarmProcess, WarmSettings, folder_of
 from flyte_temporal.spec.attempt import AttemptOrder
@@ -57,6 +57,9 @@ class Brood:
         self._buffer = b""
         self._channels: deque[int] = deque()
         self._shipping = False
+        orphans.adopt()
+        # What the user's modules started when they were imported is for all attempts.
+        self._spared = orphans.children()
 
     def serve(self) -> None:
         """Work until the launcher is gone and no process is left."""
@@ -156,6 +159,13 @@ class Brood:
             elif pid in self._children:
                 rss = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
                 self._buried(pid, exit_code(status), rss)
+                self._end_orphans()
+            else:
+                self._end_orphans()  # it was one, and may have left children of its own
+
+    def _end_orphans(self) -> None:
+        """End what was left by processes that could not do that themselves: those at work adopt their own."""
+        orphans.kill_children(self._spared | self._children.keys() | self._helpers.keys())
 
     def _buried(self, pid: int, code: int, rss: int) -> None:
         child = self._children.pop(pid)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flyte_temporal.errors import LauncherError, StorageError
-from flyte_temporal.runtime import attempt, deaths, memory, output
+from flyte_temporal.runtime import attempt, deaths, memory, orphans, output
 from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.storage import scratch
@@ -52,6 +52,7 @@ def supervise(assignment: Assignment) -> int:
     except OSError as error:
         raise LauncherError(f"Could not make the folder {folder} of an attempt: {error}.") from error
     kills = memory.kernel_kills()
+    orphans.adopt()
     signals = SignalPipe((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT))
     child = os.fork()
     if child == 0:
@@ -63,8 +64,9 @@ def supervise(assignment: Assignment) -> int:
     shipping = _LogShipping(assignment)
     shipping.start()
     death = _watch(child, signals, assignment)
-    # What user code left behind in its group would write into a log that nobody reads any more.
+    # What user code left behind would write into a log that nobody reads any more.
     kill_group(child, signal.SIGKILL)
+    orphans.end_children()
     shipping.end()
     if death.code < 0 and memory.kernel_kills() > kills:
         death = deaths.Death(death.code, death.rss, oom=True, stopped=death.stopped)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.runtime import attempt, memory, output
+from flyte_temporal.runtime import attempt, memory, orphans, output
 from flyte_temporal.runtime.interpreter_state import InterpreterState
 from flyte_temporal.spec.attempt import AttemptOrder, StorageConfig
 from flyte_temporal.spec.entities import TaskSpec
@@ -104,6 +104,7 @@ class WarmProcess:
         output.redirect(self._log)
         output.prepare()
         _reseed()
+        orphans.adopt()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         state = InterpreterState()
         while True:
@@ -111,7 +112,8 @@ class WarmProcess:
             self._page.publish(name)
             ending = self._run(name, task, journal)
             self._done += 1
-            retire = self._worn_out(ending) or state.spoiled()
+            # A library whose helper processes were ended may not work without them.
+            retire = orphans.end_children() or self._worn_out(ending) or state.spoiled()
             # The note first, then the lock, then the word to the launcher: whoever hears of it sees it done.
             scratch.write_ending(journal, ending)
             self._page.publish("")
@@ -194,7 +196,7 @@ class WarmProcess:
             os.environ.update(self._environment)
 
     def _worn_out(self, ending: scratch.Ending) -> bool:
-        if self._done >= self._settings.max_tasks or _has_children():
+        if self._done >= self._settings.max_tasks:
             return True
         if ending.rss - self._first_rss <= self._settings.max_growth_bytes:
             return False
@@ -229,14 +231,3 @@ def _reseed() -> None:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
-
-
-def _has_children() -> bool:
-    """Return whether user code left subprocesses behind, which end with this process."""
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return False
-        if pid == 0:
-            return True

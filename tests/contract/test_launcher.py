@@ -381,6 +381,28 @@ async def test_what_a_task_leaves_running_ends_with_it(
     assert bench.manifest(after) is not None
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
+@pytest.mark.parametrize("then", ["return", "die", "hold"])
+@real
+async def test_a_daemon_of_a_task_ends_with_it(
+    new: Make, bench: AttemptBench, tmp_path: Path, then: str
+) -> None:
+    """A parent and a child in a session of their own, whose own parent is gone."""
+    launcher = new(1)
+    order = bench.order("jobs.leaves_a_daemon", {"path": str(tmp_path / "pids"), "then": then})
+    await launcher.start(order)
+    await eventually(lambda: len(lines(tmp_path / "pids")) == 2)
+    left = [int(pid) for pid in lines(tmp_path / "pids")]
+    if then == "hold":
+        assert all(alive(pid) for pid in left)
+        await launcher.stop(order.attempt, 5)
+    assert (await launcher.observe(order.attempt, TIMEOUT_S)).over
+    await eventually(lambda: not any(alive(pid) for pid in left))
+    after = bench.order("jobs.double", {"x": 1})
+    await finish(launcher, after)
+    assert bench.manifest(after) is not None
+
+
 @real
 async def test_an_interpreter_that_is_not_there(new: Make, bench: AttemptBench) -> None:
     order = bench.order("jobs.double", {"x": 1})
