@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -10,6 +11,7 @@ from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.output import Output
 from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.session import open_client
+from flyte_temporal.errors import PlatformUnavailable
 
 if TYPE_CHECKING:
     from flyte_temporal.local.protocol import StackStatus
@@ -36,7 +38,10 @@ def _become_the_stack(home: str) -> NoReturn:
 def down(output: Output) -> int:
     """Stop the stack. Executions that run are kept and go on at the next start."""
     with open_client(output, Place()) as client:
-        open_before = client.status().open_executions or 0
+        open_before = 0
+        # A stack that hangs is to be stopped all the same.
+        with contextlib.suppress(PlatformUnavailable):
+            open_before = client.status().open_executions or 0
         stopped = client.down()
     if not stopped:
         output.note("No local stack runs.")

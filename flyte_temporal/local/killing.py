@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from flyte_temporal.local.attempts import end_attempts
 from flyte_temporal.local.layout import Layout
 from flyte_temporal.local.processes import end, leftovers
-from flyte_temporal.local.state import StackState, write_state
+from flyte_temporal.local.state import StackState, read_state, write_state
 
 _GRACE_S = 2.0
+_LOCK_S = 5.0
 
 
 def kill(layout: Layout, state: StackState) -> None:
@@ -24,7 +26,7 @@ def kill(layout: Layout, state: StackState) -> None:
     """
     if state.supervisor is not None:
         end([state.supervisor], 0)
-    lock = layout.try_lock()
+    lock = _lock_of_the_dead(layout)
     if lock is None:
         # Another supervisor has the home by now. It ends what this one left, and the rest is its own.
         return
@@ -36,3 +38,14 @@ def kill(layout: Layout, state: StackState) -> None:
         write_state(layout.state, state.stopped())
     finally:
         os.close(lock)
+
+
+def _lock_of_the_dead(layout: Layout) -> int | None:
+    """Return the lock of the home, or None if another supervisor was quicker."""
+    deadline = time.monotonic() + _LOCK_S
+    while (lock := layout.try_lock()) is None:
+        # A killed process counts as dead while the last of its threads, and with them its lock, still go.
+        if read_state(layout.state).running or time.monotonic() > deadline:
+            return None
+        time.sleep(0.01)
+    return lock

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +56,16 @@ def test_a_supervisor_that_hangs_is_told_and_down_ends_it(
         for call in (client.status, client.executions, execution.record, execution.abort, execution.wait):
             with pytest.raises(PlatformUnavailable, match=rf"process {supervisor.pid}\).*supervisor\.log"):
                 call()
-        assert client.down() is True
+        # By the command, which would like to know first what runs.
+        down = subprocess.run(
+            [Path(sys.executable).with_name("flyte-temporal"), "down"],
+            env={**os.environ, "FLYTE_TEMPORAL_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (down.returncode, down.stderr.splitlines()[-1]) == (0, "Stopped."), down.stderr
         assert [process for process in ours if process.alive] == []
         assert leftovers(home) == []
         assert read_state(Layout(home).state).supervisor is None
