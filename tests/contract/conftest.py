@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the contract suite: Debian's program, in a temporary folder, on a unix socket of its own."""
+"""A real PostgreSQL (Debian's program, in a temporary folder, on a unix socket of its own), and launchers to try."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
+from flyte_temporal.ports.launcher import Launcher
+from flyte_temporal.testing.attempts import AttemptBench
+from flyte_temporal.testing.launcher import FakeMachine
+from tests.contract.launching import JOBS, Make, make
 
 
 def _programs() -> Path | None:
@@ -68,3 +73,35 @@ def postgres_url() -> Iterator[str]:
             subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    (folder / "jobs.py").write_text(JOBS)
+    (folder / "helper.py").write_text("VALUE = 'of the bundle'")
+    return folder
+
+
+@pytest.fixture
+def bench(source: Path, tmp_path: Path) -> AttemptBench:
+    return AttemptBench(source, tmp_path)
+
+
+@pytest.fixture(params=["fake", "process", "pool"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def new(kind: str, bench: AttemptBench) -> AsyncIterator[Make]:
+    made: list[Launcher] = []
+    machine = FakeMachine()
+
+    def make_one(size: int = 2) -> Launcher:
+        made.append(make(kind, bench, machine, size))
+        return made[-1]
+
+    yield make_one
+    for launcher in made:
+        await launcher.close()

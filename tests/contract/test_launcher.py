@@ -1,136 +1,34 @@
 """The contract of `ports.launcher`, on the shipped fake and on the launchers of this machine."""
 
-# ruff: noqa: ASYNC110, ASYNC220, ASYNC230, ASYNC240
-# Nothing else runs in the event loop of a test while it looks at files and processes.
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import subprocess
 import sys
-import textwrap
-import time
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
-from flyte_temporal.adapters.launchers.process import ProcessLauncher
-from flyte_temporal.local.attempts import end_attempts
-from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, Manifest
-from flyte_temporal.spec.document import canonical_bytes
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
+from flyte_temporal.spec.attempt import AttemptPhase
+from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import Resources, ResourceValues, TaskPolicy
 from flyte_temporal.spec.types import STRING, BlobType
-from flyte_temporal.storage import scratch
 from flyte_temporal.testing.attempts import AttemptBench
-from flyte_temporal.testing.launcher import FakeLauncher, FakeMachine
-
-TIMEOUT_S = 60.0
-
-JOBS = Path(__file__).with_name("jobs.py.txt").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    (folder / "jobs.py").write_text(JOBS)
-    (folder / "helper.py").write_text("VALUE = 'of the bundle'")
-    return folder
-
-
-@pytest.fixture
-def bench(source: Path, tmp_path: Path) -> AttemptBench:
-    return AttemptBench(source, tmp_path)
-
-
-async def act(bench: AttemptBench, order: AttemptOrder) -> None:
-    """What a task process does, in this process, for the fake."""
-    assert order.task.entry is not None
-    path = {n: v.value for n, v in order.inputs.items() if isinstance(v, Inline)}.get("path")
-    now = datetime.now(UTC)
-    manifest = Manifest(
-        attempt=order.attempt, outputs={"o0": Inline(value=42)}, started_at=now, finished_at=now
-    )
-    if order.task.entry.name == "fails":
-        error = ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message="ValueError: no luck")
-        manifest = manifest.model_copy(update={"outputs": None, "error": error})
-    if order.task.entry.name in {"count", "hold"}:
-        with Path(str(path)).open("a") as file:
-            file.write("fake\n")
-    while order.task.entry.name == "hold" and not Path(f"{path}.go").exists():
-        await asyncio.sleep(0.005)
-    bench.store.put_new(keys.manifest(order.attempt), canonical_bytes(manifest))
-
-
-def make(kind: str, bench: AttemptBench, machine: FakeMachine, size: int = 2) -> Launcher:
-    if kind == "fake":
-
-        async def run(order: AttemptOrder) -> None:
-            await act(bench, order)
-
-        return FakeLauncher(run, machine)
-    if kind == "process":
-        return ProcessLauncher(bench.folder / "scratch", size=size)
-    return PoolLauncher(PoolConfig(bench.folder / "scratch", size=size, max_tasks=50))
-
-
-Make = Callable[..., Launcher]
-
-
-@pytest.fixture(params=["fake", "process", "pool"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-async def new(kind: str, bench: AttemptBench) -> AsyncIterator[Make]:
-    made: list[Launcher] = []
-    machine = FakeMachine()
-
-    def make_one(size: int = 2) -> Launcher:
-        made.append(make(kind, bench, machine, size))
-        return made[-1]
-
-    yield make_one
-    for launcher in made:
-        await launcher.close()
-
-
-real = pytest.mark.parametrize("kind", ["process", "pool"])
-pool = pytest.mark.parametrize("kind", ["pool"])
-process = pytest.mark.parametrize("kind", ["process"])
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "the awaited state did not come"
-        await asyncio.sleep(0.01)
-
-
-def lines(path: Path) -> list[str]:
-    return path.read_text().split() if path.exists() else []
-
-
-def alive(pid: int) -> bool:
-    return scratch.start_time(pid) is not None
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-async def finish(launcher: Launcher, order: AttemptOrder) -> None:
-    await launcher.start(order)
-    state = await launcher.observe(order.attempt, TIMEOUT_S)
-    assert state.over, state
+from tests.contract.launching import (
+    TIMEOUT_S,
+    Make,
+    alive,
+    eventually,
+    finish,
+    lines,
+    parent_of,
+    pool,
+    process,
+    real,
+)
 
 
 async def test_an_attempt_leaves_its_manifest(new: Make, bench: AttemptBench) -> None:
@@ -413,169 +311,6 @@ async def test_an_interpreter_that_is_not_there(new: Make, bench: AttemptBench) 
     with pytest.raises(Exception, match="/no/such/python"):
         await launcher.start(order)
     assert (await launcher.observe(order.attempt)).phase is AttemptPhase.LOST
-
-
-WORKER = textwrap.dedent(
-    """
-    import asyncio, sys
-    from pathlib import Path
-    from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
-    from flyte_temporal.adapters.launchers.process import ProcessLauncher
-    from flyte_temporal.spec.attempt import AttemptOrder
-
-    async def main(kind, scratch, order):
-        folder = Path(scratch)
-        launcher = ProcessLauncher(folder) if kind == "process" else PoolLauncher(PoolConfig(folder, size=2))
-        order = AttemptOrder.read(Path(order).read_bytes())
-        await launcher.start(order)
-        await launcher.observe(order.attempt, 600)
-
-    asyncio.run(main(*sys.argv[1:]))
-    """
-)
-
-
-async def worker_killed(kind: str, bench: AttemptBench, order: AttemptOrder, begun: Path) -> None:
-    """Start an attempt in another process, and kill that process while the attempt runs."""
-    written = bench.folder / "order.json"
-    written.write_bytes(canonical_bytes(order))
-    arguments = [sys.executable, "-c", WORKER, kind, str(bench.folder / "scratch"), str(written)]
-    worker = subprocess.Popen(arguments)
-    try:
-        await eventually(lambda: bool(lines(begun)))
-    finally:
-        worker.kill()
-        worker.wait()
-
-
-@real
-async def test_an_attempt_outlives_its_worker(
-    kind: str, new: Make, bench: AttemptBench, tmp_path: Path
-) -> None:
-    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
-    await worker_killed(kind, bench, order, tmp_path / "held")
-    task = int(lines(tmp_path / "held")[0])
-    parent = parent_of(task)
-    launcher = new()
-    await launcher.start(order)
-    state = await launcher.observe(order.attempt, 0.05)
-    assert (state.phase, state.pid) == (AttemptPhase.RUNNING, task)
-    assert state.started_at is not None
-    (tmp_path / "held.go").touch()
-    assert (await launcher.observe(order.attempt, TIMEOUT_S)).exit_code == 0
-    assert lines(tmp_path / "held") == [str(task)]
-    assert bench.manifest(order).outputs == {"o0": Inline(value=task)}  # type: ignore[union-attr]
-    await eventually(lambda: not alive(task) and not alive(parent))
-
-
-@real
-async def test_an_adopted_attempt_can_be_stopped(
-    kind: str, new: Make, bench: AttemptBench, tmp_path: Path
-) -> None:
-    order = bench.order("jobs.stubborn", {"path": str(tmp_path / "held")})
-    await worker_killed(kind, bench, order, tmp_path / "held")
-    launcher = new()
-    await launcher.start(order)
-    assert (await launcher.stop(order.attempt, 0.2)).over
-    assert not alive(int(lines(tmp_path / "held")[0]))
-    assert bench.manifest(order).error.code == "Stopped"  # type: ignore[union-attr]
-
-
-@real
-async def test_an_adopted_attempt_that_dies_is_reported(
-    kind: str, new: Make, bench: AttemptBench, tmp_path: Path
-) -> None:
-    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
-    await worker_killed(kind, bench, order, tmp_path / "held")
-    launcher = new()
-    await launcher.start(order)
-    os.kill(int(lines(tmp_path / "held")[0]), signal.SIGKILL)
-    state = await launcher.observe(order.attempt, TIMEOUT_S)
-    assert (state.phase, state.exit_code) == (AttemptPhase.EXITED, -9)
-    assert bench.manifest(order).error.code == "Killed"  # type: ignore[union-attr]
-
-
-@real
-async def test_all_processes_killed_at_once_is_lost(
-    kind: str, new: Make, bench: AttemptBench, tmp_path: Path
-) -> None:
-    """As after a power cut: nobody is left to write how it ended, and it does not start again."""
-    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
-    await worker_killed(kind, bench, order, tmp_path / "held")
-    task = int(lines(tmp_path / "held")[0])
-    parent = parent_of(task)
-    os.kill(parent, signal.SIGKILL)
-    os.kill(task, signal.SIGKILL)
-    launcher = new()
-    await launcher.start(order)
-    assert (await launcher.observe(order.attempt, TIMEOUT_S)).phase is AttemptPhase.LOST
-    await launcher.start(order)
-    assert (await launcher.observe(order.attempt, 0.1)).phase is AttemptPhase.LOST
-    assert lines(tmp_path / "held") == [str(task)]
-
-
-@real
-async def test_an_attempt_killed_because_the_platform_stops_says_so(
-    kind: str, new: Make, bench: AttemptBench, tmp_path: Path
-) -> None:
-    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
-    await worker_killed(kind, bench, order, tmp_path / "held")
-    assert end_attempts(bench.folder / "scratch") == 1
-    assert not alive(int(lines(tmp_path / "held")[0]))
-    launcher = new()
-    await launcher.start(order)
-    assert (await launcher.observe(order.attempt, TIMEOUT_S)).phase is AttemptPhase.EXITED
-    error = bench.manifest(order).error  # type: ignore[union-attr]
-    assert error is not None
-    assert (error.kind, error.code, error.recoverable) == (ErrorKind.SYSTEM, "PlatformStopped", True)
-    assert error.message == "The platform was stopped while the attempt ran."
-    assert end_attempts(bench.folder / "scratch") == 0
-
-
-@real
-async def test_the_platform_stops_and_nobody_is_left_to_report(
-    kind: str, new: Make, bench: AttemptBench, tmp_path: Path
-) -> None:
-    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
-    await worker_killed(kind, bench, order, tmp_path / "held")
-    task = int(lines(tmp_path / "held")[0])
-    os.kill(parent_of(task), signal.SIGKILL)
-    assert end_attempts(bench.folder / "scratch") == 1
-    assert not alive(task)
-    launcher = new()
-    await launcher.start(order)
-    state = await launcher.observe(order.attempt, TIMEOUT_S)
-    assert (state.phase, state.code) == (AttemptPhase.LOST, "PlatformStopped")
-    assert bench.manifest(order) is None
-
-
-@process
-async def test_a_supervisor_that_hangs_is_ended_too(
-    kind: str, new: Make, bench: AttemptBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flyte_temporal.local.attempts._DEADLINE_S", 0.5)
-    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
-    await worker_killed(kind, bench, order, tmp_path / "held")
-    supervisor = parent_of(int(lines(tmp_path / "held")[0]))
-    os.kill(supervisor, signal.SIGSTOP)
-    assert end_attempts(bench.folder / "scratch") == 1
-    assert not alive(supervisor)
-    assert (await new().observe(order.attempt, TIMEOUT_S)).code == "PlatformStopped"
-
-
-@process
-async def test_a_killed_supervisor_does_not_end_the_task(
-    new: Make, bench: AttemptBench, tmp_path: Path
-) -> None:
-    launcher, order = new(), bench.order("jobs.hold", {"path": str(tmp_path / "held")})
-    await launcher.start(order)
-    await eventually(lambda: bool(lines(tmp_path / "held")))
-    task = int(lines(tmp_path / "held")[0])
-    os.kill(parent_of(task), signal.SIGKILL)
-    assert (await launcher.observe(order.attempt, 0.3)).phase is AttemptPhase.RUNNING
-    (tmp_path / "held.go").touch()
-    assert (await launcher.observe(order.attempt, TIMEOUT_S)).exit_code == 0
-    assert bench.manifest(order).outputs is not None  # type: ignore[union-attr]
 
 
 @pool

@@ -1,0 +1,1 @@
+"""One suite per port, which every implementation and the shipped fake pass; run by `make test`."""
