@@ -26,7 +26,11 @@ from sqlalchemy import (
 HEAD = "0001"
 """Newest migration; a test compares it with the migrations, so that the fast path needs no Alembic."""
 
-NAMES = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+}
 """Names of constraints are fixed, so that a later migration can address them on every database."""
 
 
