@@ -14,7 +14,7 @@ All files of an attempt begin with one path, `where`: `<where>.journal`, `<where
 of a process that runs this attempt only.
 """
 
-# ruff: noqa: PTH104, PTH108, PTH110, PTH112, PTH123
+# ruff: noqa: PTH104, PTH108, PTH112, PTH123
 # Plain strings as paths: the warm path of the pool goes through here; pathlib would double what it costs.
 from __future__ import annotations
 
