@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flyte_temporal.spec.attempt import PLATFORM_STOPPED
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, RunLimits
 from flyte_temporal.spec.policies import Backoff, RetryPolicy
 
 SYSTEM_BACKOFF = Backoff(initial_s=1.0, factor=2.0, max_s=60.0)
 """Pause before a system retry, from the second on: a lost process is replaced at once, a sick machine is not hurried."""
-
-PLATFORM_STOPPED = "PlatformStopped"
-"""Code of an attempt that was ended because its platform was told to stop (`flyte-temporal down`): nobody's failure."""
 
 
 @dataclass
@@ -38,6 +36,7 @@ def next_attempt(
         Seconds to wait before the next attempt, or None if there is none.
     """
     if error.code == PLATFORM_STOPPED:
+        # The platform was told to stop (`flyte-temporal down`): nobody's failure, however often it happens.
         return 0.0
     if error.kind is ErrorKind.SYSTEM:
         budget.system += 1

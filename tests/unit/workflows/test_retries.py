@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from flyte_temporal.spec.attempt import PLATFORM_STOPPED
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, RunLimits
 from flyte_temporal.spec.policies import Backoff, RetryPolicy
-from flyte_temporal.workflows.retries import PLATFORM_STOPPED, Budget, next_attempt, pause
+from flyte_temporal.workflows.retries import Budget, next_attempt, pause
 
 USER = ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message="m", exception="mod.ValueError")
 SYSTEM = ErrorDocument(kind=ErrorKind.SYSTEM, code="AttemptLost", message="m")
