@@ -109,8 +109,9 @@ class LimitSettings(Group):
     """Longest time of one attempt, in seconds, when its task sets none: one week."""
     inline_bytes: int = Field(default=64 * 1024, ge=256, le=1024**2)
     """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
-    max_nodes: int = Field(default=10_000, ge=1)
-    """Nodes of one execution, counted through sub-workflows."""
+    max_nodes: int = Field(default=5_000, ge=1)
+    """Nodes of one execution, counted through sub-workflows. A node of a chain makes 6 events, and Temporal ends a run
+    at 51,200: this leaves room for retries."""
     max_spec_bytes: int = Field(default=64 * 1024**2, ge=1024)
     """Size of a compiled closure. It travels by reference, but a worker holds it in memory for each run."""
     max_inputs_bytes: int = Field(default=1024**2, ge=1024)
