@@ -34,7 +34,7 @@ async def _main() -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's loop where it is installed: a tenth more nodes per second (docs/performance.md)."""
+    """Return uvloop's loop where it is installed; asyncio's own callbacks are a large part of a worker's CPU."""
     try:
         import uvloop
     except ImportError:  # Windows
