@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.worker.wiring import PARTS, build
+from flyte_temporal.worker.wiring import PARTS, Platform, build
 
 _log = logging.getLogger("flyte_temporal.worker")
 
@@ -23,7 +23,9 @@ async def _main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     settings = Settings.load()
-    platform = await build(settings)
+    platform = await _build_unless(stop, settings)
+    if platform is None:
+        return
     _log.info("Worker is up: queue %s at %s", settings.temporal.task_queue, settings.temporal.address)
     try:
         async with platform.worker:
@@ -31,6 +33,19 @@ async def _main() -> None:
             _log.info("Worker was told to stop; attempts run on")
     finally:
         await platform.close()
+
+
+async def _build_unless(stop: asyncio.Event, settings: Settings) -> Platform | None:
+    """Return the worker, or None if it was told to stop while it still waited for Temporal."""
+    building = asyncio.create_task(build(settings))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([building, stopping], return_when=asyncio.FIRST_COMPLETED)
+        return building.result() if building.done() else None
+    finally:
+        for task in (building, stopping):
+            task.cancel()
+        await asyncio.gather(building, stopping, return_exceptions=True)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
