@@ -6,7 +6,8 @@ from flyte_temporal.compiler.handlers import check_handler
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.drafts import NodeDraft
 from flyte_temporal.sdk.entities import Entity, PythonTask, Workflow
-from flyte_temporal.spec.entities import Closure, OutputBinding, Root, TaskSpec, WorkflowSpec
+from flyte_temporal.spec.bindings import OutputBinding
+from flyte_temporal.spec.entities import Closure, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.identifiers import entity_name
 from flyte_temporal.spec.nodes import Node, Target, TaskTarget, WorkflowTarget
 

@@ -59,6 +59,8 @@ class Manifest(Stored):
         attempt: Which attempt; a manifest of another token is no proof.
         outputs: Its outputs, if it succeeded.
         error: Its failure, if it did not.
+        spec: Digest of the closure to run for its outputs, if it is a dynamic task that has not given them itself.
+        deck: Key of its deck in the blob store; empty if it has none.
         started_at: When user code was about to be loaded, UTC.
         finished_at: When the manifest was written, UTC.
         peak_rss_bytes: Largest resident memory of the process.
@@ -69,6 +71,8 @@ class Manifest(Stored):
     attempt: AttemptId
     outputs: dict[str, LiteralValue] | None = None
     error: ErrorDocument | None = None
+    spec: str = ""
+    deck: str = ""
     started_at: datetime
     finished_at: datetime
     peak_rss_bytes: int = 0

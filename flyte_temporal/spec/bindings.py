@@ -68,7 +68,15 @@ class MapOf(Document):
 
 Binding = Annotated[Constant | InputRef | OutputRef | ListOf | MapOf, Field(discriminator="kind")]
 
-for _model in (ListOf, MapEntry, MapOf):
+
+class OutputBinding(Document):
+    """Where an output of a workflow, or of a branch, comes from."""
+
+    name: str
+    binding: Binding
+
+
+for _model in (ListOf, MapEntry, MapOf, OutputBinding):
     _model.model_rebuild()
 
 

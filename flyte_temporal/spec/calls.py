@@ -50,9 +50,18 @@ class AttemptRequest(Document):
 
 
 class AttemptResult(Document):
-    """A successful attempt. A failed one fails the activity, with the `ErrorDocument` as the failure's detail."""
+    """A successful attempt. A failed one fails the activity, with the `ErrorDocument` as the failure's detail.
+
+    Args:
+        outputs: Its outputs; empty if `spec` is set.
+        spec: Digest of the closure to run for its outputs (dynamic tasks).
+        started_at: When user code was about to be loaded, UTC.
+        finished_at: When the manifest was written, UTC.
+        peak_rss_bytes: Largest resident memory of its process.
+    """
 
     outputs: dict[str, LiteralValue] = {}
+    spec: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     peak_rss_bytes: int = 0

@@ -7,12 +7,21 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from flyte_temporal.spec.bindings import Binding, InputRef, OutputRef
+from flyte_temporal.spec.bindings import InputRef, OutputBinding, OutputRef
 from flyte_temporal.spec.document import Document, Stored
 from flyte_temporal.spec.identifiers import EntityName
-from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.nodes import LaunchPlanTarget, Node, Target, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.nodes import (
+    ArrayTarget,
+    BranchTarget,
+    GateTarget,
+    LaunchPlanTarget,
+    Node,
+    Target,
+    TaskTarget,
+    WorkflowTarget,
+)
 from flyte_temporal.spec.policies import TaskPolicy
 
 
@@ -39,7 +48,8 @@ class TaskSpec(Document):
 
     Args:
         name: Dotted name.
-        type: What runs it: `python`, `dynamic`, `container`, `shell`, `sql` or a plug-in's name.
+        type: What runs it: `python`, `container`, `shell`, `sql` or a plug-in's name; `dynamic` for a Python task whose
+            attempt gives a closure to run instead of outputs.
         interface: What it takes and gives.
         entry: Its code; None for tasks without Python of the user's own.
         container: For `container` tasks.
@@ -64,13 +74,6 @@ class FailurePolicy(StrEnum):
 
     FAIL_IMMEDIATELY = "fail_immediately"
     FAIL_AFTER_EXECUTABLE_NODES_COMPLETE = "fail_after_executable_nodes_complete"
-
-
-class OutputBinding(Document):
-    """Where an output of a workflow comes from."""
-
-    name: str
-    binding: Binding
 
 
 class WorkflowSpec(Document):
@@ -178,7 +181,11 @@ class Closure(Stored):
         return WorkflowSpec(name=entity.name, interface=entity.interface, nodes=(node,), outputs=outputs)
 
     def interface_of(self, target: Target) -> Interface:
-        """Return the interface of what a node runs; gates, branches and arrays have none in the closure."""
+        """Return the interface of what a node runs; of branches, gates and arrays only the outputs are in it.
+
+        Raises:
+            KeyError: If the closure lacks the entity.
+        """
         match target:
             case TaskTarget():
                 return (self.tasks.get(target.task) or self.references[target.task]).interface
@@ -188,5 +195,10 @@ class Closure(Stored):
                 return (
                     self.launch_plans.get(target.launch_plan) or self.references[target.launch_plan]
                 ).interface
-            case _:
-                return Interface()
+            case ArrayTarget():
+                return Interface(outputs=target.outputs(self.interface_of(target.item).outputs))
+            case BranchTarget():
+                return Interface(outputs=target.outputs)
+            case GateTarget():
+                given = () if target.type is None else (Variable(name="o0", type=target.type),)
+                return Interface(outputs=given)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import JsonValue
+
 from flyte_temporal.spec.document import Document, Stored, digest
 from flyte_temporal.spec.entities import Root
-from flyte_temporal.spec.identifiers import ExecutionId, NodePath, VersionName
+from flyte_temporal.spec.identifiers import ExecutionId, ExecutionName, NodePath, VersionName
 from flyte_temporal.spec.literals import LiteralValue
 
 
@@ -100,6 +102,7 @@ class ErrorDocument(Document):
         exception: Type name of the exception that user code raised, for `RetryPolicy.on`.
         traceback: Frames of the user's own code, cut to 16 KiB.
         full_traceback: Key of the whole traceback in the blob store; empty if `traceback` is all.
+        others: Later failures of the same execution, in the order in which they happened; theirs are empty.
     """
 
     kind: ErrorKind
@@ -110,6 +113,19 @@ class ErrorDocument(Document):
     exception: str = ""
     traceback: str = ""
     full_traceback: str = ""
+    others: tuple[ErrorDocument, ...] = ()
+
+
+class ParentRef(Document):
+    """The node that started an execution as a part of its own.
+
+    Args:
+        execution: Name of the execution that the node belongs to; of the same project and domain.
+        node: Path of the node.
+    """
+
+    execution: ExecutionName
+    node: NodePath
 
 
 class ExecutionRequest(Document):
@@ -126,6 +142,7 @@ class ExecutionRequest(Document):
         labels: For people and search.
         overwrite_cache: Recompute and store anew.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
+        parent: The node that started it, if one did.
     """
 
     id: ExecutionId
@@ -138,6 +155,7 @@ class ExecutionRequest(Document):
     labels: dict[str, str] = {}
     overwrite_cache: bool = False
     max_parallelism: int = 0
+    parent: ParentRef | None = None
 
     def fingerprint(self) -> str:
         """Return the digest by which a repeated request is told from another one under the same id.
@@ -180,13 +198,29 @@ class RunOutput(Document):
     outputs: dict[str, LiteralValue] = {}
 
 
+class GateReply(Document):
+    """The answer that a gate got.
+
+    Args:
+        approved: Whether it was approved; None for a gate that waits for a value.
+        value: The value, as JSON of the gate's type; None unless the gate waits for one.
+        by: Who answered.
+        at: When, UTC.
+    """
+
+    approved: bool | None = None
+    value: JsonValue = None
+    by: str = ""
+    at: datetime | None = None
+
+
 class NodeRecord(Document):
     """State of a node as stored and shown.
 
     Args:
         id: Path of the node.
         name: Name for people.
-        kind: `task`, `workflow`, `launch_plan`, `branch`, `gate`, `array`.
+        kind: `task`, `dynamic`, `workflow`, `launch_plan`, `branch`, `gate`, `array`.
         phase: Its state.
         attempts: Number of attempts so far.
         cache: What the cache did.
@@ -197,6 +231,9 @@ class NodeRecord(Document):
         attempt_key: Folder of the last attempt in the blob store.
         error: Why it failed.
         reason: Why it waits, in words (`waiting for a free process`).
+        child: Name of the execution that it started, for launch plans.
+        spec: Digest of the closure that it gave, for dynamic tasks.
+        reply: The answer that it got, for gates.
     """
 
     id: NodePath
@@ -212,6 +249,9 @@ class NodeRecord(Document):
     attempt_key: str = ""
     error: ErrorDocument | None = None
     reason: str = ""
+    child: str = ""
+    spec: str = ""
+    reply: GateReply | None = None
 
 
 class ExecutionRecord(Document):

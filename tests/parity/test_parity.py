@@ -1,0 +1,97 @@
+"""Every feature, both ways, compared with what its `.toml` states."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command import Command, Done
+from tests.parity.case import CASES, Case, cases, matches
+
+ANSWERED_WITHIN_S = 60.0
+
+
+@pytest.fixture(scope="session")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    command = Command(tmp_path_factory.mktemp("home") / "h")
+    try:
+        yield command
+    finally:
+        command("down", expect=None)
+
+
+def check(case: Case, done: Done) -> None:
+    if case.refused:
+        assert done.code == 2, done
+        assert case.refused in " ".join(done.stderr.split()), done.stderr
+        return
+    assert done.stdout, done.stderr
+    document = done.document
+    if case.error is not None:
+        assert done.code == 1, done
+        assert document["phase"] == "FAILED", document
+        found = document["error"]
+        wanted = dict(case.error)
+        assert wanted.pop("message", "") in found["message"], found
+        assert {name: found.get(name) for name in wanted} == wanted
+        return
+    assert (done.code, document["phase"], document["error"]) == (0, "SUCCEEDED", None), done
+    expected = case.outputs or {}
+    assert document["outputs"].keys() == expected.keys()
+    differing = {k: v for k, v in document["outputs"].items() if not matches(expected[k], v)}
+    assert differing == {}
+
+
+def test_each_file_states_its_runs() -> None:
+    assert {f.stem for f in CASES.glob("*.py")} == {f.stem for f in CASES.glob("*.toml")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", cases("plain"), ids=str)
+def test_plain(cli: Command, tmp_path: Path, case: Case) -> None:
+    words = case.words(tmp_path)
+    if case.answers:
+        answers = tmp_path / "answers.json"
+        answers.write_text(json.dumps(case.answers), encoding="utf-8")
+        words += ["--answers", str(answers)]
+    check(case, cli("run", "--local", "-o", "json", *words, expect=None))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", cases("durable"), ids=str)
+def test_durable(cli: Command, tmp_path: Path, case: Case) -> None:
+    words = case.words(tmp_path)
+    if not case.answers:
+        done = cli("run", "-o", "json", *words, expect=None)
+        check(case, done)
+    else:
+        started = cli("run", "--detach", "-o", "json", *words)
+        _answer(cli, started.document["id"], case.answers)
+        done = cli("wait", "-o", "json", started.document["id"], expect=None)
+        check(case, done)
+    if case.nodes:
+        rows = cli("get", "nodes", "-o", "json", done.document["id"]).document
+        phases = {row["id"]: row["phase"] for row in rows}
+        assert {name: phases.get(name) for name in case.nodes} == case.nodes
+
+
+def _answer(cli: Command, execution: str, answers: dict[str, Any]) -> None:
+    for gate, value in answers.items():
+        match value:
+            case True:
+                words = ["approve", execution, gate]
+            case False:
+                words = ["reject", execution, gate]
+            case str():
+                words = ["set-input", execution, gate, value]
+            case _:
+                words = ["set-input", execution, gate, json.dumps(value)]
+        deadline = time.monotonic() + ANSWERED_WITHIN_S
+        # A gate of a dynamic task is only known once the task has run.
+        while cli(*words, expect=None).code != 0:
+            assert time.monotonic() < deadline, f"{words} was never taken"
