@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flyte_temporal.compiler.handlers import check_handler
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.drafts import NodeDraft
 from flyte_temporal.sdk.entities import Entity, PythonTask, Workflow
+from flyte_temporal.sdk.handlers import check_handler
 from flyte_temporal.spec.bindings import OutputBinding
 from flyte_temporal.spec.entities import Closure, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.identifiers import entity_name
