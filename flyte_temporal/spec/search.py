@@ -1,0 +1,21 @@
+"""Search attributes of a run in Temporal: their names, and their values for a request. All are keywords."""
+
+from __future__ import annotations
+
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRequest
+
+PHASE = "FtPhase"
+SEARCH_ATTRIBUTES = ("FtProject", "FtDomain", "FtEntity", "FtVersion", PHASE)
+"""Names of the search attributes that a namespace must have."""
+
+
+def search_values(request: ExecutionRequest) -> dict[str, str]:
+    """Return the values with which a run starts."""
+    values = (
+        request.id.project,
+        request.id.domain,
+        request.root.name,
+        request.version,
+        ExecutionPhase.RUNNING.value,
+    )
+    return dict(zip(SEARCH_ATTRIBUTES, values, strict=True))
