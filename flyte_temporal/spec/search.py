@@ -1,8 +1,14 @@
-"""Search attributes of a run in Temporal: their names, and their values for a request. All are keywords."""
+"""Search attributes of a run in Temporal: their names, and their values for a request. All are keywords.
+
+Standard library only: the supervisor of the local stack starts Temporal with the names before it imports anything else.
+"""
 
 from __future__ import annotations
 
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRequest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flyte_temporal.spec.execution import ExecutionRequest
 
 PHASE = "FtPhase"
 SEARCH_ATTRIBUTES = ("FtProject", "FtDomain", "FtEntity", "FtVersion", PHASE)
@@ -16,6 +22,6 @@ def search_values(request: ExecutionRequest) -> dict[str, str]:
         request.id.domain,
         request.root.name,
         request.version,
-        ExecutionPhase.RUNNING.value,
+        "RUNNING",
     )
     return dict(zip(SEARCH_ATTRIBUTES, values, strict=True))
