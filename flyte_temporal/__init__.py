@@ -20,7 +20,9 @@ if TYPE_CHECKING:
         FlyteRecoverableException,
         FlyteTemporalError,
     )
+    from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.context import ExecutionParameters, current_context
+    from flyte_temporal.sdk.maps import map_task
     from flyte_temporal.sdk.policies import Cache, Resources
     from flyte_temporal.sdk.recording import create_node
     from flyte_temporal.sdk.tasks import PythonTask, task
@@ -45,8 +47,10 @@ __all__ = [
     "Workflow",
     "WorkflowFailurePolicy",
     "__version__",
+    "conditional",
     "create_node",
     "current_context",
+    "map_task",
     "task",
     "workflow",
 ]
@@ -66,8 +70,10 @@ _HOMES = {
     "Workflow": "sdk.workflows",
     "WorkflowFailurePolicy": "spec.entities",
     "__version__": "_version",
+    "conditional": "sdk.conditionals",
     "create_node": "sdk.recording",
     "current_context": "sdk.context",
+    "map_task": "sdk.maps",
     "task": "sdk.tasks",
     "workflow": "sdk.workflows",
 }

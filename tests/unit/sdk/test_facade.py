@@ -22,8 +22,10 @@ EXPORTED = [
     "Workflow",
     "WorkflowFailurePolicy",
     "__version__",
+    "conditional",
     "create_node",
     "current_context",
+    "map_task",
     "task",
     "workflow",
 ]
