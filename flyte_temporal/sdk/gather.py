@@ -6,6 +6,7 @@ from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.branch import Branch, Given
 from flyte_temporal.sdk.drafts import Body, NodeDraft
 from flyte_temporal.sdk.entities import Entity, PythonTask, Workflow
+from flyte_temporal.sdk.gates import Gate
 from flyte_temporal.sdk.handlers import check_handler
 from flyte_temporal.sdk.maps import MapTask
 from flyte_temporal.spec.bindings import OutputBinding
@@ -69,6 +70,8 @@ class _Compilation:
                 return WorkflowTarget(workflow=name)
             case Branch():
                 return self._branch(entity)
+            case Gate():
+                return entity.target
             case MapTask():
                 item = self.target(entity.item, where)
                 return entity.settings.model_copy(update={"item": item, "over": entity.over})

@@ -54,12 +54,14 @@ class Recording:
 
     Attributes:
         at_end: What to check when the body has run.
+        gates: Where each name of a gate was given.
     """
 
     def __init__(self, owner: str, where: str) -> None:
         self._owner = owner
         self._where = where
         self.at_end: list[Callable[[], None]] = []
+        self.gates: dict[str, str] = {}
         self._nodes: list[NodeDraft] = []
         self._body = self._root = Body(f"of the workflow {owner}", where)
 
