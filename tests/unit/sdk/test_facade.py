@@ -26,6 +26,7 @@ EXPORTED = [
     "conditional",
     "create_node",
     "current_context",
+    "dynamic",
     "gate_answers",
     "map_task",
     "sleep",
