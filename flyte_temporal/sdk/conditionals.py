@@ -62,11 +62,11 @@ class Conditional:
     def __init__(self, recording: Recording, name: str, where: str) -> None:
         self._chain = _Chain(recording, name, where)
 
-    def if_(self, condition: Condition | Promise) -> OpenCase:
+    def if_(self, condition: Condition | Promise | bool) -> OpenCase:
         """Begin the first case.
 
         Args:
-            condition: A comparison of promises, or a promised bool.
+            condition: A comparison of promises, or a promised bool; to a type checker both are a bool.
 
         Raises:
             CompileError: If the condition is none, or there is a first case already.
@@ -110,7 +110,7 @@ class ChainedPromise(Promise):
     __slots__ = ("_chain",)
     _chain: _Chain
 
-    def elif_(self, condition: Condition | Promise) -> OpenCase:
+    def elif_(self, condition: Condition | Promise | bool) -> OpenCase:
         """Begin a further case; see `Conditional.if_`."""
         return self._chain.case("elif_", condition)
 
@@ -125,7 +125,7 @@ class ChainedOutputs(NodeOutputs):
     __slots__ = ("_chain",)
     _chain: _Chain
 
-    def elif_(self, condition: Condition | Promise) -> OpenCase:
+    def elif_(self, condition: Condition | Promise | bool) -> OpenCase:
         """Begin a further case; see `Conditional.if_`."""
         return self._chain.case("elif_", condition)
 
