@@ -20,7 +20,12 @@ if TYPE_CHECKING:
         FlyteRecoverableException,
         FlyteTemporalError,
     )
+    from flyte_temporal.sdk.answers import gate_answers
+    from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.context import ExecutionParameters, current_context
+    from flyte_temporal.sdk.dynamics import dynamic
+    from flyte_temporal.sdk.gates import approve, sleep, wait_for_input
+    from flyte_temporal.sdk.maps import map_task
     from flyte_temporal.sdk.policies import Cache, Resources
     from flyte_temporal.sdk.recording import create_node
     from flyte_temporal.sdk.tasks import PythonTask, task
@@ -45,9 +50,16 @@ __all__ = [
     "Workflow",
     "WorkflowFailurePolicy",
     "__version__",
+    "approve",
+    "conditional",
     "create_node",
     "current_context",
+    "dynamic",
+    "gate_answers",
+    "map_task",
+    "sleep",
     "task",
+    "wait_for_input",
     "workflow",
 ]
 
@@ -66,9 +78,16 @@ _HOMES = {
     "Workflow": "sdk.workflows",
     "WorkflowFailurePolicy": "spec.entities",
     "__version__": "_version",
+    "approve": "sdk.gates",
+    "conditional": "sdk.conditionals",
     "create_node": "sdk.recording",
     "current_context": "sdk.context",
+    "dynamic": "sdk.dynamics",
+    "gate_answers": "sdk.answers",
+    "map_task": "sdk.maps",
+    "sleep": "sdk.gates",
     "task": "sdk.tasks",
+    "wait_for_input": "sdk.gates",
     "workflow": "sdk.workflows",
 }
 _RENAMED = {"WorkflowFailurePolicy": "FailurePolicy"}

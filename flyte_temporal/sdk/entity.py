@@ -52,6 +52,15 @@ class Entity(ABC):
     def interface(self) -> Interface:
         """Return the spec side of what it takes and gives."""
 
+    def sources(self) -> set[str]:
+        """Return the ids of nodes that it waits for by itself, besides those that its node's inputs come from."""
+        return set()
+
+    @property
+    def optional_because(self) -> str:
+        """Return why its outputs may be None although nothing that it runs gives None; empty if they may not."""
+        return ""
+
     @abstractmethod
     def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
         """Run it as plain Python in this process and return its outputs, written by their declared types.

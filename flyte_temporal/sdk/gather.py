@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from flyte_temporal.errors import CompileError, InvalidIdentifier
-from flyte_temporal.sdk.drafts import NodeDraft
+from flyte_temporal.sdk.branch import Branch, Given
+from flyte_temporal.sdk.drafts import Body, NodeDraft
+from flyte_temporal.sdk.dynamics import DynamicTask
 from flyte_temporal.sdk.entities import Entity, PythonTask, Workflow
+from flyte_temporal.sdk.gates import Gate
 from flyte_temporal.sdk.handlers import check_handler
+from flyte_temporal.sdk.maps import MapTask
+from flyte_temporal.sdk.recording import Recorded
 from flyte_temporal.spec.bindings import OutputBinding
 from flyte_temporal.spec.entities import Closure, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.identifiers import entity_name
-from flyte_temporal.spec.nodes import Node, Target, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.nodes import (
+    BranchBody,
+    BranchCase,
+    BranchTarget,
+    Node,
+    Target,
+    TaskTarget,
+    WorkflowTarget,
+)
 
 
 def compile_entity(entity: Entity) -> Closure:
@@ -30,6 +44,35 @@ def compile_entity(entity: Entity) -> Closure:
     )
 
 
+def gather_body(task: DynamicTask[..., object], name: str, recorded: Recorded) -> Closure:
+    """Return the closure of what a dynamic task made: a workflow of its name, and everything that its nodes use.
+
+    The workflow gives the task's outputs and takes nothing, since the values are in it. The task itself may stand in it as
+    a node, which expands when it runs.
+
+    Args:
+        task: The task.
+        name: Its dotted name.
+        recorded: What it made.
+
+    Raises:
+        CompileError: As for `compile_entity`.
+    """
+    compilation = _Compilation()
+    spec = WorkflowSpec(
+        name=name,
+        interface=Interface(outputs=task.interface.outputs),
+        nodes=compilation.nodes(recorded),
+        outputs=tuple(OutputBinding(name=n, binding=b) for n, b in recorded.outputs.items()),
+        description=task.description,
+    )
+    return Closure(
+        root=Root(kind="workflow", name=name),
+        tasks=dict(sorted(compilation.tasks.items())),
+        workflows=dict(sorted({**compilation.workflows, name: spec}.items())),
+    )
+
+
 def _name_of(target: Target) -> str:
     return target.task if isinstance(target, TaskTarget) else target.workflow  # type: ignore[union-attr]
 
@@ -43,12 +86,18 @@ class _Compilation:
         self._owners: dict[str, Entity] = {}
         self._open: list[Workflow[..., object]] = []
 
+    def nodes(self, recorded: Recorded) -> tuple[Node, ...]:
+        """Compile the nodes of a recorded body."""
+        return tuple(self._node(draft) for draft in recorded.nodes)
+
     def target(self, entity: Entity, where: str) -> Target:
         """Compile what a node runs, unless it is there already, and return how the node refers to it."""
         match entity:
             case PythonTask():
                 name = self._claim(entity)
                 if name not in self.tasks:
+                    if isinstance(entity, DynamicTask):
+                        entity.check()
                     self.tasks[name] = _task_spec(entity, name)
                 return TaskTarget(task=name)
             case Workflow():
@@ -57,11 +106,33 @@ class _Compilation:
                 if name not in self.workflows:
                     self.workflows[name] = self._workflow_spec(entity, name)
                 return WorkflowTarget(workflow=name)
+            case Branch():
+                return self._branch(entity)
+            case Gate():
+                return entity.target
+            case MapTask():
+                item = self.target(entity.item, where)
+                return entity.settings.model_copy(update={"item": item, "over": entity.over})
             case _:
                 raise CompileError(
                     f"{entity!r} is a {entity.kind}, which cannot stand in a workflow yet. Use a task or workflow.",
                     where,
                 )
+
+    def _branch(self, branch: Branch) -> BranchTarget:
+        cases, otherwise, message = [], None, None
+        for case in branch.cases:
+            body = None if case.given is None else self._body(branch, case.body, case.given)
+            if case.when is None:
+                otherwise, message = body, case.message
+            else:
+                cases.append(BranchCase(when=case.when, body=body, fail=case.message))
+        return BranchTarget(
+            cases=tuple(cases), otherwise=otherwise, otherwise_fail=message, outputs=branch.interface.outputs
+        )
+
+    def _body(self, branch: Branch, body: Body, given: Given) -> BranchBody:
+        return BranchBody(nodes=tuple(self._node(draft) for draft in body.nodes), outputs=branch.bound(given))
 
     def _claim(self, entity: PythonTask[..., object] | Workflow[..., object]) -> str:
         try:
@@ -93,7 +164,7 @@ class _Compilation:
         spec = WorkflowSpec(
             name=name,
             interface=workflow.interface,
-            nodes=tuple(self._node(draft) for draft in recorded.nodes),
+            nodes=self.nodes(recorded),
             outputs=tuple(OutputBinding(name=n, binding=b) for n, b in recorded.outputs.items()),
             failure_policy=workflow.failure_policy,
             on_failure=self._handler(workflow),
@@ -124,6 +195,7 @@ class _Compilation:
 def _task_spec(task: PythonTask[..., object], name: str) -> TaskSpec:
     return TaskSpec(
         name=name,
+        type=task.task_type,
         interface=task.interface,
         entry=task.entry,
         policy=task.policy,

@@ -22,9 +22,16 @@ EXPORTED = [
     "Workflow",
     "WorkflowFailurePolicy",
     "__version__",
+    "approve",
+    "conditional",
     "create_node",
     "current_context",
+    "dynamic",
+    "gate_answers",
+    "map_task",
+    "sleep",
     "task",
+    "wait_for_input",
     "workflow",
 ]
 
