@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.entity import Entity
+from flyte_temporal.sdk.handlers import check_handler, handler_of
 from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.bindings import Binding
@@ -25,11 +26,13 @@ class NodeOptions(PolicyOptions, total=False):
         node_name: Id of the node instead of n0, n1, …
         name: What people see instead of the entity's short name.
         aliases: Other names for outputs.
+        on_failure: Task or workflow to run once when this node has failed for good.
     """
 
     node_name: str
     name: str
     aliases: Mapping[str, str]
+    on_failure: Callable[..., Any]
 
 
 @dataclass(eq=False)
@@ -46,6 +49,7 @@ class NodeDraft:
         name: What people see.
         overrides: Parts of the policy set anew.
         aliases: Other names for outputs.
+        on_failure: Runs once when this node has failed for good.
     """
 
     id: str
@@ -57,6 +61,7 @@ class NodeDraft:
     name: str = ""
     overrides: Overrides | None = None
     aliases: tuple[tuple[str, str], ...] = ()
+    on_failure: Entity | None = None
 
     @property
     def label(self) -> str:
@@ -82,6 +87,9 @@ class NodeDraft:
                 raise CompileError(error.message, where) from error
         self.name = options.get("name") or self.name
         self.aliases = tuple(sorted(_aliases(options, where).items())) or self.aliases
+        if handler := handler_of(options.get("on_failure"), where):
+            check_handler(handler, self.entity.interface, f"the {self.label}", where)
+            self.on_failure = handler
         changed = overrides(options, where)
         if changed != Overrides():
             before = self.overrides or Overrides()

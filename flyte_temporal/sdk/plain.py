@@ -14,6 +14,7 @@ from flyte_temporal.errors import BadRequest, CompileError, InvalidInputs
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.context import activate, active_parameters, plain_parameters, process_scratch
 from flyte_temporal.sdk.entity import Entity
+from flyte_temporal.sdk.failing import Failing
 from flyte_temporal.sdk.recording import Recorded, arguments
 from flyte_temporal.sdk.types.adapt import adapt
 from flyte_temporal.sdk.types.converter import InProcess
@@ -93,20 +94,25 @@ def run_nodes(
 
     Raises:
         MissingAttribute: If a value has nothing at the end of an attribute path; names both ends, as the engine does.
+        Exception: What the first node that failed raised, once the workflow's failure policy and handlers are obeyed.
     """
     interface, name = workflow.interface, _name_of(workflow)
     scope = _Scope(interface, inputs)
+    failing = Failing(interface, recorded, inputs, context)
     for node in recorded.order:
-        wanted = {v.name: v.type for v in node.entity.interface.inputs}
-        given = {
-            name: scope.end(binding, wanted[name], f"Input {name!r} of node {node.id}")
-            for name, binding in node.inputs.items()
-        }
-        scope.keep(node.id, node.entity.interface, node.entity.evaluate(given, context))
-    return {
-        v.name: scope.end(recorded.outputs[v.name], v.type, f"Output {v.name!r} of the workflow {name}")
-        for v in interface.outputs
-    }
+        if failing.stops(node):
+            continue
+        with failing.node(node) as given:
+            wanted = {v.name: v.type for v in node.entity.interface.inputs}
+            for input_, binding in node.inputs.items():
+                given[input_] = scope.end(binding, wanted[input_], f"Input {input_!r} of node {node.id}")
+            scope.keep(node.id, node.entity.interface, node.entity.evaluate(given, context))
+    found: dict[str, Any] = {}
+    with failing.outputs():
+        for v in interface.outputs:
+            label = f"Output {v.name!r} of the workflow {name}"
+            found[v.name] = scope.end(recorded.outputs[v.name], v.type, label)
+    return found
 
 
 def _name_of(workflow: Entity) -> str:

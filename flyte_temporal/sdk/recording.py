@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flyte_temporal.errors import CompileError, FlyteTemporalError, LimitExceeded
@@ -17,6 +17,7 @@ from flyte_temporal.sdk.binding import Target, bind
 from flyte_temporal.sdk.callsite import call_site, raise_site
 from flyte_temporal.sdk.drafts import NodeDraft, in_order
 from flyte_temporal.sdk.entity import Entity, entities_behind
+from flyte_temporal.sdk.handlers import FailureRules
 from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise, origin_of
 from flyte_temporal.sdk.signature import Signature
 from flyte_temporal.sdk.types.converter import shown
@@ -38,11 +39,15 @@ class Recorded:
         nodes: In call order; ids are final.
         order: The same, each after those that it waits for.
         outputs: A binding for each output.
+        upstream: For each node's id, those of the nodes that it waits for.
+        on_failure: What the workflow says about failures.
     """
 
     nodes: tuple[NodeDraft, ...]
     order: tuple[NodeDraft, ...]
     outputs: Mapping[str, Binding]
+    upstream: Mapping[str, set[str]] = field(default_factory=dict)
+    on_failure: FailureRules = field(default_factory=FailureRules)
 
 
 class Recording:
@@ -117,7 +122,8 @@ class Recording:
             for node in self._nodes:
                 node.id = renamed.get(node.id, node.id)
                 node.inputs = {name: _rename(binding, renamed) for name, binding in node.inputs.items()}
-        return Recorded(tuple(self._nodes), tuple(in_order(self._nodes, self._upstream())), outputs)
+        upstream = self._upstream()
+        return Recorded(tuple(self._nodes), tuple(in_order(self._nodes, upstream)), outputs, upstream)
 
     def _returned(self, returned: Any, signature: Signature, interface: Interface) -> dict[str, Any]:
         if isinstance(returned, NodeOutputs) and not len(returned):
@@ -236,6 +242,12 @@ def arguments(entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
         if key in given:
             raise CompileError(
                 f"{name}() got its input {key!r} twice: by position and by name. Remove one of them.", where
+            )
+        if key in entity.fixed_inputs:
+            raise CompileError(
+                f"The input {key!r} of {name}() is fixed by the launch plan. Leave it out, or make a launch plan that "
+                "gives it as a default.",
+                where,
             )
         if key not in parameters:
             close = difflib.get_close_matches(key, parameters, n=2)

@@ -88,6 +88,7 @@ class WorkflowSpec(Document):
     on_failure: Target | None = None
     interruptible: bool | None = None
     timeout_s: float = 0.0
+    max_parallelism: int = 0
     description: str = ""
 
 
@@ -113,6 +114,7 @@ class LaunchPlanSpec(Document):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     max_parallelism: int = 0
+    description: str = ""
 
 
 class Reference(Document):
