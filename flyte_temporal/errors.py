@@ -17,7 +17,10 @@ FlyteTemporalError
 │   └── ExecutionAborted
 ├── UserCodeError             raised in, or about, the user's code inside an attempt
 │   ├── FlyteRecoverableException
-│   └── FlyteNonRecoverableException
+│   ├── FlyteNonRecoverableException
+│   ├── BranchFailed          a conditional came to a `.fail(...)`
+│   ├── GateRejected          a person said no
+│   └── GateTimedOut          nobody answered in time
 └── PlatformError             ours, or of the machine; says the cause (exit code 3)
     ├── PlatformUnavailable   the local stack, Temporal, the store did not answer
     ├── StorageError
@@ -145,6 +148,27 @@ class FlyteNonRecoverableException(UserCodeError):
     """Raise it in a task to say that no further attempt may help; remaining `retries` are not used."""
 
     code = "NonRecoverable"
+    retryable = False
+
+
+class BranchFailed(UserCodeError):
+    """A conditional came to a case that ends in `.fail(message)`; the message is the author's."""
+
+    code = "BranchFailed"
+    retryable = False
+
+
+class GateRejected(UserCodeError):
+    """Somebody rejected what a gate asked to approve."""
+
+    code = "GateRejected"
+    retryable = False
+
+
+class GateTimedOut(UserCodeError):
+    """Nobody answered a gate within its time-out."""
+
+    code = "GateTimedOut"
     retryable = False
 
 

@@ -88,7 +88,7 @@ def _follow(literal: LiteralValue, declared: LiteralType, ref: InputRef | Output
         return Inline(value=value_at(literal.value, written, path), type=end)
     whole = literal.whole or written
     return literal.model_copy(
-        update={"path": (*literal.path, *path), "whole": whole, "type": end, "hash": None}
+        update={"path": (*literal.path, *path), "whole": whole, "type": end, "hash": None, "count": None}
     )
 
 
