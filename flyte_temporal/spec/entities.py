@@ -22,7 +22,7 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
-from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.policies import Overrides, TaskPolicy
 
 
 class EntryPoint(Document):
@@ -67,6 +67,13 @@ class TaskSpec(Document):
     policy: TaskPolicy = TaskPolicy()
     config: dict[str, JsonValue] = {}
     description: str = ""
+
+    def overridden(self, overrides: Overrides | None) -> TaskSpec:
+        """Return the task as a node runs it that sets parts of it anew."""
+        if overrides is None:
+            return self
+        config = {**self.config, **(overrides.config or {})}
+        return self.model_copy(update={"policy": overrides.apply(self.policy), "config": config})
 
 
 class FailurePolicy(StrEnum):
