@@ -114,8 +114,7 @@ class _OneAttempt:
             return await self._done(manifest)
         task = await self._parts.closures.task(self._request.spec, self._request.task)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
-        if self._request.overrides is not None:
-            task = task.model_copy(update={"policy": self._request.overrides.apply(task.policy)})
+        task = task.overridden(self._request.overrides)
         order = AttemptOrder(
             attempt=self._attempt,
             task=task,

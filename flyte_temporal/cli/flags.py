@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,10 +25,12 @@ class InputFlags:
     Args:
         entity: Its name, for messages.
         interface: Its inputs.
+        fixed: Names of inputs that a launch plan has set for good.
     """
 
-    def __init__(self, entity: str, interface: Interface) -> None:
+    def __init__(self, entity: str, interface: Interface, fixed: Collection[str] = ()) -> None:
         self._entity = entity
+        self._fixed = fixed
         self._inputs = {variable.name: variable for variable in interface.inputs}
 
     def read(self, words: Words, options: RunOptions) -> dict[str, str]:
@@ -83,6 +86,8 @@ class InputFlags:
         name = word.partition("=")[0]
         if not name.startswith("-"):
             return f"Unexpected word {word!r} after {self._entity}. Inputs are given as --NAME VALUE."
+        if name.lstrip("-").replace("-", "_") in self._fixed:
+            return f"{name} is fixed by the launch plan {self._entity}; leave it out."
         close = get_close_matches(name.lstrip("-").replace("-", "_"), self._inputs, n=1)
         if close:
             return f"{self._entity} has no input {name}. Did you mean {flag(close[0])}?"
@@ -155,14 +160,16 @@ def _listed(entity: str, faults: list[str]) -> str:
     return f"The inputs of {entity} do not fit:\n" + "\n".join(f"  {fault}" for fault in faults)
 
 
-def read_file(path: Path, entity: str, interface: Interface) -> dict[str, Any]:
+def read_file(path: Path, entity: str, interface: Interface, fixed: Collection[str] = ()) -> dict[str, Any]:
     """Read a file of inputs; see `read_object`.
 
     Raises:
-        BadRequest: If it cannot be read, is no object, or names an input that the entity does not have.
+        BadRequest: If it cannot be read, is no object, or names an input that the entity does not have or has fixed.
     """
     data = read_object("--inputs", path, "inputs")
     for name in data:
+        if name in fixed:
+            raise BadRequest(f"--inputs {path}: {name!r} is fixed by the launch plan {entity}; leave it out.")
         if interface.input(name) is None:
             close = get_close_matches(str(name), [v.name for v in interface.inputs], n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""

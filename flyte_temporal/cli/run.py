@@ -115,8 +115,8 @@ def _check_names(options: RunOptions) -> None:
 
 def _given(compiled: Compiled, command: RunCommand) -> Given:
     """Read the words after ENTITY and the file of inputs; flags win over the file."""
-    interface = compiled.closure.interface
-    texts = InputFlags(compiled.name, interface).read(command.rest, command.options)
+    interface, fixed = compiled.closure.interface, compiled.entity.fixed_inputs
+    texts = InputFlags(compiled.name, interface, fixed).read(command.rest, command.options)
     file = command.options.get("--inputs")
-    data = read_file(Path(file), compiled.name, interface) if file is not None else {}
+    data = read_file(Path(file), compiled.name, interface, fixed) if file is not None else {}
     return Given(texts, {name: value for name, value in data.items() if name not in texts})

@@ -29,6 +29,12 @@ def arguments(entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
             raise CompileError(
                 f"{name}() got its input {key!r} twice: by position and by name. Remove one of them.", where
             )
+        if key in entity.fixed_inputs:
+            raise CompileError(
+                f"The input {key!r} of {name}() is fixed by the launch plan. Leave it out, or make a launch plan that "
+                "gives it as a default.",
+                where,
+            )
         if key not in parameters:
             close = difflib.get_close_matches(key, parameters, n=2)
             hint = (

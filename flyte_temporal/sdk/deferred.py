@@ -116,7 +116,8 @@ class Deferred(Asked):
             CompileError: If an option does not exist, its value makes no sense, or it is a promise.
         """
         for name, value in options.items():
-            if contains_promise(value):
+            # Resources(cpu=...) and Cache(...) are objects with the value inside.
+            if contains_promise(value) or contains_promise(getattr(value, "__dict__", None)):
                 raise CompileError(
                     f"with_overrides({name}=...) takes values that are known now, not {shown(value)}. Write a constant.",
                     call_site(),

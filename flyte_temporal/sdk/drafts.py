@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.entity import Entity
-from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
+from flyte_temporal.sdk.handlers import check_handler, handler_of
+from flyte_temporal.sdk.policies import PolicyOptions, check_resources, overrides, refuse_unknown
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.bindings import Binding, ListOf, MapEntry, MapOf, OutputRef, nodes_of
 from flyte_temporal.spec.identifiers import node_id
-from flyte_temporal.spec.policies import Overrides
+from flyte_temporal.spec.policies import Overrides, TaskPolicy
 
 
 class NodeOptions(PolicyOptions, total=False):
@@ -25,11 +26,21 @@ class NodeOptions(PolicyOptions, total=False):
         node_name: Id of the node instead of n0, n1, …
         name: What people see instead of the entity's short name.
         aliases: Other names for outputs.
+        on_failure: Task or workflow to run once when this node has failed for good.
+        task_config: Parts of the configuration of the task type.
+        pod_template: Name of the pod's template, on Kubernetes.
     """
 
     node_name: str
     name: str
     aliases: Mapping[str, str]
+    on_failure: Callable[..., Any]
+    task_config: Any
+    pod_template: str
+
+
+_OF_ANY_NODE = frozenset({"node_name", "name", "aliases", "on_failure"})
+"""Options of nodes whose target is no task."""
 
 
 @dataclass(eq=False)
@@ -76,6 +87,7 @@ class NodeDraft:
         overrides: Parts of the policy set anew.
         aliases: Other names for outputs.
         taken: Whether something takes a value of it.
+        on_failure: Runs once when this node has failed for good.
     """
 
     id: str
@@ -89,6 +101,7 @@ class NodeDraft:
     overrides: Overrides | None = None
     aliases: tuple[tuple[str, str], ...] = ()
     taken: bool = False
+    on_failure: Entity | None = None
 
     @property
     def label(self) -> str:
@@ -133,20 +146,43 @@ class NodeDraft:
             except InvalidIdentifier as error:
                 raise CompileError(error.message, where) from error
         self.name = options.get("name") or self.name
-        self.aliases = tuple(sorted(_aliases(options, where).items())) or self.aliases
-        changed = overrides(options, where)
-        if changed != Overrides():
-            before = self.overrides or Overrides()
-            self.overrides = before.model_copy(
-                update={n: v for n in Overrides.model_fields if (v := getattr(changed, n)) is not None}
+        self.aliases = tuple(sorted(self._aliases(options, where).items())) or self.aliases
+        if handler := handler_of(options.get("on_failure"), where):
+            check_handler(handler, self.entity.interface, f"the {self.label}", where)
+            self.on_failure = handler
+        self._change_policy(options, where)
+
+    def _change_policy(self, options: Mapping[str, Any], where: str) -> None:
+        of_task = [n for n, value in options.items() if value is not None and n not in _OF_ANY_NODE]
+        if of_task and self.entity.kind != "task":
+            what = "sub-workflow" if self.entity.kind == "workflow" else "launch plan"
+            raise CompileError(
+                f"with_overrides({of_task[0]}=...): the {self.label} is a {what}, which is no attempt itself. Set "
+                f"{of_task[0]} on its tasks; a {what} takes {', '.join(sorted(_OF_ANY_NODE))}.",
+                where,
             )
+        changed = overrides(options, where)
+        if changed == Overrides():
+            return
+        self.overrides = (self.overrides or Overrides()).then(changed)
+        policy = getattr(self.entity, "policy", None)
+        if isinstance(policy, TaskPolicy):
+            check_resources(self.overrides.apply(policy).resources, where)
 
-
-def _aliases(options: Mapping[str, Any], where: str) -> Mapping[str, str]:
-    given = options.get("aliases") or {}
-    if not isinstance(given, Mapping) or not all(isinstance(x, str) for pair in given.items() for x in pair):
-        raise CompileError(f"aliases={shown(given)} must map output names to other names.", where)
-    return given
+    def _aliases(self, options: Mapping[str, Any], where: str) -> Mapping[str, str]:
+        given = options.get("aliases") or {}
+        if not isinstance(given, Mapping) or not all(
+            isinstance(x, str) for pair in given.items() for x in pair
+        ):
+            raise CompileError(f"aliases={shown(given)} must map output names to other names.", where)
+        known = [v.name for v in self.entity.interface.outputs]
+        for name in given:
+            if name not in known:
+                raise CompileError(
+                    f"aliases: the {self.label} has no output {name!r}; it has: {', '.join(known) or 'none'}.",
+                    where,
+                )
+        return given
 
 
 def renamed(binding: Binding, ids: Mapping[str, str]) -> Binding:

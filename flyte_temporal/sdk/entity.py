@@ -10,6 +10,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from flyte_temporal.errors import CompileError
@@ -27,6 +28,8 @@ class Entity(ABC):
     """Something typed that has a name and can stand at a node."""
 
     kind: ClassVar[Literal["task", "workflow", "launch_plan"]]
+    fixed_inputs: Mapping[str, Any] = MappingProxyType({})
+    """Inputs that a launch plan has set for good, so that its callers cannot give them."""
 
     @property
     @abstractmethod

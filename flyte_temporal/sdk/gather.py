@@ -6,19 +6,19 @@ from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.branch import Branch, Given
 from flyte_temporal.sdk.drafts import Body, NodeDraft
 from flyte_temporal.sdk.dynamics import DynamicTask
-from flyte_temporal.sdk.entities import Entity, PythonTask, Workflow
+from flyte_temporal.sdk.entities import Entity, LaunchPlan, PythonTask, WorkflowBase
 from flyte_temporal.sdk.gates import Gate
-from flyte_temporal.sdk.handlers import check_handler
 from flyte_temporal.sdk.maps import MapTask
 from flyte_temporal.sdk.recording import Recorded
 from flyte_temporal.spec.bindings import OutputBinding
-from flyte_temporal.spec.entities import Closure, Root, TaskSpec, WorkflowSpec
+from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.identifiers import entity_name
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.nodes import (
     BranchBody,
     BranchCase,
     BranchTarget,
+    LaunchPlanTarget,
     Node,
     Target,
     TaskTarget,
@@ -41,6 +41,7 @@ def compile_entity(entity: Entity) -> Closure:
         root=Root(kind=entity.kind, name=_name_of(target)),
         tasks=dict(sorted(compilation.tasks.items())),
         workflows=dict(sorted(compilation.workflows.items())),
+        launch_plans=dict(sorted(compilation.launch_plans.items())),
     )
 
 
@@ -74,7 +75,15 @@ def gather_body(task: DynamicTask[..., object], name: str, recorded: Recorded) -
 
 
 def _name_of(target: Target) -> str:
-    return target.task if isinstance(target, TaskTarget) else target.workflow  # type: ignore[union-attr]
+    match target:
+        case TaskTarget():
+            return target.task
+        case WorkflowTarget():
+            return target.workflow
+        case LaunchPlanTarget():
+            return target.launch_plan
+        case _:
+            raise CompileError(f"A {target.kind} is a part of a workflow and runs only there.")
 
 
 class _Compilation:
@@ -83,8 +92,9 @@ class _Compilation:
     def __init__(self) -> None:
         self.tasks: dict[str, TaskSpec] = {}
         self.workflows: dict[str, WorkflowSpec] = {}
-        self._owners: dict[str, Entity] = {}
-        self._open: list[Workflow[..., object]] = []
+        self.launch_plans: dict[str, LaunchPlanSpec] = {}
+        self._owners: dict[tuple[bool, str], Entity] = {}
+        self._open: list[WorkflowBase] = []
 
     def nodes(self, recorded: Recorded) -> tuple[Node, ...]:
         """Compile the nodes of a recorded body."""
@@ -100,7 +110,7 @@ class _Compilation:
                         entity.check()
                     self.tasks[name] = _task_spec(entity, name)
                 return TaskTarget(task=name)
-            case Workflow():
+            case WorkflowBase():
                 self._refuse_recursion(entity, where)
                 name = self._claim(entity)
                 if name not in self.workflows:
@@ -113,6 +123,12 @@ class _Compilation:
             case MapTask():
                 item = self.target(entity.item, where)
                 return entity.settings.model_copy(update={"item": item, "over": entity.over})
+            case LaunchPlan():
+                name = self._claim(entity)
+                if name not in self.launch_plans:
+                    workflow = _name_of(self.target(entity.workflow, where))
+                    self.launch_plans[name] = entity.spec(workflow)
+                return LaunchPlanTarget(launch_plan=name)
             case _:
                 raise CompileError(
                     f"{entity!r} is a {entity.kind}, which cannot stand in a workflow yet. Use a task or workflow.",
@@ -134,12 +150,13 @@ class _Compilation:
     def _body(self, branch: Branch, body: Body, given: Given) -> BranchBody:
         return BranchBody(nodes=tuple(self._node(draft) for draft in body.nodes), outputs=branch.bound(given))
 
-    def _claim(self, entity: PythonTask[..., object] | Workflow[..., object]) -> str:
+    def _claim(self, entity: PythonTask[..., object] | WorkflowBase | LaunchPlan[..., object]) -> str:
         try:
             name = entity_name(entity.name)
         except InvalidIdentifier as error:
             raise CompileError(f"{error.message} Rename the module or the function.", entity.where) from error
-        owner = self._owners.setdefault(name, entity)
+        # A workflow and its default launch plan have one name.
+        owner = self._owners.setdefault((isinstance(entity, LaunchPlan), name), entity)
         if owner is not entity:
             raise CompileError(
                 f"Two entities have the name {name!r}: one at {entity.where}, one at "
@@ -149,7 +166,7 @@ class _Compilation:
             )
         return name
 
-    def _refuse_recursion(self, workflow: Workflow[..., object], where: str) -> None:
+    def _refuse_recursion(self, workflow: WorkflowBase, where: str) -> None:
         if workflow in self._open:
             ring = [w.short_name for w in self._open[self._open.index(workflow) :]] + [workflow.short_name]
             raise CompileError(
@@ -158,7 +175,7 @@ class _Compilation:
                 where,
             )
 
-    def _workflow_spec(self, workflow: Workflow[..., object], name: str) -> WorkflowSpec:
+    def _workflow_spec(self, workflow: WorkflowBase, name: str) -> WorkflowSpec:
         self._open.append(workflow)
         recorded = workflow.record()
         spec = WorkflowSpec(
@@ -167,18 +184,16 @@ class _Compilation:
             nodes=self.nodes(recorded),
             outputs=tuple(OutputBinding(name=n, binding=b) for n, b in recorded.outputs.items()),
             failure_policy=workflow.failure_policy,
-            on_failure=self._handler(workflow),
+            on_failure=self._handler(workflow.on_failure, workflow.where),
             interruptible=workflow.interruptible,
+            max_parallelism=workflow.default_options.max_parallelism,
             description=workflow.description,
         )
         self._open.pop()
         return spec
 
-    def _handler(self, workflow: Workflow[..., object]) -> Target | None:
-        if workflow.on_failure is None:
-            return None
-        check_handler(workflow, workflow.on_failure)
-        return self.target(workflow.on_failure, workflow.where)
+    def _handler(self, handler: Entity | None, where: str) -> Target | None:
+        return None if handler is None else self.target(handler, where)
 
     def _node(self, draft: NodeDraft) -> Node:
         return Node(
@@ -189,6 +204,7 @@ class _Compilation:
             after=tuple(earlier.id for earlier in draft.after),
             overrides=draft.overrides,
             aliases=draft.aliases,
+            on_failure=self._handler(draft.on_failure, draft.where),
         )
 
 

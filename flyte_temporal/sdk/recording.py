@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flyte_temporal.errors import CompileError, FlyteTemporalError, LimitExceeded
@@ -17,6 +17,7 @@ from flyte_temporal.sdk.binding import Target, bind
 from flyte_temporal.sdk.callsite import call_site, raise_site
 from flyte_temporal.sdk.drafts import Body, NodeDraft, in_order, renamed
 from flyte_temporal.sdk.entity import Entity, entities_behind
+from flyte_temporal.sdk.handlers import FailureRules
 from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise
 from flyte_temporal.sdk.returned import by_output
 from flyte_temporal.sdk.signature import Signature
@@ -38,11 +39,13 @@ class Recorded:
         nodes: In call order; ids are final.
         order: The same, each after those that it waits for.
         outputs: A binding for each output.
+        on_failure: What the workflow says about failures.
     """
 
     nodes: tuple[NodeDraft, ...]
     order: tuple[NodeDraft, ...]
     outputs: Mapping[str, Binding]
+    on_failure: FailureRules = field(default_factory=FailureRules)
 
 
 class Recording:
