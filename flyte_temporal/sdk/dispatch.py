@@ -10,6 +10,7 @@ from flyte_temporal.sdk.conversions import InputNotReadable, OutputInvalid, read
 from flyte_temporal.sdk.entity import entities_behind
 from flyte_temporal.sdk.tasks import PythonTask
 from flyte_temporal.sdk.types.converter import ValueContext, shown
+from flyte_temporal.sdk.types.place import placed
 from flyte_temporal.sdk.types.values import decode, encode
 from flyte_temporal.spec.entities import EntryPoint, TaskSpec
 from flyte_temporal.spec.literals import Inline, LiteralValue
@@ -87,7 +88,8 @@ def run(
             literal = Inline(value=variable.default.value)
         with reading(spec.name, variable.name):
             values[variable.name] = decode(literal, variable.type, parameter.annotation, context)
-    outputs = task.invoke(values)
+    with placed(context):
+        outputs = task.invoke(values)
     written = {}
     for variable in spec.interface.outputs:
         if variable.name not in outputs:

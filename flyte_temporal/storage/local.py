@@ -144,18 +144,17 @@ class LocalBlobStore:
 
     def put_file(self, path: Path, *, give: bool = False) -> StoredFile:
         """Store a local file under its digest: by a link if it is given away, else copied and hashed in one pass."""
-        temporary = self._unfinished()
-        try:
-            found = self._linked(path, temporary) if give else None
-            if found is None:
-                source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    found = copy(source, temporary)
-                finally:
-                    os.close(source)
-            return self._keep(temporary, *found)
-        finally:
-            _unlink(temporary)
+        with open(path, "rb", buffering=0) as source:
+            temporary = self._unfinished()
+            try:
+                found = self._linked(path, temporary) if give else None
+                if found is None:
+                    found = copy(source.fileno(), temporary)
+                return self._keep(temporary, *found)
+            except OSError as error:
+                raise _failed("copy to", temporary, error) from error
+            finally:
+                _unlink(temporary)
 
     def create(self) -> LocalWriter:
         """Begin an object that is written in pieces; see the port."""

@@ -8,7 +8,6 @@ from typing import Any
 from flyte_temporal.sdk.types import transfer
 from flyte_temporal.sdk.types.converter import Misfit, ValueContext, misfit
 from flyte_temporal.sdk.types.dataframe import format_of
-from flyte_temporal.sdk.types.file import name_of
 from flyte_temporal.spec.literals import DatasetValue, FileValue
 from flyte_temporal.spec.types import BlobType, DatasetType, describe
 
@@ -34,7 +33,7 @@ def read_reference(data: Any, type_: BlobType | DatasetType, context: ValueConte
     local = transfer.local_path(data) if transfer.is_uri(data) else Path(data).expanduser()
     if local is None:
         transfer.check_scheme(data, context)
-        file = FileValue(uri=data, name=name_of(data))
+        file = FileValue(uri=data, name=transfer.name_of(data))
     else:
         file = transfer.upload(local, context, name=local.name)
     if isinstance(type_, BlobType):
