@@ -24,22 +24,59 @@ if TYPE_CHECKING:
     from flyte_temporal.sdk.policies import Cache, Resources
     from flyte_temporal.sdk.recording import create_node
     from flyte_temporal.sdk.tasks import PythonTask, task
+    from flyte_temporal.sdk.types.directory import BatchSize, FlyteDirectory
     from flyte_temporal.sdk.types.engine import TypeEngine, TypeTransformer
     from flyte_temporal.sdk.types.file import FlyteFile
+    from flyte_temporal.sdk.types.formats import (
+        CSVFile,
+        FileExt,
+        HDF5EncodedFile,
+        HTMLPage,
+        JoblibSerializedFile,
+        JPEGImageFile,
+        JSONLFile,
+        ONNXFile,
+        PDFFile,
+        PNGImageFile,
+        PythonNotebook,
+        PythonPickledFile,
+        SVGImageFile,
+        TensorboardLogs,
+        TFRecordFile,
+        TFRecordsDirectory,
+    )
     from flyte_temporal.sdk.workflows import Workflow, workflow
     from flyte_temporal.spec.entities import FailurePolicy
     from flyte_temporal.spec.entities import FailurePolicy as WorkflowFailurePolicy
 
 __all__ = [
+    "BatchSize",
+    "CSVFile",
     "Cache",
     "ExecutionParameters",
     "FailurePolicy",
+    "FileExt",
+    "FlyteDirectory",
     "FlyteFile",
     "FlyteNonRecoverableException",
     "FlyteRecoverableException",
     "FlyteTemporalError",
+    "HDF5EncodedFile",
+    "HTMLPage",
+    "JPEGImageFile",
+    "JSONLFile",
+    "JoblibSerializedFile",
+    "ONNXFile",
+    "PDFFile",
+    "PNGImageFile",
+    "PythonNotebook",
+    "PythonPickledFile",
     "PythonTask",
     "Resources",
+    "SVGImageFile",
+    "TFRecordFile",
+    "TFRecordsDirectory",
+    "TensorboardLogs",
     "TypeEngine",
     "TypeTransformer",
     "Workflow",
@@ -52,15 +89,33 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchSize": "sdk.types.directory",
+    "CSVFile": "sdk.types.formats",
     "Cache": "sdk.policies",
     "ExecutionParameters": "sdk.context",
     "FailurePolicy": "spec.entities",
+    "FileExt": "sdk.types.formats",
+    "FlyteDirectory": "sdk.types.directory",
     "FlyteFile": "sdk.types.file",
     "FlyteNonRecoverableException": "errors",
     "FlyteRecoverableException": "errors",
     "FlyteTemporalError": "errors",
+    "HDF5EncodedFile": "sdk.types.formats",
+    "HTMLPage": "sdk.types.formats",
+    "JPEGImageFile": "sdk.types.formats",
+    "JSONLFile": "sdk.types.formats",
+    "JoblibSerializedFile": "sdk.types.formats",
+    "ONNXFile": "sdk.types.formats",
+    "PDFFile": "sdk.types.formats",
+    "PNGImageFile": "sdk.types.formats",
+    "PythonNotebook": "sdk.types.formats",
+    "PythonPickledFile": "sdk.types.formats",
     "PythonTask": "sdk.tasks",
     "Resources": "sdk.policies",
+    "SVGImageFile": "sdk.types.formats",
+    "TFRecordFile": "sdk.types.formats",
+    "TFRecordsDirectory": "sdk.types.formats",
+    "TensorboardLogs": "sdk.types.formats",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
     "Workflow": "sdk.workflows",
