@@ -331,7 +331,10 @@ def test_open_streams_as_inputs(engine: TypeEngine, context: ValueContext, tmp_p
         written = engine.to_json(path, python_type, context)
         with engine.to_python(written, BlobType(), python_type, context) as stream:
             assert stream.read() == content
-        with path.open() as given, pytest.raises(TypeMismatch, match="an open stream .* cannot be passed on"):
+        with (
+            path.open() as given,
+            pytest.raises(TypeMismatch, match=r"an open stream .* cannot be passed on"),
+        ):
             engine.to_json(given, python_type, context)
     gone = {"uri": (tmp_path / "none").as_uri()}
     with pytest.raises(InvalidInputs, match="none' cannot be read"):
