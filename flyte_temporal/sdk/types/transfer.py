@@ -269,7 +269,12 @@ def opened(uri: str, **options: Any) -> AbstractContextManager[IO[bytes]]:
         return response  # type: ignore[no-any-return]
     import fsspec
 
-    found: Any = fsspec.open(uri, "rb", **options)
+    found: Any
+    if options:  # those of `fsspec.open` would go to the file system, which has others
+        system, path = fsspec.core.url_to_fs(uri)
+        found = system.open(path, "rb", **options)
+    else:
+        found = fsspec.open(uri, "rb")
     return found  # type: ignore[no-any-return]
 
 
