@@ -22,44 +22,110 @@ if TYPE_CHECKING:
     )
     from flyte_temporal.sdk.answers import gate_answers
     from flyte_temporal.sdk.conditionals import conditional
-    from flyte_temporal.sdk.context import ExecutionParameters, current_context
+    from flyte_temporal.sdk.context import (
+        ExecutionParameters,
+        current_context,
+    )
     from flyte_temporal.sdk.dynamics import dynamic
-    from flyte_temporal.sdk.gates import approve, sleep, wait_for_input
+    from flyte_temporal.sdk.gates import (
+        approve,
+        sleep,
+        wait_for_input,
+    )
     from flyte_temporal.sdk.launch_plans import LaunchPlan
     from flyte_temporal.sdk.maps import map_task
-    from flyte_temporal.sdk.notifications import Email, PagerDuty, Slack
+    from flyte_temporal.sdk.notifications import (
+        Email,
+        PagerDuty,
+        Slack,
+    )
     from flyte_temporal.sdk.options import Options
-    from flyte_temporal.sdk.policies import Cache, Resources
+    from flyte_temporal.sdk.policies import (
+        Cache,
+        Resources,
+    )
     from flyte_temporal.sdk.recording import create_node
-    from flyte_temporal.sdk.schedules import CronSchedule, FixedRate
-    from flyte_temporal.sdk.tasks import PythonTask, task
-    from flyte_temporal.sdk.types.engine import TypeEngine, TypeTransformer
+    from flyte_temporal.sdk.schedules import (
+        CronSchedule,
+        FixedRate,
+    )
+    from flyte_temporal.sdk.tasks import (
+        PythonTask,
+        task,
+    )
+    from flyte_temporal.sdk.types.directory import (
+        BatchSize,
+        FlyteDirectory,
+    )
+    from flyte_temporal.sdk.types.engine import (
+        TypeEngine,
+        TypeTransformer,
+    )
     from flyte_temporal.sdk.types.error import FlyteError
     from flyte_temporal.sdk.types.file import FlyteFile
-    from flyte_temporal.sdk.workflows import PythonFunctionWorkflow, workflow
+    from flyte_temporal.sdk.types.formats import (
+        CSVFile,
+        FileExt,
+        HDF5EncodedFile,
+        HTMLPage,
+        JoblibSerializedFile,
+        JPEGImageFile,
+        JSONLFile,
+        ONNXFile,
+        PDFFile,
+        PNGImageFile,
+        PythonNotebook,
+        PythonPickledFile,
+        SVGImageFile,
+        TensorboardLogs,
+        TFRecordFile,
+        TFRecordsDirectory,
+    )
+    from flyte_temporal.sdk.workflows import (
+        PythonFunctionWorkflow,
+        workflow,
+    )
     from flyte_temporal.spec.entities import FailurePolicy
     from flyte_temporal.spec.entities import FailurePolicy as WorkflowFailurePolicy
     from flyte_temporal.spec.execution import ExecutionPhase as WorkflowExecutionPhase
 
 __all__ = [
+    "BatchSize",
+    "CSVFile",
     "Cache",
     "CronSchedule",
     "Email",
     "ExecutionParameters",
     "FailurePolicy",
+    "FileExt",
     "FixedRate",
+    "FlyteDirectory",
     "FlyteError",
     "FlyteFile",
     "FlyteNonRecoverableException",
     "FlyteRecoverableException",
     "FlyteTemporalError",
+    "HDF5EncodedFile",
+    "HTMLPage",
+    "JPEGImageFile",
+    "JSONLFile",
+    "JoblibSerializedFile",
     "LaunchPlan",
+    "ONNXFile",
     "Options",
+    "PDFFile",
+    "PNGImageFile",
     "PagerDuty",
     "PythonFunctionWorkflow",
+    "PythonNotebook",
+    "PythonPickledFile",
     "PythonTask",
     "Resources",
+    "SVGImageFile",
     "Slack",
+    "TFRecordFile",
+    "TFRecordsDirectory",
+    "TensorboardLogs",
     "TypeEngine",
     "TypeTransformer",
     "WorkflowExecutionPhase",
@@ -79,24 +145,42 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchSize": "sdk.types.directory",
+    "CSVFile": "sdk.types.formats",
     "Cache": "sdk.policies",
     "CronSchedule": "sdk.schedules",
     "Email": "sdk.notifications",
     "ExecutionParameters": "sdk.context",
     "FailurePolicy": "spec.entities",
+    "FileExt": "sdk.types.formats",
     "FixedRate": "sdk.schedules",
+    "FlyteDirectory": "sdk.types.directory",
     "FlyteError": "sdk.types.error",
     "FlyteFile": "sdk.types.file",
     "FlyteNonRecoverableException": "errors",
     "FlyteRecoverableException": "errors",
     "FlyteTemporalError": "errors",
+    "HDF5EncodedFile": "sdk.types.formats",
+    "HTMLPage": "sdk.types.formats",
+    "JPEGImageFile": "sdk.types.formats",
+    "JSONLFile": "sdk.types.formats",
+    "JoblibSerializedFile": "sdk.types.formats",
     "LaunchPlan": "sdk.launch_plans",
+    "ONNXFile": "sdk.types.formats",
     "Options": "sdk.options",
+    "PDFFile": "sdk.types.formats",
+    "PNGImageFile": "sdk.types.formats",
     "PagerDuty": "sdk.notifications",
     "PythonFunctionWorkflow": "sdk.workflows",
+    "PythonNotebook": "sdk.types.formats",
+    "PythonPickledFile": "sdk.types.formats",
     "PythonTask": "sdk.tasks",
     "Resources": "sdk.policies",
+    "SVGImageFile": "sdk.types.formats",
     "Slack": "sdk.notifications",
+    "TFRecordFile": "sdk.types.formats",
+    "TFRecordsDirectory": "sdk.types.formats",
+    "TensorboardLogs": "sdk.types.formats",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
     "WorkflowExecutionPhase": "spec.execution",
@@ -114,7 +198,10 @@ _HOMES = {
     "wait_for_input": "sdk.gates",
     "workflow": "sdk.workflows",
 }
-_RENAMED = {"WorkflowExecutionPhase": "ExecutionPhase", "WorkflowFailurePolicy": "FailurePolicy"}
+_RENAMED = {
+    "WorkflowExecutionPhase": "ExecutionPhase",
+    "WorkflowFailurePolicy": "FailurePolicy",
+}
 
 
 def __getattr__(name: str) -> Any:

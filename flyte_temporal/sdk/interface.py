@@ -10,6 +10,7 @@ from flyte_temporal.sdk import docstrings
 from flyte_temporal.sdk.callsite import definition_site
 from flyte_temporal.sdk.constants import constant_json
 from flyte_temporal.sdk.signature import REQUIRED, Parameter, Signature
+from flyte_temporal.sdk.types.blobs import has_handle
 from flyte_temporal.sdk.types.engine import default_engine
 from flyte_temporal.spec.interface import Default, Interface, Variable
 from flyte_temporal.spec.types import LiteralType
@@ -44,6 +45,12 @@ class _Reader:
 
     def output(self, name: str, annotation: Any, count: int) -> Variable:
         description = self._docs.outputs.get(name) or (self._docs.returns if count == 1 else "")
+        if has_handle(annotation):
+            raise CompileError(
+                f"Output {name!r} of {self._name}() is an open stream, which cannot leave a task. Return a FlyteFile: "
+                '`file = FlyteFile.new_remote_file("name")`, written by `with file.open("w") as stream:`.',
+                self._where,
+            )
         return Variable(name=name, type=self._type(annotation, f"Output {name!r}"), description=description)
 
     def _type(self, annotation: Any, what: str) -> LiteralType:

@@ -28,6 +28,7 @@ from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.recording import active
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
+from flyte_temporal.sdk.types.place import placed
 from flyte_temporal.spec.policies import TaskPolicy
 
 P = ParamSpec("P")
@@ -131,7 +132,7 @@ class PythonTask(FunctionEntity, Generic[P, R]):
             OutputInvalid: If it returned something that it does not declare.
         """
         values = self.read(inputs, context)
-        with activate(self._parameters(context.scratch)):
+        with activate(self._parameters(context.scratch)), placed(context):
             returned = self.invoke(values)
         return self.written(returned, context)
 

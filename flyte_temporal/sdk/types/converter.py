@@ -29,11 +29,14 @@ class ValueContext:
         blobs: The blob store; None in a plain local run, where files stay local paths and nothing is uploaded.
         scratch: A folder for downloaded copies and for files on their way to the store.
         inline_bytes: JSON larger than this number of bytes travels by reference.
+        gives: Files in `scratch` are given to the store when they are written out, because the code that made them has
+            ended (see `BlobStore.put_file`).
     """
 
     blobs: BlobStore | None
     scratch: Path
     inline_bytes: int = INLINE_BYTES
+    gives: bool = False
 
 
 @dataclass(frozen=True)

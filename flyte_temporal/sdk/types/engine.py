@@ -11,6 +11,7 @@ from typing import Any
 
 from flyte_temporal.errors import InvalidInputs, TypeMismatch, UnsupportedType
 from flyte_temporal.sdk.types.adapt import adapt
+from flyte_temporal.sdk.types.blobs import Directories, Files, Handles
 from flyte_temporal.sdk.types.choices import Enums, Literals
 from flyte_temporal.sdk.types.containers import Lists, Maps
 from flyte_temporal.sdk.types.converter import (
@@ -24,7 +25,6 @@ from flyte_temporal.sdk.types.converter import (
 )
 from flyte_temporal.sdk.types.dataframe import DataFrames
 from flyte_temporal.sdk.types.error import Errors
-from flyte_temporal.sdk.types.file import Files
 from flyte_temporal.sdk.types.identity import identity
 from flyte_temporal.sdk.types.models import Models
 from flyte_temporal.sdk.types.plain import PlainData
@@ -57,6 +57,8 @@ _BUILT_IN: tuple[type[TypeFamily], ...] = (
     Models,
     Wrappers,
     Files,
+    Directories,
+    Handles,
     DataFrames,
 )
 
