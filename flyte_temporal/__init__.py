@@ -24,22 +24,41 @@ if TYPE_CHECKING:
     from flyte_temporal.sdk.policies import Cache, Resources
     from flyte_temporal.sdk.recording import create_node
     from flyte_temporal.sdk.tasks import PythonTask, task
+    from flyte_temporal.sdk.types.annotations import BatchSize, FlyteAnnotation, HashMethod, kwtypes
+    from flyte_temporal.sdk.types.datasets import (
+        StructuredDataset,
+        StructuredDatasetDecoder,
+        StructuredDatasetEncoder,
+        StructuredDatasetTransformerEngine,
+    )
     from flyte_temporal.sdk.types.engine import TypeEngine, TypeTransformer
     from flyte_temporal.sdk.types.file import FlyteFile
+    from flyte_temporal.sdk.types.iterators import JSON
+    from flyte_temporal.sdk.types.pickles import FlytePickle, PickleWarning
     from flyte_temporal.sdk.workflows import Workflow, workflow
     from flyte_temporal.spec.entities import FailurePolicy
     from flyte_temporal.spec.entities import FailurePolicy as WorkflowFailurePolicy
 
 __all__ = [
+    "JSON",
+    "BatchSize",
     "Cache",
     "ExecutionParameters",
     "FailurePolicy",
+    "FlyteAnnotation",
     "FlyteFile",
     "FlyteNonRecoverableException",
+    "FlytePickle",
     "FlyteRecoverableException",
     "FlyteTemporalError",
+    "HashMethod",
+    "PickleWarning",
     "PythonTask",
     "Resources",
+    "StructuredDataset",
+    "StructuredDatasetDecoder",
+    "StructuredDatasetEncoder",
+    "StructuredDatasetTransformerEngine",
     "TypeEngine",
     "TypeTransformer",
     "Workflow",
@@ -47,20 +66,31 @@ __all__ = [
     "__version__",
     "create_node",
     "current_context",
+    "kwtypes",
     "task",
     "workflow",
 ]
 
 _HOMES = {
+    "BatchSize": "sdk.types.annotations",
     "Cache": "sdk.policies",
     "ExecutionParameters": "sdk.context",
     "FailurePolicy": "spec.entities",
+    "FlyteAnnotation": "sdk.types.annotations",
     "FlyteFile": "sdk.types.file",
     "FlyteNonRecoverableException": "errors",
+    "FlytePickle": "sdk.types.pickles",
     "FlyteRecoverableException": "errors",
     "FlyteTemporalError": "errors",
+    "HashMethod": "sdk.types.annotations",
+    "JSON": "sdk.types.iterators",
+    "PickleWarning": "sdk.types.pickles",
     "PythonTask": "sdk.tasks",
     "Resources": "sdk.policies",
+    "StructuredDataset": "sdk.types.datasets",
+    "StructuredDatasetDecoder": "sdk.types.datasets",
+    "StructuredDatasetEncoder": "sdk.types.datasets",
+    "StructuredDatasetTransformerEngine": "sdk.types.datasets",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
     "Workflow": "sdk.workflows",
@@ -68,6 +98,7 @@ _HOMES = {
     "__version__": "_version",
     "create_node": "sdk.recording",
     "current_context": "sdk.context",
+    "kwtypes": "sdk.types.annotations",
     "task": "sdk.tasks",
     "workflow": "sdk.workflows",
 }

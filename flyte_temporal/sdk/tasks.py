@@ -28,6 +28,7 @@ from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.recording import active
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
+from flyte_temporal.sdk.types.pickles import FlytePickle
 from flyte_temporal.spec.policies import TaskPolicy
 
 P = ParamSpec("P")
@@ -42,12 +43,14 @@ class TaskOptions(PolicyOptions, total=False):
         enable_deck: Whether a report is kept with each attempt.
         docs: Description; by default the docstring's.
         pod_template_name: Template of the pod, on Kubernetes.
+        pickle_untyped: Whether parameters and a return value without annotations are taken as pickles.
     """
 
     deprecated: str
     enable_deck: bool
     docs: str
     pod_template_name: str
+    pickle_untyped: bool
 
 
 class PythonTask(FunctionEntity, Generic[P, R]):
@@ -65,6 +68,8 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         super().__init__(function)
         refuse_unknown(options, TaskOptions, "@task", where)
         self._docs: str = options.get("docs") or ""
+        if options.get("pickle_untyped"):
+            self.untyped = FlytePickle | None
         self.policy = overrides(options, where).apply(
             TaskPolicy(
                 deprecated=options.get("deprecated") or "",

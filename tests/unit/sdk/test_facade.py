@@ -8,15 +8,25 @@ import sys
 import flyte_temporal
 
 EXPORTED = [
+    "BatchSize",
     "Cache",
     "ExecutionParameters",
     "FailurePolicy",
+    "FlyteAnnotation",
     "FlyteFile",
     "FlyteNonRecoverableException",
+    "FlytePickle",
     "FlyteRecoverableException",
     "FlyteTemporalError",
+    "HashMethod",
+    "JSON",
+    "PickleWarning",
     "PythonTask",
     "Resources",
+    "StructuredDataset",
+    "StructuredDatasetDecoder",
+    "StructuredDatasetEncoder",
+    "StructuredDatasetTransformerEngine",
     "TypeEngine",
     "TypeTransformer",
     "Workflow",
@@ -24,6 +34,7 @@ EXPORTED = [
     "__version__",
     "create_node",
     "current_context",
+    "kwtypes",
     "task",
     "workflow",
 ]
