@@ -26,13 +26,15 @@ class Pickled:
 
     python_type: Any = object
 
-    @functools.cache
     def __class_getitem__(cls, item: Any) -> type:
         """Return the type of pickles of a class."""
-        if item is Any:
-            return cls
-        name = f"FlytePickle[{short_name(item)}]"
-        return type(name, (cls,), {"python_type": item, "__module__": __name__})
+        return cls if item is Any else _pickled_as(item)
+
+
+@functools.cache
+def _pickled_as(python_type: Any) -> type:
+    name = f"FlytePickle[{short_name(python_type)}]"
+    return type(name, (Pickled,), {"python_type": python_type, "__module__": __name__})
 
 
 if TYPE_CHECKING:
