@@ -21,13 +21,20 @@ from flyte_temporal.sdk.types.wrappers import metadata
 T = TypeVar("T")
 
 
+class _Named(OrderedDict[str, Any]):
+    """Can be hashed, because `Annotated[T, kwtypes(…)] | None` hashes it; nobody changes it."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(self.items()))
+
+
 def kwtypes(**types: Any) -> OrderedDict[str, Any]:
     """Return names with types in their order: the columns of a dataset, or options of an array.
 
     Args:
         types: Column name → Python type, as in `Annotated[pd.DataFrame, kwtypes(age=int, name=str)]`.
     """
-    return OrderedDict(types)
+    return _Named(types)
 
 
 @dataclass(frozen=True)

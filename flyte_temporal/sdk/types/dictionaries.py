@@ -11,14 +11,9 @@ from flyte_temporal.sdk.types.converter import Converter, Converters, TypeFamily
 from flyte_temporal.sdk.types.records import Member, Record
 from flyte_temporal.sdk.types.structs import field_converter, field_types
 
-_QUALIFIERS = {
-    typing.Required,
-    typing.NotRequired,
-    typing_extensions.Required,
-    typing_extensions.NotRequired,
-    typing_extensions.ReadOnly,
-    getattr(typing, "ReadOnly", typing_extensions.ReadOnly),
-}
+_REQUIRED = {typing.Required, typing_extensions.Required}
+_NOT_REQUIRED = {typing.NotRequired, typing_extensions.NotRequired}
+_READ_ONLY = {typing_extensions.ReadOnly, getattr(typing, "ReadOnly", typing_extensions.ReadOnly)}
 
 
 class TypedDicts(TypeFamily):
@@ -31,10 +26,10 @@ class TypedDicts(TypeFamily):
     def converter(self, python_type: Any, engine: Converters) -> Converter:
         """Compile for the keys of one class."""
         cls = get_origin(python_type) or python_type
-        members = [
-            Member(name, name, field_converter(cls, name, _bare(hint), engine), name in cls.__required_keys__)
-            for name, hint in field_types(cls, get_args(python_type)).items()
-        ]
+        members = []
+        for name, hint in field_types(cls, get_args(python_type)).items():
+            bare, required = _bare(hint, required=name in cls.__required_keys__)
+            members.append(Member(name, name, field_converter(cls, name, bare, engine), required))
         record = Record(cls.__name__, members)
 
         def write(value: Any, context: ValueContext) -> dict[str, Any]:
@@ -54,7 +49,12 @@ class TypedDicts(TypeFamily):
         return Converter(record.type, write, record.read, exact)
 
 
-def _bare(hint: Any) -> Any:
-    while get_origin(hint) in _QUALIFIERS:
+def _bare(hint: Any, *, required: bool) -> tuple[Any, bool]:
+    """Return the type of a key and whether the key must be there; a qualifier says more than the class.
+
+    Where annotations are text (`from __future__ import annotations`), the class does not know of its qualifiers.
+    """
+    while (origin := get_origin(hint)) in _REQUIRED | _NOT_REQUIRED | _READ_ONLY:
+        required = origin in _REQUIRED or (required and origin not in _NOT_REQUIRED)
         (hint,) = get_args(hint)
-    return hint
+    return hint, required

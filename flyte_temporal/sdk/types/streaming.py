@@ -101,7 +101,7 @@ def array_elements(path: Path) -> Iterator[Any]:
 
 def _elements(stream: IO[str]) -> Iterator[Any]:
     decoder = json.JSONDecoder()
-    buffer, at, size = stream.read(_CHUNK), 1, _CHUNK
+    buffer, at, size = stream.read(max(_CHUNK, 2)), 1, _CHUNK
     if not buffer.startswith("["):
         raise ValueError("the stored value is no JSON array")
     if buffer.startswith("]", 1):
