@@ -29,6 +29,7 @@ from flyte_temporal.sdk.recording import active
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
 from flyte_temporal.sdk.types.pickles import FlytePickle
+from flyte_temporal.sdk.types.values import given_hash
 from flyte_temporal.spec.policies import TaskPolicy
 
 P = ParamSpec("P")
@@ -141,9 +142,11 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         written = {}
         for variable in self.interface.outputs:
             with writing(name, variable.name):
-                written[variable.name] = engine.to_json(
-                    returned[variable.name], self.signature.outputs[variable.name], context
-                )
+                annotation = self.signature.outputs[variable.name]
+                given_hash(
+                    returned[variable.name], annotation
+                )  # for its errors: they are those of a durable run
+                written[variable.name] = engine.to_json(returned[variable.name], annotation, context)
         return written
 
     def _parameters(self, scratch: Path) -> ExecutionParameters:

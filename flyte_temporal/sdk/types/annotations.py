@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
@@ -133,11 +133,13 @@ def _merged(first: JsonValue, second: JsonValue) -> JsonValue:
 def hash_of(value: Any, python_type: Any) -> str | None:
     """Return the hash that the annotation's `HashMethod` gives a value, or None if it has none.
 
-    A list whose elements have one is hashed by theirs.
+    A list whose elements have one is hashed by theirs. An iterator has none: to hash it would be to read it to its end.
 
     Raises:
         Misfit: If a function returned no text.
     """
+    if isinstance(value, Iterator):
+        return None
     for item in metadata(python_type):
         if isinstance(item, HashMethod):
             return item.calculate(value)

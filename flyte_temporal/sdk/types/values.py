@@ -44,14 +44,26 @@ def encode(value: Any, python_type: Any, context: ValueContext) -> LiteralValue:
     """
     engine = default_engine()
     write_parts = engine.converter(python_type).write_parts
-    try:
-        if write_parts is not None and context.blobs is not None:
+    if write_parts is not None and context.blobs is not None:
+        try:
             return streaming.store_parts(write_parts(value, context), context)
-        digest = hash_of(value, python_type)
-    except Misfit as error:
-        raise TypeMismatch(error.message) from error.__cause__
+        except Misfit as error:
+            raise TypeMismatch(error.message) from error.__cause__
+    digest = given_hash(value, python_type)
     literal = literal_of(engine.to_json(value, python_type, context), context)
     return literal if digest is None else literal.model_copy(update={"hash": digest})
+
+
+def given_hash(value: Any, python_type: Any) -> str | None:
+    """Return what the `HashMethod` of an annotation gives for a value, or None if it has none.
+
+    Raises:
+        TypeMismatch: If it gave no text.
+    """
+    try:
+        return hash_of(value, python_type)
+    except Misfit as error:
+        raise TypeMismatch(error.message) from error.__cause__
 
 
 def literal_of(value: Any, context: ValueContext) -> LiteralValue:
