@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import JsonValue
+
 from flyte_temporal.errors import CompileError, UnsupportedType
 from flyte_temporal.sdk import docstrings
 from flyte_temporal.sdk.callsite import definition_site
@@ -49,13 +51,20 @@ class _Reader:
             type=type_,
             description=self._docs.inputs.get(p.name, ""),
             default=default,
-            metadata=kept(p.annotation),
+            metadata=self._kept(p.annotation, what),
         )
 
     def output(self, name: str, annotation: Any, count: int) -> Variable:
         description = self._docs.outputs.get(name) or (self._docs.returns if count == 1 else "")
-        type_ = self._type(annotation, f"Output {name!r}")
-        return Variable(name=name, type=type_, description=description, metadata=kept(annotation))
+        what = f"Output {name!r}"
+        type_, notes = self._type(annotation, what), self._kept(annotation, what)
+        return Variable(name=name, type=type_, description=description, metadata=notes)
+
+    def _kept(self, annotation: Any, what: str) -> dict[str, JsonValue]:
+        try:
+            return kept(annotation)
+        except CompileError as error:
+            raise CompileError(f"{what} of {self._name}(): {error.message}", self._where) from error
 
     def _type(self, annotation: Any, what: str) -> LiteralType:
         try:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from flyte_temporal.errors import CompileError
+from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.types.converter import Misfit, shown
 from flyte_temporal.sdk.types.wrappers import metadata
 
@@ -76,7 +77,9 @@ class BatchSize:
 
     def __post_init__(self) -> None:
         if type(self.val) is not int or self.val < 1:
-            raise CompileError(f"BatchSize takes a number of elements from 1 up, not {shown(self.val)}.")
+            raise CompileError(
+                f"BatchSize takes a number of elements from 1 up, not {shown(self.val)}.", call_site()
+            )
 
 
 class FlyteAnnotation:
@@ -94,7 +97,8 @@ class FlyteAnnotation:
             self.data: JsonValue = _JSON.validate_python(data)
         except ValidationError:
             raise CompileError(
-                f"FlyteAnnotation takes JSON (dict, list, str, int, float, bool, None), not {shown(data)}."
+                f"FlyteAnnotation takes JSON (dict, list, str, int, float, bool, None), not {shown(data)}.",
+                call_site(),
             ) from None
 
     def __repr__(self) -> str:
