@@ -65,21 +65,25 @@ class HashMethod(Generic[T]):
         return found
 
 
-@dataclass(frozen=True)
 class BatchSize:
     """How many elements are moved at once; a hint that is kept with the interface.
 
     Args:
         val: Number of elements.
+
+    Raises:
+        CompileError: If it is no number from 1 up.
     """
 
-    val: int
-
-    def __post_init__(self) -> None:
-        if type(self.val) is not int or self.val < 1:
+    def __init__(self, val: int) -> None:
+        if type(val) is not int or val < 1:
             raise CompileError(
-                f"BatchSize takes a number of elements from 1 up, not {shown(self.val)}.", call_site()
+                f"BatchSize takes a number of elements from 1 up, not {shown(val)}.", call_site()
             )
+        self.val = val
+
+    def __repr__(self) -> str:
+        return f"BatchSize({self.val})"
 
 
 class FlyteAnnotation:
