@@ -53,10 +53,19 @@ if TYPE_CHECKING:
         PythonTask,
         task,
     )
-    from flyte_temporal.sdk.types.directory import (
+    from flyte_temporal.sdk.types.annotations import (
         BatchSize,
-        FlyteDirectory,
+        FlyteAnnotation,
+        HashMethod,
+        kwtypes,
     )
+    from flyte_temporal.sdk.types.datasets import (
+        StructuredDataset,
+        StructuredDatasetDecoder,
+        StructuredDatasetEncoder,
+        StructuredDatasetTransformerEngine,
+    )
+    from flyte_temporal.sdk.types.directory import FlyteDirectory
     from flyte_temporal.sdk.types.engine import (
         TypeEngine,
         TypeTransformer,
@@ -81,6 +90,11 @@ if TYPE_CHECKING:
         TFRecordFile,
         TFRecordsDirectory,
     )
+    from flyte_temporal.sdk.types.iterators import JSON
+    from flyte_temporal.sdk.types.pickles import (
+        FlytePickle,
+        PickleWarning,
+    )
     from flyte_temporal.sdk.workflows import (
         PythonFunctionWorkflow,
         workflow,
@@ -90,6 +104,7 @@ if TYPE_CHECKING:
     from flyte_temporal.spec.execution import ExecutionPhase as WorkflowExecutionPhase
 
 __all__ = [
+    "JSON",
     "BatchSize",
     "CSVFile",
     "Cache",
@@ -99,14 +114,17 @@ __all__ = [
     "FailurePolicy",
     "FileExt",
     "FixedRate",
+    "FlyteAnnotation",
     "FlyteDirectory",
     "FlyteError",
     "FlyteFile",
     "FlyteNonRecoverableException",
+    "FlytePickle",
     "FlyteRecoverableException",
     "FlyteTemporalError",
     "HDF5EncodedFile",
     "HTMLPage",
+    "HashMethod",
     "JPEGImageFile",
     "JSONLFile",
     "JoblibSerializedFile",
@@ -116,6 +134,7 @@ __all__ = [
     "PDFFile",
     "PNGImageFile",
     "PagerDuty",
+    "PickleWarning",
     "PythonFunctionWorkflow",
     "PythonNotebook",
     "PythonPickledFile",
@@ -123,6 +142,10 @@ __all__ = [
     "Resources",
     "SVGImageFile",
     "Slack",
+    "StructuredDataset",
+    "StructuredDatasetDecoder",
+    "StructuredDatasetEncoder",
+    "StructuredDatasetTransformerEngine",
     "TFRecordFile",
     "TFRecordsDirectory",
     "TensorboardLogs",
@@ -137,6 +160,7 @@ __all__ = [
     "current_context",
     "dynamic",
     "gate_answers",
+    "kwtypes",
     "map_task",
     "sleep",
     "task",
@@ -145,7 +169,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BatchSize": "sdk.types.directory",
+    "BatchSize": "sdk.types.annotations",
     "CSVFile": "sdk.types.formats",
     "Cache": "sdk.policies",
     "CronSchedule": "sdk.schedules",
@@ -154,15 +178,19 @@ _HOMES = {
     "FailurePolicy": "spec.entities",
     "FileExt": "sdk.types.formats",
     "FixedRate": "sdk.schedules",
+    "FlyteAnnotation": "sdk.types.annotations",
     "FlyteDirectory": "sdk.types.directory",
     "FlyteError": "sdk.types.error",
     "FlyteFile": "sdk.types.file",
     "FlyteNonRecoverableException": "errors",
+    "FlytePickle": "sdk.types.pickles",
     "FlyteRecoverableException": "errors",
     "FlyteTemporalError": "errors",
     "HDF5EncodedFile": "sdk.types.formats",
     "HTMLPage": "sdk.types.formats",
+    "HashMethod": "sdk.types.annotations",
     "JPEGImageFile": "sdk.types.formats",
+    "JSON": "sdk.types.iterators",
     "JSONLFile": "sdk.types.formats",
     "JoblibSerializedFile": "sdk.types.formats",
     "LaunchPlan": "sdk.launch_plans",
@@ -171,6 +199,7 @@ _HOMES = {
     "PDFFile": "sdk.types.formats",
     "PNGImageFile": "sdk.types.formats",
     "PagerDuty": "sdk.notifications",
+    "PickleWarning": "sdk.types.pickles",
     "PythonFunctionWorkflow": "sdk.workflows",
     "PythonNotebook": "sdk.types.formats",
     "PythonPickledFile": "sdk.types.formats",
@@ -178,6 +207,10 @@ _HOMES = {
     "Resources": "sdk.policies",
     "SVGImageFile": "sdk.types.formats",
     "Slack": "sdk.notifications",
+    "StructuredDataset": "sdk.types.datasets",
+    "StructuredDatasetDecoder": "sdk.types.datasets",
+    "StructuredDatasetEncoder": "sdk.types.datasets",
+    "StructuredDatasetTransformerEngine": "sdk.types.datasets",
     "TFRecordFile": "sdk.types.formats",
     "TFRecordsDirectory": "sdk.types.formats",
     "TensorboardLogs": "sdk.types.formats",
@@ -192,6 +225,7 @@ _HOMES = {
     "current_context": "sdk.context",
     "dynamic": "sdk.dynamics",
     "gate_answers": "sdk.answers",
+    "kwtypes": "sdk.types.annotations",
     "map_task": "sdk.maps",
     "sleep": "sdk.gates",
     "task": "sdk.tasks",

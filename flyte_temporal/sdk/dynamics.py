@@ -16,6 +16,7 @@ from flyte_temporal.sdk.plain import run_nodes
 from flyte_temporal.sdk.recording import Recorded, record_values
 from flyte_temporal.sdk.tasks import PythonTask, TaskOptions, refuse_undecorable
 from flyte_temporal.sdk.types.engine import ValueContext
+from flyte_temporal.sdk.types.place import placed
 
 P = ParamSpec("P")
 R = TypeVar("R")

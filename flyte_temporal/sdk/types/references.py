@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flyte_temporal.errors import InvalidInputs, UnsupportedSpec
 from flyte_temporal.sdk.types import transfer
 from flyte_temporal.sdk.types.converter import Misfit, ValueContext, misfit
-from flyte_temporal.sdk.types.dataframe import format_of
+from flyte_temporal.sdk.types.dataset_registry import format_of
 from flyte_temporal.sdk.types.directory import FlyteDirectory
+from flyte_temporal.sdk.types.frames import FORMATS
 from flyte_temporal.sdk.types.trees import load
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.literals import DatasetValue, DirectoryValue, FileValue
@@ -42,9 +43,10 @@ def read_reference(data: Any, type_: BlobType | DatasetType, context: ValueConte
         file = transfer.upload(local, context, name=local.name)
     if isinstance(type_, BlobType):
         return file.model_copy(update={"format": type_.format}).model_dump(mode="json")
-    dataset = DatasetValue(
-        uri=file.uri, format=type_.format or format_of(data), sha256=file.sha256, size=file.size
-    )
+    found = format_of(data)
+    if type_.format and found != type_.format and found in FORMATS.values() and PurePosixPath(data).suffix:
+        raise Misfit(f"expected a dataset in the format {type_.format!r}, got {data!r}")
+    dataset = DatasetValue(uri=file.uri, format=type_.format or found, sha256=file.sha256, size=file.size)
     return dataset.model_dump(mode="json")
 
 
