@@ -15,14 +15,26 @@ if TYPE_CHECKING:
     from typing import Any
 
     from flyte_temporal._version import __version__
+    from flyte_temporal.adapters.databases.sqlalchemy_task import SQLAlchemyConfig, SQLAlchemyTask
     from flyte_temporal.errors import (
         FlyteNonRecoverableException,
         FlyteRecoverableException,
         FlyteTemporalError,
     )
+    from flyte_temporal.sdk.artifacts import Artifact, Inputs
+    from flyte_temporal.sdk.containers import ContainerTask
     from flyte_temporal.sdk.context import ExecutionParameters, current_context
+    from flyte_temporal.sdk.deck_renderers import MarkdownRenderer, TopFrameRenderer
+    from flyte_temporal.sdk.decks import Deck, DeckField
+    from flyte_temporal.sdk.images import ImageSpec
+    from flyte_temporal.sdk.instances import PythonInstanceTask, TaskMetadata
+    from flyte_temporal.sdk.kwtypes import kwtypes
+    from flyte_temporal.sdk.pods import PodTemplate
     from flyte_temporal.sdk.policies import Cache, Resources
     from flyte_temporal.sdk.recording import create_node
+    from flyte_temporal.sdk.secrets import Secret
+    from flyte_temporal.sdk.shell import OutputLocation, ShellTask
+    from flyte_temporal.sdk.sql import SQLite3Config, SQLite3Task, SQLTask
     from flyte_temporal.sdk.tasks import PythonTask, task
     from flyte_temporal.sdk.types.engine import TypeEngine, TypeTransformer
     from flyte_temporal.sdk.types.file import FlyteFile
@@ -31,15 +43,34 @@ if TYPE_CHECKING:
     from flyte_temporal.spec.entities import FailurePolicy as WorkflowFailurePolicy
 
 __all__ = [
+    "Artifact",
     "Cache",
+    "ContainerTask",
+    "Deck",
+    "DeckField",
     "ExecutionParameters",
     "FailurePolicy",
     "FlyteFile",
     "FlyteNonRecoverableException",
     "FlyteRecoverableException",
     "FlyteTemporalError",
+    "ImageSpec",
+    "Inputs",
+    "MarkdownRenderer",
+    "OutputLocation",
+    "PodTemplate",
+    "PythonInstanceTask",
     "PythonTask",
     "Resources",
+    "SQLAlchemyConfig",
+    "SQLAlchemyTask",
+    "SQLTask",
+    "SQLite3Config",
+    "SQLite3Task",
+    "Secret",
+    "ShellTask",
+    "TaskMetadata",
+    "TopFrameRenderer",
     "TypeEngine",
     "TypeTransformer",
     "Workflow",
@@ -47,20 +78,40 @@ __all__ = [
     "__version__",
     "create_node",
     "current_context",
+    "kwtypes",
     "task",
     "workflow",
 ]
 
 _HOMES = {
+    "Artifact": "sdk.artifacts",
     "Cache": "sdk.policies",
+    "ContainerTask": "sdk.containers",
+    "Deck": "sdk.decks",
+    "DeckField": "sdk.decks",
     "ExecutionParameters": "sdk.context",
     "FailurePolicy": "spec.entities",
     "FlyteFile": "sdk.types.file",
     "FlyteNonRecoverableException": "errors",
     "FlyteRecoverableException": "errors",
     "FlyteTemporalError": "errors",
+    "ImageSpec": "sdk.images",
+    "Inputs": "sdk.artifacts",
+    "MarkdownRenderer": "sdk.deck_renderers",
+    "OutputLocation": "sdk.shell",
+    "PodTemplate": "sdk.pods",
+    "PythonInstanceTask": "sdk.instances",
     "PythonTask": "sdk.tasks",
     "Resources": "sdk.policies",
+    "SQLAlchemyConfig": "adapters.databases.sqlalchemy_task",
+    "SQLAlchemyTask": "adapters.databases.sqlalchemy_task",
+    "SQLTask": "sdk.sql",
+    "SQLite3Config": "sdk.sql",
+    "SQLite3Task": "sdk.sql",
+    "Secret": "sdk.secrets",
+    "ShellTask": "sdk.shell",
+    "TaskMetadata": "sdk.instances",
+    "TopFrameRenderer": "sdk.deck_renderers",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
     "Workflow": "sdk.workflows",
@@ -68,6 +119,7 @@ _HOMES = {
     "__version__": "_version",
     "create_node": "sdk.recording",
     "current_context": "sdk.context",
+    "kwtypes": "sdk.kwtypes",
     "task": "sdk.tasks",
     "workflow": "sdk.workflows",
 }

@@ -12,9 +12,12 @@ from pathlib import Path
 from flyte_temporal._version import __version__
 from flyte_temporal.errors import FlyteTemporalError, StorageError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.runtime import failures, output
+from flyte_temporal.runtime import decks, failures, output
 from flyte_temporal.sdk import dispatch
+from flyte_temporal.sdk.containers import needs_container
 from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate
+from flyte_temporal.sdk.decks import Report
+from flyte_temporal.sdk.secrets import SecretsManager, exported
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest
@@ -108,12 +111,12 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
     started = datetime.now(UTC)
     outputs: dict[str, LiteralValue] | None = None
     error: ErrorDocument | None = None
-    full = ""
+    full, report = "", Report.of(order.task.policy)
     try:
         # Relative paths of one attempt are nothing to another one, and nothing to the bundle.
         os.chdir(desk.folder / scratch.FILES)
         code = code or open_code(order, desk.cache)
-        outputs = _call(order, desk, code)
+        outputs = _call(order, desk, code, report)
     except BaseException as raised:  # noqa: BLE001 - whatever ends the task becomes its error document
         error, full = failures.describe(raised, code.root if code else None, desk.where)
     store = code.store if code else open_store(order.storage)
@@ -123,6 +126,7 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
         attempt=order.attempt,
         outputs=outputs,
         error=error,
+        deck=decks.keep(order, report, error, store),
         started_at=started,
         finished_at=datetime.now(UTC),
         peak_rss_bytes=peak_rss(),
@@ -149,19 +153,21 @@ def peak_rss() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _call(order: AttemptOrder, desk: Desk, code: Code) -> dict[str, LiteralValue]:
+def _call(order: AttemptOrder, desk: Desk, code: Code, report: Report) -> dict[str, LiteralValue]:
     entry = order.task.entry
+    if order.task.container is not None:
+        raise UnsupportedSpec(needs_container(order.task.name, order.task.policy))
     if entry is None:
         raise UnsupportedSpec(
             f"Task {order.task.name!r} of type {order.task.type!r} has no Python code; this launcher cannot run it."
         )
     files = desk.folder / scratch.FILES
     context = ValueContext(blobs=code.store, scratch=files, inline_bytes=order.inline_bytes)
-    with activate(_parameters(order, files, code.store)):
+    with activate(_parameters(order, files, code.store, report)), exported(order.task.policy.secrets):
         return dispatch.run(dispatch.load(entry), order.task, order.inputs, context)
 
 
-def _parameters(order: AttemptOrder, files: Path, store: BlobStore) -> ExecutionParameters:
+def _parameters(order: AttemptOrder, files: Path, store: BlobStore, report: Report) -> ExecutionParameters:
     where = order.attempt.execution
     return ExecutionParameters(
         execution_id=where,
@@ -171,6 +177,8 @@ def _parameters(order: AttemptOrder, files: Path, store: BlobStore) -> Execution
         raw_output_prefix=store.uri(f"{order.attempt.key}/raw"),
         attempt=order.attempt.number,
         node=order.attempt.node,
+        secrets=SecretsManager(order.task.policy.secrets),
+        report=report,
     )
 
 

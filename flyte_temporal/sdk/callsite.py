@@ -22,10 +22,15 @@ def call_site() -> str:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way costs a full stack of source lines
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_PASSED_OVER):
+        if not is_ours(name):
             return place(name, frame.f_lineno)
         frame = frame.f_back
     return ""
+
+
+def is_ours(file: str) -> bool:
+    """Return whether a frame's file belongs to this library, so that it is no place of the user's."""
+    return file.startswith(_PASSED_OVER)
 
 
 def definition_site(function: Callable[..., Any]) -> str:

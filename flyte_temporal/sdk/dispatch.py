@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping
 
 from flyte_temporal.errors import UserCodeError
+from flyte_temporal.sdk.context import current_context
 from flyte_temporal.sdk.conversions import InputNotReadable, OutputInvalid, reading, writing
 from flyte_temporal.sdk.entity import entities_behind
 from flyte_temporal.sdk.tasks import PythonTask
@@ -74,8 +75,26 @@ def run(
         OutputInvalid: If the function returned something that it does not declare.
         StorageError: If the blob store failed.
     """
+    signature, report = task.signature, current_context().report
+    with report.timed("Read inputs"):
+        values = _read(task, spec, inputs, context)
+    outputs = task.invoke(values)
+    written = {}
+    with report.timed("Write outputs"):
+        for variable in spec.interface.outputs:
+            if variable.name not in outputs:
+                raise OutputInvalid(f"{spec.name} has no output {variable.name!r} in this code bundle.")
+            with writing(spec.name, variable.name):
+                type_ = signature.outputs[variable.name]
+                written[variable.name] = encode(outputs[variable.name], type_, context)
+    return written
+
+
+def _read(
+    task: PythonTask[..., object], spec: TaskSpec, inputs: Mapping[str, LiteralValue], context: ValueContext
+) -> dict[str, object]:
     signature = task.signature
-    values = {}
+    values: dict[str, object] = {}
     for variable in spec.interface.inputs:
         parameter = signature.parameters.get(variable.name)
         if parameter is None:
@@ -87,11 +106,4 @@ def run(
             literal = Inline(value=variable.default.value)
         with reading(spec.name, variable.name):
             values[variable.name] = decode(literal, variable.type, parameter.annotation, context)
-    outputs = task.invoke(values)
-    written = {}
-    for variable in spec.interface.outputs:
-        if variable.name not in outputs:
-            raise OutputInvalid(f"{spec.name} has no output {variable.name!r} in this code bundle.")
-        with writing(spec.name, variable.name):
-            written[variable.name] = encode(outputs[variable.name], signature.outputs[variable.name], context)
-    return written
+    return values

@@ -12,22 +12,28 @@ import functools
 import inspect
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
+
+from pydantic import JsonValue
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk import docstrings
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate, current_context
 from flyte_temporal.sdk.conversions import OutputInvalid, reading, writing
+from flyte_temporal.sdk.decks import DeckField, Report, deck_fields
 from flyte_temporal.sdk.entity import Entity, FunctionEntity
 from flyte_temporal.sdk.plain import call_plain
+from flyte_temporal.sdk.plain_decks import kept_plainly
 from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.recording import active
+from flyte_temporal.sdk.secrets import SecretsManager, exported
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
+from flyte_temporal.spec.entities import ContainerSpec
 from flyte_temporal.spec.policies import TaskPolicy
 
 P = ParamSpec("P")
@@ -39,15 +45,15 @@ class TaskOptions(PolicyOptions, total=False):
 
     Args:
         deprecated: Why not to use it any more; shown where it is used.
-        enable_deck: Whether a report is kept with each attempt.
+        enable_deck: Whether a deck, a report in HTML, is kept with each attempt.
+        deck_fields: The deck's automatic tabs.
         docs: Description; by default the docstring's.
-        pod_template_name: Template of the pod, on Kubernetes.
     """
 
     deprecated: str
     enable_deck: bool
+    deck_fields: Sequence[DeckField]
     docs: str
-    pod_template_name: str
 
 
 class PythonTask(FunctionEntity, Generic[P, R]):
@@ -60,16 +66,20 @@ class PythonTask(FunctionEntity, Generic[P, R]):
     """
 
     kind: ClassVar[Literal["task", "workflow", "launch_plan"]] = "task"
+    made_by: ClassVar[str] = "@task"
+    task_type: str = "python"
+    config: Mapping[str, JsonValue] = {}
+    container: ContainerSpec | None = None
 
     def __init__(self, function: Callable[P, R], options: Mapping[str, Any], where: str = "") -> None:
         super().__init__(function)
-        refuse_unknown(options, TaskOptions, "@task", where)
+        refuse_unknown(options, TaskOptions, self.made_by, where)
         self._docs: str = options.get("docs") or ""
         self.policy = overrides(options, where).apply(
             TaskPolicy(
                 deprecated=options.get("deprecated") or "",
                 deck=bool(options.get("enable_deck", False)),
-                pod_template=options.get("pod_template_name") or "",
+                deck_fields=deck_fields(options, where),
             )
         )
 
@@ -109,13 +119,20 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         Raises:
             OutputInvalid: If it returned another number of values than it declares.
         """
-        returned: Any = self.function(**values)
-        if inspect.isawaitable(returned):
-            returned = _result_of(returned)
+        report = current_context().report
+        if report.enabled:
+            report.source = self.source()
+        report.show_inputs(values, self.signature)
+        with report.timed(self.short_name):
+            returned: Any = self.function(**values)
+            if inspect.isawaitable(returned):
+                returned = _result_of(returned)
         try:
-            return self.signature.take_apart(returned)
+            outputs = self.signature.take_apart(returned)
         except ValueError as error:
             raise OutputInvalid(f"{self.short_name}() does not return what it declares: {error}.") from error
+        report.show_outputs(outputs, self.signature)
+        return outputs
 
     def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
         """Run it as plain Python; see `Entity.evaluate`.
@@ -131,7 +148,8 @@ class PythonTask(FunctionEntity, Generic[P, R]):
             with reading(name, variable.name):
                 value = engine.to_python(inputs[variable.name], variable.type, annotation, context)
             values[variable.name] = value
-        with activate(self._parameters(context.scratch)):
+        parameters = self._parameters(context.scratch)
+        with activate(parameters), exported(self.policy.secrets), kept_plainly(parameters):
             returned = self.invoke(values)
         written = {}
         for variable in self.interface.outputs:
@@ -141,12 +159,28 @@ class PythonTask(FunctionEntity, Generic[P, R]):
                 )
         return written
 
+    def source(self) -> str:
+        """Return the task's source code, for people; empty if it is not there."""
+        try:
+            return inspect.getsource(inspect.unwrap(self.function))
+        except (OSError, TypeError):
+            return ""
+
+    def _plain_name(self) -> str:
+        return f"{self.__module__}.{self.__qualname__}"
+
     def _parameters(self, scratch: Path) -> ExecutionParameters:
         """Return what the function sees in a plain run: the run's parameters, with a folder of its own."""
         outer = current_context()
         folder = Path(tempfile.mkdtemp(prefix=f"{self.short_name}-", dir=scratch))
-        identifier = TaskIdentifier(*outer.task_id[:2], f"{self.__module__}.{self.__qualname__}")
-        return dataclasses.replace(outer, task_id=identifier, working_directory=folder)
+        identifier = TaskIdentifier(*outer.task_id[:2], self._plain_name())
+        return dataclasses.replace(
+            outer,
+            task_id=identifier,
+            working_directory=folder,
+            secrets=SecretsManager(self.policy.secrets),
+            report=Report.of(self.policy),
+        )
 
 
 @overload
