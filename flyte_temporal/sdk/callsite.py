@@ -21,16 +21,16 @@ def call_site() -> str:
     """Return the nearest caller outside this library as `path.py:12`; empty if there is none."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way costs a full stack of source lines
     while frame is not None:
-        name = frame.f_code.co_filename
-        if not is_ours(name):
-            return place(name, frame.f_lineno)
+        if not is_ours(frame.f_code):
+            return place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return ""
 
 
-def is_ours(file: str) -> bool:
-    """Return whether a frame's file belongs to this library, so that it is no place of the user's."""
-    return file.startswith(_PASSED_OVER)
+def is_ours(code: CodeType) -> bool:
+    """Return whether a frame's code is no place of the user's: it is this library's, or a dataclass's own `__init__`."""
+    made = code.co_filename == "<string>" and code.co_name == "__init__"
+    return made or code.co_filename.startswith(_PASSED_OVER)
 
 
 def definition_site(function: Callable[..., Any]) -> str:

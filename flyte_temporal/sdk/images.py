@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from flyte_temporal.errors import CompileError
-from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.callsite import call_site, is_ours
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.document import canonical_json, sha256_hex
 
@@ -204,11 +204,7 @@ def _fits(value: Any, annotation: str) -> bool:
 
 
 def _caller_folder() -> Path:
-    from flyte_temporal.sdk.callsite import is_ours
-
     frame = sys._getframe(1)  # noqa: SLF001 - as in callsite
-    while frame.f_back is not None and (
-        is_ours(frame.f_code.co_filename) or frame.f_code.co_filename == "<string>"
-    ):
+    while frame.f_back is not None and is_ours(frame.f_code):
         frame = frame.f_back
     return Path(frame.f_code.co_filename).resolve().parent

@@ -127,11 +127,12 @@ class PythonInstanceTask(PythonTask[..., Any]):
             ]
         )
 
-    def execute(self, **inputs: Any) -> Any:
+    def execute(self, *args: Any, **inputs: Any) -> Any:
         """Do the work with Python values and return the outputs: one value, a tuple of several, or None.
 
         Args:
-            inputs: A value for each input.
+            args: Nothing; a subclass may write its inputs out, `def execute(self, x: int) -> str`.
+            inputs: A value for each input, by name.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what it does: override execute().")
 
@@ -236,7 +237,7 @@ def _module_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as in callsite
     nearest: FrameType | None = None
     while frame is not None:
-        if not is_ours(frame.f_code.co_filename):
+        if not is_ours(frame.f_code):
             nearest = nearest or frame
             if frame.f_code.co_name == "<module>":
                 return frame

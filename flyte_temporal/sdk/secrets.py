@@ -6,7 +6,7 @@ flytekit's rules. Values are read when they are asked for and kept nowhere: they
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -211,9 +211,15 @@ def _file(asked: SecretRequest) -> Path:
 
 
 @contextmanager
-def exported(requests: Sequence[SecretRequest]) -> Iterator[None]:
-    """Set the variables that requests ask for (`env_var`) inside the block; what is not there is not set."""
-    before: dict[str, str | None] = {}
+def exported(requests: Sequence[SecretRequest], env: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Set variables of the environment inside the block.
+
+    Args:
+        requests: Their `env_var` get the secrets; a secret that is not there is not set.
+        env: Further ones: the task's `environment`, where nobody else has set it.
+    """
+    before: dict[str, str | None] = {name: os.environ.get(name) for name in env or {}}
+    os.environ.update(env or {})
     manager = SecretsManager(requests)
     for request in requests:
         if not request.env_var:

@@ -110,8 +110,9 @@ class ShellTask(PythonInstanceTask):
         try:
             return (self.folder() / file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
             raise self.wrong(
-                f"script_file={str(file)!r} cannot be read: {error}. A relative path starts at the folder of the "
+                f"script_file={str(file)!r} cannot be read: {reason}. A relative path starts at the folder of the "
                 "module, and the file belongs to the code bundle."
             ) from error
 

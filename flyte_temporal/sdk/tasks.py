@@ -149,7 +149,7 @@ class PythonTask(FunctionEntity, Generic[P, R]):
                 value = engine.to_python(inputs[variable.name], variable.type, annotation, context)
             values[variable.name] = value
         parameters = self._parameters(context.scratch)
-        with activate(parameters), exported(self.policy.secrets), kept_plainly(parameters):
+        with activate(parameters), exported(self.policy.secrets, self.policy.env), kept_plainly(parameters):
             returned = self.invoke(values)
         written = {}
         for variable in self.interface.outputs:
