@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flyte_temporal import FlyteFile, OutputLocation, ShellTask, kwtypes, task, workflow
 
-Csv = FlyteFile["csv"]  # type: ignore[name-defined] # noqa: F821 - a format, not a type
+Csv = FlyteFile["csv"]  # type: ignore[name-defined]
 
 quoted = ShellTask(
     name="parity.shell.quoted",
