@@ -5,9 +5,6 @@ import os
 
 from flyte_temporal import Secret, current_context, task, workflow
 
-# Stands in for what hands secrets to tasks; see docs/secrets.md.
-os.environ.setdefault("_FSEC_DB_PASSWORD", "s3cret ")
-
 
 @task(
     secret_requests=[

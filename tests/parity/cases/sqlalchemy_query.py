@@ -1,14 +1,10 @@
 """Queries by SQLAlchemy: typed parameters, a statement without rows, and a secret among the driver's arguments."""
 
-import os
 from datetime import UTC, datetime
 
 import pandas as pd
 
 from flyte_temporal import Secret, SQLAlchemyConfig, SQLAlchemyTask, kwtypes, workflow
-
-# Stands in for what hands secrets to tasks; see docs/secrets.md.
-os.environ.setdefault("_FSEC_SHOP_LEVEL", "IMMEDIATE")
 
 literal = SQLAlchemyTask(
     name="parity.sqlalchemy.literal",
