@@ -236,17 +236,15 @@ class SQLite3Task(SQLTask):
         if not self.task_config.compressed:
             return file
         try:
-            shutil.unpack_archive(str(file), str(folder), format=_format(file), filter="data")
+            # The filter is for tar alone; zip never leaves its folder.
+            options: dict[str, Any] = {} if file.suffix == ".zip" else {"filter": "data"}
+            shutil.unpack_archive(str(file), str(folder), **options)
         except (shutil.ReadError, ValueError) as error:
             raise FlyteNonRecoverableException(f"{uri!r} cannot be unpacked: {error}.") from error
         inside = sorted(_databases(folder))
         if len(inside) != 1:
             raise FlyteNonRecoverableException(f"{uri!r} must hold one database, and holds {len(inside)}.")
         return inside[0]
-
-
-def _format(file: Path) -> str | None:
-    return "zip" if file.suffix == ".zip" else None
 
 
 def _databases(folder: Path) -> Iterator[Path]:
