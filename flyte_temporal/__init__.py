@@ -15,22 +15,44 @@ if TYPE_CHECKING:
     from typing import Any
 
     from flyte_temporal._version import __version__
+    from flyte_temporal.adapters.databases.sqlalchemy_task import (
+        SQLAlchemyConfig,
+        SQLAlchemyTask,
+    )
     from flyte_temporal.errors import (
         FlyteNonRecoverableException,
         FlyteRecoverableException,
         FlyteTemporalError,
     )
     from flyte_temporal.sdk.answers import gate_answers
+    from flyte_temporal.sdk.artifacts import (
+        Artifact,
+        Inputs,
+    )
     from flyte_temporal.sdk.conditionals import conditional
+    from flyte_temporal.sdk.containers import ContainerTask
     from flyte_temporal.sdk.context import (
         ExecutionParameters,
         current_context,
+    )
+    from flyte_temporal.sdk.deck_renderers import (
+        MarkdownRenderer,
+        TopFrameRenderer,
+    )
+    from flyte_temporal.sdk.decks import (
+        Deck,
+        DeckField,
     )
     from flyte_temporal.sdk.dynamics import dynamic
     from flyte_temporal.sdk.gates import (
         approve,
         sleep,
         wait_for_input,
+    )
+    from flyte_temporal.sdk.images import ImageSpec
+    from flyte_temporal.sdk.instances import (
+        PythonInstanceTask,
+        TaskMetadata,
     )
     from flyte_temporal.sdk.launch_plans import LaunchPlan
     from flyte_temporal.sdk.maps import map_task
@@ -40,6 +62,7 @@ if TYPE_CHECKING:
         Slack,
     )
     from flyte_temporal.sdk.options import Options
+    from flyte_temporal.sdk.pods import PodTemplate
     from flyte_temporal.sdk.policies import (
         Cache,
         Resources,
@@ -49,16 +72,26 @@ if TYPE_CHECKING:
         CronSchedule,
         FixedRate,
     )
+    from flyte_temporal.sdk.secrets import Secret
+    from flyte_temporal.sdk.shell import (
+        OutputLocation,
+        ShellTask,
+    )
+    from flyte_temporal.sdk.sql import (
+        SQLite3Config,
+        SQLite3Task,
+        SQLTask,
+    )
     from flyte_temporal.sdk.tasks import (
         PythonTask,
         task,
     )
     from flyte_temporal.sdk.types.annotations import (
-        BatchSize,
         FlyteAnnotation,
         HashMethod,
         kwtypes,
     )
+    from flyte_temporal.sdk.types.batches import BatchSize
     from flyte_temporal.sdk.types.datasets import (
         StructuredDataset,
         StructuredDatasetDecoder,
@@ -105,10 +138,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JSON",
+    "Artifact",
     "BatchSize",
     "CSVFile",
     "Cache",
+    "ContainerTask",
     "CronSchedule",
+    "Deck",
+    "DeckField",
     "Email",
     "ExecutionParameters",
     "FailurePolicy",
@@ -125,22 +162,35 @@ __all__ = [
     "HDF5EncodedFile",
     "HTMLPage",
     "HashMethod",
+    "ImageSpec",
+    "Inputs",
     "JPEGImageFile",
     "JSONLFile",
     "JoblibSerializedFile",
     "LaunchPlan",
+    "MarkdownRenderer",
     "ONNXFile",
     "Options",
+    "OutputLocation",
     "PDFFile",
     "PNGImageFile",
     "PagerDuty",
     "PickleWarning",
+    "PodTemplate",
     "PythonFunctionWorkflow",
+    "PythonInstanceTask",
     "PythonNotebook",
     "PythonPickledFile",
     "PythonTask",
     "Resources",
+    "SQLAlchemyConfig",
+    "SQLAlchemyTask",
+    "SQLTask",
+    "SQLite3Config",
+    "SQLite3Task",
     "SVGImageFile",
+    "Secret",
+    "ShellTask",
     "Slack",
     "StructuredDataset",
     "StructuredDatasetDecoder",
@@ -148,7 +198,9 @@ __all__ = [
     "StructuredDatasetTransformerEngine",
     "TFRecordFile",
     "TFRecordsDirectory",
+    "TaskMetadata",
     "TensorboardLogs",
+    "TopFrameRenderer",
     "TypeEngine",
     "TypeTransformer",
     "WorkflowExecutionPhase",
@@ -169,10 +221,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BatchSize": "sdk.types.annotations",
+    "Artifact": "sdk.artifacts",
+    "BatchSize": "sdk.types.batches",
     "CSVFile": "sdk.types.formats",
     "Cache": "sdk.policies",
+    "ContainerTask": "sdk.containers",
     "CronSchedule": "sdk.schedules",
+    "Deck": "sdk.decks",
+    "DeckField": "sdk.decks",
     "Email": "sdk.notifications",
     "ExecutionParameters": "sdk.context",
     "FailurePolicy": "spec.entities",
@@ -189,23 +245,36 @@ _HOMES = {
     "HDF5EncodedFile": "sdk.types.formats",
     "HTMLPage": "sdk.types.formats",
     "HashMethod": "sdk.types.annotations",
+    "ImageSpec": "sdk.images",
+    "Inputs": "sdk.artifacts",
     "JPEGImageFile": "sdk.types.formats",
     "JSON": "sdk.types.iterators",
     "JSONLFile": "sdk.types.formats",
     "JoblibSerializedFile": "sdk.types.formats",
     "LaunchPlan": "sdk.launch_plans",
+    "MarkdownRenderer": "sdk.deck_renderers",
     "ONNXFile": "sdk.types.formats",
     "Options": "sdk.options",
+    "OutputLocation": "sdk.shell",
     "PDFFile": "sdk.types.formats",
     "PNGImageFile": "sdk.types.formats",
     "PagerDuty": "sdk.notifications",
     "PickleWarning": "sdk.types.pickles",
+    "PodTemplate": "sdk.pods",
     "PythonFunctionWorkflow": "sdk.workflows",
+    "PythonInstanceTask": "sdk.instances",
     "PythonNotebook": "sdk.types.formats",
     "PythonPickledFile": "sdk.types.formats",
     "PythonTask": "sdk.tasks",
     "Resources": "sdk.policies",
+    "SQLAlchemyConfig": "adapters.databases.sqlalchemy_task",
+    "SQLAlchemyTask": "adapters.databases.sqlalchemy_task",
+    "SQLTask": "sdk.sql",
+    "SQLite3Config": "sdk.sql",
+    "SQLite3Task": "sdk.sql",
     "SVGImageFile": "sdk.types.formats",
+    "Secret": "sdk.secrets",
+    "ShellTask": "sdk.shell",
     "Slack": "sdk.notifications",
     "StructuredDataset": "sdk.types.datasets",
     "StructuredDatasetDecoder": "sdk.types.datasets",
@@ -213,7 +282,9 @@ _HOMES = {
     "StructuredDatasetTransformerEngine": "sdk.types.datasets",
     "TFRecordFile": "sdk.types.formats",
     "TFRecordsDirectory": "sdk.types.formats",
+    "TaskMetadata": "sdk.instances",
     "TensorboardLogs": "sdk.types.formats",
+    "TopFrameRenderer": "sdk.deck_renderers",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
     "WorkflowExecutionPhase": "spec.execution",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -134,6 +135,24 @@ def logs(
     from flyte_temporal.cli.queries import logs as logs_
 
     return logs_(_prepare(context, output), Place(project, domain), id_, node)
+
+
+@app.command()
+def deck(
+    context: typer.Context,
+    id_: Id,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Path or name of the node.")],
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Copy the deck here, instead of saying where it is.")
+    ] = None,
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """Say where the deck of a node is: its report in HTML, kept also when it failed."""
+    from flyte_temporal.cli.queries import deck as deck_
+
+    return deck_(_prepare(context, output), Place(project, domain), id_, node, save)
 
 
 @app.command()

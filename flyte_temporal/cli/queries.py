@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
@@ -99,6 +100,23 @@ def logs(output: Output, place: Place, id_: str, node: str | None) -> int:
         prefixed = output.stdout.isatty() and node is None
         for each in lines:
             output.result(f"{each.node}#{each.attempt} | {each.text}" if prefixed else each.text)
+    return ExitCode.SUCCEEDED
+
+
+def deck(output: Output, place: Place, id_: str, node: str, save: Path | None) -> int:
+    """Say where the deck of a node is, or copy it to a file."""
+    with open_client(output, place) as client:
+        found = client.execution(id_).deck(node)
+    if save is not None:
+        try:
+            save.write_text(found.html, encoding="utf-8")
+        except OSError as error:
+            raise BadRequest(f"--save: {save} cannot be written: {error.strerror}.") from error
+    where = found.uri if save is None else str(save)
+    if output.json:
+        output.document({"node": found.node, "attempt": found.attempt, "deck": where})
+    else:
+        output.result(where)
     return ExitCode.SUCCEEDED
 
 

@@ -11,7 +11,7 @@ or SQLAlchemy, so it may live in any process.
 from __future__ import annotations
 
 from flyte_temporal.client.asynchronous import AsyncClient
-from flyte_temporal.client.documents import Submission, Update
+from flyte_temporal.client.documents import DeckCopy, Submission, Update
 from flyte_temporal.client.executions import AsyncExecution
 from flyte_temporal.client.synchronous import Client, Execution
 from flyte_temporal.control.documents import LogLine
@@ -21,6 +21,7 @@ __all__ = [
     "AsyncClient",
     "AsyncExecution",
     "Client",
+    "DeckCopy",
     "Execution",
     "LogLine",
     "StackStatus",

@@ -48,3 +48,20 @@ class Update:
 
     execution: ExecutionRecord
     nodes: list[NodeRecord]
+
+
+@dataclass(frozen=True)
+class DeckCopy:
+    """The deck of an attempt.
+
+    Args:
+        node: Path of the node.
+        attempt: Number of the attempt.
+        uri: Where it is stored.
+        html: Its content, a whole document. It holds what user code wrote: show it as a page of its own only.
+    """
+
+    node: str
+    attempt: int
+    uri: str
+    html: str

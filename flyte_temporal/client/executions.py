@@ -10,12 +10,14 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from flyte_temporal.client.documents import Update
+from flyte_temporal.client.documents import DeckCopy, Update
 from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.control.documents import LogLine
-from flyte_temporal.errors import ExecutionAborted, ExecutionFailed, InvalidInputs
+from flyte_temporal.control.logs import choose
+from flyte_temporal.errors import ExecutionAborted, ExecutionFailed, InvalidInputs, NotFound
 from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
+from flyte_temporal.spec import keys
 from flyte_temporal.spec.calls import GateAnswer, GateState
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, GateReply, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
@@ -129,6 +131,26 @@ class AsyncExecution:
                 if passed > seen:
                     seen = passed
                     yield LogLine.model_validate(item)
+
+    async def deck(self, node: str) -> DeckCopy:
+        """Return the deck of a node's last attempt.
+
+        Args:
+            node: Path or name of the node.
+
+        Raises:
+            NotFound: If there is no such node, or it left no deck.
+        """
+        found = choose(await self.nodes(), node)[0]
+        key = keys.deck(found.attempt_key) if found.attempt_key else ""
+        blobs = self._workshop.values.blobs
+        data = await asyncio.to_thread(blobs.get, key) if blobs is not None and key else None
+        if blobs is None or data is None:
+            raise NotFound(
+                f"Node {found.id} ({found.name}) has left no deck. Write @task(enable_deck=True), and wait until an "
+                "attempt has ended."
+            )
+        return DeckCopy(node=found.id, attempt=found.attempts, uri=blobs.uri(key), html=data.decode())
 
     async def abort(self, reason: str = "") -> ExecutionRecord:
         """Ask it to stop; nothing happens if it has ended. `wait` tells when it has stopped."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flyte_temporal.client.asynchronous import AsyncClient
 from flyte_temporal.client.background import BackgroundLoop
-from flyte_temporal.client.documents import Submission, Update
+from flyte_temporal.client.documents import DeckCopy, Submission, Update
 from flyte_temporal.client.executions import AsyncExecution
 from flyte_temporal.control.documents import LogLine
 from flyte_temporal.local.protocol import StackStatus
@@ -79,6 +79,14 @@ class Execution:
     def logs(self, node: str | None = None) -> Iterator[LogLine]:
         """Yield what its tasks have printed so far; `node` is the path or name of one, None means all."""
         return self._loop.iterate(self._async.logs(node))
+
+    def deck(self, node: str) -> DeckCopy:
+        """Return the deck of a node's last attempt; `node` is its path or name.
+
+        Raises:
+            NotFound: If there is no such node, or it left no deck.
+        """
+        return self._loop.run(self._async.deck(node))
 
     def abort(self, reason: str = "") -> ExecutionRecord:
         """Ask it to stop; nothing happens if it has ended."""

@@ -12,9 +12,12 @@ from pathlib import Path
 from flyte_temporal._version import __version__
 from flyte_temporal.errors import FlyteTemporalError, LimitExceeded, StorageError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.runtime import failures, output
+from flyte_temporal.runtime import decks, failures, output
 from flyte_temporal.sdk import dispatch
+from flyte_temporal.sdk.containers import needs_container
 from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate
+from flyte_temporal.sdk.decks import Report
+from flyte_temporal.sdk.secrets import SecretsManager, exported
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest
@@ -114,12 +117,12 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
     outputs: dict[str, LiteralValue] | None = None
     spec = ""
     error: ErrorDocument | None = None
-    full = ""
+    full, report = "", Report.of(order.task.policy)
     try:
         # Relative paths of one attempt are nothing to another one, and nothing to the bundle.
         os.chdir(desk.folder / scratch.FILES)
         code = code or open_code(order, desk.cache)
-        found = _call(order, desk, code)
+        found = _call(order, desk, code, report)
         if isinstance(found, Closure):
             spec = _store(found, code.store)
         else:
@@ -134,6 +137,7 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
         outputs=outputs,
         spec=spec,
         error=error,
+        deck=decks.keep(order, report, error, store),
         started_at=started,
         finished_at=datetime.now(UTC),
         peak_rss_bytes=peak_rss(),
@@ -178,8 +182,10 @@ def _store(closure: Closure, store: BlobStore) -> str:
     return digest
 
 
-def _call(order: AttemptOrder, desk: Desk, code: Code) -> dict[str, LiteralValue] | Closure:
+def _call(order: AttemptOrder, desk: Desk, code: Code, report: Report) -> dict[str, LiteralValue] | Closure:
     entry = order.task.entry
+    if order.task.container is not None:
+        raise UnsupportedSpec(needs_container(order.task.name, order.task.policy))
     if entry is None:
         raise UnsupportedSpec(
             f"Task {order.task.name!r} of type {order.task.type!r} has no Python code; this launcher cannot run it."
@@ -188,11 +194,11 @@ def _call(order: AttemptOrder, desk: Desk, code: Code) -> dict[str, LiteralValue
     context = ValueContext(
         blobs=code.store, scratch=files, inline_bytes=order.inline_bytes, gives=True, opens_pickles=True
     )
-    with activate(_parameters(order, files, code.store)):
+    with activate(_parameters(order, files, code.store, report)), exported(order.task.policy.secrets):
         return dispatch.run(dispatch.load(entry), order.task, order.inputs, context)
 
 
-def _parameters(order: AttemptOrder, files: Path, store: BlobStore) -> ExecutionParameters:
+def _parameters(order: AttemptOrder, files: Path, store: BlobStore, report: Report) -> ExecutionParameters:
     where = order.attempt.execution
     return ExecutionParameters(
         execution_id=where,
@@ -202,6 +208,8 @@ def _parameters(order: AttemptOrder, files: Path, store: BlobStore) -> Execution
         raw_output_prefix=store.uri(f"{order.attempt.key}/raw"),
         attempt=order.attempt.number,
         node=order.attempt.node,
+        secrets=SecretsManager(order.task.policy.secrets),
+        report=report,
     )
 
 

@@ -31,9 +31,15 @@ def calling_module() -> str:
 
 def _caller() -> FrameType | None:
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the documented way costs a full stack of source lines
-    while frame is not None and frame.f_code.co_filename.startswith(_PASSED_OVER):
+    while frame is not None and is_ours(frame.f_code):
         frame = frame.f_back
     return frame
+
+
+def is_ours(code: CodeType) -> bool:
+    """Return whether a frame's code is no place of the user's: it is this library's, or a dataclass's own `__init__`."""
+    made = code.co_filename == "<string>" and code.co_name == "__init__"
+    return made or code.co_filename.startswith(_PASSED_OVER)
 
 
 def definition_site(function: Callable[..., Any]) -> str:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging as python_logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from flyte_temporal.sdk.decks import Deck, DeckField, Report, reporting
+from flyte_temporal.sdk.secrets import SecretsManager
 from flyte_temporal.spec.identifiers import ExecutionId
 
 LOGGER_NAME = "flyte_temporal.task"
@@ -44,6 +46,9 @@ class ExecutionParameters:
         raw_output_prefix: URI below which files written by the user's own code belong.
         attempt: Number of this attempt of the node, from 1.
         node: Path of the node in the execution; empty in plain calls.
+        logging: Logger of the task; what it writes ends up in the attempt's log.
+        secrets: The secrets that the task requested.
+        report: What its deck is made of.
     """
 
     execution_id: ExecutionId
@@ -54,6 +59,53 @@ class ExecutionParameters:
     attempt: int = 1
     node: str = ""
     logging: python_logging.Logger = field(default_factory=lambda: python_logging.getLogger(LOGGER_NAME))
+    secrets: SecretsManager = field(default_factory=SecretsManager)
+    report: Report = field(default_factory=Report, repr=False)
+
+    @property
+    def enable_deck(self) -> bool:
+        """Whether a deck is kept with this attempt."""
+        return self.report.enabled
+
+    @property
+    def decks(self) -> list[Deck]:
+        """The tabs of this attempt's deck that user code has made, in order."""
+        return self.report.decks
+
+    @property
+    def default_deck(self) -> Deck:
+        """The tab `default`, made on first use."""
+        return self.report.tab("default")
+
+    @property
+    def timeline_deck(self) -> Deck:
+        """The tab with the times of the attempt, to which user code may add."""
+        return self.report.tab(DeckField.TIMELINE.value)
+
+    @property
+    def stats(self) -> Stats:
+        """Counters and timers of flytekit's users; nothing collects them here."""
+        return Stats()
+
+
+class Stats:
+    """Takes what tasks written for flytekit count and time, and does nothing with it."""
+
+    def incr(self, metric: str, count: int = 1, rate: float = 1, **tags: Any) -> None:
+        """Count something."""
+
+    def decr(self, metric: str, count: int = 1, rate: float = 1, **tags: Any) -> None:
+        """Count something down."""
+
+    def gauge(self, metric: str, value: float, rate: float = 1, delta: bool = False, **tags: Any) -> None:  # noqa: FBT001, FBT002 - flytekit's signature
+        """State a value."""
+
+    def timing(self, metric: str, delta: float | timedelta, rate: float = 1, **tags: Any) -> None:
+        """State a duration."""
+
+    def timer(self, metric: str, rate: float = 1, **tags: Any) -> AbstractContextManager[None]:  # noqa: ARG002 - as above
+        """Return a block whose duration would be stated."""
+        return nullcontext()
 
 
 _ACTIVE: ContextVar[ExecutionParameters | None] = ContextVar("flyte_temporal_execution", default=None)
@@ -64,7 +116,8 @@ def activate(parameters: ExecutionParameters) -> Iterator[ExecutionParameters]:
     """Make these parameters the current ones inside the block."""
     token = _ACTIVE.set(parameters)
     try:
-        yield parameters
+        with reporting(parameters.report):
+            yield parameters
     finally:
         _ACTIVE.reset(token)
 

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping
 
 from flyte_temporal.errors import UserCodeError
+from flyte_temporal.sdk.context import current_context
 from flyte_temporal.sdk.conversions import InputNotReadable, OutputInvalid, reading, writing
 from flyte_temporal.sdk.dynamics import DynamicTask
 from flyte_temporal.sdk.entity import entities_behind
@@ -82,16 +83,19 @@ def run(
         OutputInvalid: If the function returned something that it does not declare.
         StorageError: If the blob store failed.
     """
-    values = _values(task, spec, inputs, context)
-    if not isinstance(task, DynamicTask):
+    report = current_context().report
+    with report.timed("Read inputs"):
+        values = _values(task, spec, inputs, context)
+    if isinstance(task, DynamicTask):
+        with placed(context):
+            outputs = task.expand(values, context)
+        if isinstance(outputs, Recorded):
+            return gather_body(task, spec.name, outputs)
+    else:
         with placed(context):
             outputs = task.invoke(values)
+    with report.timed("Write outputs"):
         return _written(task, spec, outputs, context)
-    with placed(context):
-        found = task.expand(values, context)
-    if isinstance(found, Recorded):
-        return gather_body(task, spec.name, found)
-    return _written(task, spec, found, context)
 
 
 def _values(

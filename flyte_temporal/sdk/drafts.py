@@ -28,7 +28,6 @@ class NodeOptions(PolicyOptions, total=False):
         aliases: Other names for outputs.
         on_failure: Task or workflow to run once when this node has failed for good.
         task_config: Parts of the configuration of the task type.
-        pod_template: Name of the pod's template, on Kubernetes.
     """
 
     node_name: str
@@ -36,7 +35,6 @@ class NodeOptions(PolicyOptions, total=False):
     aliases: Mapping[str, str]
     on_failure: Callable[..., Any]
     task_config: Any
-    pod_template: str
 
 
 _OF_ANY_NODE = frozenset({"node_name", "name", "aliases", "on_failure"})

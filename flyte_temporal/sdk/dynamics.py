@@ -25,8 +25,8 @@ R = TypeVar("R")
 class DynamicTask(PythonTask[P, R]):
     """A task whose function is recorded when it runs; see `PythonTask` for the arguments."""
 
-    task_type: ClassVar[str] = "dynamic"
-    decorator: ClassVar[str] = "@dynamic"
+    task_type = "dynamic"
+    made_by: ClassVar[str] = "@dynamic"
 
     def check(self) -> None:
         """Refuse questions in its function that the promise of a result never hears; its parameters are real values.

@@ -193,6 +193,19 @@ def _leads_to(namespace: Mapping[str, Any], dotted: str, entity: Entity) -> bool
     return _unwrapped(found) is entity
 
 
+def name_in(namespace: Mapping[str, Any], entity: Entity) -> str:
+    """Return the name that leads to an entity in a module, also one inside of a class there; empty if none does."""
+    for name, value in list(namespace.items()):
+        if _unwrapped(value) is entity:
+            return name
+    for name, value in list(namespace.items()):
+        if isinstance(value, type) and value.__module__ == namespace.get("__name__"):
+            inner = next((n for n, v in vars(value).items() if _unwrapped(v) is entity), "")
+            if inner:
+                return f"{name}.{inner}"
+    return ""
+
+
 def entities_behind(value: Any) -> Iterator[Entity]:
     """Return the entity that a module's attribute is or wraps (a decorator above `@task`), if there is one."""
     found = _unwrapped(value)

@@ -213,7 +213,9 @@ def _task_spec(task: PythonTask[..., object], name: str) -> TaskSpec:
         name=name,
         type=task.task_type,
         interface=task.interface,
-        entry=task.entry,
+        entry=None if task.container is not None else task.entry,
+        container=task.container,
         policy=task.policy,
+        config=dict(task.config),
         description=task.description,
     )

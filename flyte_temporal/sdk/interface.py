@@ -21,14 +21,19 @@ from flyte_temporal.spec.interface import Default, Interface, Variable
 from flyte_temporal.spec.types import LiteralType
 
 
-def read_interface(signature: Signature, function: Callable[..., Any]) -> Interface:
+def read_interface(signature: Signature, function: Callable[..., Any], where: str = "") -> Interface:
     """Return the interface of a function with descriptions from its docstring.
+
+    Args:
+        signature: Its Python side.
+        function: The function, or what has a name and a docstring in place of one.
+        where: File and line for messages; by default those of the function.
 
     Raises:
         UnsupportedType: If an annotation has no transformer; names the parameter or output.
         CompileError: If a default does not fit its type.
     """
-    reader = _Reader(function)
+    reader = _Reader(function, where)
     return Interface(
         inputs=tuple(reader.input(p) for p in signature.parameters.values()),
         outputs=tuple(reader.output(n, t, len(signature.outputs)) for n, t in signature.outputs.items()),
@@ -36,9 +41,9 @@ def read_interface(signature: Signature, function: Callable[..., Any]) -> Interf
 
 
 class _Reader:
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], where: str) -> None:
         self._name = getattr(function, "__name__", repr(function))
-        self._where = definition_site(function)
+        self._where = where or definition_site(function)
         self._docs = docstrings.parse(function.__doc__)
 
     def input(self, p: Parameter) -> Variable:

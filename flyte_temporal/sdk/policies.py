@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypedDict, cast
@@ -17,6 +17,10 @@ from typing import Any, TypedDict, cast
 from pydantic import BaseModel, JsonValue
 
 from flyte_temporal.errors import CompileError
+from flyte_temporal.sdk.accelerators import Accelerator
+from flyte_temporal.sdk.images import ImageSpec
+from flyte_temporal.sdk.pods import PodTemplate
+from flyte_temporal.sdk.secrets import Secret
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec import policies as spec
 
@@ -88,6 +92,9 @@ class PolicyOptions(TypedDict, total=False):
         shared_memory: True, or its size.
         labels: Labels of the attempt's container.
         annotations: Annotations of the attempt's container.
+        secret_requests: Secrets that the task may read.
+        pod_template: How its pod looks, on Kubernetes; wins over `pod_template_name`.
+        pod_template_name: Name of a template that the cluster has.
     """
 
     retries: int
@@ -97,15 +104,18 @@ class PolicyOptions(TypedDict, total=False):
     cache_serialize: bool
     cache_ignore_input_vars: tuple[str, ...]
     interruptible: bool
-    container_image: str
+    container_image: str | ImageSpec
     environment: dict[str, str]
     resources: Resources
     requests: Resources
     limits: Resources
-    accelerator: str
+    accelerator: str | Accelerator
     shared_memory: bool | str
     labels: dict[str, str]
     annotations: dict[str, str]
+    secret_requests: Sequence[Secret]
+    pod_template: PodTemplate
+    pod_template_name: str
 
 
 def refuse_unknown(given: Mapping[str, Any], known: type[Any], what: str, where: str) -> None:
@@ -131,17 +141,21 @@ def overrides(options: Mapping[str, Any], where: str) -> spec.Overrides:
         CompileError: If an option's value makes no sense; names the option and what to write.
     """
     reader = _Options(options, where)
+    image, declared = reader.image()
     return spec.Overrides(
         resources=reader.resources(),
         retries=reader.retries(),
         timeouts=reader.timeouts(),
         cache=reader.cache(),
         interruptible=reader.checked("interruptible", bool),
-        image=reader.checked("container_image", str),
+        image=image,
+        image_spec=declared,
         env=reader.texts("environment"),
+        secrets=reader.secrets(),
         labels=reader.texts("labels"),
         annotations=reader.texts("annotations"),
-        pod_template=reader.checked("pod_template", str),
+        pod_template=reader.checked("pod_template_name", str),
+        pod=None if (pod := reader.checked("pod_template", PodTemplate)) is None else pod.document(),
         config=reader.config(),
     )
 
@@ -194,6 +208,37 @@ class _Options:
                 f"task_config={shown(given)} must be a dict, a dataclass or a pydantic model of JSON values."
             )
         return cast("dict[str, JsonValue]", found)
+
+    def image(self) -> tuple[str | None, dict[str, Any] | None]:
+        """Return the image's name and its declaration; an image by name has an empty one."""
+        given = self._options.get("container_image")
+        if isinstance(given, ImageSpec):
+            return given.image_name(), given.declaration
+        if given is not None and not isinstance(given, str):
+            raise self.wrong(
+                f"container_image={shown(given)} must be the name of an image or an ImageSpec(...)."
+            )
+        return given, None if given is None else {}
+
+    def secrets(self) -> tuple[spec.SecretRequest, ...] | None:
+        given = self._options.get("secret_requests")
+        if given is None:
+            return None
+        if not isinstance(given, list | tuple) or not all(isinstance(each, Secret) for each in given):
+            raise self.wrong(
+                f"secret_requests={shown(given)} must be a list of secrets. Write [Secret(group=..., key=...)]."
+            )
+        return tuple(each.request() for each in given)
+
+    def accelerator(self) -> Accelerator | None:
+        given = self._options.get("accelerator")
+        if isinstance(given, str):
+            return Accelerator(given)
+        if given is not None and not isinstance(given, Accelerator):
+            raise self.wrong(
+                f"accelerator={shown(given)} must be one of flyte_temporal.sdk.accelerators, or a name."
+            )
+        return given
 
     def retries(self) -> spec.RetryPolicy | None:
         count = self._options.get("retries")
@@ -251,7 +296,7 @@ class _Options:
 
     def resources(self) -> spec.Resources | None:
         both, requests, limits = (self.checked(n, Resources) for n in ("resources", "requests", "limits"))
-        accelerator = self.checked("accelerator", str)
+        accelerator = self.accelerator()
         shared = self._options.get("shared_memory")
         if all(part is None for part in (both, requests, limits, accelerator, shared)):
             return None
@@ -260,12 +305,19 @@ class _Options:
         for name, given in (("requests", requests), ("limits", limits)):
             if given is not None and any(isinstance(v, tuple) for v in vars(given).values()):
                 raise self.wrong(f"{name}= takes single values. Use resources=Resources(...) for pairs.")
+        if both is not None:
+            for name, value in vars(both).items():
+                if isinstance(value, tuple) and len(value) != 2:
+                    raise self.wrong(
+                        f"{name}={shown(value)} must be one value, or a pair of request and limit."
+                    )
         wanted, most = both or requests or Resources(), both or limits or Resources()
         self.check_quantities(wanted.side(0), most.side(1))
         return spec.Resources(
             requests=wanted.side(0),
             limits=most.side(1),
-            accelerator=accelerator or "",
+            accelerator=accelerator.device if accelerator is not None else "",
+            accelerator_partition=accelerator.partition if accelerator is not None else "",
             shared_memory="auto" if shared is True else str(shared or ""),
         )
 

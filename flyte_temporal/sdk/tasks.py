@@ -12,25 +12,31 @@ import functools
 import inspect
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
+
+from pydantic import JsonValue
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk import docstrings
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate, current_context
 from flyte_temporal.sdk.conversions import OutputInvalid, reading, writing
+from flyte_temporal.sdk.decks import DeckField, Report, deck_fields
 from flyte_temporal.sdk.entity import Entity, FunctionEntity
 from flyte_temporal.sdk.plain import call_plain
+from flyte_temporal.sdk.plain_decks import kept_plainly
 from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.recording import active
+from flyte_temporal.sdk.secrets import SecretsManager, exported
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
 from flyte_temporal.sdk.types.pickles import FlytePickle
 from flyte_temporal.sdk.types.place import placed
 from flyte_temporal.sdk.types.values import given_hash
+from flyte_temporal.spec.entities import ContainerSpec
 from flyte_temporal.spec.policies import TaskPolicy
 
 P = ParamSpec("P")
@@ -42,16 +48,16 @@ class TaskOptions(PolicyOptions, total=False):
 
     Args:
         deprecated: Why not to use it any more; shown where it is used.
-        enable_deck: Whether a report is kept with each attempt.
+        enable_deck: Whether a deck, a report in HTML, is kept with each attempt.
+        deck_fields: The deck's automatic tabs.
         docs: Description; by default the docstring's.
-        pod_template_name: Template of the pod, on Kubernetes.
         pickle_untyped: Whether parameters and a return value without annotations are taken as pickles.
     """
 
     deprecated: str
     enable_deck: bool
+    deck_fields: Sequence[DeckField]
     docs: str
-    pod_template_name: str
     pickle_untyped: bool
 
 
@@ -65,12 +71,14 @@ class PythonTask(FunctionEntity, Generic[P, R]):
     """
 
     kind: ClassVar[Literal["task", "workflow", "launch_plan"]] = "task"
-    task_type: ClassVar[str] = "python"
-    decorator: ClassVar[str] = "@task"
+    made_by: ClassVar[str] = "@task"
+    task_type: str = "python"
+    config: Mapping[str, JsonValue] = {}
+    container: ContainerSpec | None = None
 
     def __init__(self, function: Callable[P, R], options: Mapping[str, Any], where: str = "") -> None:
         super().__init__(function)
-        refuse_unknown(options, TaskOptions, self.decorator, where)
+        refuse_unknown(options, TaskOptions, self.made_by, where)
         self._docs: str = options.get("docs") or ""
         if options.get("pickle_untyped"):
             self.untyped = FlytePickle | None
@@ -78,7 +86,7 @@ class PythonTask(FunctionEntity, Generic[P, R]):
             TaskPolicy(
                 deprecated=options.get("deprecated") or "",
                 deck=bool(options.get("enable_deck", False)),
-                pod_template=options.get("pod_template_name") or "",
+                deck_fields=deck_fields(options, where),
             )
         )
 
@@ -118,10 +126,17 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         Raises:
             OutputInvalid: If it returned another number of values than it declares.
         """
-        returned: Any = self.function(**values)
-        if inspect.isawaitable(returned):
-            returned = _result_of(returned)
-        return self.taken_apart(returned)
+        report = current_context().report
+        if report.enabled:
+            report.source = self.source()
+        report.show_inputs(values, self.signature)
+        with report.timed(self.short_name):
+            returned: Any = self.function(**values)
+            if inspect.isawaitable(returned):
+                returned = _result_of(returned)
+        outputs = self.taken_apart(returned)
+        report.show_outputs(outputs, self.signature)
+        return outputs
 
     def taken_apart(self, returned: Any) -> dict[str, Any]:
         """Return what the function returned as values by output name; raises as `invoke`."""
@@ -138,7 +153,13 @@ class PythonTask(FunctionEntity, Generic[P, R]):
             OutputInvalid: If it returned something that it does not declare.
         """
         values = self.read(inputs, context)
-        with activate(self._parameters(context.scratch)), placed(context):
+        parameters = self._parameters(context.scratch)
+        with (
+            activate(parameters),
+            placed(context),
+            exported(self.policy.secrets, self.policy.env),
+            kept_plainly(parameters),
+        ):
             returned = self.invoke(values)
         return self.written(returned, context)
 
@@ -171,12 +192,28 @@ class PythonTask(FunctionEntity, Generic[P, R]):
                 found[variable.name] = default_engine().to_json(returned[variable.name], annotation, context)
         return found
 
+    def source(self) -> str:
+        """Return the task's source code, for people; empty if it is not there."""
+        try:
+            return inspect.getsource(inspect.unwrap(self.function))
+        except (OSError, TypeError):
+            return ""
+
+    def _plain_name(self) -> str:
+        return f"{self.__module__}.{self.__qualname__}"
+
     def _parameters(self, scratch: Path) -> ExecutionParameters:
         """Return what the function sees in a plain run: the run's parameters, with a folder of its own."""
         outer = current_context()
         folder = Path(tempfile.mkdtemp(prefix=f"{self.short_name}-", dir=scratch))
-        identifier = TaskIdentifier(*outer.task_id[:2], f"{self.__module__}.{self.__qualname__}")
-        return dataclasses.replace(outer, task_id=identifier, working_directory=folder)
+        identifier = TaskIdentifier(*outer.task_id[:2], self._plain_name())
+        return dataclasses.replace(
+            outer,
+            task_id=identifier,
+            working_directory=folder,
+            secrets=SecretsManager(self.policy.secrets),
+            report=Report.of(self.policy),
+        )
 
 
 @overload

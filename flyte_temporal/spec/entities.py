@@ -33,7 +33,18 @@ class EntryPoint(Document):
 
 
 class ContainerSpec(Document):
-    """A container without our runtime: command and arguments may hold `{{.inputs.x}}` templates."""
+    """A container without our runtime: command and arguments may hold `{{.inputs.x}}` templates.
+
+    Args:
+        image: The image.
+        command: Its command.
+        args: Further arguments.
+        input_dir: Folder in the container in which inputs are files; empty = there are none.
+        output_dir: Folder in which the command leaves a file for each output.
+        metadata_format: How inputs that are no files are written.
+        download: When files of inputs are fetched: before the command starts, as it reads them, or not at all.
+        upload: When files of outputs are stored: after the command, as they appear, or not at all.
+    """
 
     image: str
     command: tuple[str, ...] = ()
@@ -41,6 +52,8 @@ class ContainerSpec(Document):
     input_dir: str = ""
     output_dir: str = ""
     metadata_format: Literal["json", "yaml", "proto"] = "json"
+    download: Literal["eager", "stream", "none"] = "eager"
+    upload: Literal["on_exit", "eager", "none"] = "on_exit"
 
 
 class TaskSpec(Document):

@@ -30,6 +30,11 @@ def manifest(attempt: AttemptId) -> str:
     return f"{attempt.key}/manifest.json"
 
 
+def deck(attempt_key: str) -> str:
+    """Return the key of an attempt's deck."""
+    return f"{attempt_key}/deck.html"
+
+
 def log_prefix(attempt_key: str) -> str:
     """Return the folder of an attempt's log chunks."""
     return f"{attempt_key}/logs"

@@ -24,6 +24,7 @@ class Resources(Document):
     requests: ResourceValues = ResourceValues()
     limits: ResourceValues = ResourceValues()
     accelerator: str = ""
+    accelerator_partition: str = ""
     shared_memory: str = ""
 
     def changed_by(self, other: Resources) -> Resources:
@@ -35,6 +36,7 @@ class Resources(Document):
         return Resources(
             **said,
             accelerator=other.accelerator or self.accelerator,
+            accelerator_partition=(other if other.accelerator else self).accelerator_partition,
             shared_memory=other.shared_memory or self.shared_memory,
         )
 
@@ -104,8 +106,26 @@ class SecretRequest(Document):
     env_var: str = ""
 
 
+class PodTemplate(Document):
+    """A pod's specification as Kubernetes writes it, and the container in it that runs the task."""
+
+    pod_spec: dict[str, JsonValue] = {}
+    primary_container: str = "primary"
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
 class TaskPolicy(Document):
-    """Everything about running a task that is not its code; a node may override any part."""
+    """Everything about running a task that is not its code; a node may override any part.
+
+    Args:
+        image: The image; for a declared one its name and tag.
+        image_spec: The declaration of the image, for its builder; empty if the image is given by name.
+        pod_template: Name of a template that the cluster has.
+        pod: A template of the task's own; it wins over the named one.
+        deck: Whether a deck is kept with each attempt.
+        deck_fields: The deck's automatic tabs; `default` = the usual ones.
+    """
 
     resources: Resources = Resources()
     retries: RetryPolicy = RetryPolicy()
@@ -113,13 +133,16 @@ class TaskPolicy(Document):
     cache: CacheSettings = CacheSettings()
     interruptible: bool | None = None
     image: str = ""
+    image_spec: dict[str, JsonValue] = {}
     env: dict[str, str] = {}
     secrets: tuple[SecretRequest, ...] = ()
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     pod_template: str = ""
+    pod: PodTemplate | None = None
     deprecated: str = ""
     deck: bool = False
+    deck_fields: tuple[str, ...] = ("default",)
 
 
 class Overrides(Document):
@@ -135,11 +158,14 @@ class Overrides(Document):
     cache: CacheSettings | None = None
     interruptible: bool | None = None
     image: str | None = None
+    image_spec: dict[str, JsonValue] | None = None
     env: dict[str, str] | None = None
+    secrets: tuple[SecretRequest, ...] | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     pod_template: str | None = None
     config: dict[str, JsonValue] | None = None
+    pod: PodTemplate | None = None
 
     def apply(self, policy: TaskPolicy) -> TaskPolicy:
         """Return the policy with the parts that are set here."""

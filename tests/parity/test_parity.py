@@ -14,11 +14,13 @@ from tests.e2e.command import Command, Done
 from tests.parity.case import CASES, Case, cases, matches
 
 ANSWERED_WITHIN_S = 60.0
+SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
+"""Secrets of the cases' tasks, in the environment of whoever starts the stack (docs/secrets.md)."""
 
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    command = Command(tmp_path_factory.mktemp("home") / "h")
+    command = Command(tmp_path_factory.mktemp("home") / "h", tuple(SECRETS.items()))
     try:
         yield command
     finally:

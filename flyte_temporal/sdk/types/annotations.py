@@ -16,6 +16,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.types.batches import BatchSize
 from flyte_temporal.sdk.types.converter import Misfit, shown
 from flyte_temporal.sdk.types.wrappers import metadata
 
@@ -65,27 +66,6 @@ class HashMethod(Generic[T]):
         return found
 
 
-class BatchSize:
-    """How many elements are moved at once; a hint that is kept with the interface.
-
-    Args:
-        val: Number of elements.
-
-    Raises:
-        CompileError: If it is no number from 1 up.
-    """
-
-    def __init__(self, val: int) -> None:
-        if type(val) is not int or val < 1:
-            raise CompileError(
-                f"BatchSize takes a number of elements from 1 up, not {shown(val)}.", call_site()
-            )
-        self.val = val
-
-    def __repr__(self) -> str:
-        return f"BatchSize({self.val})"
-
-
 class FlyteAnnotation:
     """A note of the author's own on an input or output, kept in the spec.
 
@@ -115,6 +95,8 @@ _JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
 def kept(python_type: Any) -> dict[str, JsonValue]:
     """Return what the interface keeps of an annotation's notes: `annotation`, `batch_size`, `hash_method`.
 
+    An object with a method `variable_metadata` (an artifact, one of a plug-in) says itself what is kept of it.
+
     Raises:
         CompileError: If there are two notes that cannot be merged into one.
     """
@@ -125,6 +107,8 @@ def kept(python_type: Any) -> dict[str, JsonValue]:
                 found["annotation"] = _merged(found.get("annotation"), item.data)
             case BatchSize():
                 found["batch_size"] = item.val
+            case _ if not isinstance(item, type) and hasattr(type(item), "variable_metadata"):
+                found.update(item.variable_metadata())
             case HashMethod():
                 found["hash_method"] = getattr(item.function, "__qualname__", type(item.function).__name__)
     return found

@@ -40,31 +40,6 @@ else:
             return cls
 
 
-class BatchSize:
-    """How many files of a directory are transferred side by side: `Annotated[FlyteDirectory, BatchSize(16)]`.
-
-    Args:
-        val: Their number.
-
-    Raises:
-        InvalidInputs: If it is not between 1 and 256.
-    """
-
-    def __init__(self, val: int) -> None:
-        if type(val) is not int or not 1 <= val <= 256:
-            raise InvalidInputs(f"BatchSize({val!r}): give a number of files from 1 to 256.")
-        self.val = val
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, BatchSize) and self.val == other.val
-
-    def __hash__(self) -> int:
-        return hash((BatchSize, self.val))
-
-    def __repr__(self) -> str:
-        return f"BatchSize({self.val})"
-
-
 class FlyteDirectory(os.PathLike[str], _Parameterized[F]):
     """A directory on this machine or elsewhere.
 

@@ -8,8 +8,11 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
 
+from flyte_temporal.sdk.types.batches import BatchSize
 from flyte_temporal.sdk.types.converter import Converter, Converters, Misfit, TypeFamily, ValueContext
-from flyte_temporal.sdk.types.directory import BatchSize, FlyteDirectory, variant
+from flyte_temporal.sdk.types.directory import FlyteDirectory, variant
+
+_SIDE_BY_SIDE = 256
 
 
 class Wrappers(TypeFamily):
@@ -58,7 +61,7 @@ def _batched(python_type: Any) -> Any:
     inner = _inner(python_type)
     sizes = [item.val for item in metadata(python_type) if isinstance(item, BatchSize)]
     if sizes and isinstance(inner, type) and issubclass(inner, FlyteDirectory):
-        return variant(inner.format, sizes[0])
+        return variant(inner.format, min(sizes[0], _SIDE_BY_SIDE))
     return inner
 
 

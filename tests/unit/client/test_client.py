@@ -251,6 +251,28 @@ async def test_logs_come_line_by_line(setting: Setting, client: AsyncClient) -> 
         _ = [line async for line in execution.logs("n9")]
 
 
+async def test_the_deck_of_a_node(setting: Setting, client: AsyncClient) -> None:
+    execution = await client.run(entity(setting.home), execution_id="e")
+    attempt = AttemptId(execution=run_id("e"), node="n0", number=2, token="t")
+    setting.blobs.put(keys.deck(attempt.key), "<p>ü</p>".encode())
+    node = NodeRecord(
+        id="n0", name="double", kind="task", phase=NodePhase.FAILED, attempts=2, attempt_key=attempt.key
+    )
+    setting.store.record_nodes(run_id("e"), [node])
+    for wanted in ("n0", "double"):
+        found = await execution.deck(wanted)
+        assert (found.node, found.attempt, found.html) == ("n0", 2, "<p>ü</p>")
+        assert found.uri.endswith(keys.deck(attempt.key))
+
+
+async def test_a_node_without_a_deck_says_how_to_have_one(setting: Setting, client: AsyncClient) -> None:
+    execution = await client.run(entity(setting.home), execution_id="e")
+    with pytest.raises(NotFound, match=r"enable_deck=True"):
+        await execution.deck("n0")
+    with pytest.raises(NotFound, match="n9"):
+        await execution.deck("n9")
+
+
 @pytest.mark.parametrize(
     ("inputs", "said"), [({"x": "five"}, "'x'"), ({"y": 5}, r"no input 'y'.*takes: x"), ({"x": 1.5}, "'x'")]
 )
