@@ -23,6 +23,7 @@ from flyte_temporal import (
 )
 from flyte_temporal.errors import CompileError, InvalidInputs, TypeMismatch, UnsupportedType
 from flyte_temporal.sdk.types import frames
+from flyte_temporal.sdk.types.conform import conform
 from flyte_temporal.sdk.types.converter import InProcess, ValueContext
 from flyte_temporal.sdk.types.engine import TypeEngine
 from flyte_temporal.sdk.types.text import read_text
@@ -323,3 +324,12 @@ def test_dates_and_zones_between_kinds(engine: TypeEngine, way: ValueContext) ->
         "t": [moment],
         "d": [dt.date(2026, 1, 2)],
     }
+
+
+def test_what_a_service_gives_is_checked_by_its_columns() -> None:
+    declared = DatasetType(columns=(Column(name="a", type=INTEGER),))
+    given: dict[str, Any] = {"uri": "s3://b/x", "format": "parquet"}
+    conform(given, declared)
+    conform(given | {"columns": ["b", "a"]}, declared)
+    with pytest.raises(InvalidInputs, match="the dataset lacks the declared column 'a'; it has: b"):
+        conform(given | {"columns": ["b"]}, declared)
