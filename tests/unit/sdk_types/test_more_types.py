@@ -372,5 +372,13 @@ def test_a_figure_is_no_input() -> None:
         CompileError, match=r"Parameter 'figure' of show\(\): a Figure leaves a task as a picture and"
     ):
         show(figure=Figure())
+
+    @task
+    def show_all(figures: list[Figure | None]) -> None: ...
+
+    with pytest.raises(
+        CompileError, match=r"Parameter 'figures' of show_all\(\): a Figure leaves a task as a picture"
+    ):
+        show_all(figures=[])
     assert isinstance(plot(), FlyteFile)
     assert FLOAT != INTEGER
