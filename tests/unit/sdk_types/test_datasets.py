@@ -29,7 +29,7 @@ from flyte_temporal.sdk.types.engine import TypeEngine
 from flyte_temporal.sdk.types.text import read_text
 from flyte_temporal.spec.assignability import accepts
 from flyte_temporal.spec.literals import DatasetValue
-from flyte_temporal.spec.types import INTEGER, STRING, Column, DatasetType
+from flyte_temporal.spec.types import ANY, INTEGER, STRING, Column, DatasetType, ListType, Simple, SimpleType
 
 ROWS = {"a": [1, 2, 3], "b": ["x", "007", "é"], "c": [0.5, 1.5, -2.0]}
 MAKERS: dict[Any, Any] = {
@@ -125,8 +125,16 @@ def test_what_the_type_says(engine: TypeEngine) -> None:
     assert engine.literal_type(pl.DataFrame) == DatasetType()
     with pytest.raises(UnsupportedType, match="A dataset has one format, not 'csv', 'parquet'"):
         engine.literal_type(Annotated[pd.DataFrame, "csv", "parquet"])
-    with pytest.raises(UnsupportedType, match="write kwtypes"):
-        engine.literal_type(Annotated[pd.DataFrame, pa.schema([("a", pa.int64())])])
+    schema = pa.schema(
+        [("a", pa.int32()), ("b", pa.large_string()), ("c", pa.list_(pa.date32())), ("d", pa.null())]
+    )
+    assert engine.literal_type(Annotated[pd.DataFrame, schema]) == DatasetType(
+        columns=(
+            *columns,
+            Column(name="c", type=ListType(element=SimpleType(simple=Simple.DATE))),
+            Column(name="d", type=ANY),
+        )
+    )
 
 
 def test_a_structured_dataset_is_read_on_demand(engine: TypeEngine, way: ValueContext) -> None:
