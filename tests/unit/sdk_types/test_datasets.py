@@ -21,7 +21,7 @@ from flyte_temporal import (
     StructuredDatasetTransformerEngine,
     kwtypes,
 )
-from flyte_temporal.errors import CompileError, InvalidInputs, TypeMismatch, UnsupportedType
+from flyte_temporal.errors import CompileError, InvalidInputs, StorageError, TypeMismatch, UnsupportedType
 from flyte_temporal.sdk.types import frames
 from flyte_temporal.sdk.types.conform import conform
 from flyte_temporal.sdk.types.converter import InProcess, ValueContext
@@ -233,6 +233,13 @@ def test_errors_of_a_dataset(engine: TypeEngine, context: ValueContext) -> None:
         engine.to_json(StructuredDataset(pd.DataFrame(ROWS), file_format="parquet"), csv, context)
     with pytest.raises(TypeMismatch, match="expected DataFrame, got StructuredDataset"):
         engine.to_json(StructuredDataset(pd.DataFrame(ROWS)), pd.DataFrame, context)
+
+
+def test_an_address_that_cannot_be_written(engine: TypeEngine, way: ValueContext, tmp_path: Path) -> None:
+    given = StructuredDataset(pl.DataFrame(ROWS), uri=str(tmp_path))
+    with pytest.raises(StorageError, match="cannot be written"):
+        engine.to_json(given, StructuredDataset, way)
+    assert list(tmp_path.parent.glob(".*.part")) == []
 
 
 @dataclass
