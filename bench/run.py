@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import measure
+import type_engine
 from temporalio.client import Client
 
 from flyte_temporal.adapters.store.sql import SqlMetadataStore
@@ -204,8 +205,10 @@ async def main() -> None:
         finally:
             bench.close()
     found = measure.rows(bench.samples)
-    (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    types = type_engine.measure()
+    (HERE / "results.json").write_text(json.dumps([*found, *types], indent=1) + "\n")
     print(measure.table(bench.samples, found))
+    print(type_engine.table(types))
 
 
 if __name__ == "__main__":

@@ -85,9 +85,12 @@ class _Reader:
             raise UnsupportedType(f"{what} of {self._name}(): {error.message}", self._where) from error
         finally:
             for message in default_engine().warnings():
-                warnings.warn(
-                    f"{self._where}: {what} of {self._name}(): {message}", PickleWarning, stacklevel=2
-                )
+                self._warn(f"{what} of {self._name}(): {message}")
+
+    def _warn(self, message: str) -> None:
+        """Warn at the line of the user's function: who called the compiler says nothing to anybody."""
+        file, _, line = self._where.rpartition(":")
+        warnings.warn_explicit(message, PickleWarning, file or self._name, int(line or 0))
 
     def _default(self, p: Parameter, type_: LiteralType) -> Any:
         try:

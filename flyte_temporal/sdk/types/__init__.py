@@ -5,5 +5,6 @@ and the command line (flags). Apart from `spec`, because it knows Python's types
 of `sdk`, because a task container needs it without the authoring language.
 
 Read in this order: `converter` (the shape of a conversion), `scalars`, `containers`, `structs`, `engine` (the registry),
-`values` (literals, off-loading). `text`, `display` and `conform` work on JSON and spec types alone.
+`values` (literals, off-loading). Values that are files: `stored`, then `frames`, `datasets`, `arrays`, `pictures`; values that only a
+task opens: `opaque`, then `pickles`, `estimators`. `text`, `display` and `conform` work on JSON and spec types alone.
 """

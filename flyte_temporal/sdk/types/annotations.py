@@ -6,6 +6,7 @@ them in the spec. Apart from the families, so that an author's import of `kwtype
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -78,7 +79,7 @@ class FlyteAnnotation:
 
     def __init__(self, data: Any) -> None:
         try:
-            self.data: JsonValue = _JSON.validate_python(data)
+            self.data: JsonValue = _json().validate_python(data)
         except ValidationError:
             raise CompileError(
                 f"FlyteAnnotation takes JSON (dict, list, str, int, float, bool, None), not {shown(data)}.",
@@ -89,7 +90,9 @@ class FlyteAnnotation:
         return f"FlyteAnnotation({self.data!r})"
 
 
-_JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
+@functools.cache
+def _json() -> TypeAdapter[JsonValue]:
+    return TypeAdapter(JsonValue)  # 6 ms, which only those pay who write an annotation
 
 
 def kept(python_type: Any) -> dict[str, JsonValue]:

@@ -76,7 +76,7 @@ def _check(value: Any, type_: LiteralType) -> None:
         case BlobType():
             _check_document(value, FileValue if type_.shape == "single" else DirectoryValue, type_)
         case DatasetType():
-            _check_document(value, DatasetValue, type_)
+            _check_dataset(value, type_)
         case OpaqueType():
             _check_document(value, OpaqueValue, type_)
 
@@ -221,6 +221,14 @@ def _check_struct(value: Any, type_: StructType) -> None:
             _check(item, types[name]) if name in types else _check_any(item)
         except Misfit as error:
             raise error.at_field(name) from None
+
+
+def _check_dataset(value: Any, type_: DatasetType) -> None:
+    _check_document(value, DatasetValue, type_)
+    known = value.get("columns") or ()
+    missing = [column.name for column in type_.columns if known and column.name not in known]
+    if missing:
+        raise Misfit(f"the dataset lacks the declared column {missing[0]!r}; it has: {', '.join(known)}")
 
 
 def _check_document(value: Any, model: type[Document], type_: LiteralType) -> None:

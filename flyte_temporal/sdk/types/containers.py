@@ -66,7 +66,7 @@ class Lists(TypeFamily):
         def exact(value: Any) -> bool:
             return type(value) is kind and all(map(element.exact, value))
 
-        return Converter(ListType(element=element.type), write, read, exact)
+        return Converter(ListType(element=element.type), write, read, exact, only_output=element.only_output)
 
 
 def _sort_key(value: Any) -> bytes:

@@ -40,10 +40,10 @@ def put(write: Callable[[Path], None], uri: str, context: ValueContext) -> FileV
         sha256, size = transfer.digest(path)
         try:
             _move(path, uri, target)
-        except OSError as error:
-            raise StorageError(f"{uri} cannot be written: {error.strerror or error}") from error
         except ImportError as error:
             raise StorageError(f"To write {uri}, install the package for it: {error}") from error
+        except Exception as error:  # each protocol has errors of its own
+            raise StorageError(f"{uri} cannot be written: {error}") from error
     return FileValue(uri=target.as_uri() if target is not None else uri, sha256=sha256, size=size)
 
 
@@ -51,8 +51,11 @@ def _move(path: Path, uri: str, target: Path | None) -> None:
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.part")
-        shutil.copyfile(path, partial)
-        partial.replace(target)
+        try:
+            shutil.copyfile(path, partial)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
         return
     import fsspec
 

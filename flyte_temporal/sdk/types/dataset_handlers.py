@@ -20,8 +20,9 @@ from flyte_temporal.sdk.types.dataset_registry import (
     format_of,
     require_columns,
 )
-from flyte_temporal.sdk.types.frames import KINDS, FrameKind, header
+from flyte_temporal.sdk.types.frames import KINDS, FrameKind
 from flyte_temporal.sdk.types.structured_dataset import StructuredDataset, narrowed
+from flyte_temporal.sdk.types.table_files import header
 from flyte_temporal.spec.literals import DatasetValue, FileValue
 from flyte_temporal.spec.types import STRING, DatasetType
 

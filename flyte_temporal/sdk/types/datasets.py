@@ -40,7 +40,7 @@ from flyte_temporal.sdk.types.structured_dataset import (
 )
 from flyte_temporal.sdk.types.wrappers import metadata, unwrapped
 from flyte_temporal.spec.literals import DatasetValue
-from flyte_temporal.spec.types import Column, DatasetType
+from flyte_temporal.spec.types import ANY, Column, DatasetType, ListType, LiteralType, Simple, SimpleType
 
 __all__ = [
     "Datasets",
@@ -108,10 +108,32 @@ def _declared(python_type: Any, engine: Converters) -> DatasetType:
         raise UnsupportedType(f"A dataset has one format, not {', '.join(map(repr, formats))}.")
     for item in metadata(python_type):
         if type(item).__name__ == "Schema" and type(item).__module__.partition(".")[0] == "pyarrow":
-            raise UnsupportedType(
-                "A pyarrow schema is no declaration of columns here; write kwtypes(name=type, …)."
-            )
+            columns += [Column(name=field.name, type=_arrow_type(field.type)) for field in item]
     return DatasetType(columns=tuple(columns), format=FORMATS.get(formats[0], formats[0]) if formats else "")
+
+
+def _arrow_type(kind: Any) -> LiteralType:
+    """Return the type of a column of a pyarrow schema, as far as it has one in the spec."""
+    from pyarrow import types
+
+    for is_kind, simple in (
+        (types.is_boolean, Simple.BOOLEAN),
+        (types.is_integer, Simple.INTEGER),
+        (types.is_floating, Simple.FLOAT),
+        (types.is_string, Simple.STRING),
+        (types.is_large_string, Simple.STRING),
+        (types.is_binary, Simple.BYTES),
+        (types.is_timestamp, Simple.DATETIME),
+        (types.is_date, Simple.DATE),
+        (types.is_time, Simple.TIME),
+        (types.is_duration, Simple.DURATION),
+        (types.is_decimal, Simple.DECIMAL),
+    ):
+        if is_kind(kind):
+            return SimpleType(simple=simple)
+    if types.is_list(kind) or types.is_large_list(kind):
+        return ListType(element=_arrow_type(kind.value_type))
+    return ANY
 
 
 def _written(dataset: StructuredDataset, type_: DatasetType, context: ValueContext) -> Any:

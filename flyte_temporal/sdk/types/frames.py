@@ -6,16 +6,13 @@ for pandas and for `Table`, polars needs nothing else.
 
 from __future__ import annotations
 
-import csv
-import importlib
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flyte_temporal.errors import StorageError
 from flyte_temporal.sdk.types.converter import Misfit
+from flyte_temporal.sdk.types.table_files import read_table, require_pyarrow, table_batches
 
 FORMATS = {"parquet": "parquet", "pq": "parquet", "csv": "csv"}
 """Extension of a file → format of a dataset."""
@@ -60,7 +57,7 @@ class FrameKind(ABC):
         self, path: Path, format_: str, columns: Sequence[str] | None, texts: Sequence[str]
     ) -> Iterator[Any]:
         """Read it in frames of `BATCH_ROWS` rows."""
-        for table in _arrow_batches(path, format_, columns, texts):
+        for table in table_batches(path, format_, columns, texts, BATCH_ROWS):
             yield self.from_arrow(table)
 
     @abstractmethod
@@ -228,20 +225,7 @@ class ArrowTables(FrameKind):
 
     def read(self, path: Path, format_: str, columns: Sequence[str] | None, texts: Sequence[str]) -> Any:
         """Read some columns, or all."""
-        import pyarrow as pa
-
-        if format_ == "csv":
-            from pyarrow import csv as arrow_csv
-
-            options = arrow_csv.ConvertOptions(
-                include_columns=list(columns) if columns is not None else [],
-                column_types={name: pa.string() for name in texts},
-            )
-            return arrow_csv.read_csv(path, convert_options=options)
-        from pyarrow import parquet
-
-        # Of the file itself: a path would be searched for names of partitions.
-        return parquet.ParquetFile(path).read(columns=list(columns) if columns is not None else None)
+        return read_table(path, format_, columns, texts)
 
     def from_arrow(self, table: Any) -> Any:
         """Return the table."""
@@ -262,50 +246,3 @@ def type_name(python_type: Any) -> str:
 def kind_of(python_type: Any) -> FrameKind | None:
     """Return the built-in kind of a class of dataframes, without importing anything."""
     return KINDS.get(type_name(python_type)) if isinstance(python_type, type) else None
-
-
-def header(path: Path, format_: str) -> tuple[str, ...]:
-    """Return the names of a file's columns, the index of pandas among them."""
-    if format_ == "csv":
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return tuple(next(csv.reader(file), ()))
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        import polars as pl
-
-        return tuple(pl.read_parquet_schema(path))
-    return tuple(parquet.read_schema(path).names)
-
-
-def require_pyarrow() -> None:
-    """Refuse to go on without pyarrow.
-
-    Raises:
-        StorageError: If it is not installed.
-    """
-    try:
-        importlib.import_module("pyarrow")
-    except ImportError as error:
-        raise StorageError(
-            "DataFrames travel as parquet, for which the package 'pyarrow' is needed: pip install pyarrow"
-        ) from error
-
-
-def _arrow_batches(
-    path: Path, format_: str, columns: Sequence[str] | None, texts: Sequence[str]
-) -> Iterator[Any]:
-    require_pyarrow()
-    import pyarrow as pa
-
-    if format_ == "csv":
-        table = KINDS["pyarrow.Table"].read(path, format_, columns, texts)
-        for start in itertools.count(0, BATCH_ROWS):
-            if start >= table.num_rows:
-                return
-            yield table.slice(start, BATCH_ROWS)
-    from pyarrow import parquet
-
-    file = parquet.ParquetFile(path)
-    for batch in file.iter_batches(BATCH_ROWS, columns=None if columns is None else list(columns)):
-        yield pa.Table.from_batches([batch])

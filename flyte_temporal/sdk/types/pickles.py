@@ -30,6 +30,13 @@ class Pickled:
         """Return the type of pickles of a class."""
         return cls if item is Any else _pickled_as(item)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        """Let pydantic models have pickled values as fields."""
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(get_origin(cls.python_type) or cls.python_type)
+
 
 @functools.cache
 def _pickled_as(python_type: Any) -> type:

@@ -59,7 +59,7 @@ def _optional(union: UnionType, inner: Converter) -> Converter:
     def exact(value: Any) -> bool:
         return value is None or exact_inner(value)
 
-    return Converter(union, write, read, exact)
+    return Converter(union, write, read, exact, only_output=inner.only_output)
 
 
 def _tagged(union: UnionType, members: list[Converter]) -> Converter:

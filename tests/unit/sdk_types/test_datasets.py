@@ -21,14 +21,15 @@ from flyte_temporal import (
     StructuredDatasetTransformerEngine,
     kwtypes,
 )
-from flyte_temporal.errors import CompileError, InvalidInputs, TypeMismatch, UnsupportedType
+from flyte_temporal.errors import CompileError, InvalidInputs, StorageError, TypeMismatch, UnsupportedType
 from flyte_temporal.sdk.types import frames
+from flyte_temporal.sdk.types.conform import conform
 from flyte_temporal.sdk.types.converter import InProcess, ValueContext
 from flyte_temporal.sdk.types.engine import TypeEngine
 from flyte_temporal.sdk.types.text import read_text
 from flyte_temporal.spec.assignability import accepts
 from flyte_temporal.spec.literals import DatasetValue
-from flyte_temporal.spec.types import INTEGER, STRING, Column, DatasetType
+from flyte_temporal.spec.types import ANY, INTEGER, STRING, Column, DatasetType, ListType, Simple, SimpleType
 
 ROWS = {"a": [1, 2, 3], "b": ["x", "007", "é"], "c": [0.5, 1.5, -2.0]}
 MAKERS: dict[Any, Any] = {
@@ -124,8 +125,16 @@ def test_what_the_type_says(engine: TypeEngine) -> None:
     assert engine.literal_type(pl.DataFrame) == DatasetType()
     with pytest.raises(UnsupportedType, match="A dataset has one format, not 'csv', 'parquet'"):
         engine.literal_type(Annotated[pd.DataFrame, "csv", "parquet"])
-    with pytest.raises(UnsupportedType, match="write kwtypes"):
-        engine.literal_type(Annotated[pd.DataFrame, pa.schema([("a", pa.int64())])])
+    schema = pa.schema(
+        [("a", pa.int32()), ("b", pa.large_string()), ("c", pa.list_(pa.date32())), ("d", pa.null())]
+    )
+    assert engine.literal_type(Annotated[pd.DataFrame, schema]) == DatasetType(
+        columns=(
+            *columns,
+            Column(name="c", type=ListType(element=SimpleType(simple=Simple.DATE))),
+            Column(name="d", type=ANY),
+        )
+    )
 
 
 def test_a_structured_dataset_is_read_on_demand(engine: TypeEngine, way: ValueContext) -> None:
@@ -226,6 +235,13 @@ def test_errors_of_a_dataset(engine: TypeEngine, context: ValueContext) -> None:
         engine.to_json(StructuredDataset(pd.DataFrame(ROWS)), pd.DataFrame, context)
 
 
+def test_an_address_that_cannot_be_written(engine: TypeEngine, way: ValueContext, tmp_path: Path) -> None:
+    given = StructuredDataset(pl.DataFrame(ROWS), uri=str(tmp_path))
+    with pytest.raises(StorageError, match="cannot be written"):
+        engine.to_json(given, StructuredDataset, way)
+    assert list(tmp_path.parent.glob(".*.part")) == []
+
+
 @dataclass
 class Split:
     train: pl.DataFrame
@@ -323,3 +339,12 @@ def test_dates_and_zones_between_kinds(engine: TypeEngine, way: ValueContext) ->
         "t": [moment],
         "d": [dt.date(2026, 1, 2)],
     }
+
+
+def test_what_a_service_gives_is_checked_by_its_columns() -> None:
+    declared = DatasetType(columns=(Column(name="a", type=INTEGER),))
+    given: dict[str, Any] = {"uri": "s3://b/x", "format": "parquet"}
+    conform(given, declared)
+    conform(given | {"columns": ["b", "a"]}, declared)
+    with pytest.raises(InvalidInputs, match="the dataset lacks the declared column 'a'; it has: b"):
+        conform(given | {"columns": ["b"]}, declared)

@@ -67,6 +67,15 @@ def test_arrays_survive(array: Any, engine: TypeEngine, way: ValueContext) -> No
     assert engine.literal_type(np.ndarray) == BlobType(format="npy")
 
 
+def test_whoever_made_an_array_or_image_may_change_it_later(engine: TypeEngine, way: ValueContext) -> None:
+    array, image = np.arange(3), Image.new("L", (1, 1), 5)
+    written = engine.to_json(array, np.ndarray, way), engine.to_json(image, Image.Image, way)
+    array[:] = -1
+    image.putpixel((0, 0), 7)
+    assert engine.to_python(written[0], BlobType(format="npy"), np.ndarray, way).tolist() == [0, 1, 2]
+    assert engine.to_python(written[1], BlobType(format="png"), Image.Image, way).getpixel((0, 0)) == 5
+
+
 def test_the_element_type_of_an_array(engine: TypeEngine, way: ValueContext) -> None:
     floats = npt.NDArray[np.float64]
     np.testing.assert_array_equal(back(engine, np.array([1.5]), floats, way), [1.5])
@@ -372,5 +381,13 @@ def test_a_figure_is_no_input() -> None:
         CompileError, match=r"Parameter 'figure' of show\(\): a Figure leaves a task as a picture and"
     ):
         show(figure=Figure())
+
+    @task
+    def show_all(figures: list[Figure | None]) -> None: ...
+
+    with pytest.raises(
+        CompileError, match=r"Parameter 'figures' of show_all\(\): a Figure leaves a task as a picture"
+    ):
+        show_all(figures=[])
     assert isinstance(plot(), FlyteFile)
     assert FLOAT != INTEGER
