@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, OutputRef
+from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, OutputBinding, OutputRef
 from flyte_temporal.spec.document import digest
-from flyte_temporal.spec.bindings import OutputBinding
 from flyte_temporal.spec.entities import Closure, EntryPoint, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.execution import Environment, ExecutionRequest, RunInput, RunLimits
 from flyte_temporal.spec.identifiers import ExecutionId
