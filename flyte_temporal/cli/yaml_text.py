@@ -140,4 +140,5 @@ def _loader() -> Any:
 def _fault(problem: str, node: Any) -> Exception:
     import yaml
 
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    fault: Exception = yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    return fault
