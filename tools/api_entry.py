@@ -178,16 +178,23 @@ def _call(name: str, function: Callable[..., Any] | property, *, bound: bool) ->
 def _docs(text: str, only: str = "") -> list[str]:
     """Return a docstring in Markdown: prose as it is, sections as lists."""
     lines: list[str] = []
-    section, body = "", list[str]()
-    for line in [*text.splitlines(), "Notes:"]:
-        header = _HEADER.fullmatch(line)
-        if header is None:
-            body.append(line)
-            continue
-        if not only or section == only:
-            lines += _section(section, inspect.cleandoc("\n".join(body)).splitlines(), titled=not only)
-        section, body = header[1], [""]
+    for title, body in _parts(text):
+        if not only or title == only:
+            lines += _section(title, inspect.cleandoc("\n".join(body)).splitlines(), titled=not only)
     return lines[:-1] if lines and not lines[-1] else lines
+
+
+def _parts(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the sections of a docstring; prose, before them or after one, has no title."""
+    title, body = "", [""]
+    for line in text.splitlines():
+        header = _HEADER.fullmatch(line)
+        if header is not None or (title and line and not line.startswith(" ")):
+            yield title, body
+            title, body = (header[1], [""]) if header is not None else ("", ["", line])
+        else:
+            body.append(line)
+    yield title, body
 
 
 def _section(title: str, body: list[str], *, titled: bool) -> list[str]:

@@ -16,25 +16,28 @@ from tools.api_entry import docstring, entry
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 
 _SUBJECTS = {
-    "Tasks and workflows": "task workflow dynamic eager Environment PythonTask Workflow PythonFunctionWorkflow ImperativeWorkflow "
-    "create_node",
-    "Control structures": "conditional map_task sleep wait_for_input approve FailurePolicy WorkflowFailurePolicy",
-    "Launch plans and references": "LaunchPlan CronSchedule FixedRate Email Slack PagerDuty reference_task reference_workflow "
-    "reference_launch_plan",
+    "Tasks and workflows": "task workflow dynamic eager Environment PythonTask Workflow PythonFunctionWorkflow "
+    "ImperativeWorkflow create_node",
+    "Control structures": "conditional map_task sleep wait_for_input approve gate_answers FailurePolicy "
+    "WorkflowFailurePolicy",
+    "Launch plans and references": "LaunchPlan Options CronSchedule FixedRate Email Slack PagerDuty reference_task "
+    "reference_workflow reference_launch_plan WorkflowExecutionPhase",
     "Tasks without Python of their own": "ShellTask OutputLocation SQLTask SQLite3Task SQLite3Config SQLAlchemyTask "
-    "SQLAlchemyConfig ContainerTask",
-    "Resources, caching and images": "Resources Cache VersionParameters Secret ImageSpec PodTemplate",
+    "SQLAlchemyConfig ContainerTask PythonInstanceTask TaskMetadata",
+    "Resources, caching, secrets and images": "Resources Cache CachePolicy VersionParameters Secret ImageSpec PodTemplate",
     "Files, directories and tables": "FlyteFile FlyteDirectory StructuredDataset kwtypes BatchSize",
     "Types and annotations": "",
-    "Inside a task": "current_context ExecutionParameters Deck",
+    "Inside a task": "current_context ExecutionParameters Deck DeckField MarkdownRenderer TopFrameRenderer",
     "Errors": "",
     "Tests": "",
     "From Python: the client": "",
     "Other": "",
 }
-_BY_HOME = {
+_BY_HOME = {  # the first that fits
+    "flyte_temporal.sdk.types.formats": "Files, directories and tables",
+    "flyte_temporal.sdk.types.datasets": "Files, directories and tables",
+    "flyte_temporal.sdk.artifacts": "Types and annotations",
     "flyte_temporal.sdk.types": "Types and annotations",
-    "flyte_temporal.sdk.kinds": "Tasks without Python of their own",
     "flyte_temporal.errors": "Errors",
     "flyte_temporal.testing": "Tests",
     "flyte_temporal.client": "From Python: the client",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,12 @@ class InputFlags:
     Args:
         entity: Its name, for messages.
         interface: Its inputs.
+        fixed: Names of inputs that a launch plan has set for good.
     """
 
-    def __init__(self, entity: str, interface: Interface) -> None:
+    def __init__(self, entity: str, interface: Interface, fixed: Collection[str] = ()) -> None:
         self._entity = entity
+        self._fixed = fixed
         self._inputs = {variable.name: variable for variable in interface.inputs}
 
     def read(self, words: Words, options: RunOptions) -> Given:
@@ -100,6 +103,8 @@ class InputFlags:
         name = word.partition("=")[0]
         if not name.startswith("-"):
             return f"Unexpected word {word!r} after {self._entity}. Inputs are given as --NAME VALUE."
+        if name.lstrip("-").replace("-", "_") in self._fixed:
+            return f"{name} is fixed by the launch plan {self._entity}; leave it out."
         close = get_close_matches(name.lstrip("-").replace("-", "_"), self._inputs, n=1)
         if close:
             return f"{self._entity} has no input {name}. Did you mean {flag(close[0])}?"

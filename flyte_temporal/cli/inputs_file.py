@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,33 +26,54 @@ YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 DATA_SUFFIXES = YAML_SUFFIXES | {".json"}
 
 
-def read_inputs(source: str, entity: str, interface: Interface) -> dict[str, Any]:
-    """Read a file of inputs.
+def read_inputs(
+    source: str, entity: str, interface: Interface, fixed: Collection[str] = ()
+) -> dict[str, Any]:
+    """Read a file of inputs; see `read_object`.
 
     Args:
-        source: Its path, or `-` for standard input, where what begins with `{` is JSON and all else YAML.
+        source: Its path, or `-` for standard input.
         entity: Name of the entity, for messages.
         interface: Its inputs.
+        fixed: Names of inputs that a launch plan has set for good.
 
     Returns:
         The data of each input that is in the file.
 
     Raises:
-        BadRequest: If it cannot be read, is no object, or names inputs that the entity does not have; all of them are told.
+        BadRequest: If it cannot be read, is no object, or names inputs that the entity does not have or has fixed; all of
+            them are told.
     """
-    label = f"--inputs {source}"
-    data = _standard_input(label) if source == "-" else read_data(Path(source), label)
-    if not isinstance(data, dict):
-        raise BadRequest(f'{label} must hold an object of inputs, such as {{"name": value}}.')
-    unknown = [name for name in data if interface.input(name) is None]
-    if unknown:
-        raise BadRequest("\n".join(f"{label}: {_no_input(name, entity, interface)}" for name in unknown))
+    data = read_object("--inputs", source, "inputs")
+    faults = [_no_input(name, entity, interface, fixed) for name in data if interface.input(name) is None]
+    if faults:
+        raise BadRequest("\n".join(f"--inputs {source}: {fault}" for fault in faults))
     return data
 
 
-def _no_input(name: str, entity: str, interface: Interface) -> str:
+def _no_input(name: str, entity: str, interface: Interface, fixed: Collection[str]) -> str:
+    if name in fixed:
+        return f"{name!r} is fixed by the launch plan {entity}; leave it out."
     close = get_close_matches(name, [variable.name for variable in interface.inputs], n=1)
     return f"{entity} has no input {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")
+
+
+def read_object(option: str, source: str, what: str) -> dict[str, Any]:
+    """Read a file that an option names: a JSON object, or YAML.
+
+    Args:
+        option: The option, for messages.
+        source: Its path, or `-` for standard input, where what begins with `{` is JSON and all else YAML.
+        what: What is in it, for messages.
+
+    Raises:
+        BadRequest: If it cannot be read, or is no object.
+    """
+    label = f"{option} {source}"
+    data = _standard_input(label) if source == "-" else read_data(Path(source), label)
+    if not isinstance(data, dict):
+        raise BadRequest(f'{label} must hold an object of {what}, such as {{"name": value}}.')
+    return data
 
 
 def read_data(path: Path, label: str) -> Any:

@@ -73,12 +73,18 @@ class Lookup:
         return Lack(full, self._instead(module, name))
 
     def _instead(self, module: str, name: str) -> str:
-        if (hint := names.LACKING.get(name)) is not None:
-            return hint[0].upper() + hint[1:] + "."
-        if module.startswith("flytekitplugins"):
+        if is_missing_plugin(module):
             return f"There is no {module} here; docs/porting.md lists the plug-ins that there are."
+        hint = names.LACKING.get(name) or _hint_of_module(module)
+        if hint is not None:
+            return hint[0].upper() + hint[1:] + "."
         close = get_close_matches(name, self.exported, n=1, cutoff=0.7)
         return f"The nearest name is {close[0]}." if close else "See docs/porting.md for what there is."
+
+
+def _hint_of_module(module: str) -> str | None:
+    hints = (hint for foreign, hint in names.FOREIGN.items() if f"{module}.".startswith(f"{foreign}."))
+    return next(hints, None)
 
 
 def split(parts: tuple[str, ...]) -> tuple[str, str | None, int]:
@@ -121,4 +127,4 @@ def is_built_in(module: str) -> bool:
 
 
 def _foreign(module: str) -> bool:
-    return is_missing_plugin(module) or any(module == f or module.startswith(f"{f}.") for f in names.FOREIGN)
+    return is_missing_plugin(module) or _hint_of_module(module) is not None

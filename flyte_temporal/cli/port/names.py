@@ -19,9 +19,11 @@ PROMISED = frozenset(
         "ContainerTask",
         "CronSchedule",
         "Deck",
+        "DeckField",
         "Email",
         "Environment",
         "ExecutionParameters",
+        "FileExt",
         "FixedRate",
         "FlyteAnnotation",
         "FlyteDirectory",
@@ -35,14 +37,20 @@ PROMISED = frozenset(
         "ImageSpec",
         "ImperativeWorkflow",
         "JPEGImageFile",
+        "JSON",
+        "JSONLFile",
         "JoblibSerializedFile",
         "LaunchPlan",
+        "MarkdownRenderer",
+        "ONNXFile",
+        "Options",
         "OutputLocation",
         "PDFFile",
         "PNGImageFile",
         "PagerDuty",
         "PodTemplate",
         "PythonFunctionWorkflow",
+        "PythonInstanceTask",
         "PythonNotebook",
         "PythonPickledFile",
         "Resources",
@@ -56,9 +64,18 @@ PROMISED = frozenset(
         "ShellTask",
         "Slack",
         "StructuredDataset",
+        "StructuredDatasetDecoder",
+        "StructuredDatasetEncoder",
+        "StructuredDatasetTransformerEngine",
+        "TFRecordFile",
+        "TFRecordsDirectory",
+        "TaskMetadata",
+        "TensorboardLogs",
+        "TopFrameRenderer",
         "TypeEngine",
         "TypeTransformer",
         "VersionParameters",
+        "WorkflowExecutionPhase",
         "WorkflowFailurePolicy",
         "approve",
         "conditional",
@@ -88,20 +105,11 @@ RENAMED = {
 }
 """Names that are spelt differently here."""
 
-FOREIGN = (
-    "flytekit.clients",
-    "flytekit.clis",
-    "flytekit.configuration",
-    "flytekit.interactive",
-    "flytekit.interfaces",
-    "flytekit.models",
-    "flytekit.remote",
-    "flytekit.sensor",
-    "flytekit.tools",
-)
-"""Modules in which a name that we have too means something else."""
-
-SAME_IN_FOREIGN = {"flytekit.models.security.Secret": "Secret"}
+SAME_IN_FOREIGN = {
+    "flytekit.models.security.Secret": "Secret",
+    "flytekit.models.core.execution.WorkflowExecutionPhase": "WorkflowExecutionPhase",
+}
+"""Names that mean the same all the same."""
 
 PLUGINS = frozenset({"flytekitplugins.sqlalchemy", "flytekitplugins.polars"})
 """Plug-ins whose names the package root has. Imported without a name, for what they register, they are dropped."""
@@ -113,6 +121,19 @@ _PROMISE = "read values in a task; a promise offers attributes, indices and comp
 _CONTEXT = "use current_context() in a task; there is no context object to push"
 _CLIENT = "use flyte_temporal.client.Client"
 _REFERENCE = "use reference_task, reference_workflow or reference_launch_plan as a decorator"
+
+FOREIGN = {
+    "flytekit.clients": _CLIENT,
+    "flytekit.clis": "run 'flyte-temporal' as a program",
+    "flytekit.configuration": "nothing is needed: entities compile by themselves, settings are FLYTE_TEMPORAL_* variables",
+    "flytekit.interactive": "run the task with --local under a debugger",
+    "flytekit.interfaces": "import what is needed from Python",
+    "flytekit.models": _MODEL,
+    "flytekit.remote": _CLIENT,
+    "flytekit.sensor": "write a task that raises FlyteRecoverableException with retries, or wait_for_input",
+    "flytekit.tools": "nothing is needed: entities compile and register by themselves",
+}
+"""Modules in which a name that we have too means something else, and what to do instead of using them."""
 
 LACKING = {
     "Annotations": _DATACLASS,
@@ -149,21 +170,16 @@ LACKING = {
     "LaunchPlanReference": _REFERENCE,
     "Literal": _MODEL + " (typing.Literal is another thing)",
     "LiteralType": _MODEL,
-    "Options": "give labels and the like to the launch plan",
     "Promise": _PROMISE,
     "PythonFunctionTask": "PythonTask is what @task makes, for isinstance; a task kind of your own starts from SQLTask or ShellTask",
-    "PythonInstanceTask": "a task kind of your own starts from SQLTask or ShellTask",
     "Scalar": _MODEL,
     "SecurityContext": "give secret_requests=[Secret(...)] to the task",
     "SensorEngine": "write a task that raises FlyteRecoverableException with retries, or wait_for_input",
     "SerializationSettings": "nothing is needed: entities compile by themselves",
     "SourceCode": "nothing is needed: the code bundle holds the source",
     "StructuredDatasetFormat": "write the format as text, such as 'parquet' or 'csv'",
-    "StructuredDatasetTransformerEngine": _ENGINE,
     "StructuredDatasetType": _ENGINE,
-    "TaskMetadata": "give the options to @task: retries=, timeout=, cache=",
     "TaskReference": _REFERENCE,
-    "WorkflowExecutionPhase": "compare with ExecutionPhase of flyte_temporal.spec.execution",
     "WorkflowReference": _REFERENCE,
     "get_reference_entity": _REFERENCE,
     "lazy_module": "import the library inside the function that uses it",

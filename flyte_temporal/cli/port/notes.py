@@ -19,7 +19,7 @@ NOTES = {
     "gates": "Answer gates with 'flyte-temporal approve|reject|set-input ID GATE'; a plain run asks on the terminal.",
     "sleep": "sleep() may last any time; it is not cut off after an hour.",
     "TypeTransformer": "A TypeTransformer has other methods here (matches, literal_type, to_json, to_python): docs/types.md.",
-    "ImageSpec": "An ImageSpec declares an image and gives it a stable tag; it is not built yet when the task runs on this machine.",
+    "ImageSpec": "An ImageSpec declares an image and gives it a stable tag; on this machine, tasks run in the environment of their caller.",
     "map_task": "map_task() tells lists of different length before anything runs, and lets failures be None only with min_successes or min_success_ratio.",
 }
 """Key → sentence."""

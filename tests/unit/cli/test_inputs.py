@@ -328,3 +328,13 @@ def test_names_that_collide_or_are_odd(words: list[str], expected: dict[str, str
 def test_what_is_printed_can_be_given_again(tmp_path: Path) -> None:
     shown = {"x": 1, "y": 2.5}
     assert values(tmp_path, POINT, "--v", json.dumps(shown)) == shown
+
+
+def test_what_a_launch_plan_has_fixed_is_refused_in_both_ways(tmp_path: Path) -> None:
+    command = read_run(["f.py", "nightly", "--when", "now"])
+    given = InputFlags("nightly", TWO, {"when"}).read(command.rest, command.options)
+    assert given.faults == ["--when is fixed by the launch plan nightly; leave it out."]
+    file = tmp_path / "in.json"
+    file.write_text('{"when": 1}')
+    with pytest.raises(BadRequest, match="'when' is fixed by the launch plan nightly; leave it out"):
+        read_inputs(str(file), "nightly", TWO, {"when"})

@@ -50,6 +50,7 @@ def test_a_promised_name_is_ported_to_itself() -> None:
 
 def test_nothing_is_both_promised_and_lacking() -> None:
     assert names.PROMISED & set(names.LACKING) == set()
+    assert exported() & set(names.LACKING) == set()
 
 
 def test_a_name_that_the_root_does_not_have_is_lacking_whatever_the_table_says() -> None:

@@ -49,7 +49,7 @@ def test_the_corpus(before: Path) -> None:
         ("from flytekit import zzz\n", 1, "See docs/porting.md for what there is."),
         ("from flytekitplugins.spark import Spark\n", 1, "There is no flytekitplugins.spark here"),
         ("import flytekitplugins.spark as s\n", 1, "There is no flytekitplugins.spark here"),
-        ("from flytekit.models.task import Resources\n", 1, "The nearest name is Resources."),
+        ("from flytekit.models.task import Resources\n", 1, "There are no protobuf models"),
         ("from flytekit import *\nprint(FlyteContextManager)\n", 2, "Use current_context() in a task"),
         ("import flytekit\ndef f(x: 'flytekit.FlyteRemote'): ...\n", 2, "Use flyte_temporal.client.Client."),
         ("import flytekit\ndef f(:\n", 2, "The file is no Python that can be read"),
