@@ -19,7 +19,7 @@ help:
 	@echo "make test-e2e     only the end-to-end tests (each example, on a stack of its own)"
 	@echo "make check        lint, formatting, types, import rules, sizes"
 	@echo "make fmt          format and fix what can be fixed"
-	@echo "make api          write docs/api.md anew from the docstrings"
+	@echo "make api          write docs/api.md and the names in docs/porting.md anew"
 	@echo "make bench        measure nodes per second; writes bench/results.json"
 	@echo "make golden       write the golden specs anew; read the diff before you commit it"
 	@echo "make golden-histories  record the histories anew that the replay tests use"
@@ -79,6 +79,7 @@ fmt: $(VENV)/$(INSTALLED)
 
 api: $(VENV)/$(INSTALLED)
 	@$(BIN)/python -m tools.write_api
+	@$(BIN)/python -m tools.write_porting
 
 golden: $(VENV)/$(INSTALLED)
 	@FLYTE_TEMPORAL_REWRITE_GOLDEN=1 $(BIN)/$(PYTEST) tests/unit/compiler/test_golden.py -q

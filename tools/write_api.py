@@ -81,13 +81,13 @@ def without_docstring() -> list[str]:
 def page() -> str:
     """Return the text of the page."""
     names = exported()
-    by_subject = _by_subject(names)
+    subjects = by_subject(names)
     lines = [_INTRO]
-    anchors = _anchors([name for members in by_subject.values() for name in members])
-    for subject, members in by_subject.items():
-        links = ", ".join(f"[{name}](#{anchors[name]})" for name in members)
+    anchor = anchors(names)
+    for subject, members in subjects.items():
+        links = ", ".join(f"[{name}](#{anchor[name]})" for name in members)
         lines.append(f"- **{subject}**: {links}")
-    for subject, members in by_subject.items():
+    for subject, members in subjects.items():
         lines += ["", f"## {subject}"]
         if any(names[name][1] in _PACKAGES for name in members):
             lines += ["", f"`from {names[members[0]][1]} import …`"]
@@ -96,16 +96,18 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _anchors(names: list[str]) -> dict[str, str]:
-    """Return the anchor that GitHub gives each heading: lower case, a second one of the same letters with a number."""
+def anchors(names: dict[str, tuple[Any, str]]) -> dict[str, str]:
+    """Return the anchor of each name on the page: as GitHub makes them, with a number for a second one of the same letters."""
     found: dict[str, str] = {}
-    for name in names:
-        same = sum(other.lower() == name.lower() for other in found)
-        found[name] = name.lower() + (f"-{same}" if same else "")
+    for members in by_subject(names).values():
+        for name in members:
+            same = sum(other.lower() == name.lower() for other in found)
+            found[name] = name.lower() + (f"-{same}" if same else "")
     return found
 
 
-def _by_subject(names: dict[str, tuple[Any, str]]) -> dict[str, list[str]]:
+def by_subject(names: dict[str, tuple[Any, str]]) -> dict[str, list[str]]:
+    """Return the names by subject, in the order of the page."""
     listed = {name: subject for subject, text in _SUBJECTS.items() for name in text.split()}
     found: dict[str, list[str]] = {
         subject: [name for name in text.split() if name in names] for subject, text in _SUBJECTS.items()

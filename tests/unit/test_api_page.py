@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import flyte_temporal
+from tools import write_porting
 from tools.api_entry import docstring, entry
 from tools.write_api import PAGE, exported, page, without_docstring
 
 
 def test_the_page_is_as_new_as_the_code() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run 'make api'"
+
+
+def test_the_names_of_the_porting_page_are_as_new_as_the_table() -> None:
+    assert write_porting.PAGE.read_text(encoding="utf-8") == write_porting.page(), "run 'make api'"
 
 
 def test_every_public_name_has_a_docstring_of_its_own() -> None:
