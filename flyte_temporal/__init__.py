@@ -20,58 +20,101 @@ if TYPE_CHECKING:
         FlyteRecoverableException,
         FlyteTemporalError,
     )
+    from flyte_temporal.sdk.answers import gate_answers
+    from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.context import ExecutionParameters, current_context
+    from flyte_temporal.sdk.dynamics import dynamic
+    from flyte_temporal.sdk.gates import approve, sleep, wait_for_input
+    from flyte_temporal.sdk.launch_plans import LaunchPlan
+    from flyte_temporal.sdk.maps import map_task
+    from flyte_temporal.sdk.notifications import Email, PagerDuty, Slack
+    from flyte_temporal.sdk.options import Options
     from flyte_temporal.sdk.policies import Cache, Resources
     from flyte_temporal.sdk.recording import create_node
+    from flyte_temporal.sdk.schedules import CronSchedule, FixedRate
     from flyte_temporal.sdk.tasks import PythonTask, task
     from flyte_temporal.sdk.types.engine import TypeEngine, TypeTransformer
+    from flyte_temporal.sdk.types.error import FlyteError
     from flyte_temporal.sdk.types.file import FlyteFile
-    from flyte_temporal.sdk.workflows import Workflow, workflow
+    from flyte_temporal.sdk.workflows import PythonFunctionWorkflow, workflow
     from flyte_temporal.spec.entities import FailurePolicy
     from flyte_temporal.spec.entities import FailurePolicy as WorkflowFailurePolicy
+    from flyte_temporal.spec.execution import ExecutionPhase as WorkflowExecutionPhase
 
 __all__ = [
     "Cache",
+    "CronSchedule",
+    "Email",
     "ExecutionParameters",
     "FailurePolicy",
+    "FixedRate",
+    "FlyteError",
     "FlyteFile",
     "FlyteNonRecoverableException",
     "FlyteRecoverableException",
     "FlyteTemporalError",
+    "LaunchPlan",
+    "Options",
+    "PagerDuty",
+    "PythonFunctionWorkflow",
     "PythonTask",
     "Resources",
+    "Slack",
     "TypeEngine",
     "TypeTransformer",
-    "Workflow",
+    "WorkflowExecutionPhase",
     "WorkflowFailurePolicy",
     "__version__",
+    "approve",
+    "conditional",
     "create_node",
     "current_context",
+    "dynamic",
+    "gate_answers",
+    "map_task",
+    "sleep",
     "task",
+    "wait_for_input",
     "workflow",
 ]
 
 _HOMES = {
     "Cache": "sdk.policies",
+    "CronSchedule": "sdk.schedules",
+    "Email": "sdk.notifications",
     "ExecutionParameters": "sdk.context",
     "FailurePolicy": "spec.entities",
+    "FixedRate": "sdk.schedules",
+    "FlyteError": "sdk.types.error",
     "FlyteFile": "sdk.types.file",
     "FlyteNonRecoverableException": "errors",
     "FlyteRecoverableException": "errors",
     "FlyteTemporalError": "errors",
+    "LaunchPlan": "sdk.launch_plans",
+    "Options": "sdk.options",
+    "PagerDuty": "sdk.notifications",
+    "PythonFunctionWorkflow": "sdk.workflows",
     "PythonTask": "sdk.tasks",
     "Resources": "sdk.policies",
+    "Slack": "sdk.notifications",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
-    "Workflow": "sdk.workflows",
+    "WorkflowExecutionPhase": "spec.execution",
     "WorkflowFailurePolicy": "spec.entities",
     "__version__": "_version",
+    "approve": "sdk.gates",
+    "conditional": "sdk.conditionals",
     "create_node": "sdk.recording",
     "current_context": "sdk.context",
+    "dynamic": "sdk.dynamics",
+    "gate_answers": "sdk.answers",
+    "map_task": "sdk.maps",
+    "sleep": "sdk.gates",
     "task": "sdk.tasks",
+    "wait_for_input": "sdk.gates",
     "workflow": "sdk.workflows",
 }
-_RENAMED = {"WorkflowFailurePolicy": "FailurePolicy"}
+_RENAMED = {"WorkflowExecutionPhase": "ExecutionPhase", "WorkflowFailurePolicy": "FailurePolicy"}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,10 @@ FlyteTemporalError
 │   └── ExecutionAborted
 ├── UserCodeError             raised in, or about, the user's code inside an attempt
 │   ├── FlyteRecoverableException
-│   └── FlyteNonRecoverableException
+│   ├── FlyteNonRecoverableException
+│   ├── BranchFailed          a conditional came to a `.fail(...)`
+│   ├── GateRejected          a person said no
+│   └── GateTimedOut          nobody answered in time
 └── PlatformError             ours, or of the machine; says the cause (exit code 3)
     ├── PlatformUnavailable   the local stack, Temporal, the store did not answer
     ├── StorageError
@@ -148,6 +151,27 @@ class FlyteNonRecoverableException(UserCodeError):
     retryable = False
 
 
+class BranchFailed(UserCodeError):
+    """A conditional came to a case that ends in `.fail(message)`; the message is the author's."""
+
+    code = "BranchFailed"
+    retryable = False
+
+
+class GateRejected(UserCodeError):
+    """Somebody rejected what a gate asked to approve."""
+
+    code = "GateRejected"
+    retryable = False
+
+
+class GateTimedOut(UserCodeError):
+    """Nobody answered a gate within its time-out."""
+
+    code = "GateTimedOut"
+    retryable = False
+
+
 class PlatformError(FlyteTemporalError):
     """A failure of the platform or the machine, never of the user's code."""
 
@@ -190,3 +214,17 @@ class UnsupportedSpec(PlatformError):
 
     code = "UnsupportedSpec"
     retryable = False
+
+
+def class_of(code: str, otherwise: type[FlyteTemporalError]) -> type[FlyteTemporalError]:
+    """Return the class of this tree that has a code; `otherwise` if there is none."""
+    return _classes(FlyteTemporalError).get(code, otherwise)
+
+
+def _classes(cls: type[FlyteTemporalError]) -> dict[str, type[FlyteTemporalError]]:
+    found = {cls.code: cls}
+    for sub in cls.__subclasses__():
+        # Those of other modules take other arguments.
+        if sub.__module__ == __name__:
+            found.update(_classes(sub))
+    return found

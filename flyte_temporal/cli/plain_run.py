@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flyte_temporal.cli.exits import ExitCode
-from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.results import error_fields, error_text, print_outputs, run_document
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase
@@ -58,20 +58,31 @@ def run_plainly(entity: Entity, interface: Interface, given: Given, output: Outp
 
 
 def _failed(id_: str, error: BaseException, output: Output) -> int:
-    from flyte_temporal.sdk.frames import user_traceback
+    from flyte_temporal.sdk.failing import failure_of
 
-    document = ErrorDocument(
-        kind=ErrorKind.USER,
-        code=error.code if isinstance(error, FlyteTemporalError) else "UserCodeError",
-        message=error.message
-        if isinstance(error, FlyteTemporalError)
-        else f"{type(error).__name__}: {error}",
-        traceback=user_traceback(error),
-    )
+    failure = failure_of(error)
+    others = tuple(_document(other.node, other.error) for other in failure.others)
+    document = _document(failure.node, error).model_copy(update={"others": others})
     if output.json:
         output.document(run_document(id_, ExecutionPhase.FAILED, {}, error_fields(document)))
     output.note(error_text(document))
+    for note in getattr(error, "__notes__", ()):
+        if str(note) not in document.traceback:  # which has them where there are frames to show
+            output.note(visible(str(note)))
     return ExitCode.FAILED
+
+
+def _document(node: str, error: BaseException) -> ErrorDocument:
+    from flyte_temporal.sdk.failing import error_message
+    from flyte_temporal.sdk.frames import user_traceback
+
+    return ErrorDocument(
+        kind=ErrorKind.USER,
+        code=error.code if isinstance(error, FlyteTemporalError) else "UserCodeError",
+        message=error_message(error),
+        node=node,
+        traceback=user_traceback(error),
+    )
 
 
 def _python_values(entity: Entity, given: dict[str, JsonValue], context: ValueContext) -> dict[str, Any]:

@@ -42,13 +42,16 @@ def record_document(record: ExecutionRecord, outputs: Mapping[str, Any]) -> dict
 
 
 def error_fields(error: ErrorDocument) -> dict[str, Any]:
-    """Return what scripts get to know of an error."""
-    return {
+    """Return what scripts get to know of an error; `others` is there if more than one node failed."""
+    fields: dict[str, Any] = {
         "kind": error.kind.value,
         "code": error.code,
         "message": error.message,
         "node": error.node,
     }
+    if error.others:
+        fields["others"] = [error_fields(other) for other in error.others]
+    return fields
 
 
 def error_of(record: ExecutionRecord) -> ErrorDocument | None:

@@ -11,7 +11,7 @@ from flyte_temporal.cli.compiled import Compiled
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.flags import Given, InputFlags
 from flyte_temporal.cli.help_page import show_help
-from flyte_temporal.cli.inputs_file import read_inputs
+from flyte_temporal.cli.inputs_file import read_inputs, read_object
 from flyte_temporal.cli.output import Output, output_format
 from flyte_temporal.cli.words import RunCommand, RunOptions, read_run
 from flyte_temporal.errors import BadRequest
@@ -80,8 +80,15 @@ def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output
     if options.has("--local"):
         _refuse_with_local(options)
         from flyte_temporal.cli.plain_run import run_plainly
+        from flyte_temporal.sdk.answers import gate_answers
 
-        return run_plainly(compiled.entity, compiled.closure.interface, given, output)
+        file = options.get("--answers")
+        with gate_answers(read_object("--answers", file, "answers") if file is not None else {}):
+            return run_plainly(compiled.entity, compiled.closure.interface, given, output)
+    if options.get("--answers") is not None:
+        raise BadRequest(
+            "--answers is for --local. A durable execution is answered by flyte-temporal approve, reject and set-input."
+        )
     _check_names(options)
     from flyte_temporal.cli.durable_run import run_durably
 
@@ -110,12 +117,12 @@ def _check_names(options: RunOptions) -> None:
 
 def _given(compiled: Compiled, command: RunCommand) -> Given:
     """Read the words after ENTITY and the file of inputs; flags win over the file."""
-    interface = compiled.closure.interface
-    given = InputFlags(compiled.name, interface).read(command.rest, command.options)
+    interface, fixed = compiled.closure.interface, compiled.entity.fixed_inputs
+    given = InputFlags(compiled.name, interface, fixed).read(command.rest, command.options)
     file = command.options.get("--inputs")
     if file is not None and not command.options.has("--help"):
         try:
-            given.merge(read_inputs(file, compiled.name, interface))
+            given.merge(read_inputs(file, compiled.name, interface, fixed))
         except BadRequest as error:
             given.faults.append(error.message)
             # What the file would have given is not missing as well.

@@ -5,6 +5,6 @@ compiles, and because here is the one place that decides what a program must be 
 arguments and cycles are checked while the body is recorded (`sdk.recording`), so that plain runs refuse the same.
 """
 
-from flyte_temporal.compiler.compile import compile_entity
+from flyte_temporal.sdk.gather import compile_entity
 
 __all__ = ["compile_entity"]

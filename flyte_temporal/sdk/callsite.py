@@ -19,13 +19,21 @@ _PASSED_OVER = (_OURS, functools.__file__)
 
 def call_site() -> str:
     """Return the nearest caller outside this library as `path.py:12`; empty if there is none."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way costs a full stack of source lines
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_PASSED_OVER):
-            return place(name, frame.f_lineno)
+    frame = _caller()
+    return "" if frame is None else place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def calling_module() -> str:
+    """Return the name of the module of the nearest caller outside this library."""
+    frame = _caller()
+    return "__main__" if frame is None else str(frame.f_globals.get("__name__", "__main__"))
+
+
+def _caller() -> FrameType | None:
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the documented way costs a full stack of source lines
+    while frame is not None and frame.f_code.co_filename.startswith(_PASSED_OVER):
         frame = frame.f_back
-    return ""
+    return frame
 
 
 def definition_site(function: Callable[..., Any]) -> str:

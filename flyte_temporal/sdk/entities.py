@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from flyte_temporal.sdk.entity import Entity
+from flyte_temporal.sdk.launch_plans import LaunchPlan
 from flyte_temporal.sdk.tasks import PythonTask
-from flyte_temporal.sdk.workflows import Workflow
+from flyte_temporal.sdk.workflow_base import WorkflowBase
+from flyte_temporal.sdk.workflows import PythonFunctionWorkflow
 
-__all__ = ["Entity", "PythonTask", "Workflow"]
+__all__ = ["Entity", "LaunchPlan", "PythonFunctionWorkflow", "PythonTask", "WorkflowBase"]

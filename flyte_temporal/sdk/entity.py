@@ -10,6 +10,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from flyte_temporal.errors import CompileError
@@ -27,6 +28,8 @@ class Entity(ABC):
     """Something typed that has a name and can stand at a node."""
 
     kind: ClassVar[Literal["task", "workflow", "launch_plan"]]
+    fixed_inputs: Mapping[str, Any] = MappingProxyType({})
+    """Inputs that a launch plan has set for good, so that its callers cannot give them."""
 
     @property
     @abstractmethod
@@ -51,6 +54,15 @@ class Entity(ABC):
     @abstractmethod
     def interface(self) -> Interface:
         """Return the spec side of what it takes and gives."""
+
+    def sources(self) -> set[str]:
+        """Return the ids of nodes that it waits for by itself, besides those that its node's inputs come from."""
+        return set()
+
+    @property
+    def optional_because(self) -> str:
+        """Return why its outputs may be None although nothing that it runs gives None; empty if they may not."""
+        return ""
 
     @abstractmethod
     def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:

@@ -6,19 +6,24 @@ compiler refuses is refused here as well, `>>` is obeyed, and values pass betwee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flyte_temporal.errors import BadRequest, CompileError, InvalidInputs
+from flyte_temporal.errors import BadRequest, BranchFailed, CompileError, InvalidInputs
+from flyte_temporal.sdk.arguments import arguments
+from flyte_temporal.sdk.branch import Branch
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.context import activate, active_parameters, plain_parameters, process_scratch
+from flyte_temporal.sdk.drafts import NodeDraft, in_order
 from flyte_temporal.sdk.entity import Entity
-from flyte_temporal.sdk.recording import Recorded, arguments
+from flyte_temporal.sdk.failing import Failing
+from flyte_temporal.sdk.recording import Recorded
 from flyte_temporal.sdk.types.adapt import adapt
 from flyte_temporal.sdk.types.converter import InProcess
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapOf, OutputRef, source
+from flyte_temporal.spec.conditions import holds
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.paths import MissingAttribute, type_at, value_at
 from flyte_temporal.spec.types import (
@@ -93,20 +98,18 @@ def run_nodes(
 
     Raises:
         MissingAttribute: If a value has nothing at the end of an attribute path; names both ends, as the engine does.
+        Exception: What the first node that failed raised, once the workflow's failure policy and handlers are obeyed.
     """
     interface, name = workflow.interface, _name_of(workflow)
-    scope = _Scope(interface, inputs)
-    for node in recorded.order:
-        wanted = {v.name: v.type for v in node.entity.interface.inputs}
-        given = {
-            name: scope.end(binding, wanted[name], f"Input {name!r} of node {node.id}")
-            for name, binding in node.inputs.items()
-        }
-        scope.keep(node.id, node.entity.interface, node.entity.evaluate(given, context))
-    return {
-        v.name: scope.end(recorded.outputs[v.name], v.type, f"Output {v.name!r} of the workflow {name}")
-        for v in interface.outputs
-    }
+    scope = _Scope(interface, inputs, context)
+    failing = Failing(interface, recorded.on_failure, inputs, context)
+    scope.run(recorded.order, failing)
+    found: dict[str, Any] = {}
+    with failing.outputs():
+        for v in interface.outputs:
+            label = f"Output {v.name!r} of the workflow {name}"
+            found[v.name] = scope.end(recorded.outputs[v.name], v.type, label)
+    return found
 
 
 def _name_of(workflow: Entity) -> str:
@@ -119,9 +122,42 @@ def _name_of(workflow: Entity) -> str:
 class _Scope:
     """The values of one run of a body: its inputs, and the outputs of the nodes that have ended."""
 
-    def __init__(self, interface: Interface, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, interface: Interface, inputs: Mapping[str, Any], context: ValueContext) -> None:
         self._inputs = {v.name: (inputs[v.name], v.type) for v in interface.inputs}
         self._outputs: dict[tuple[str, str], tuple[Any, LiteralType]] = {}
+        self._context = context
+
+    def run(self, nodes: Iterable[NodeDraft], failing: Failing) -> None:
+        """Run nodes, given so that each comes after those it waits for, except those that a failure stops."""
+        for node in nodes:
+            if failing.stops(node):
+                continue
+            with failing.node(node) as given:
+                wanted = {v.name: v.type for v in node.entity.interface.inputs}
+                for name, binding in node.inputs.items():
+                    given[name] = self.end(binding, wanted[name], f"Input {name!r} of node {node.id}")
+                if isinstance(node.entity, Branch):
+                    outputs = self._branch(node.entity, given, failing)
+                else:
+                    outputs = node.entity.evaluate(given, self._context)
+                self.keep(node.id, node.entity.interface, outputs)
+
+    def _branch(self, branch: Branch, values: Mapping[str, Any], failing: Failing) -> Mapping[str, Any]:
+        """Run the first case that holds and return what it gives; without one, None for each output."""
+        case = next((c for c in branch.cases if c.when is None or holds(c.when, values)), None)
+        if case is None:
+            return dict.fromkeys((v.name for v in branch.interface.outputs), None)
+        if case.given is None:
+            raise BranchFailed(case.message or "")
+        inside = failing.within(branch.interface)
+        self.run(in_order(case.body.nodes), inside)
+        types = {v.name: v.type for v in branch.interface.outputs}
+        found: dict[str, Any] = {}
+        with inside.outputs():
+            for output in branch.bound(case.given):
+                label = f"Output {output.name!r} of {branch.name}"
+                found[output.name] = self.end(output.binding, types[output.name], label)
+        return found
 
     def keep(self, node: str, interface: Interface, outputs: Mapping[str, Any]) -> None:
         for variable in interface.outputs:

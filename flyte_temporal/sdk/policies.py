@@ -5,12 +5,16 @@ Apart from `tasks` because nodes set the same options anew (`with_overrides`).
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
+
+from pydantic import BaseModel, JsonValue
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk.types.converter import shown
@@ -137,7 +141,18 @@ def overrides(options: Mapping[str, Any], where: str) -> spec.Overrides:
         env=reader.texts("environment"),
         labels=reader.texts("labels"),
         annotations=reader.texts("annotations"),
+        pod_template=reader.checked("pod_template", str),
+        config=reader.config(),
     )
+
+
+def check_resources(resources: spec.Resources, where: str) -> None:
+    """Check that no request is larger than its limit, once a node has changed some of a task's.
+
+    Raises:
+        CompileError: If one is.
+    """
+    _Options({}, where).check_quantities(resources.requests, resources.limits)
 
 
 class _Options:
@@ -161,6 +176,24 @@ class _Options:
                 f"{name}={shown(value)} must map texts to texts. Write str(...) around the values."
             )
         return value if value is None else dict(value)
+
+    def config(self) -> dict[str, JsonValue] | None:
+        given = self._options.get("task_config")
+        if given is None:
+            return None
+        if dataclasses.is_dataclass(given) and not isinstance(given, type):
+            given = dataclasses.asdict(given)
+        elif isinstance(given, BaseModel):
+            given = given.model_dump(mode="json")
+        try:
+            found = json.loads(json.dumps(given, allow_nan=False)) if isinstance(given, dict) else None
+        except (TypeError, ValueError):
+            found = None
+        if found is None:
+            raise self.wrong(
+                f"task_config={shown(given)} must be a dict, a dataclass or a pydantic model of JSON values."
+            )
+        return cast("dict[str, JsonValue]", found)
 
     def retries(self) -> spec.RetryPolicy | None:
         count = self._options.get("retries")
@@ -228,7 +261,7 @@ class _Options:
             if given is not None and any(isinstance(v, tuple) for v in vars(given).values()):
                 raise self.wrong(f"{name}= takes single values. Use resources=Resources(...) for pairs.")
         wanted, most = both or requests or Resources(), both or limits or Resources()
-        self._check_quantities(wanted.side(0), most.side(1))
+        self.check_quantities(wanted.side(0), most.side(1))
         return spec.Resources(
             requests=wanted.side(0),
             limits=most.side(1),
@@ -236,7 +269,7 @@ class _Options:
             shared_memory="auto" if shared is True else str(shared or ""),
         )
 
-    def _check_quantities(self, requests: spec.ResourceValues, limits: spec.ResourceValues) -> None:
+    def check_quantities(self, requests: spec.ResourceValues, limits: spec.ResourceValues) -> None:
         for name in spec.ResourceValues.model_fields:
             least, most = (self._amount(name, getattr(side, name)) for side in (requests, limits))
             if least is not None and most is not None and least > most:

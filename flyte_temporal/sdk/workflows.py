@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk import docstrings
 from flyte_temporal.sdk.branches import refuse_silent_branches
 from flyte_temporal.sdk.callsite import call_site
-from flyte_temporal.sdk.entity import Entity, FunctionEntity, dotted_module
-from flyte_temporal.sdk.plain import call_plain, run_nodes
+from flyte_temporal.sdk.entity import FunctionEntity, dotted_module
+from flyte_temporal.sdk.options import Options
+from flyte_temporal.sdk.plain import call_plain
 from flyte_temporal.sdk.policies import refuse_unknown
 from flyte_temporal.sdk.recording import Recorded, active, record
 from flyte_temporal.sdk.tasks import refuse_undecorable
-from flyte_temporal.sdk.types.converter import shown
-from flyte_temporal.sdk.types.engine import ValueContext
+from flyte_temporal.sdk.workflow_base import WorkflowBase
 from flyte_temporal.spec.entities import FailurePolicy
 
 P = ParamSpec("P")
@@ -32,17 +32,20 @@ class WorkflowOptions(TypedDict, total=False):
     Args:
         failure_policy: What happens to the rest when a node has failed for good.
         interruptible: Whether its tasks may run on machines that can be taken away.
-        on_failure: Task or workflow to run once after a failure, with the same inputs.
+        on_failure: Task or workflow to run once after a failure, with those of the inputs that it declares, and with
+            the error as `err`.
         docs: Description; by default the docstring's.
+        default_options: What its default launch plan says besides: labels, annotations, max_parallelism.
     """
 
     failure_policy: FailurePolicy
     interruptible: bool
     on_failure: Callable[..., Any]
     docs: str
+    default_options: Options
 
 
-class Workflow(FunctionEntity, Generic[P, R]):
+class PythonFunctionWorkflow(FunctionEntity, WorkflowBase, Generic[P, R]):
     """A workflow that a function's body describes.
 
     Args:
@@ -51,14 +54,10 @@ class Workflow(FunctionEntity, Generic[P, R]):
         where: File and line of the decorator, for messages.
     """
 
-    kind: ClassVar[Literal["task", "workflow", "launch_plan"]] = "workflow"
-
     def __init__(self, function: Callable[P, R], options: Mapping[str, Any], where: str = "") -> None:
         super().__init__(function)
         refuse_unknown(options, WorkflowOptions, "@workflow", where)
-        self.failure_policy: FailurePolicy = options.get("failure_policy") or FailurePolicy.FAIL_IMMEDIATELY
-        self.interruptible: bool | None = options.get("interruptible")
-        self.on_failure = _handler(options.get("on_failure"), where)
+        self.set_options(options, where)
         self._docs: str = options.get("docs") or ""
 
     @property
@@ -93,12 +92,7 @@ class Workflow(FunctionEntity, Generic[P, R]):
         returned: R = call_plain(self, args, kwargs)
         return returned
 
-    def record(self) -> Recorded:
-        """Run the body once with promises and return the nodes that it made.
-
-        Raises:
-            CompileError: If the program is wrong, or the body raised something, which is the cause then.
-        """
+    def _record(self) -> Recorded:
         return record(self._checked_body, self.short_name, self.where, self.signature, self.interface)
 
     @cached_property
@@ -106,15 +100,13 @@ class Workflow(FunctionEntity, Generic[P, R]):
         refuse_silent_branches(self.function)
         return self.function
 
-    def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
-        """Run its nodes as plain Python; see `Entity.evaluate`."""
-        return run_nodes(self, self.record(), inputs, context)
-
 
 @overload
-def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
+def workflow(function: Callable[P, R], /) -> PythonFunctionWorkflow[P, R]: ...
 @overload
-def workflow(**options: Unpack[WorkflowOptions]) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
+def workflow(
+    **options: Unpack[WorkflowOptions],
+) -> Callable[[Callable[P, R]], PythonFunctionWorkflow[P, R]]: ...
 def workflow(function: Callable[..., Any] | None = None, /, **options: Unpack[WorkflowOptions]) -> Any:
     """Make a workflow of a typed function, bare (`@workflow`) or with options.
 
@@ -129,16 +121,8 @@ def workflow(function: Callable[..., Any] | None = None, /, **options: Unpack[Wo
     """
     where = call_site()
 
-    def decorate(decorated: Callable[..., Any]) -> Workflow[..., Any]:
+    def decorate(decorated: Callable[..., Any]) -> PythonFunctionWorkflow[..., Any]:
         refuse_undecorable(decorated, "workflow", where)
-        return Workflow(decorated, options, where)
+        return PythonFunctionWorkflow(decorated, options, where)
 
     return decorate if function is None else decorate(function)
-
-
-def _handler(given: object, where: str) -> Entity | None:
-    if given is None or isinstance(given, Entity):
-        return given
-    raise CompileError(
-        f"on_failure={shown(given)} must be a task or a workflow. Decorate it with @task.", where
-    )

@@ -22,7 +22,7 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
-from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.policies import Overrides, TaskPolicy
 
 
 class EntryPoint(Document):
@@ -68,6 +68,13 @@ class TaskSpec(Document):
     config: dict[str, JsonValue] = {}
     description: str = ""
 
+    def overridden(self, overrides: Overrides | None) -> TaskSpec:
+        """Return the task as a node runs it that sets parts of it anew."""
+        if overrides is None:
+            return self
+        config = {**self.config, **(overrides.config or {})}
+        return self.model_copy(update={"policy": overrides.apply(self.policy), "config": config})
+
 
 class FailurePolicy(StrEnum):
     """What happens to the rest when a node has failed for good."""
@@ -88,6 +95,7 @@ class WorkflowSpec(Document):
     on_failure: Target | None = None
     interruptible: bool | None = None
     timeout_s: float = 0.0
+    max_parallelism: int = 0
     description: str = ""
 
 
@@ -113,6 +121,7 @@ class LaunchPlanSpec(Document):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     max_parallelism: int = 0
+    description: str = ""
 
 
 class Reference(Document):

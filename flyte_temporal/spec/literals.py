@@ -64,6 +64,8 @@ class Offloaded(Document):
         hash: As for `Inline`.
         path: Where in the stored value this literal is (attribute access on a value that travels by reference).
         whole: Type by which the stored value was written; set with `path`, which is walked by it.
+        count: Number of elements if the stored JSON is an array, so that a list can be mapped over without being read.
+            It says nothing of what a `path` leads to.
     """
 
     kind: Literal["offloaded"] = "offloaded"
@@ -74,6 +76,7 @@ class Offloaded(Document):
     hash: str | None = None
     path: tuple[str | int, ...] = ()
     whole: LiteralType | None = None
+    count: int | None = None
 
 
 class Composite(Document):

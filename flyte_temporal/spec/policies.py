@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import JsonValue
+
 from flyte_temporal.spec.document import Document
 
 
@@ -23,6 +25,18 @@ class Resources(Document):
     limits: ResourceValues = ResourceValues()
     accelerator: str = ""
     shared_memory: str = ""
+
+    def changed_by(self, other: Resources) -> Resources:
+        """Return these, with each part that the other says instead of what stands here."""
+        said = {
+            side: values.model_copy(update={n: v for n, v in getattr(other, side) if v})
+            for side, values in (("requests", self.requests), ("limits", self.limits))
+        }
+        return Resources(
+            **said,
+            accelerator=other.accelerator or self.accelerator,
+            shared_memory=other.shared_memory or self.shared_memory,
+        )
 
 
 class Backoff(Document):
@@ -109,7 +123,11 @@ class TaskPolicy(Document):
 
 
 class Overrides(Document):
-    """Parts of a task's policy that a node sets anew (`with_overrides`); None = as the task says."""
+    """Parts of a task's policy that a node sets anew (`with_overrides`); None = as the task says.
+
+    Of resources, each quantity is a part of its own; everything else is replaced as a whole. `config` is laid over the
+    task's own configuration (`TaskSpec.overridden`).
+    """
 
     resources: Resources | None = None
     retries: RetryPolicy | None = None
@@ -120,10 +138,23 @@ class Overrides(Document):
     env: dict[str, str] | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
+    pod_template: str | None = None
+    config: dict[str, JsonValue] | None = None
 
     def apply(self, policy: TaskPolicy) -> TaskPolicy:
         """Return the policy with the parts that are set here."""
         changed = {
-            name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None
+            name: value
+            for name in type(self).model_fields
+            if name != "config" and (value := getattr(self, name)) is not None
         }
+        if self.resources is not None:
+            changed["resources"] = policy.resources.changed_by(self.resources)
         return policy.model_copy(update=changed) if changed else policy
+
+    def then(self, later: Overrides) -> Overrides:
+        """Return both, the later ones winning part by part."""
+        changed = {name: value for name, value in later if value is not None}
+        if self.resources is not None and later.resources is not None:
+            changed["resources"] = self.resources.changed_by(later.resources)
+        return self.model_copy(update=changed)

@@ -205,9 +205,13 @@ def describe(type_: LiteralType) -> str:
     """Return the type as a person would write it, for messages, `--help` and tables."""
     match type_:
         case SimpleType():
-            return {"integer": "int", "boolean": "bool", "string": "str", "any": "Any"}.get(
-                type_.simple, type_.simple.value
-            )
+            return {
+                "integer": "int",
+                "boolean": "bool",
+                "string": "str",
+                "any": "Any",
+                "error": "FlyteError",
+            }.get(type_.simple, type_.simple.value)
         case EnumType():
             return type_.name or "Literal[" + ", ".join(repr(v) for v in type_.values) + "]"
         case ListType():

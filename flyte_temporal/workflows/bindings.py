@@ -46,7 +46,7 @@ def resolve(binding: Binding, sources: Sources) -> LiteralValue:
     """
     match binding:
         case Constant():
-            return Inline(value=binding.value)
+            return binding.stored or Inline(value=binding.value)
         case InputRef():
             literal = sources.input(binding.name)
             declared = sources.input_type(binding.name) if binding.path else ANY
@@ -62,6 +62,20 @@ def resolve(binding: Binding, sources: Sources) -> LiteralValue:
                 items=tuple(resolve(entry.value, sources) for entry in binding.entries),
                 keys=tuple(entry.key for entry in binding.entries),
             )
+
+
+def at(literal: LiteralValue, declared: LiteralType, path: tuple[str | int, ...]) -> LiteralValue:
+    """Return the part of a literal at a path.
+
+    Args:
+        literal: The literal.
+        declared: Type by which it was written, unless it says so itself.
+        path: Field names, keys and positions.
+
+    Raises:
+        MissingAttribute: If there is nothing.
+    """
+    return _follow(literal, declared, InputRef(name="", path=path))
 
 
 def _followed(literal: LiteralValue, declared: LiteralType, ref: InputRef | OutputRef) -> LiteralValue:
@@ -88,7 +102,7 @@ def _follow(literal: LiteralValue, declared: LiteralType, ref: InputRef | Output
         return Inline(value=value_at(literal.value, written, path), type=end)
     whole = literal.whole or written
     return literal.model_copy(
-        update={"path": (*literal.path, *path), "whole": whole, "type": end, "hash": None}
+        update={"path": (*literal.path, *path), "whole": whole, "type": end, "hash": None, "count": None}
     )
 
 

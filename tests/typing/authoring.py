@@ -13,9 +13,9 @@ from flyte_temporal import (
     Cache,
     FailurePolicy,
     FlyteFile,
+    PythonFunctionWorkflow,
     PythonTask,
     Resources,
-    Workflow,
     create_node,
     current_context,
     task,
@@ -67,7 +67,7 @@ def big(n: int) -> Trained:
 
 
 kept: PythonTask[..., float] = bare
-also: Workflow[..., float] = small
+also: PythonFunctionWorkflow[..., float] = small
 assert_type(bare(1), float)
 assert_type(bare(n=1, name="y"), float)
 assert_type(optioned([1]), Trained)

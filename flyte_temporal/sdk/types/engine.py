@@ -23,6 +23,7 @@ from flyte_temporal.sdk.types.converter import (
     short_name,
 )
 from flyte_temporal.sdk.types.dataframe import DataFrames
+from flyte_temporal.sdk.types.error import Errors
 from flyte_temporal.sdk.types.file import Files
 from flyte_temporal.sdk.types.identity import identity
 from flyte_temporal.sdk.types.models import Models
@@ -51,6 +52,7 @@ _BUILT_IN: tuple[type[TypeFamily], ...] = (
     Tuples,
     NamedTuples,
     Unions,
+    Errors,
     Dataclasses,
     Models,
     Wrappers,

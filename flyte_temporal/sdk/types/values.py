@@ -57,7 +57,8 @@ def literal_of(value: Any, context: ValueContext) -> LiteralValue:
     sha256 = sha256_hex(data)
     key = keys.blob(sha256)
     context.blobs.put_new(key, data, sha256)
-    return Offloaded(key=key, sha256=sha256, size=len(data))
+    count = len(value) if isinstance(value, list) else None
+    return Offloaded(key=key, sha256=sha256, size=len(data), count=count)
 
 
 def decode(literal: LiteralValue, declared: LiteralType, python_type: Any, context: ValueContext) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from flyte_temporal import task, workflow
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk.loader import load_file
-from flyte_temporal.sdk.workflows import Workflow
+from flyte_temporal.sdk.workflows import PythonFunctionWorkflow
 
 PRELUDE = """
 import functools
@@ -109,10 +109,10 @@ WRONG = {
 }
 
 
-def loaded(body: str, folder: Path) -> Workflow[..., Any]:
+def loaded(body: str, folder: Path) -> PythonFunctionWorkflow[..., Any]:
     file = folder / "branches_program.py"
     file.write_text(PRELUDE + body.lstrip())
-    found: Workflow[..., Any] = load_file(file).wf
+    found: PythonFunctionWorkflow[..., Any] = load_file(file).wf
     return found
 
 

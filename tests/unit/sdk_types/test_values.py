@@ -75,6 +75,13 @@ def test_large_values_travel_by_reference(small: ValueContext, store: MemoryBlob
     assert decode(literal, declared, dict[str, list[float]], small) == value
 
 
+def test_a_list_by_reference_says_how_long_it_is(small: ValueContext) -> None:
+    literal = encode(["a" * 9, "b" * 9], list[str], small)
+    assert isinstance(literal, Offloaded)
+    assert literal.count == 2
+    assert "count" not in encode({"a": "b" * 9}, dict[str, str], small).model_dump(mode="json")
+
+
 def test_without_a_store_everything_is_inline(tmp_path: Path) -> None:
     plain = ValueContext(blobs=None, scratch=tmp_path, inline_bytes=1)
     assert encode("long text", str, plain) == Inline(value="long text")

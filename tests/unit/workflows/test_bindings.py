@@ -101,7 +101,7 @@ def test_a_path_that_leads_nowhere_says_what_is_there(
 
 
 def test_a_path_into_a_value_by_reference_is_left_to_the_reader() -> None:
-    big = Offloaded(key="k", sha256="s", size=9)
+    big = Offloaded(key="k", sha256="s", size=9, count=3)
     got = resolve(InputRef(name="x", path=("tags", 0)), Given(big, PERSON))
     assert got == Offloaded(key="k", sha256="s", size=9, path=("tags", 0), whole=PERSON)
 
