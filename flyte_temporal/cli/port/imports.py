@@ -117,7 +117,8 @@ def _froms(node: cst.ImportFrom, groups: dict[str, list[cst.ImportAlias]]) -> li
     """Return one statement for each of our modules; the first keeps the form of the old one."""
     found: list[cst.BaseSmallStatement] = []
     for module, aliases in groups.items():
-        kept = aliases if len(groups) == 1 else _without_comma(aliases)
+        # a comma at the end is for names in parentheses only
+        kept = aliases if node.lpar is not None and not found else _without_comma(aliases)
         form = {} if not found else {"lpar": None, "rpar": None}
         found.append(node.with_changes(module=cst.parse_expression(module), names=kept, **form))
     return found

@@ -123,7 +123,7 @@ def is_missing_plugin(module: str) -> bool:
 
 def is_built_in(module: str) -> bool:
     """Return whether importing the module only registered a plug-in that is part of this library."""
-    return ".".join(module.split(".")[:2]) in names.PLUGINS
+    return ".".join(module.split(".")[:2]) in names.BUILT_IN
 
 
 def _foreign(module: str) -> bool:

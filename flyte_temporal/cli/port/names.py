@@ -112,7 +112,10 @@ SAME_IN_FOREIGN = {
 """Names that mean the same all the same."""
 
 PLUGINS = frozenset({"flytekitplugins.sqlalchemy", "flytekitplugins.polars"})
-"""Plug-ins whose names the package root has. Imported without a name, for what they register, they are dropped."""
+"""Plug-ins whose names the package root has."""
+
+BUILT_IN = frozenset({"flytekitplugins.polars"})
+"""Those that are imported for what they register, which is part of this library: the import is dropped."""
 
 _DATACLASS = "write a dictionary; labels and annotations are plain mappings here"
 _ENGINE = "nothing is needed: dataframe handlers are found by themselves; docs/types.md says how to add one"

@@ -120,39 +120,48 @@ class _Survey(cst.CSTVisitor):
         node.value.visit(self)  # the keyword is no use of a name
         return False
 
-    def _use(self, parts: list[cst.BaseExpression]) -> None:
-        """Decide about a dotted name; `parts` are its prefixes, the shortest first."""
+    def _use(self, parts: list[cst.BaseExpression], at: cst.CSTNode | None = None) -> None:
+        """Decide about a dotted name.
+
+        Args:
+            parts: Its prefixes, the shortest first.
+            at: The node whose scope it is in; by default its own.
+        """
         base = parts[0]
-        imported = self._imported(base)
+        imported = self._imported(base, at or base)
         if imported is None:
             self._unbound(base)
             return
         module, alias = imported
         words = (*module.split("."), *(_last(part) for part in parts[1:]))
-        at, name, count = split(words)
+        home, name, count = split(words)
         taken = parts[max(count - len(module.split(".")), 0)]
         if name is None:
-            written = alias if alias is not None else module_of(at)
+            written = self._binding(alias, module, module_of(home))
         else:
-            found = self._lookup.find(at, name)
+            found = self._lookup.find(home, name)
             self._judge(base, found)
             if isinstance(found, Lack):
                 return
-            written = f"{self._binding(alias, module, found)}.{found.name}"
+            written = f"{self._binding(alias, module, found.module)}.{found.name}"
         if get_full_name_for_node(taken) != written:
             self.findings.edits[taken] = cst.parse_expression(written)
 
     @staticmethod
-    def _binding(alias: str | None, module: str, found: Target) -> str:
-        """Return the expression for the module of a target, seen from an import of `module`."""
+    def _binding(alias: str | None, module: str, ours: str) -> str:
+        """Return the expression for a module of ours, seen from an import of flytekit's `module`."""
         if alias is None:
-            return found.module
-        inside = found.module.removeprefix(module_of(module))
-        return f"{alias}{inside}"
+            return ours
+        return f"{alias}{ours.removeprefix(module_of(module))}"
 
-    def _imported(self, base: cst.BaseExpression) -> tuple[str, str | None] | None:
+    def visit_Global(self, node: cst.Global) -> bool:  # noqa: N802
+        for item in node.names:  # of which libcst says no scope
+            self._use([item.name], node)
+        return False
+
+    def _imported(self, base: cst.BaseExpression, at: cst.CSTNode) -> tuple[str, str | None] | None:
         """Return the flytekit module that a name is bound to, and its alias (None: bound by its own name)."""
-        scope = self.get_metadata(ScopeProvider, base, None)
+        scope = self.get_metadata(ScopeProvider, at, None)
         if not isinstance(base, cst.Name) or scope is None:
             return None
         for assignment in scope[base.value]:

@@ -74,6 +74,64 @@ def test_all_lacks_of_a_file_are_told_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "from flytekit import task, testing\n",
+            "from flyte_temporal import task\nfrom flyte_temporal import testing\n",
+        ),
+        (
+            "from flytekit import (\n    task,\n    testing,\n)\n",
+            "from flyte_temporal import (\n    task,\n    )\nfrom flyte_temporal import testing\n",
+        ),
+        (
+            "from flytekit import types\ntypes.file.FlyteFile\n",
+            "import flyte_temporal as types\ntypes.FlyteFile\n",
+        ),
+        (
+            "import flytekit as fk\nt, f = fk.testing, fk.types.file\n",
+            "import flyte_temporal as fk\nt, f = fk.testing, fk\n",
+        ),
+        ("import flytekit.testing as t\nt.patch(f)\n", "import flyte_temporal.testing as t\nt.patch(f)\n"),
+        (
+            "import flytekitplugins.sqlalchemy\nflytekitplugins.sqlalchemy.SQLAlchemyTask\n",
+            "import flyte_temporal\nflyte_temporal.SQLAlchemyTask\n",
+        ),
+        ("import os, flytekitplugins.polars\n", "import os\n"),
+        ("import flytekit, flytekit.core.task, os\n", "import flyte_temporal, os\n"),
+        (
+            "x = 1; from flytekit import task, testing\n",
+            "x = 1; from flyte_temporal import task; from flyte_temporal import testing\n",
+        ),
+        ("import flytekit\ndel flytekit\n", "import flyte_temporal\ndel flyte_temporal\n"),
+        (
+            "import flytekit\nf'{flytekit.__version__}'\n",
+            "import flyte_temporal\nf'{flyte_temporal.__version__}'\n",
+        ),
+        (
+            "def f():\n    global flytekit\n    import flytekit\n",
+            "def f():\n    global flyte_temporal\n    import flyte_temporal\n",
+        ),
+        (
+            "import flytekit\nmatch x:\n    case flytekit.task: pass\n",
+            "import flyte_temporal\nmatch x:\n    case flyte_temporal.task: pass\n",
+        ),
+        (
+            "import flytekit\nx = [flytekit.task for flytekit in y]\n",
+            "import flyte_temporal\nx = [flytekit.task for flytekit in y]\n",
+        ),
+        ("import flytekit\n__all__ = ['flytekit']\n", "import flyte_temporal\n__all__ = ['flytekit']\n"),
+    ],
+)
+def test_forms(text: str, expected: str) -> None:
+    lookup = Lookup(exported=LOOKUP.exported | {"__version__"}, testing=names.IN_TESTING)
+    ported = port_source(text.encode(), lookup)
+    assert ported.problems == ()
+    assert ported.source.decode() == expected
+    ast.parse(ported.source)
+
+
 def test_text_is_left_to_a_person() -> None:
     text = '"""Of flytekit.task."""\nimport flytekit\nm = mock.patch("flytekit.current_context")\nn = f"{m} flytekit.x"\nlabel = "flytekit is fine"\n'
     ported = port(text)
