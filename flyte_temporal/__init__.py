@@ -22,44 +22,133 @@ if TYPE_CHECKING:
     )
     from flyte_temporal.sdk.answers import gate_answers
     from flyte_temporal.sdk.conditionals import conditional
-    from flyte_temporal.sdk.context import ExecutionParameters, current_context
+    from flyte_temporal.sdk.context import (
+        ExecutionParameters,
+        current_context,
+    )
     from flyte_temporal.sdk.dynamics import dynamic
-    from flyte_temporal.sdk.gates import approve, sleep, wait_for_input
+    from flyte_temporal.sdk.gates import (
+        approve,
+        sleep,
+        wait_for_input,
+    )
     from flyte_temporal.sdk.launch_plans import LaunchPlan
     from flyte_temporal.sdk.maps import map_task
-    from flyte_temporal.sdk.notifications import Email, PagerDuty, Slack
+    from flyte_temporal.sdk.notifications import (
+        Email,
+        PagerDuty,
+        Slack,
+    )
     from flyte_temporal.sdk.options import Options
-    from flyte_temporal.sdk.policies import Cache, Resources
+    from flyte_temporal.sdk.policies import (
+        Cache,
+        Resources,
+    )
     from flyte_temporal.sdk.recording import create_node
-    from flyte_temporal.sdk.schedules import CronSchedule, FixedRate
-    from flyte_temporal.sdk.tasks import PythonTask, task
-    from flyte_temporal.sdk.types.engine import TypeEngine, TypeTransformer
+    from flyte_temporal.sdk.schedules import (
+        CronSchedule,
+        FixedRate,
+    )
+    from flyte_temporal.sdk.tasks import (
+        PythonTask,
+        task,
+    )
+    from flyte_temporal.sdk.types.annotations import (
+        BatchSize,
+        FlyteAnnotation,
+        HashMethod,
+        kwtypes,
+    )
+    from flyte_temporal.sdk.types.datasets import (
+        StructuredDataset,
+        StructuredDatasetDecoder,
+        StructuredDatasetEncoder,
+        StructuredDatasetTransformerEngine,
+    )
+    from flyte_temporal.sdk.types.directory import FlyteDirectory
+    from flyte_temporal.sdk.types.engine import (
+        TypeEngine,
+        TypeTransformer,
+    )
     from flyte_temporal.sdk.types.error import FlyteError
     from flyte_temporal.sdk.types.file import FlyteFile
-    from flyte_temporal.sdk.workflows import PythonFunctionWorkflow, workflow
+    from flyte_temporal.sdk.types.formats import (
+        CSVFile,
+        FileExt,
+        HDF5EncodedFile,
+        HTMLPage,
+        JoblibSerializedFile,
+        JPEGImageFile,
+        JSONLFile,
+        ONNXFile,
+        PDFFile,
+        PNGImageFile,
+        PythonNotebook,
+        PythonPickledFile,
+        SVGImageFile,
+        TensorboardLogs,
+        TFRecordFile,
+        TFRecordsDirectory,
+    )
+    from flyte_temporal.sdk.types.iterators import JSON
+    from flyte_temporal.sdk.types.pickles import (
+        FlytePickle,
+        PickleWarning,
+    )
+    from flyte_temporal.sdk.workflows import (
+        PythonFunctionWorkflow,
+        workflow,
+    )
     from flyte_temporal.spec.entities import FailurePolicy
     from flyte_temporal.spec.entities import FailurePolicy as WorkflowFailurePolicy
     from flyte_temporal.spec.execution import ExecutionPhase as WorkflowExecutionPhase
 
 __all__ = [
+    "JSON",
+    "BatchSize",
+    "CSVFile",
     "Cache",
     "CronSchedule",
     "Email",
     "ExecutionParameters",
     "FailurePolicy",
+    "FileExt",
     "FixedRate",
+    "FlyteAnnotation",
+    "FlyteDirectory",
     "FlyteError",
     "FlyteFile",
     "FlyteNonRecoverableException",
+    "FlytePickle",
     "FlyteRecoverableException",
     "FlyteTemporalError",
+    "HDF5EncodedFile",
+    "HTMLPage",
+    "HashMethod",
+    "JPEGImageFile",
+    "JSONLFile",
+    "JoblibSerializedFile",
     "LaunchPlan",
+    "ONNXFile",
     "Options",
+    "PDFFile",
+    "PNGImageFile",
     "PagerDuty",
+    "PickleWarning",
     "PythonFunctionWorkflow",
+    "PythonNotebook",
+    "PythonPickledFile",
     "PythonTask",
     "Resources",
+    "SVGImageFile",
     "Slack",
+    "StructuredDataset",
+    "StructuredDatasetDecoder",
+    "StructuredDatasetEncoder",
+    "StructuredDatasetTransformerEngine",
+    "TFRecordFile",
+    "TFRecordsDirectory",
+    "TensorboardLogs",
     "TypeEngine",
     "TypeTransformer",
     "WorkflowExecutionPhase",
@@ -71,6 +160,7 @@ __all__ = [
     "current_context",
     "dynamic",
     "gate_answers",
+    "kwtypes",
     "map_task",
     "sleep",
     "task",
@@ -79,24 +169,51 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchSize": "sdk.types.annotations",
+    "CSVFile": "sdk.types.formats",
     "Cache": "sdk.policies",
     "CronSchedule": "sdk.schedules",
     "Email": "sdk.notifications",
     "ExecutionParameters": "sdk.context",
     "FailurePolicy": "spec.entities",
+    "FileExt": "sdk.types.formats",
     "FixedRate": "sdk.schedules",
+    "FlyteAnnotation": "sdk.types.annotations",
+    "FlyteDirectory": "sdk.types.directory",
     "FlyteError": "sdk.types.error",
     "FlyteFile": "sdk.types.file",
     "FlyteNonRecoverableException": "errors",
+    "FlytePickle": "sdk.types.pickles",
     "FlyteRecoverableException": "errors",
     "FlyteTemporalError": "errors",
+    "HDF5EncodedFile": "sdk.types.formats",
+    "HTMLPage": "sdk.types.formats",
+    "HashMethod": "sdk.types.annotations",
+    "JPEGImageFile": "sdk.types.formats",
+    "JSON": "sdk.types.iterators",
+    "JSONLFile": "sdk.types.formats",
+    "JoblibSerializedFile": "sdk.types.formats",
     "LaunchPlan": "sdk.launch_plans",
+    "ONNXFile": "sdk.types.formats",
     "Options": "sdk.options",
+    "PDFFile": "sdk.types.formats",
+    "PNGImageFile": "sdk.types.formats",
     "PagerDuty": "sdk.notifications",
+    "PickleWarning": "sdk.types.pickles",
     "PythonFunctionWorkflow": "sdk.workflows",
+    "PythonNotebook": "sdk.types.formats",
+    "PythonPickledFile": "sdk.types.formats",
     "PythonTask": "sdk.tasks",
     "Resources": "sdk.policies",
+    "SVGImageFile": "sdk.types.formats",
     "Slack": "sdk.notifications",
+    "StructuredDataset": "sdk.types.datasets",
+    "StructuredDatasetDecoder": "sdk.types.datasets",
+    "StructuredDatasetEncoder": "sdk.types.datasets",
+    "StructuredDatasetTransformerEngine": "sdk.types.datasets",
+    "TFRecordFile": "sdk.types.formats",
+    "TFRecordsDirectory": "sdk.types.formats",
+    "TensorboardLogs": "sdk.types.formats",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
     "WorkflowExecutionPhase": "spec.execution",
@@ -108,13 +225,17 @@ _HOMES = {
     "current_context": "sdk.context",
     "dynamic": "sdk.dynamics",
     "gate_answers": "sdk.answers",
+    "kwtypes": "sdk.types.annotations",
     "map_task": "sdk.maps",
     "sleep": "sdk.gates",
     "task": "sdk.tasks",
     "wait_for_input": "sdk.gates",
     "workflow": "sdk.workflows",
 }
-_RENAMED = {"WorkflowExecutionPhase": "ExecutionPhase", "WorkflowFailurePolicy": "FailurePolicy"}
+_RENAMED = {
+    "WorkflowExecutionPhase": "ExecutionPhase",
+    "WorkflowFailurePolicy": "FailurePolicy",
+}
 
 
 def __getattr__(name: str) -> Any:

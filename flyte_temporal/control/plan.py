@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from flyte_temporal.control.nesting import nested
 from flyte_temporal.errors import CompileError, FlyteTemporalError, LimitExceeded, UnsupportedSpec
 from flyte_temporal.spec.entities import Closure, WorkflowSpec
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
@@ -141,23 +142,11 @@ def merge_plan(plan: Sequence[NodeRecord], recorded: Sequence[NodeRecord], *, ov
     """
     known = {record.id: record for record in recorded}
     unreached = NodePhase.SKIPPED if over else NodePhase.QUEUED
-    extra: dict[str, list[NodeRecord]] = {}
     planned = {record.id for record in plan}
-    for record in recorded:
-        if record.id not in planned:
-            extra.setdefault(_nearest(record.id, planned), []).append(record)
-    shown = list(extra.get("", []))
-    for node in plan:
-        shown.append(known.get(node.id) or node.model_copy(update={"phase": unreached}))
-        shown.extend(extra.get(node.id, []))
+    shown = [known.get(node.id) or node.model_copy(update={"phase": unreached}) for node in plan]
+    # What was made at run time (by a dynamic task, by a map) comes behind what was planned at the same place.
+    shown += [record for record in recorded if record.id not in planned]
     return [
         node if node.order == order else node.model_copy(update={"order": order})
-        for order, node in enumerate(shown)
+        for order, (_, node) in enumerate(nested(shown))
     ]
-
-
-def _nearest(path: str, planned: set[str]) -> str:
-    """Return the planned node that a node made at run time (of a dynamic, of a map) belongs to."""
-    while path and path not in planned:
-        path = path[: path.rindex("[")] if path.endswith("]") else path.rpartition(".")[0]
-    return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from flyte_temporal.spec.document import Document
 
@@ -23,6 +23,41 @@ class BlobInfo(Document):
 
     key: str
     size: int
+
+
+class StoredFile(Document):
+    """A file that stands under the key of its digest (`spec.keys.blob`).
+
+    Args:
+        key: Where.
+        sha256: Digest of its bytes.
+        size: Their number.
+    """
+
+    key: str
+    sha256: str
+    size: int
+
+
+class BlobWriter(Protocol):
+    """An object on its way into the store; it exists when `commit` has returned, whole, and never otherwise."""
+
+    def write(self, data: bytes) -> None:
+        """Add bytes.
+
+        Raises:
+            StorageError: If the store refused or did not answer.
+        """
+
+    def commit(self) -> StoredFile:
+        """Store what was written under its digest. Call it once, and nothing after it.
+
+        Raises:
+            StorageError: If the store refused or did not answer.
+        """
+
+    def abort(self) -> None:
+        """Throw away what was written; nothing happens after `commit`, or a second time."""
 
 
 class BlobStore(Protocol):
@@ -66,6 +101,31 @@ class BlobStore(Protocol):
 
         Raises:
             CorruptBlob: If the bytes do not have the given digest.
+            StorageError: If the store did not answer.
+        """
+
+    def put_file(self, path: Path, *, give: bool = False) -> StoredFile:
+        """Store a local file under its digest.
+
+        Args:
+            path: A regular file, read once where the store can.
+            give: The file is given away: nobody writes to it from now on. A store on the same disk may then take the file
+                itself, which is read-only afterwards, instead of a copy.
+
+        Raises:
+            OSError: If the file cannot be read.
+            StorageError: If the store refused or did not answer.
+        """
+
+    def create(self) -> BlobWriter:
+        """Begin an object that is written in pieces and stored under its digest; it is hashed while it is written."""
+
+    def open(self, key: str) -> IO[bytes] | None:
+        """Open an object for reading, without fetching it; None if there is no such object.
+
+        The stream can seek. It is not verified: whoever reads all of it compares the digest (`sdk.types.streaming`).
+
+        Raises:
             StorageError: If the store did not answer.
         """
 

@@ -185,7 +185,9 @@ def _call(order: AttemptOrder, desk: Desk, code: Code) -> dict[str, LiteralValue
             f"Task {order.task.name!r} of type {order.task.type!r} has no Python code; this launcher cannot run it."
         )
     files = desk.folder / scratch.FILES
-    context = ValueContext(blobs=code.store, scratch=files, inline_bytes=order.inline_bytes)
+    context = ValueContext(
+        blobs=code.store, scratch=files, inline_bytes=order.inline_bytes, gives=True, opens_pickles=True
+    )
     with activate(_parameters(order, files, code.store)):
         return dispatch.run(dispatch.load(entry), order.task, order.inputs, context)
 

@@ -5,8 +5,9 @@ Apart from the type engine because a spec must say the same on every machine: no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
@@ -72,6 +73,8 @@ def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue
     """
     if value is not None:
         _refuse_data(type_)
+    if isinstance(type_, BlobType) and not isinstance(value, str | os.PathLike):
+        _refuse(type(value).__name__)  # an array, a picture
     written = _written(value, python_type, type_, ValueContext(None, process_scratch()))
     _refuse_stored(written, type_)
     return cast("JsonValue", written)
@@ -89,10 +92,14 @@ def _written(value: Any, python_type: Any, type_: LiteralType, context: ValueCon
 
 def _refuse_data(type_: LiteralType) -> None:
     if isinstance(type_, DatasetType | OpaqueType):
-        raise CompileError(
-            f"a {describe(type_)} cannot be a constant of a workflow, since a spec holds no data. Make it in a task, "
-            "or declare the parameter Optional[...] = None and load it there"
-        )
+        _refuse(describe(type_))
+
+
+def _refuse(what: str) -> NoReturn:
+    raise CompileError(
+        f"a {what} cannot be a constant of a workflow, since a spec holds no data. Make it in a task, or declare the "
+        "parameter Optional[...] = None and load it there"
+    )
 
 
 def _is_remote(uri: str) -> bool:

@@ -13,6 +13,7 @@ from flyte_temporal.sdk.gather import gather_body
 from flyte_temporal.sdk.recording import Recorded
 from flyte_temporal.sdk.tasks import PythonTask
 from flyte_temporal.sdk.types.converter import ValueContext, shown
+from flyte_temporal.sdk.types.place import placed
 from flyte_temporal.sdk.types.values import decode, encode
 from flyte_temporal.spec.entities import Closure, EntryPoint, TaskSpec
 from flyte_temporal.spec.literals import Inline, LiteralValue
@@ -83,8 +84,11 @@ def run(
     """
     values = _values(task, spec, inputs, context)
     if not isinstance(task, DynamicTask):
-        return _written(task, spec, task.invoke(values), context)
-    found = task.expand(values, context)
+        with placed(context):
+            outputs = task.invoke(values)
+        return _written(task, spec, outputs, context)
+    with placed(context):
+        found = task.expand(values, context)
     if isinstance(found, Recorded):
         return gather_body(task, spec.name, found)
     return _written(task, spec, found, context)

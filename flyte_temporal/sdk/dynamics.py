@@ -16,6 +16,7 @@ from flyte_temporal.sdk.plain import run_nodes
 from flyte_temporal.sdk.recording import Recorded, record_values
 from flyte_temporal.sdk.tasks import PythonTask, TaskOptions, refuse_undecorable
 from flyte_temporal.sdk.types.engine import ValueContext
+from flyte_temporal.sdk.types.place import placed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,7 +64,7 @@ class DynamicTask(PythonTask[P, R]):
             InputNotReadable: If an input is not of its parameter's type.
             OutputInvalid: If it returned something that it does not declare.
         """
-        with activate(self._parameters(context.scratch)):
+        with activate(self._parameters(context.scratch)), placed(context):
             found = self.expand(self.read(inputs, context), context)
         if isinstance(found, Recorded):
             return run_nodes(self, found, inputs, context)

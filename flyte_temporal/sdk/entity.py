@@ -83,6 +83,7 @@ class FunctionEntity(Entity):
 
     __name__: str
     __qualname__: str
+    untyped: Any = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -103,7 +104,7 @@ class FunctionEntity(Entity):
         Raises:
             CompileError: If the function's annotations do not say it.
         """
-        return read_signature(self.function)
+        return read_signature(self.function, self.untyped)
 
     @cached_property
     def interface(self) -> Interface:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
+
+from pydantic import JsonValue
 
 from flyte_temporal.errors import CompileError, UnsupportedType
 from flyte_temporal.sdk import docstrings
 from flyte_temporal.sdk.callsite import definition_site
 from flyte_temporal.sdk.constants import constant_json
 from flyte_temporal.sdk.signature import REQUIRED, Parameter, Signature
+from flyte_temporal.sdk.types.annotations import kept
+from flyte_temporal.sdk.types.blobs import has_handle
 from flyte_temporal.sdk.types.engine import default_engine
+from flyte_temporal.sdk.types.pickles import PickleWarning
 from flyte_temporal.spec.interface import Default, Interface, Variable
 from flyte_temporal.spec.types import LiteralType
 
@@ -36,21 +42,47 @@ class _Reader:
         self._docs = docstrings.parse(function.__doc__)
 
     def input(self, p: Parameter) -> Variable:
-        type_ = self._type(p.annotation, f"Parameter {p.name!r}")
+        what = f"Parameter {p.name!r}"
+        type_ = self._type(p.annotation, what)
+        if only_output := default_engine().converter(p.annotation).only_output:
+            raise UnsupportedType(f"{what} of {self._name}(): {only_output}.", self._where)
         default = None if p.default is REQUIRED else Default(value=self._default(p, type_))
         return Variable(
-            name=p.name, type=type_, description=self._docs.inputs.get(p.name, ""), default=default
+            name=p.name,
+            type=type_,
+            description=self._docs.inputs.get(p.name, ""),
+            default=default,
+            metadata=self._kept(p.annotation, what),
         )
 
     def output(self, name: str, annotation: Any, count: int) -> Variable:
         description = self._docs.outputs.get(name) or (self._docs.returns if count == 1 else "")
-        return Variable(name=name, type=self._type(annotation, f"Output {name!r}"), description=description)
+        if has_handle(annotation):
+            raise CompileError(
+                f"Output {name!r} of {self._name}() is an open stream, which cannot leave a task. Return a FlyteFile: "
+                '`file = FlyteFile.new_remote_file("name")`, written by `with file.open("w") as stream:`.',
+                self._where,
+            )
+        what = f"Output {name!r}"
+        type_, notes = self._type(annotation, what), self._kept(annotation, what)
+        return Variable(name=name, type=type_, description=description, metadata=notes)
+
+    def _kept(self, annotation: Any, what: str) -> dict[str, JsonValue]:
+        try:
+            return kept(annotation)
+        except CompileError as error:
+            raise CompileError(f"{what} of {self._name}(): {error.message}", self._where) from error
 
     def _type(self, annotation: Any, what: str) -> LiteralType:
         try:
             return default_engine().literal_type(annotation)
         except UnsupportedType as error:
             raise UnsupportedType(f"{what} of {self._name}(): {error.message}", self._where) from error
+        finally:
+            for message in default_engine().warnings():
+                warnings.warn(
+                    f"{self._where}: {what} of {self._name}(): {message}", PickleWarning, stacklevel=2
+                )
 
     def _default(self, p: Parameter, type_: LiteralType) -> Any:
         try:

@@ -80,8 +80,12 @@ class Signature:
         return dict(zip(self.outputs, values, strict=True))
 
 
-def read_signature(function: Callable[..., Any]) -> Signature:
+def read_signature(function: Callable[..., Any], untyped: Any = None) -> Signature:
     """Return the signature of a task's or workflow's function.
+
+    Args:
+        function: The function.
+        untyped: What an annotation is taken to be where there is none; None = there must be one.
 
     Raises:
         CompileError: If a parameter has no annotation, an annotation cannot be resolved, the function takes `*args` or
@@ -90,6 +94,8 @@ def read_signature(function: Callable[..., Any]) -> Signature:
     name = getattr(function, "__name__", repr(function))
     where = definition_site(function)
     hints = _hints(function, name, where)
+    if untyped is not None:
+        hints = _completed(hints, function, untyped)
     parameters = {
         p.name: _parameter(p, hints, name, where) for p in inspect.signature(function).parameters.values()
     }
@@ -112,6 +118,13 @@ def _hints(function: Callable[..., Any], name: str, where: str) -> dict[str, Any
             "module can see them at run time (not only under TYPE_CHECKING).",
             where,
         ) from error
+
+
+def _completed(hints: dict[str, Any], function: Callable[..., Any], untyped: Any) -> dict[str, Any]:
+    names = list(inspect.signature(function).parameters)
+    if _returns_value(function):
+        names.append("return")
+    return {name: untyped for name in names if name not in hints} | hints
 
 
 def _parameter(p: inspect.Parameter, hints: dict[str, Any], function: str, where: str) -> Parameter:

@@ -28,6 +28,9 @@ from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.recording import active
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
+from flyte_temporal.sdk.types.pickles import FlytePickle
+from flyte_temporal.sdk.types.place import placed
+from flyte_temporal.sdk.types.values import given_hash
 from flyte_temporal.spec.policies import TaskPolicy
 
 P = ParamSpec("P")
@@ -42,12 +45,14 @@ class TaskOptions(PolicyOptions, total=False):
         enable_deck: Whether a report is kept with each attempt.
         docs: Description; by default the docstring's.
         pod_template_name: Template of the pod, on Kubernetes.
+        pickle_untyped: Whether parameters and a return value without annotations are taken as pickles.
     """
 
     deprecated: str
     enable_deck: bool
     docs: str
     pod_template_name: str
+    pickle_untyped: bool
 
 
 class PythonTask(FunctionEntity, Generic[P, R]):
@@ -67,6 +72,8 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         super().__init__(function)
         refuse_unknown(options, TaskOptions, self.decorator, where)
         self._docs: str = options.get("docs") or ""
+        if options.get("pickle_untyped"):
+            self.untyped = FlytePickle | None
         self.policy = overrides(options, where).apply(
             TaskPolicy(
                 deprecated=options.get("deprecated") or "",
@@ -131,7 +138,7 @@ class PythonTask(FunctionEntity, Generic[P, R]):
             OutputInvalid: If it returned something that it does not declare.
         """
         values = self.read(inputs, context)
-        with activate(self._parameters(context.scratch)):
+        with activate(self._parameters(context.scratch)), placed(context):
             returned = self.invoke(values)
         return self.written(returned, context)
 
@@ -159,6 +166,8 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         for variable in self.interface.outputs:
             annotation = self.signature.outputs[variable.name]
             with writing(self.short_name, variable.name):
+                # For its errors: they are those of a durable run.
+                given_hash(returned[variable.name], annotation)
                 found[variable.name] = default_engine().to_json(returned[variable.name], annotation, context)
         return found
 

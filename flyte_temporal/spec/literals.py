@@ -142,13 +142,23 @@ class DatasetValue(Document):
 
 
 class OpaqueValue(Document):
-    """Bytes that only the task process may interpret."""
+    """Bytes that only the task process may interpret.
+
+    Args:
+        uri: Address in the blob store.
+        codec: How they were written, such as `pickle`.
+        sha256: Their digest, checked before they are opened.
+        size: Their number.
+        python: Dotted name of the value's class, for people.
+        python_version: Version of Python that wrote them, such as `3.12`, where that matters for reading.
+    """
 
     uri: str
     codec: str
     sha256: str
     size: int
     python: str = ""
+    python_version: str = ""
 
 
 class ErrorValue(Document):

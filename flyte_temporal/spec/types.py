@@ -229,6 +229,7 @@ def describe(type_: LiteralType) -> str:
             return f"{base}[{type_.format}]" if type_.format else base
         case DatasetType():
             columns = ", ".join(f"{c.name}: {describe(c.type)}" for c in type_.columns)
-            return f"DataFrame[{columns}]" if columns else "DataFrame"
+            base = f"DataFrame[{columns}]" if columns else "DataFrame"
+            return f"{base} as {type_.format}" if type_.format else base
         case OpaqueType():
             return type_.python or type_.codec

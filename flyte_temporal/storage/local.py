@@ -4,7 +4,7 @@ An object appears under its key complete or not at all: it is written to a tempo
 then linked (which fails if the key is taken) or renamed over.
 """
 
-# ruff: noqa: PTH105, PTH123, PTH113, PTH116, PTH108, PTH103, PTH120
+# ruff: noqa: PTH105, PTH123, PTH113, PTH116, PTH108, PTH103, PTH112, PTH120
 # Plain strings as paths: a short task writes one small object; pathlib would double what that costs.
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ import secrets
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote, unquote
 
 from flyte_temporal.errors import CorruptBlob, StorageError
-from flyte_temporal.ports.blob_store import BlobInfo, Put
+from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
+from flyte_temporal.spec import keys
+from flyte_temporal.storage.copying import copy, sealed
+from flyte_temporal.storage.hashing import Digest
 from flyte_temporal.storage.layout import key_of, path_of, scan
 from flyte_temporal.storage.markers import keep_out_of_code
 from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
 
-_CHUNK = 1024 * 1024
 _PLAIN = "/@=+[]"
 
 
@@ -125,7 +128,7 @@ class LocalBlobStore:
         try:
             with open(path, "rb") as source:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                found = _copy(source.fileno(), temporary)
+                found, _ = copy(source.fileno(), temporary)
             if sha256 is not None and found != sha256:
                 raise CorruptBlob(f"{path} does not hold the bytes with SHA-256 {sha256}; it was damaged.")
             os.replace(temporary, target)
@@ -138,6 +141,34 @@ class LocalBlobStore:
         finally:
             _unlink(temporary)
         return True
+
+    def put_file(self, path: Path, *, give: bool = False) -> StoredFile:
+        """Store a local file under its digest: by a link if it is given away, else copied and hashed in one pass."""
+        with open(path, "rb", buffering=0) as source:
+            temporary = self._unfinished()
+            try:
+                found = self._linked(path, temporary) if give else None
+                if found is None:
+                    found = copy(source.fileno(), temporary)
+                return self._keep(temporary, *found)
+            except OSError as error:
+                raise _failed("copy to", temporary, error) from error
+            finally:
+                _unlink(temporary)
+
+    def create(self) -> LocalWriter:
+        """Begin an object that is written in pieces; see the port."""
+        return LocalWriter(self)
+
+    def open(self, key: str) -> IO[bytes] | None:
+        """Open an object for reading; see the port."""
+        path = self._path(key)
+        try:
+            return open(path, "rb", buffering=0)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _failed("open", path, error) from error
 
     def head(self, key: str) -> BlobInfo | None:
         """Return size and key of an object, or None."""
@@ -197,6 +228,50 @@ class LocalBlobStore:
             raise _failed("write", target, error) from error
         return temporary
 
+    def _unfinished(self) -> str:
+        """Return a name for an object whose key is not known yet, on the disk where it will stand."""
+        self._make_folder(f"{self._root}/blobs")
+        return _temporary(f"{self._root}/blobs/new")
+
+    def _linked(self, path: Path, temporary: str) -> tuple[str, int] | None:
+        """Link a file that was given away; None if it must be copied: another disk, or somebody may still write it."""
+        if os.stat(path).st_dev != os.stat(os.path.dirname(temporary)).st_dev:
+            return None
+        found = sealed(str(path))
+        if found is not None:
+            try:
+                os.link(path, temporary)
+            except (
+                OSError
+            ):  # some file systems have no links, or the kernel allows none here (protected_hardlinks)
+                return None
+        return found
+
+    def _keep(self, temporary: str, sha256: str, size: int) -> StoredFile:
+        """Move a complete file to the key of its digest. One that is there has the same bytes, or else is healed."""
+        key = keys.blob(sha256)
+        target = self._path(key)
+        try:
+            if self._sync is not Sync.NONE:
+                _sync(temporary)
+            self._make_folder(os.path.dirname(target))
+            os.replace(temporary, target)
+        except OSError as error:
+            raise _failed("create", target, error) from error
+        self._sync_folder(target)
+        return StoredFile(key=key, sha256=sha256, size=size)
+
+    def _make_folder(self, folder: str) -> None:
+        if os.path.isdir(folder):
+            return
+        new = not os.path.lexists(self._root)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            if new:
+                keep_out_of_code(self._root)
+        except OSError as error:
+            raise _failed("write", folder, error) from error
+
     def _sync_folder(self, target: str) -> None:
         if self._sync is Sync.ALL:
             folder = os.open(os.path.dirname(target), os.O_RDONLY)
@@ -204,6 +279,57 @@ class LocalBlobStore:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+class LocalWriter:
+    """An object of a local store, written to a file beside its final place."""
+
+    def __init__(self, store: LocalBlobStore) -> None:
+        self._store = store
+        self._path = store._unfinished()  # noqa: SLF001 - the two are one thing
+        self._file: IO[bytes] | None = None
+        self._digest = Digest()
+        try:
+            self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115 - closed by commit or abort
+        except OSError as error:
+            raise _failed("write", self._path, error) from error
+
+    def write(self, data: bytes) -> None:
+        """Add bytes; see the port."""
+        assert self._file is not None, "written after its end"  # noqa: S101 - a mistake of ours
+        self._digest.update(data)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise _failed("write", self._path, error) from error
+
+    def commit(self) -> StoredFile:
+        """Store it under its digest; see the port."""
+        try:
+            found = self._digest.hexdigest()
+            if self._file is not None:
+                self._file.close()
+            return self._store._keep(self._path, found, self._digest.size)  # noqa: SLF001 - as above
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Throw away what was written."""
+        self._digest.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            _unlink(self._path)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _temporary(target: str) -> str:
@@ -214,7 +340,7 @@ def _write(path: str, data: bytes | Path, *, sync: bool) -> None:
     if isinstance(data, Path):
         source = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _copy(source, path, sync=sync)
+            copy(source, path, sync=sync)
         finally:
             os.close(source)
         return
@@ -227,20 +353,6 @@ def _write(path: str, data: bytes | Path, *, sync: bool) -> None:
             os.fsync(target)
     finally:
         os.close(target)
-
-
-def _copy(source: int, path: str, *, sync: bool = False) -> str:
-    """Copy an open file to a new one and return the SHA-256 of what was written."""
-    found = hashlib.sha256()
-    with open(path, "xb", buffering=0) as target:
-        while chunk := os.read(source, _CHUNK):
-            found.update(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[target.write(view) :]
-        if sync:
-            os.fsync(target.fileno())
-    return found.hexdigest()
 
 
 def _compare(path: str, data: bytes | Path, sha256: str | None) -> Put:

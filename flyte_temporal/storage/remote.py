@@ -12,11 +12,14 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from flyte_temporal.errors import CorruptBlob, StorageError
-from flyte_temporal.ports.blob_store import BlobInfo, Put
+from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
+from flyte_temporal.spec import keys
+from flyte_temporal.storage.hashing import Digest
 from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
 
 T = TypeVar("T")
@@ -113,6 +116,35 @@ class RemoteBlobStore:
             temporary.unlink(missing_ok=True)
         return True
 
+    def put_file(self, path: Path, *, give: bool = False) -> StoredFile:
+        """Store a local file under its digest; one that is there is not sent again.
+
+        It is read twice, because only its digest tells whether it has to be sent.
+        """
+        del give
+        sha256 = _digest(path)
+        size = path.stat().st_size
+        key = keys.blob(sha256)
+        stored = self.head(key)
+        if stored is None or stored.size != size:
+            self.put(key, path)
+        return StoredFile(key=key, sha256=sha256, size=size)
+
+    def create(self) -> RemoteWriter:
+        """Begin an object that is written in pieces; see the port."""
+        return RemoteWriter(self)
+
+    def open(self, key: str) -> IO[bytes] | None:
+        """Open an object for reading; see the port."""
+        path = self._path(key)
+        if self.head(key) is None:  # s3fs opens a folder too, and tells only when it is read
+            return None
+        try:
+            opened: IO[bytes] = self._call("open", path, lambda: self._fs.open(path, "rb"))
+        except (FileNotFoundError, IsADirectoryError):
+            return None
+        return opened
+
     def head(self, key: str) -> BlobInfo | None:
         """Return size and key of an object, or None."""
         path = self._path(key)
@@ -199,6 +231,60 @@ class RemoteBlobStore:
     def _pause(self, number: int) -> None:
         if number:
             time.sleep(self._pause_s * 2 ** (number - 1) * (1 + random.random()))  # noqa: S311 - only spreads retries
+
+
+class RemoteWriter:
+    """An object of a remote store: written to a name of its own, then copied to its digest inside of the store.
+
+    The copy moves no bytes over the network. What a killed process leaves below `uploads/` is for the bucket's rule
+    (docs/files.md).
+    """
+
+    def __init__(self, store: RemoteBlobStore) -> None:
+        self._store = store
+        self._path = store._path(f"uploads/{secrets.token_hex(16)}")  # noqa: SLF001 - the two are one thing
+        self._digest = Digest()
+        self._over = False
+        self._file: Any = store._call("write", self._path, lambda: store._fs.open(self._path, "wb"))  # noqa: SLF001
+
+    def write(self, data: bytes) -> None:
+        """Add bytes; see the port."""
+        self._digest.update(data)
+        try:
+            self._file.write(data)
+        except Exception as error:  # backends raise their own trees
+            raise _failed("write", self._path, error) from error
+
+    def commit(self) -> StoredFile:
+        """Store it under its digest; see the port."""
+        store = self._store
+        try:
+            sha256 = self._digest.hexdigest()
+            self._file.close()
+            key = keys.blob(sha256)
+            if store.head(key) is None:
+                target = store._path(key)  # noqa: SLF001 - as above
+                store._call("copy", target, lambda: store._fs.cp_file(self._path, target))  # noqa: SLF001
+        except StorageError:
+            raise
+        except Exception as error:
+            raise _failed("write", self._path, error) from error
+        finally:
+            self.abort()
+        return StoredFile(key=key, sha256=sha256, size=self._digest.size)
+
+    def abort(self) -> None:
+        """Throw away what was written."""
+        if self._over:
+            return
+        self._over = True
+        self._digest.close()
+        with suppress(Exception):  # an upload that cannot be ended is left to the bucket's rule
+            if not self._file.closed:
+                self._file.discard()
+                self._file.closed = True
+        with suppress(Exception):
+            self._store._fs.rm_file(self._path)  # noqa: SLF001 - as above
 
 
 def _file_system(root: str, options: dict[str, Any]) -> Any:

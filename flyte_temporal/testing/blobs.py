@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from flyte_temporal.errors import CorruptBlob, StorageError
-from flyte_temporal.ports.blob_store import BlobInfo, Put
+from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
+from flyte_temporal.spec import keys
 from flyte_temporal.spec.document import sha256_hex
 from flyte_temporal.storage.object_keys import checked_key
 
@@ -61,6 +64,25 @@ class MemoryBlobStore:
         temporary.replace(target)
         return True
 
+    def put_file(self, path: Path, *, give: bool = False) -> StoredFile:
+        """Store a local file under its digest; see the port."""
+        del give
+        return self._keep(path.read_bytes())
+
+    def create(self) -> MemoryWriter:
+        """Begin an object that is written in pieces; see the port."""
+        return MemoryWriter(self)
+
+    def open(self, key: str) -> IO[bytes] | None:
+        """Open an object for reading; see the port."""
+        data = self.objects.get(checked_key(key))
+        return None if data is None else io.BytesIO(data)
+
+    def _keep(self, data: bytes) -> StoredFile:
+        sha256 = sha256_hex(data)
+        self.objects[keys.blob(sha256)] = data
+        return StoredFile(key=keys.blob(sha256), sha256=sha256, size=len(data))
+
     def head(self, key: str) -> BlobInfo | None:
         """Return size and key of an object, or None."""
         data = self.objects.get(checked_key(key))
@@ -84,6 +106,26 @@ class MemoryBlobStore:
     def key(self, uri: str) -> str | None:
         """Return the key of an address of this store, or None."""
         return checked_key(uri.removeprefix(_ROOT)) if uri.startswith(_ROOT) and uri != _ROOT else None
+
+
+class MemoryWriter:
+    """An object on its way into a `MemoryBlobStore`."""
+
+    def __init__(self, store: MemoryBlobStore) -> None:
+        self._store = store
+        self._data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        self._data += data
+
+    def commit(self) -> StoredFile:
+        """Store it under its digest."""
+        return self._store._keep(bytes(self._data))  # noqa: SLF001 - the two are one thing
+
+    def abort(self) -> None:
+        """Throw away what was written."""
+        self._data.clear()
 
 
 def _bytes(data: bytes | Path) -> bytes:

@@ -6,6 +6,7 @@ Called by `run` to start gates, and by the interpreter's update `answer` and que
 from __future__ import annotations
 
 import asyncio
+import shlex
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from flyte_temporal.spec.conditions import comparable
 from flyte_temporal.spec.execution import GateReply, NodePhase
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import BranchTarget, GateTarget, Node, WorkflowTarget
-from flyte_temporal.spec.types import Simple, SimpleType
+from flyte_temporal.spec.types import Simple, SimpleType, describe
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.programs import Program
@@ -32,10 +33,12 @@ class Gates:
     Args:
         program: What the run executes; gates of dynamic tasks and of items of maps are added as they are reached.
         inbox: Where ends go.
+        execution: Name of the execution, for the commands that are shown.
     """
 
-    def __init__(self, program: Program, inbox: Inbox) -> None:
+    def __init__(self, program: Program, inbox: Inbox, execution: str) -> None:
         self._inbox = inbox
+        self._execution = execution
         self._known: dict[str, GateTarget] = dict(_planned(program, program.main.nodes, ""))
         self._states: dict[str, NodeState] = {}
         self._replies: dict[str, GateReply] = {}
@@ -57,8 +60,7 @@ class Gates:
                 pause(max(seconds, 0.001), f"{state.path} sleep")
             )
         else:
-            what = "an approval" if gate.gate == "approve" else "an input"
-            state.reason = f"waits for {what} ({gate.name})"
+            state.reason = _how(self._execution, gate)
             waiting = asyncio.create_task(self._reply(state, gate))
         self._inbox.watch(state, waiting, costly=False)
         waiting.add_done_callback(lambda done: self._on_end(state, gate, inputs, done))
@@ -182,6 +184,15 @@ def _planned(program: Program, nodes: tuple[Node, ...], prefix: str) -> list[tup
             case _:
                 pass
     return found
+
+
+def _how(execution: str, gate: GateTarget) -> str:
+    """Return what a gate waits for, with the command that answers it."""
+    name = shlex.quote(gate.name)
+    if gate.gate == "approve":
+        return f"waits for an approval: flyte-temporal approve {execution} {name}"
+    kind = describe(gate.type) if gate.type is not None else "VALUE"
+    return f"waits for an input ({kind}): flyte-temporal set-input {execution} {name} VALUE"
 
 
 def _seconds(duration: LiteralValue) -> float:

@@ -44,7 +44,14 @@ class Records:
         nodes = tuple(state.record() for state in self._changed.values())
         self._changed = {}
         for start in range(0, len(nodes), BATCH):
-            self._call(calls.RecordRequest(execution=self._execution, nodes=nodes[start : start + BATCH]))
+            self._call(
+                calls.RecordRequest(
+                    execution=self._execution,
+                    nodes=nodes[start : start + BATCH],
+                    phase=ExecutionPhase.RUNNING,
+                    at=workflow.info().start_time,
+                )
+            )
 
     async def close(
         self, phase: ExecutionPhase, outputs: RunOutput, error: ErrorDocument | None, reason: str

@@ -72,7 +72,7 @@ class Run:
         self._attempts = Attempts(given, self._inbox)
         self._children = Children(given, self._inbox)
         self._reads = Reads(self._inbox)
-        self.gates = Gates(self._program, self._inbox)
+        self.gates = Gates(self._program, self._inbox, given.request.id.name)
         self._window = _Window(given.limits.window, self._tree)
 
     async def execute(self) -> dict[str, LiteralValue]:

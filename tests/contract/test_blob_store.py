@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal.errors import CorruptBlob, InvalidIdentifier, StorageError
-from flyte_temporal.ports.blob_store import BlobStore, Put
+from flyte_temporal.ports.blob_store import BlobStore, Put, StoredFile
+from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import StorageConfig
+from flyte_temporal.spec.document import sha256_hex
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing.blobs import MemoryBlobStore
 
@@ -198,6 +201,84 @@ def test_corrupt_bytes_are_noticed(store: BlobStore, tmp_path: Path) -> None:
         store.fetch("a/b", tmp_path / "copy", digest)
     assert (tmp_path / "copy").read_bytes() == b"older"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".tmp")] == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 5 * MIB - 1, 5 * MIB, 11 * MIB + 3])
+def test_a_file_stands_under_its_digest(store: BlobStore, tmp_path: Path, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    path = tmp_path / "given"
+    path.write_bytes(data)
+    for _ in range(2):
+        stored = store.put_file(path)
+        assert stored == StoredFile(key=keys.blob(sha256_hex(data)), sha256=sha256_hex(data), size=size)
+    assert store.get(stored.key, stored.sha256) == data
+    path.write_bytes(b"changed by its owner")
+    assert store.get(stored.key, stored.sha256) == data
+
+
+def test_a_file_that_was_given_away_is_stored_once(store: BlobStore, tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(3 * MIB)
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(data)
+        assert store.get(store.put_file(tmp_path / name, give=True).key, sha256_hex(data)) == data
+    assert len(list(store.list("blobs"))) == 1
+
+
+def test_a_damaged_object_is_healed_by_whoever_has_its_bytes(store: BlobStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"original")
+    key = store.put_file(tmp_path / "file").key
+    store.put(key, b"cut")
+    assert store.put_file(tmp_path / "file").key == key
+    assert store.get(key, sha256_hex(b"original")) == b"original"
+
+
+def test_a_file_that_cannot_be_read(store: BlobStore, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.put_file(tmp_path / "none")
+    assert list(store.list("")) == []
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 3], ids=["empty", "one", "three"])
+@pytest.mark.parametrize("size", [10, 6 * MIB])
+def test_what_was_written_in_pieces_appears_as_a_whole(store: BlobStore, pieces: int, size: int) -> None:
+    data = [random.Random(number).randbytes(size) for number in range(pieces)]
+    writer = store.create()
+    for piece in data:
+        writer.write(piece)
+        assert list(store.list("blobs")) == []
+    stored = writer.commit()
+    whole = b"".join(data)
+    assert stored == StoredFile(key=keys.blob(sha256_hex(whole)), sha256=sha256_hex(whole), size=len(whole))
+    assert store.get(stored.key) == whole
+    writer.abort()
+    assert [info.key for info in store.list("")] == [stored.key]
+
+
+def test_what_was_begun_and_given_up_leaves_nothing(store: BlobStore) -> None:
+    for size in (0, 10, 6 * MIB):
+        writer = store.create()
+        writer.write(b"x" * size)
+        writer.abort()
+        writer.abort()
+    assert list(store.list("")) == []
+
+
+def test_an_object_is_read_in_pieces(store: BlobStore) -> None:
+    data = random.Random(2).randbytes(6 * MIB)
+    store.put("a/b", data)
+    stream = store.open("a/b")
+    assert stream is not None
+    with stream:
+        assert stream.read(10) == data[:10]
+        stream.seek(5 * MIB)
+        assert stream.read(10) == data[5 * MIB : 5 * MIB + 10]
+        stream.seek(0)
+        found = b""
+        while piece := stream.read(MIB):
+            found += piece
+        assert found == data
+    assert store.open("a") is None
+    assert store.open("no/such") is None
 
 
 def test_larger_than_allowed(store: BlobStore) -> None:

@@ -98,6 +98,17 @@ def test_an_execution_is_inserted_once_and_read_back_exactly(store: MetadataStor
     assert store.execution(eid()) == made
 
 
+def test_the_earliest_start_that_anyone_has_seen_is_kept(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    late, early = T0 + timedelta(seconds=9), T0 + timedelta(seconds=1)
+    node = a_node(started_at=late)
+    store.record(RecordRequest(execution=eid(), nodes=(node,), phase=ExecutionPhase.RUNNING))
+    store.record(RecordRequest(execution=eid(), phase=ExecutionPhase.RUNNING, at=early))
+    found = store.execution(eid())
+    assert found is not None
+    assert found.started_at == early
+
+
 def test_another_request_under_the_same_id_is_refused(store: MetadataStore) -> None:
     store.create_execution(a_request(), T0)
     with pytest.raises(Conflict, match="run-1"):

@@ -91,8 +91,10 @@ def merge_execution(old: ExecutionRecord, change: RecordRequest) -> ExecutionRec
     if phase is None or old.phase.terminal or _progress(phase) < _progress(old.phase):
         return old
     update: dict[str, object] = {"phase": phase}
-    if old.started_at is None and phase is not ExecutionPhase.QUEUED:
-        update["started_at"] = _first_start(change)
+    first = _first_start(change) if phase is not ExecutionPhase.QUEUED else None
+    if first is not None and (old.started_at is None or first < old.started_at):
+        # Activities write first what they know; that the run began before, with a gate, the interpreter knows.
+        update["started_at"] = first
     if phase.terminal:
         update["finished_at"] = change.at
         update["outputs"] = dict(change.outputs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -29,16 +29,23 @@ class ValueContext:
         blobs: The blob store; None in a plain local run, where files stay local paths and nothing is uploaded.
         scratch: A folder for downloaded copies and for files on their way to the store.
         inline_bytes: JSON larger than this number of bytes travels by reference.
+        gives: Files in `scratch` are given to the store when they are written out, because the code that made them has
+            ended (see `BlobStore.put_file`).
+        opens_pickles: Whether this is a task's own process, which may unpickle; see `opaque`.
     """
 
     blobs: BlobStore | None
     scratch: Path
     inline_bytes: int = INLINE_BYTES
+    gives: bool = False
+    opens_pickles: bool = False
 
 
 @dataclass(frozen=True)
 class InProcess(ValueContext):
     """The context of a plain call: values go through `Held` where JSON would need a file to be written."""
+
+    opens_pickles: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,8 @@ class Converter:
         exact: Whether a value is one of this type without any conversion; decides between members of a union.
         write_many: The same as `write` on many values at once, or None if one of them needs `write` itself.
         read_many: The same for `read`.
+        write_parts: For a type whose values are read from one by one: the JSON of its elements.
+        only_output: Why a task cannot take the type; empty if it can.
     """
 
     type: LiteralType
@@ -134,6 +143,8 @@ class Converter:
     exact: Exact
     write_many: Many | None = None
     read_many: Many | None = None
+    write_parts: Callable[[Any, ValueContext], Iterator[Any]] | None = None
+    only_output: str = ""
 
     def write_all(self, values: Sequence[Any], context: ValueContext) -> list[Any]:
         """Write a sequence of values; a misfit says at which position."""

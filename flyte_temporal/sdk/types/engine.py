@@ -11,6 +11,9 @@ from typing import Any
 
 from flyte_temporal.errors import InvalidInputs, TypeMismatch, UnsupportedType
 from flyte_temporal.sdk.types.adapt import adapt
+from flyte_temporal.sdk.types.arrays import Arrays
+from flyte_temporal.sdk.types.attrs_classes import AttrsClasses
+from flyte_temporal.sdk.types.blobs import Directories, Files, Handles
 from flyte_temporal.sdk.types.choices import Enums, Literals
 from flyte_temporal.sdk.types.containers import Lists, Maps
 from flyte_temporal.sdk.types.converter import (
@@ -22,11 +25,17 @@ from flyte_temporal.sdk.types.converter import (
     ValueContext,
     short_name,
 )
-from flyte_temporal.sdk.types.dataframe import DataFrames
+from flyte_temporal.sdk.types.dataset_registry import StructuredDatasetTransformerEngine
+from flyte_temporal.sdk.types.datasets import Datasets
+from flyte_temporal.sdk.types.dictionaries import TypedDicts
 from flyte_temporal.sdk.types.error import Errors
-from flyte_temporal.sdk.types.file import Files
+from flyte_temporal.sdk.types.estimators import Estimators, Tensors, TorchModules
 from flyte_temporal.sdk.types.identity import identity
+from flyte_temporal.sdk.types.iterators import Iterators
+from flyte_temporal.sdk.types.messages import Messages
 from flyte_temporal.sdk.types.models import Models
+from flyte_temporal.sdk.types.pickles import ExplicitPickles, Pickles
+from flyte_temporal.sdk.types.pictures import Figures, Images
 from flyte_temporal.sdk.types.plain import PlainData
 from flyte_temporal.sdk.types.plugins import plugged_in
 from flyte_temporal.sdk.types.scalars import Paths, Scalars
@@ -53,11 +62,24 @@ _BUILT_IN: tuple[type[TypeFamily], ...] = (
     NamedTuples,
     Unions,
     Errors,
+    TypedDicts,
+    AttrsClasses,
     Dataclasses,
     Models,
+    Messages,
+    Iterators,
+    Arrays,
+    Datasets,
+    Figures,
+    Images,
+    Estimators,
+    Tensors,
+    TorchModules,
+    ExplicitPickles,
     Wrappers,
     Files,
-    DataFrames,
+    Directories,
+    Handles,
 )
 
 
@@ -67,7 +89,8 @@ class TypeEngine:
     def __init__(self) -> None:
         self._built_in = [family() for family in _BUILT_IN]
         self._registered: list[TypeFamily] = []
-        self._plugins_loaded = False
+        self._plugins: set[str] = set()
+        self._fallback = Pickles()
         self._compiled: dict[Any, tuple[Converter, Any]] = {}
         self._compiling: list[Any] = []
         self._lock = threading.RLock()
@@ -89,14 +112,30 @@ class TypeEngine:
             UnsupportedType: If there is none, also among the installed plug-ins.
         """
         found = self._find(python_type)
-        if found is None and not self._plugins_loaded:
-            self._plugins_loaded = True
-            # plug-ins come last: what was registered by hand, or is built in, stays
-            self._registered[:0] = plugged_in()
+        if found is None and self._plug_in(python_type):
             found = self._find(python_type)
+        if found is None and self._fallback.matches(python_type):
+            found = self._fallback
         if found is None:
             raise UnsupportedType(_unsupported(python_type))
         return found
+
+    def _plug_in(self, python_type: Any) -> bool:
+        """Load the plug-ins that may know a type; return whether there are new ones."""
+        found = plugged_in(python_type, self._plugins)
+        for name, made in found:
+            if isinstance(made, TypeFamily):
+                # they come last: what was registered by hand, or is built in, stays
+                self._registered.insert(0, made)
+            elif not StructuredDatasetTransformerEngine.adopt(made):
+                raise UnsupportedType(
+                    f"The plug-in {name} is a {type(made).__name__}, not a TypeTransformer."
+                )
+        return bool(found)
+
+    def warnings(self) -> list[str]:
+        """Return what to warn of since the last call: types that are pickled because nothing knows them."""
+        return self._fallback.warnings()
 
     def _find(self, python_type: Any) -> TypeFamily | None:
         for family in (*reversed(self._registered), *self._built_in):

@@ -1,4 +1,4 @@
-"""`FlyteFile`: a file that travels between tasks by reference and is downloaded when it is opened.
+"""`FlyteFile`: a file that travels between tasks by reference, and is read when it is opened.
 
 flytekit's class of the same name is the model. A local path is uploaded when the file leaves a task; a remote address
 (`s3://…`, `https://…`) is passed on as it is; a file that only passes through a task is not read at all.
@@ -7,23 +7,15 @@ flytekit's class of the same name is the model. A local path is uploaded when th
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, Generic, cast, get_origin
-from urllib.parse import unquote, urlsplit
+import uuid
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, Generic, Literal, cast, get_origin
 
 from flyte_temporal.errors import InvalidInputs
-from flyte_temporal.sdk.types import transfer
-from flyte_temporal.sdk.types.converter import (
-    Converter,
-    Converters,
-    InProcess,
-    Misfit,
-    TypeFamily,
-    ValueContext,
-    misfit,
-)
+from flyte_temporal.sdk.types import sinks, streaming, transfer
+from flyte_temporal.sdk.types.converter import InProcess, Misfit, ValueContext
+from flyte_temporal.sdk.types.place import current_place, working_directory
 from flyte_temporal.spec.literals import FileValue
-from flyte_temporal.spec.types import BlobType
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -46,41 +38,109 @@ else:
 class FlyteFile(os.PathLike[str], _Parameterized[F]):
     """A file on this machine or elsewhere.
 
-    `open(file)`, `file.open()`, `os.fspath(file)` and `file.download()` fetch a remote file once, into a folder of the
-    attempt; the digest of what we stored ourselves is checked.
+    `file.open()` reads a remote file where it is; `open(file)`, `os.fspath(file)` and `file.download()` fetch it once, into
+    a folder of the attempt. Either way the digest of what we stored ourselves is checked.
 
     Args:
         path: A local path, or an address with one of the schemes `file`, `s3`, `gs`, `gcs`, `http`, `https`.
+        remote_path: Where a local file is uploaded to when it leaves its task: an address, or a local path. What stands there
+            is replaced, by every attempt. False: nowhere; its local path is passed on, for readers on this machine.
+
+    Raises:
+        InvalidInputs: If an address has another scheme, or `remote_path` is nothing to write to.
     """
 
     format: str = ""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    _source: FileValue | None
+    _context: ValueContext | None
+    _local: Path | None
+    _downloaded: tuple[int, int] | None
+    _writes_to: str
+    """Where `open("w")` writes to: "" a local path, "store" the blob store, else an address."""
+    _writing: streaming.Writing | None
+    _pinned: str | Literal[False] | None
+
+    def __init__(
+        self, path: str | os.PathLike[str], remote_path: str | os.PathLike[str] | Literal[False] | None = None
+    ) -> None:
         text = os.fspath(path)
-        self._source: FileValue | None = None
-        self._local: Path | None = None
-        self._context: ValueContext | None = None
-        self._downloaded: tuple[int, int] | None = None
+        self._begin(None, None)
         if not transfer.is_uri(text):
             self._local = Path(text)
         elif (local := transfer.local_path(text)) is not None:
             self._local = local
         else:
-            try:
-                transfer.check_scheme(text)
-            except Misfit as error:
-                raise InvalidInputs(error.message) from None
-            self._source = FileValue(uri=text, name=name_of(text))
+            checked(text)
+            self._source = FileValue(uri=text, name=transfer.name_of(text))
+            self._writes_to = text
+        self._pinned = remote_path if remote_path is False else pinned(remote_path, "remote_path")
+
+    def _begin(self, source: FileValue | None, context: ValueContext | None) -> None:
+        self._source, self._context = source, context
+        self._downloaded = None
+        self._writes_to = ""
+        self._writing = None
+        self._pinned = None
+        # A file of a plain run is copied for each reader, as if it came from a store; one whose digest is known is
+        # verified, which a file that others may write is not.
+        direct = source is not None and source.sha256 is None and not isinstance(context, InProcess)
+        self._local = transfer.local_path(source.uri) if source is not None and direct else None
 
     def __class_getitem__(cls, item: Any) -> type[FlyteFile]:
         """Return the class of files of a format: `FlyteFile["csv"]`, or with a `TypeVar("csv")` as in flytekit."""
-        format_ = str(getattr(item, "__forward_arg__", None) or getattr(item, "__name__", None) or item)
-        return _of_format(format_.lstrip("~.").lower())
+        return _of_format(format_name(item))
 
     @classmethod
     def from_source(cls, source: str | os.PathLike[str]) -> FlyteFile:
         """Return a file that stands at a path or address; the same as `FlyteFile(source)`, for users of flytekit."""
         return cls(source)
+
+    @classmethod
+    def extension(cls) -> str:
+        """Return the declared format, such as `csv`; empty if there is none."""
+        return cls.format
+
+    @classmethod
+    def new(cls, filename: str | os.PathLike[str]) -> FlyteFile:
+        """Return a file below the working directory of the running task; it is for you to write.
+
+        Raises:
+            ValueError: If the name is an absolute path.
+        """
+        if Path(filename).is_absolute():
+            raise ValueError(f"FlyteFile.new({os.fspath(filename)!r}): give a relative path.")
+        return cls(working_directory() / filename)
+
+    @classmethod
+    def new_remote_file(cls, name: str | None = None, alt: str | None = None) -> FlyteFile:
+        """Return a new file that is written to the store as its bytes come: `with file.open("w") as stream`.
+
+        It is hashed on the way, needs no room on the local disk, and is not read again when it leaves the task. It has its
+        content when the stream is closed without an error, and has no address before.
+
+        Args:
+            name: Its name; by default a random one with the extension of the format.
+            alt: An address below which it is put instead, in a new folder, as `s3://bucket/prefix`.
+
+        Raises:
+            InvalidInputs: If the name is a path, or `alt` has a scheme that is not allowed.
+        """
+        name = name or uuid.uuid4().hex + (f".{cls.format}" if cls.format else "")
+        if Path(name).name != name or name in {".", ".."}:
+            raise InvalidInputs(
+                f"FlyteFile.new_remote_file(name={name!r}): give a file name without folders."
+            )
+        if alt is not None:
+            return cls(f"{alt.rstrip('/')}/{uuid.uuid4().hex}/{name}")
+        return cls.unwritten(working_directory() / "new" / uuid.uuid4().hex / name)
+
+    @classmethod
+    def unwritten(cls, path: Path) -> FlyteFile:
+        """Return a new file that `open("w")` writes to the store, and whoever wants a path to this one; see above."""
+        made = cls(path)
+        made._writes_to = "store"
+        return made
 
     @classmethod
     def of(cls, value: FileValue, context: ValueContext) -> FlyteFile:
@@ -94,11 +154,8 @@ class FlyteFile(os.PathLike[str], _Parameterized[F]):
             Misfit: If its address has a scheme that is not allowed.
         """
         made = cls.__new__(cls)
-        made._source, made._context, made._downloaded = value, context, None  # noqa: SLF001 - its own class
-        # A file of a plain run is copied for each reader, as if it came from a store.
-        elsewhere = isinstance(context, InProcess) or transfer.is_stored(value.uri, context)
-        made._local = None if elsewhere else transfer.local_path(value.uri)  # noqa: SLF001
-        if made._local is None:  # noqa: SLF001
+        made._begin(value, context)  # noqa: SLF001 - its own class
+        if transfer.local_path(value.uri) is None:
             transfer.check_scheme(value.uri, context)
         return made
 
@@ -124,11 +181,16 @@ class FlyteFile(os.PathLike[str], _Parameterized[F]):
         return self._source.uri if self._source is not None else None
 
     @property
+    def remote_path(self) -> str | Literal[False] | None:
+        """Where it is uploaded to, if its author has chosen."""
+        return self._pinned
+
+    @property
     def name(self) -> str:
         """The file's name, with its extension, as it had when it was made."""
         if self._source is not None and self._source.name:
             return self._source.name
-        return Path(self.path).name
+        return self._target().name
 
     @property
     def downloaded(self) -> bool:
@@ -148,6 +210,8 @@ class FlyteFile(os.PathLike[str], _Parameterized[F]):
             StorageError: If the store does not have it, or it could not be read.
         """
         path = self._target()
+        if self._writes_to == "store" and self._source is None:
+            path.parent.mkdir(parents=True, exist_ok=True)  # for whoever writes to the path
         if not self.downloaded:
             source = cast("FileValue", self._source)
             transfer.download(source, path, self._context)
@@ -155,34 +219,116 @@ class FlyteFile(os.PathLike[str], _Parameterized[F]):
         return str(path)
 
     def open(self, mode: str = "r", **options: Any) -> IO[Any]:
-        """Open the file as the built-in `open` does; a remote file is downloaded first.
+        """Open the file as the built-in `open` does.
+
+        A remote file is read where it is, in pieces; if all of it is read, its digest is checked at the end. One that was
+        downloaded before is read from its copy. A new remote file, and an address that your own code has given, are written
+        where they will be, from start to end.
 
         Args:
-            mode: As for `open`. Writing is for files with a local path; their folder is made if it is missing.
-            options: `encoding`, `newline` and the other options of `open`.
+            mode: As for `open`. The folder of a local file is made if it is missing.
+            options: `encoding`, `newline` and the other options of `open`; `cache_type` and `cache_options` of fsspec.
 
         Raises:
-            ValueError: If a remote file is opened for writing.
+            CorruptBlob: While reading, if the content does not have the recorded digest.
+            FileNotFoundError: If an address of the user's own leads nowhere.
+            StorageError: If it could not be read or written.
+            ValueError: If an input is opened for writing, or a remote file for anything but reading or writing as a whole.
         """
+        fsspecs = {name: options.pop(name) for name in ("cache_type", "cache_options") if name in options}
         if set(mode) & set("wax+"):
-            if self._source is not None and not self._is_direct():
+            return self._open_to_write(mode, options)
+        if self.downloaded:
+            return open(self.download(), mode, **options)  # noqa: PTH123 - the caller closes it
+        fsspecs = {name: value for name, value in fsspecs.items() if value is not None}
+        source, known = transfer.stream(cast("FileValue", self._source), self._context, **fsspecs)
+        return streaming.reader(source, known, mode, **options)
+
+    def _open_to_write(self, mode: str, options: dict[str, Any]) -> IO[Any]:
+        if self._writes_to:
+            if set(mode) & set("a+"):
                 raise ValueError(
-                    f"{self._source.uri} is an input and cannot be opened with mode {mode!r}. Write a new file and "
-                    "return FlyteFile(its path)."
+                    f"{self} is written from start to end and cannot be opened with mode {mode!r}. Use 'w' or 'wb'."
                 )
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            sink = self._sink()
+            self._writing = streaming.Writing(sink, str(self), lambda: self._written(sink.value))
+            return streaming.writer(self._writing, mode, **options)
+        if self._source is not None and not self._is_direct():
+            raise ValueError(
+                f"{self._source.uri} is an input and cannot be opened with mode {mode!r}. Write a new file and "
+                "return FlyteFile(its path)."
+            )
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         return open(self.download(), mode, **options)  # noqa: PTH123 - the caller closes it
+
+    def _sink(self) -> sinks.FileSink:
+        if self._writes_to != "store":
+            return sinks.address_sink(self._writes_to)
+        blobs = current_place().blobs
+        return sinks.LocalSink(self._target()) if blobs is None else sinks.StoreSink(blobs, self.name)
+
+    def _written(self, value: FileValue) -> None:
+        """Take note of the content that a stream has left."""
+        self._downloaded = None
+        if self._local is not None and transfer.local_path(value.uri) == self._local:
+            return
+        self._source = value
+        self._context, self._local = current_place(), None
 
     def reference(self) -> FileValue | None:
         """Return where the content already is, or None if there is none but the local one.
 
         A downloaded copy that was changed afterwards is a new file.
+
+        Raises:
+            Misfit: If a stream that writes it is still open.
         """
+        if self._writing is not None and not self._writing.closed:
+            raise Misfit(
+                f"the file {self.name!r} is still being written; close its stream before you return it, best by "
+                '`with file.open("w") as stream:`'
+            )
         if self._source is None or self._is_direct():
             return None
         if self._downloaded is not None and _stamp(Path(self.path)) != self._downloaded:
             return None
         return self._source
+
+    def leave(self, context: ValueContext, format_: str) -> FileValue:
+        """Return the file as it is passed on, uploaded if its content is only here.
+
+        Args:
+            context: Where to upload to.
+            format_: The declared format, if there is one.
+
+        Raises:
+            Misfit: If it cannot be read, or is still being written.
+            StorageError: If it could not be uploaded.
+        """
+        found = self.reference()
+        if found is not None:
+            return found
+        path, format_ = self._target(), format_ or self.format
+        if self._writes_to == "store" and not path.exists():
+            raise Misfit(
+                f'nothing was written to the new file {self.name!r}; write it by `with file.open("w") as stream:`'
+            )
+        if self._pinned is None or (context.blobs is None and not isinstance(context, InProcess)):
+            return transfer.upload(path, context, format_, self.name)
+        transfer.check_file(path)
+        if self._pinned is False:
+            uri, size = path.absolute().as_uri(), path.stat().st_size
+            return FileValue(uri=uri, name=self.name, format=format_, size=size)
+        if transfer.is_stored(self._pinned, context):
+            raise Misfit(
+                f"remote_path={self._pinned!r} lies in the platform's own store; choose an address of your own, or leave "
+                "remote_path out"
+            )
+        try:
+            sent = sinks.send(path, self._pinned)
+        except OSError as error:
+            raise Misfit(f"the file {str(path)!r} cannot be read: {error.strerror or error}") from error
+        return sent.model_copy(update={"format": format_})
 
     def __fspath__(self) -> str:
         return self.download()
@@ -204,21 +350,70 @@ class FlyteFile(os.PathLike[str], _Parameterized[F]):
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
         """Let pydantic models have files as fields; a path or an address is taken too."""
-        from pydantic_core import core_schema
+        return path_schema(cls, FlyteFile)
 
-        def validate(value: Any) -> FlyteFile:
-            if isinstance(value, FlyteFile):
-                return value
-            if isinstance(value, str | os.PathLike):
-                try:
-                    return cls(value)
-                except InvalidInputs as error:
-                    raise ValueError(error.message) from error
-            raise ValueError(f"expected a FlyteFile or a path, got {type(value).__name__}")
 
-        return core_schema.no_info_plain_validator_function(
-            validate, serialization=core_schema.to_string_ser_schema()
+def path_schema(cls: type[Any], base: type[Any]) -> Any:
+    """Return pydantic's schema of a class that is made of a path: instances of `base`, a text or a path."""
+    from pydantic_core import core_schema
+
+    def validate(value: Any) -> Any:
+        if isinstance(value, base):
+            return value
+        if isinstance(value, str | os.PathLike):
+            try:
+                return cls(value)
+            except InvalidInputs as error:
+                raise ValueError(error.message) from error
+        raise ValueError(f"expected a {base.__name__} or a path, got {type(value).__name__}")
+
+    return core_schema.no_info_plain_validator_function(
+        validate, serialization=core_schema.to_string_ser_schema()
+    )
+
+
+def format_name(item: Any) -> str:
+    """Return the format that stands in brackets: a text, a `TypeVar`, or flytekit's `Annotated[str, FileExt("tar.gz")]`."""
+    if get_origin(item) is Annotated:
+        item = item.__metadata__[0]
+    found = getattr(item, "__forward_arg__", None) or getattr(item, "__name__", None) or item
+    return str(found).strip().lstrip("~.").lower()
+
+
+def checked(uri: str) -> None:
+    """Refuse addresses with a scheme that is not allowed.
+
+    Raises:
+        InvalidInputs: If it has one.
+    """
+    try:
+        transfer.check_scheme(uri)
+    except Misfit as error:
+        raise InvalidInputs(error.message) from None
+
+
+def pinned(target: str | os.PathLike[str] | None, parameter: str) -> str | None:
+    """Return the address that an author has chosen for what is uploaded.
+
+    Args:
+        target: A path or an address.
+        parameter: Where it was given, for messages.
+
+    Raises:
+        InvalidInputs: If nothing can be written there.
+    """
+    if target is None:
+        return None
+    text = os.fspath(target)
+    if not transfer.is_uri(text):
+        return Path(text).absolute().as_uri()
+    checked(text)
+    if text.startswith(("http:", "https:")):
+        raise InvalidInputs(
+            f"{parameter}={text!r}: nothing can be uploaded to a web address. Give a path, or an address of the "
+            "schemes file, s3, gs or gcs."
         )
+    return text
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -229,65 +424,14 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def name_of(uri: str) -> str:
-    """Return the file name at the end of an address."""
-    return unquote(PurePosixPath(urlsplit(uri).path).name)
-
-
 _FORMATS: dict[str, type[FlyteFile]] = {}
 
 
 def _of_format(format_: str) -> type[FlyteFile]:
+    if not format_:
+        return FlyteFile
     if format_ not in _FORMATS:
         _FORMATS[format_] = type(
             f"FlyteFile[{format_}]", (FlyteFile,), {"format": format_, "__module__": __name__}
         )
     return _FORMATS[format_]
-
-
-class Files(TypeFamily):
-    """`FlyteFile` and `FlyteFile["csv"]`, and `os.PathLike` as in flytekit. A `str` or a path is taken for a file too."""
-
-    def matches(self, python_type: Any) -> bool:
-        """Return whether it is `FlyteFile`, of whatever format."""
-        if get_origin(python_type) is os.PathLike or python_type is os.PathLike:
-            return True
-        return isinstance(python_type, type) and issubclass(python_type, FlyteFile)
-
-    def converter(self, python_type: Any, engine: Converters) -> Converter:  # noqa: ARG002 - nothing inside
-        """Compile for one format."""
-        if not (isinstance(python_type, type) and issubclass(python_type, FlyteFile)):
-            python_type = FlyteFile
-        declared: str = python_type.format
-
-        def write(value: Any, context: ValueContext) -> Any:
-            file = value if isinstance(value, FlyteFile) else _from_path(value, python_type)
-            if declared and file.format and file.format != declared:
-                raise misfit(python_type.__name__, file)
-            reference = file.reference()
-            if reference is None:
-                reference = transfer.upload(Path(file.path), context, declared or file.format, file.name)
-            return reference.model_dump(mode="json")
-
-        def read(value: Any, context: ValueContext) -> FlyteFile:
-            return cast("type[FlyteFile]", python_type).of(_file_value(value), context)
-
-        return Converter(
-            BlobType(shape="single", format=declared), write, read, lambda value: isinstance(value, FlyteFile)
-        )
-
-
-def _from_path(value: Any, python_type: type[FlyteFile]) -> FlyteFile:
-    if not isinstance(value, str | os.PathLike):
-        raise misfit(python_type.__name__, value)
-    try:
-        return python_type(value)
-    except InvalidInputs as error:
-        raise Misfit(error.message) from None
-
-
-def _file_value(value: Any) -> FileValue:
-    try:
-        return FileValue.model_validate(value)
-    except ValueError:
-        raise Misfit(f"expected a file's address, got {value!r}") from None

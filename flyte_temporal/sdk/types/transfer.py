@@ -12,15 +12,15 @@ import os
 import shutil
 import tempfile
 import uuid
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from flyte_temporal.errors import CorruptBlob, FlyteTemporalError, StorageError
 from flyte_temporal.sdk.types.converter import InProcess, Misfit, ValueContext
-from flyte_temporal.spec import keys
 from flyte_temporal.spec.literals import FileValue
 
 SCHEMES = ("file", "s3", "gs", "gcs", "http", "https")
@@ -62,6 +62,11 @@ def local_path(uri: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" and parts.netloc in {"", "localhost"} else None
 
 
+def name_of(uri: str) -> str:
+    """Return the file name at the end of an address."""
+    return unquote(PurePosixPath(urlsplit(uri).path).name)
+
+
 @cache
 def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="flyte-temporal-files-", ignore_cleanup_errors=True)
@@ -96,12 +101,21 @@ def upload(path: Path, context: ValueContext, format_: str = "", name: str = "")
             return FileValue(
                 uri=path.absolute().as_uri(), name=name, format=format_, size=path.stat().st_size
             )
-        sha256, size = digest(path)
+        path, give = gift(path, context)
+        stored = context.blobs.put_file(path, give=give)
     except OSError as error:
         raise Misfit(f"the file {str(path)!r} cannot be read: {error.strerror or error}") from error
-    key = keys.blob(sha256)
-    context.blobs.put_new(key, path, sha256)
-    return FileValue(uri=context.blobs.uri(key), name=name, format=format_, sha256=sha256, size=size)
+    return FileValue(
+        uri=context.blobs.uri(stored.key), name=name, format=format_, sha256=stored.sha256, size=stored.size
+    )
+
+
+def gift(path: Path, context: ValueContext) -> tuple[Path, bool]:
+    """Return the path of a file without links, and whether it is given away to the store."""
+    if not context.gives:
+        return path, False
+    real = path.resolve()
+    return real, real.is_relative_to(context.scratch.resolve())
 
 
 def _snapshot(path: Path, context: ValueContext, name: str) -> Path:
@@ -148,24 +162,73 @@ def download(value: FileValue, target: Path, context: ValueContext | None) -> No
         return
     partial = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with opened(value.uri) as source, partial.open("wb") as copy:
-            shutil.copyfileobj(source, copy, _CHUNK)
-            announced = getattr(source, "headers", {}).get("Content-Length")
-        _check_copy(partial, value, int(announced) if announced else value.size)
-        partial.replace(target)
+        with address_errors(value.uri):
+            with opened(value.uri) as source, partial.open("wb") as copy:
+                shutil.copyfileobj(source, copy, _CHUNK)
+                announced = announced_size(source)
+            _check_copy(partial, value, value.size if announced is None else announced)
+            partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def address_errors(uri: str, verb: str = "read") -> Iterator[None]:
+    """Turn the errors of whatever protocol an address has into ours.
+
+    Args:
+        uri: The address.
+        verb: What is done with it, `read` or `written`.
+
+    Raises:
+        FileNotFoundError: If it leads nowhere.
+        StorageError: If it cannot be used in any other way.
+    """
+    try:
+        yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, "there is no such file", value.uri) from error
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", uri) from error
     except FlyteTemporalError:
         raise
     except ImportError as error:
-        package = _PACKAGES.get(urlsplit(value.uri).scheme, str(error.name))
-        raise StorageError(f"To read {value.uri}, install {package}: {error}") from error
+        package = _PACKAGES.get(urlsplit(uri).scheme, str(error.name))
+        raise StorageError(
+            f"To {'read' if verb == 'read' else 'write'} {uri}, install {package}: {error}"
+        ) from error
     except Exception as error:  # each protocol has errors of its own
         if getattr(error, "code", None) in {404, 410}:
-            raise FileNotFoundError(errno.ENOENT, "there is no such file", value.uri) from error
-        raise StorageError(f"{value.uri} cannot be read: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+            raise FileNotFoundError(errno.ENOENT, "there is no such file", uri) from error
+        raise StorageError(f"{uri} cannot be {verb}: {error}") from error
+
+
+def announced_size(source: Any) -> int | None:
+    """Return the size that a web server announced for what it sends, in bytes."""
+    announced = getattr(source, "headers", {}).get("Content-Length")
+    return int(announced) if announced else None
+
+
+def stream(value: FileValue, context: ValueContext | None, **options: Any) -> tuple[IO[bytes], FileValue]:
+    """Open a file for reading where it is, and return it with all that is known about it.
+
+    Args:
+        value: The file.
+        context: Its store.
+        options: Options of fsspec, for addresses that are opened by it.
+
+    Raises:
+        FileNotFoundError: If an address of the user's own leads nowhere.
+        StorageError: If the store does not have it, or it could not be read.
+    """
+    if context is not None and context.blobs is not None and (key := context.blobs.key(value.uri)):
+        stored = context.blobs.open(key)
+        if stored is None:
+            raise StorageError(f"The file {value.uri} is not in the blob store any more.")
+        return stored, value
+    with address_errors(value.uri):
+        # Entered by hand: whoever got the stream closes it.
+        source = opened(value.uri, **options).__enter__()
+    size = announced_size(source)
+    return source, value if size is None else value.model_copy(update={"size": size})
 
 
 def _check_copy(copy: Path, value: FileValue, size: int | None) -> None:
@@ -176,8 +239,8 @@ def _check_copy(copy: Path, value: FileValue, size: int | None) -> None:
         raise CorruptBlob(f"{value.uri} does not have the recorded digest {value.sha256}.")
 
 
-def opened(uri: str) -> AbstractContextManager[IO[bytes]]:
-    """Open an address of the user's own for reading.
+def opened(uri: str, **options: Any) -> AbstractContextManager[IO[bytes]]:
+    """Open an address of the user's own for reading; `options` are fsspec's.
 
     Raises:
         OSError: If it cannot be read.
@@ -206,8 +269,13 @@ def opened(uri: str) -> AbstractContextManager[IO[bytes]]:
         return response  # type: ignore[no-any-return]
     import fsspec
 
-    stream: Any = fsspec.open(uri, "rb")
-    return stream  # type: ignore[no-any-return]
+    found: Any
+    if options:  # those of `fsspec.open` would go to the file system, which has others
+        system, path = fsspec.core.url_to_fs(uri)
+        found = system.open(path, "rb", **options)
+    else:
+        found = fsspec.open(uri, "rb")
+    return found  # type: ignore[no-any-return]
 
 
 def discard(path: Path) -> None:

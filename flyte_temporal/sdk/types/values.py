@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flyte_temporal.errors import InvalidInputs, StorageError
+from flyte_temporal.errors import InvalidInputs, StorageError, TypeMismatch
+from flyte_temporal.sdk.types import elements
 from flyte_temporal.sdk.types.adapt import adapt
+from flyte_temporal.sdk.types.annotations import hash_of
 from flyte_temporal.sdk.types.converter import Misfit, ValueContext
 from flyte_temporal.sdk.types.engine import default_engine
 from flyte_temporal.sdk.types.marks import mark_map
@@ -40,7 +42,28 @@ def encode(value: Any, python_type: Any, context: ValueContext) -> LiteralValue:
         UnsupportedType: If the annotation has no transformer.
         StorageError: If something could not be stored.
     """
-    return literal_of(default_engine().to_json(value, python_type, context), context)
+    engine = default_engine()
+    write_parts = engine.converter(python_type).write_parts
+    if write_parts is not None and context.blobs is not None:
+        try:
+            return elements.store_parts(write_parts(value, context), context)
+        except Misfit as error:
+            raise TypeMismatch(error.message) from error.__cause__
+    digest = given_hash(value, python_type)
+    literal = literal_of(engine.to_json(value, python_type, context), context)
+    return literal if digest is None else literal.model_copy(update={"hash": digest})
+
+
+def given_hash(value: Any, python_type: Any) -> str | None:
+    """Return what the `HashMethod` of an annotation gives for a value, or None if it has none.
+
+    Raises:
+        TypeMismatch: If it gave no text.
+    """
+    try:
+        return hash_of(value, python_type)
+    except Misfit as error:
+        raise TypeMismatch(error.message) from error.__cause__
 
 
 def literal_of(value: Any, context: ValueContext) -> LiteralValue:
@@ -75,8 +98,13 @@ def decode(literal: LiteralValue, declared: LiteralType, python_type: Any, conte
         CorruptBlob: If stored bytes do not have the digest in the literal.
         StorageError: If they are not there.
     """
-    value = json_of(literal, declared, context)
-    return default_engine().to_python(value, declared, python_type, context)
+    engine = default_engine()
+    converter = engine.converter(python_type)
+    if converter.write_parts is not None and isinstance(literal, Offloaded) and not literal.path:
+        parts = elements.fetched_parts(literal, declared, context)
+        if parts is not None:
+            return engine.to_python(parts, converter.type, python_type, context)
+    return engine.to_python(json_of(literal, declared, context), declared, python_type, context)
 
 
 def json_of(literal: LiteralValue, declared: LiteralType, context: ValueContext) -> Any:

@@ -9,6 +9,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
 
 from flyte_temporal.sdk.types.converter import Converter, Converters, Misfit, TypeFamily, ValueContext
+from flyte_temporal.sdk.types.directory import BatchSize, FlyteDirectory, variant
 
 
 class Wrappers(TypeFamily):
@@ -20,7 +21,7 @@ class Wrappers(TypeFamily):
 
     def converter(self, python_type: Any, engine: Converters) -> Converter:
         """Return the converter of the type inside."""
-        inner = engine.converter(_inner(python_type))
+        inner = engine.converter(_batched(python_type))
         if get_origin(python_type) is Annotated and any(map(_is_constraint, python_type.__metadata__)):
             return _constrained(python_type, inner)
         return inner
@@ -50,6 +51,15 @@ def _inner(python_type: Any) -> Any:
         value = alias.__value__
         return value[get_args(python_type)] if get_args(python_type) else value
     return None
+
+
+def _batched(python_type: Any) -> Any:
+    """Return the type inside; a directory's knows the `BatchSize` that stands beside it."""
+    inner = _inner(python_type)
+    sizes = [item.val for item in metadata(python_type) if isinstance(item, BatchSize)]
+    if sizes and isinstance(inner, type) and issubclass(inner, FlyteDirectory):
+        return variant(inner.format, sizes[0])
+    return inner
 
 
 def _is_constraint(item: Any) -> bool:

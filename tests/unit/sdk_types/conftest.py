@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ def context(store: MemoryBlobStore, tmp_path: Path) -> ValueContext:
 
 
 @pytest.fixture
-def engine() -> TypeEngine:
-    return default_engine()
+def engine() -> Iterator[TypeEngine]:
+    yield default_engine()
+    # Otherwise the next interface would warn of what this test pickled.
+    default_engine().warnings()
 
 
 @pytest.fixture

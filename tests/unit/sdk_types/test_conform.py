@@ -93,7 +93,7 @@ MISFITS: list[tuple[Any, Any, str]] = [
     ("now", simple("datetime"), "expected datetime as text, got str 'now'"),
     ("5m", simple("duration"), "expected duration as text, got str '5m'"),
     (5, simple("date"), "expected date as text, got int 5"),
-    ({"message": 5}, simple("error"), "expected error, got dict {'message': 5}"),
+    ({"message": 5}, simple("error"), "expected FlyteError, got dict {'message': 5}"),
     ({"a": [object()]}, ANY, "item ['a'][0]: expected JSON, got object"),
     ({1: 2}, ANY, "expected JSON, whose keys are strings, got dict {1: 2}"),
     (True, EnumType(values=("a", 1)), "expected one of 'a', 1, got bool True"),

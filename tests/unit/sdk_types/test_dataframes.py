@@ -92,7 +92,10 @@ def test_files_of_the_users_own(
     ("value", "message"),
     [
         ({"uri": "file:///no/such.csv", "format": "csv"}, "the dataset 'file:///no/such.csv' does not exist"),
-        ({"uri": "s3://b/x.orc", "format": "orc"}, "has the format 'orc'; parquet and csv can be read"),
+        (
+            {"uri": "s3://b/x.orc", "format": "orc"},
+            "has the format 'orc', which cannot be read as DataFrame; known are: csv, parquet",
+        ),
         ({"uri": "github://a/b.csv", "format": "csv"}, "the address 'github://a/b.csv' cannot be read"),
         ({"format": "csv"}, "expected a dataset's address, got"),
     ],

@@ -84,17 +84,19 @@ def test_the_newest_registration_wins_and_replaces_what_was_compiled(
     assert own.to_json(["a"], list[str], context) == ["A"]
 
 
-def test_unknown_types_say_what_to_do(own: TypeEngine) -> None:
-    with pytest.raises(UnsupportedType) as caught:
-        own.literal_type(dict[str, list[Celsius]])
-    assert caught.value.message == (
-        "No type transformer for Celsius. Use one of the types in docs/types.md, or register a TypeTransformer for it."
-    )
-    for odd in (complex, TypeVar("T"), 5, ...):
+def test_unknown_types_say_what_to_do(own: TypeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for odd in (object, TypeVar("T"), 5, ..., type):
         with pytest.raises(UnsupportedType, match="No type transformer for"):
             own.literal_type(odd)
     with pytest.raises(UnsupportedType, match="'Celsius' is text that could not be resolved"):
         own.literal_type("Celsius")
+    monkeypatch.setenv("FLYTE_TEMPORAL_PICKLE", "known")
+    with pytest.raises(UnsupportedType) as caught:
+        own.literal_type(dict[str, list[Celsius]])
+    assert caught.value.message == (
+        "Celsius would travel as a pickle, which FLYTE_TEMPORAL_PICKLE=known forbids. Use one of the types in "
+        "docs/types.md, or register a TypeTransformer for it."
+    )
 
 
 class _Entry:
@@ -159,7 +161,7 @@ def test_there_is_one_engine_per_process() -> None:
 def test_heavy_packages_are_not_imported_until_a_value_needs_them() -> None:
     code = (
         "import sys\n"
-        "from flyte_temporal.sdk.types import values, text, display, conform, file, dataframe\n"
+        "from flyte_temporal.sdk.types import values, text, display, conform, file, datasets\n"
         "from flyte_temporal.sdk.types.engine import default_engine\n"
         "default_engine().literal_type(dict[str, list[file.FlyteFile]])\n"
         "print([m for m in ('pandas', 'pyarrow', 'numpy', 'fsspec', 'urllib.request') if m in sys.modules])"

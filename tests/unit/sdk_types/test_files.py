@@ -66,8 +66,7 @@ def test_a_local_file_is_stored_under_its_digest(
     [
         lambda f: Path(f.download()).read_text(),
         lambda f: open(f).read(),  # noqa: PTH123, SIM115
-        lambda f: f.open().read(),
-        lambda f: f.open("rb").read().decode(),
+        lambda f: Path(os.fspath(f)).read_text(),
     ],
 )
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -233,10 +232,7 @@ def test_in_a_plain_run_files_stay_where_they_are(engine: TypeEngine, tmp_path: 
     assert not (tmp_path / "scratch").exists()
 
 
-@pytest.mark.parametrize(
-    "use", [lambda f: f.download(), lambda f: f.path, os.fspath, lambda f: f.open().name]
-)
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("use", [lambda f: f.download(), lambda f: f.path, os.fspath])
 def test_in_a_plain_call_each_reader_has_a_copy_of_its_own(use: Any, engine: TypeEngine, table: Path) -> None:
     received = engine.coerce(str(table), FILE["csv"])
     assert type(received) is FILE["csv"]

@@ -20,7 +20,7 @@ from flyte_temporal.sdk.types.display import show
 from flyte_temporal.sdk.types.engine import TypeEngine, ValueContext
 from flyte_temporal.sdk.types.file import FlyteFile
 from flyte_temporal.sdk.types.text import parse_json, read_json, read_text
-from flyte_temporal.spec.types import BlobType, DatasetType, LiteralType, OpaqueType, Simple, SimpleType
+from flyte_temporal.spec.types import BlobType, DatasetType, OpaqueType, Simple, SimpleType
 from flyte_temporal.testing.blobs import MemoryBlobStore
 
 
@@ -256,13 +256,49 @@ def test_without_a_store_local_files_stay_local(tmp_path: Path) -> None:
 
 
 def test_types_that_cannot_be_given(context: ValueContext) -> None:
-    refused: list[tuple[LiteralType, str]] = [
-        (BlobType(shape="multipart"), "directories cannot be given yet"),
-        (OpaqueType(codec="pickle", python="x.Y"), "a value of type x.Y can only come from a task"),
-    ]
-    for type_, message in refused:
-        with pytest.raises(InvalidInputs, match=message):
-            read_json("x", type_, context)
+    opaque = OpaqueType(codec="pickle", python="x.Y")
+    with pytest.raises(InvalidInputs, match=r"a value of type x\.Y can only come from a task"):
+        read_json("x", opaque, context)
+
+
+def test_directories(context: ValueContext, store: MemoryBlobStore, tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub" / "a.csv").write_text("a\n1\n")
+    type_ = BlobType(shape="multipart", format="csv")
+    stored = read_text(str(root), type_, context)
+    assert stored["uri"].startswith("memory://test/blobs/sha256/")
+    assert (stored["name"], stored["format"], stored["files"], stored["size"]) == ("tree", "csv", 1, 4)
+    assert read_json(str(root), type_, context) == stored
+    again = read_text(show(stored, type_), type_, context)  # what a run has printed
+    assert {**again, "name": "tree"} == stored
+    assert read_json({"uri": stored["uri"]}, type_, context)["sha256"] == stored["sha256"]
+    assert read_text("s3://b/folder/", type_, context) == {
+        "uri": "s3://b/folder/",
+        "name": "folder",
+    }
+    assert len(store.objects) == 2
+    plain = ValueContext(blobs=None, scratch=tmp_path / "scratch")
+    assert read_text(str(root), type_, plain)["uri"] == root.as_uri()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no/such/folder", "the directory 'no/such/folder' does not exist"),
+        ("{file}", "is a file, not a directory"),
+        ("{stored}", "is a file, not a directory"),
+        ("ftp://h/folder", "the address 'ftp://h/folder' cannot be read: allowed are"),
+        ("", "expected FlyteDirectory as a path or address, got str ''"),
+    ],
+)
+def test_what_is_no_directory(text: str, message: str, context: ValueContext, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    stored = read_text(str(file), BlobType(), context)["uri"]
+    given = text.format(file=file, stored=stored)
+    with pytest.raises(InvalidInputs, match=message):
+        read_json(given, BlobType(shape="multipart"), context)
 
 
 def test_errors_of_failure_handlers(context: ValueContext) -> None:
