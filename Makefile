@@ -1,12 +1,12 @@
 # Every command of CONTRIBUTING.md is a target here. `demo` and `test` set everything up by themselves.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-e2e check fmt bench golden golden-histories constraints clean
+.PHONY: help demo test test-unit test-e2e check fmt api bench golden golden-histories constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := .installed
 # What the repository itself needs: every role with a local test, and the tools of the group below.
-EXTRAS := cli,client,worker,local,server,s3
+EXTRAS := cli,port,client,worker,local,server,s3
 UV_PIP = uv pip install --quiet --constraint constraints.txt
 PYTEST := python -m pytest
 PYTEST_ARGS ?=
@@ -19,6 +19,7 @@ help:
 	@echo "make test-e2e     only the end-to-end tests (each example, on a stack of its own)"
 	@echo "make check        lint, formatting, types, import rules, sizes"
 	@echo "make fmt          format and fix what can be fixed"
+	@echo "make api          write docs/api.md and the names in docs/porting.md anew"
 	@echo "make bench        measure nodes per second; writes bench/results.json"
 	@echo "make golden       write the golden specs anew; read the diff before you commit it"
 	@echo "make golden-histories  record the histories anew that the replay tests use"
@@ -75,6 +76,10 @@ check: $(VENV)/$(INSTALLED)
 fmt: $(VENV)/$(INSTALLED)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+api: $(VENV)/$(INSTALLED)
+	@$(BIN)/python -m tools.write_api
+	@$(BIN)/python -m tools.write_porting
 
 golden: $(VENV)/$(INSTALLED)
 	@FLYTE_TEMPORAL_REWRITE_GOLDEN=1 $(BIN)/$(PYTEST) tests/unit/compiler/test_golden.py -q

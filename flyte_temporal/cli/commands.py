@@ -222,6 +222,24 @@ def set_input(
 
 
 @app.command()
+def port(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", show_default=False)],
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 if a file would change.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Write nothing; print the differences.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Leave out notes on behaviour.")] = False,
+    output: Fmt = "text",
+) -> int:
+    """Rewrite flytekit sources (files, folders) in place for this library; docs/porting.md has the table."""
+    from flyte_temporal.cli.port.command import PortOptions
+    from flyte_temporal.cli.port.command import port as port_
+
+    return port_(_prepare(context, output), paths, PortOptions(check, diff, quiet))
+
+
+@app.command()
 def up(context: typer.Context) -> int:
     """Run the local stack in the foreground, until Ctrl-C."""
     from flyte_temporal.cli.stack import up as up_

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
+from flyte_temporal.cli.inputs_file import file_of, read_data
 from flyte_temporal.cli.words import RunOptions, Words
 from flyte_temporal.errors import BadRequest, InvalidInputs
 from flyte_temporal.spec.interface import Default, Interface, Variable
@@ -33,7 +33,7 @@ class InputFlags:
         self._fixed = fixed
         self._inputs = {variable.name: variable for variable in interface.inputs}
 
-    def read(self, words: Words, options: RunOptions) -> dict[str, str]:
+    def read(self, words: Words, options: RunOptions) -> Given:
         """Take all words after ENTITY.
 
         Args:
@@ -41,24 +41,41 @@ class InputFlags:
             options: Where options of ours go that stand among them.
 
         Returns:
-            The text given for each input.
+            The text given for each input, and what is wrong: words that are neither an input nor an option, flags that
+            are doubled or have no value, files that cannot be read.
 
         Raises:
-            BadRequest: If a word is neither an input nor an option, or a flag is doubled or has no value.
+            BadRequest: If an option of ours is doubled or has no value.
         """
-        texts: dict[str, str] = {}
+        given = Given()
         while words:
-            written, assigned, given = (words.peek() or "").partition("=")
+            written, assigned, text = (words.peek() or "").partition("=")
             variable, negated = self._input(written)
             if variable is None:
                 if not options.take(words):
-                    raise BadRequest(self._unknown(words.take()))
+                    given.faults.append(self._unknown(words.take()))
+                    _skip_values(words)
                 continue
             words.take()
-            if variable.name in texts:
-                raise BadRequest(f"{flag(variable.name)} is given twice; give it once.")
-            texts[variable.name] = self._text(variable, written, words, given if assigned else None, negated)
-        return texts
+            self._take(variable, (written, text if assigned else None, negated), words, given)
+        return given
+
+    def _take(
+        self, variable: Variable, flag_: tuple[str, str | None, bool], words: Words, given: Given
+    ) -> None:
+        """Take one flag with its value; a fault is noted, so that all of them can be told at once."""
+        if variable.name in given.named:
+            given.faults.append(f"{flag(variable.name)} is given twice; give it once.")
+        given.named.add(variable.name)
+        try:
+            text = self._text(variable, words, *flag_)
+            file = file_of(text, variable.type)
+            if file is None:
+                given.texts[variable.name] = text
+            else:
+                given.data[variable.name] = read_data(file, f"{flag(variable.name)} {text}")
+        except BadRequest as error:
+            given.faults.append(error.message)
 
     def _input(self, written: str) -> tuple[Variable | None, bool]:
         """Return the input that a word names, and whether the word is its `--no-` form."""
@@ -71,7 +88,7 @@ class InputFlags:
         return (positive, True) if positive is not None and _is_boolean(positive.type) else (None, False)
 
     @staticmethod
-    def _text(variable: Variable, written: str, words: Words, given: str | None, negated: bool) -> str:
+    def _text(variable: Variable, words: Words, written: str, given: str | None, negated: bool) -> str:
         if negated:
             if given is not None:
                 raise BadRequest(f"{written} takes no value. Write {flag(variable.name)}={given} instead.")
@@ -95,17 +112,32 @@ class InputFlags:
         return f"{self._entity} has no input {name}. Its inputs: {known}."
 
 
-@dataclass(frozen=True)
+def _skip_values(words: Words) -> None:
+    """Pass over what follows an unknown flag: it is its value, not a fault of its own."""
+    while words and not (words.peek() or "").startswith("-"):
+        words.take()
+
+
+@dataclass
 class Given:
     """What a person gave for the inputs, not yet read.
 
     Args:
         texts: Text of each flag, by input name.
-        data: Data from a file of inputs, by input name; none that is also a flag.
+        data: Data from files, by input name; none that is also in `texts`.
+        faults: What is wrong with the words themselves, for people.
+        named: Inputs that were given, if only wrongly.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+
+    def merge(self, data: dict[str, Any]) -> None:
+        """Add data from a file of inputs; what was given as a flag wins."""
+        self.data |= {name: value for name, value in data.items() if name not in self.named}
+        self.named |= set(data)
 
     def values(self, entity: str, interface: Interface, context: ValueContext) -> dict[str, JsonValue]:
         """Turn what was given into typed JSON.
@@ -122,7 +154,7 @@ class Given:
             InvalidInputs: If any does not fit or is missing. The message lists every fault, not only the first.
         """
         found: dict[str, JsonValue] = {}
-        faults: list[str] = []
+        faults = list(self.faults)
         for variable in interface.inputs:
             try:
                 value = self._value(variable, context)
@@ -146,10 +178,10 @@ class Given:
                 return Default(value=read_json(self.data[name], variable.type, context))
         except InvalidInputs as error:
             raise InvalidInputs(f"{flag(name)}: {error.message}") from error
-        if variable.default is None:
+        if variable.default is None and name not in self.named:
             raise InvalidInputs(
                 f"Missing input {flag(name)} ({describe(variable.type)}). "
-                f"Give {flag(name)} VALUE, or pass it in a JSON file with --inputs FILE."
+                f"Give {flag(name)} VALUE, or pass it in a JSON or YAML file with --inputs FILE."
             )
         return None
 
@@ -157,69 +189,8 @@ class Given:
 def _listed(entity: str, faults: list[str]) -> str:
     if len(faults) == 1:
         return faults[0]
-    return f"The inputs of {entity} do not fit:\n" + "\n".join(f"  {fault}" for fault in faults)
-
-
-def read_file(path: Path, entity: str, interface: Interface, fixed: Collection[str] = ()) -> dict[str, Any]:
-    """Read a file of inputs; see `read_object`.
-
-    Raises:
-        BadRequest: If it cannot be read, is no object, or names an input that the entity does not have or has fixed.
-    """
-    data = read_object("--inputs", path, "inputs")
-    for name in data:
-        if name in fixed:
-            raise BadRequest(f"--inputs {path}: {name!r} is fixed by the launch plan {entity}; leave it out.")
-        if interface.input(name) is None:
-            close = get_close_matches(str(name), [v.name for v in interface.inputs], n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise BadRequest(f"--inputs {path}: {entity} has no input {name!r}.{hint}")
-    return data
-
-
-def read_object(option: str, path: Path, what: str) -> dict[str, Any]:
-    """Read a file that an option names: a JSON object, or YAML where PyYAML is installed.
-
-    Args:
-        option: The option, for messages.
-        path: The file.
-        what: What is in it, for messages.
-
-    Raises:
-        BadRequest: If it cannot be read, or is no object.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BadRequest(f"{option} {path} cannot be read: {reason}. Give a JSON file.") from error
-    parse = _yaml if path.suffix in {".yaml", ".yml"} else _json
-    data = parse(f"{option} {path}", text)
-    if not isinstance(data, dict):
-        raise BadRequest(f'{option} {path} must hold an object of {what}, such as {{"name": value}}.')
-    return data
-
-
-def _json(source: str, text: str) -> Any:
-    from flyte_temporal.sdk.types.text import parse_json
-
-    try:
-        return parse_json(text)
-    except InvalidInputs as error:
-        raise BadRequest(f"{source}: {error.message}") from error
-
-
-def _yaml(source: str, text: str) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise BadRequest(
-            f"{source} is YAML, and PyYAML is not installed. Run 'pip install pyyaml', or give JSON."
-        ) from error
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadRequest(f"{source} is not valid YAML: {error}") from error
+    lines = "\n".join(faults).replace("\n", "\n  ")
+    return f"The inputs of {entity} do not fit:\n  {lines}"
 
 
 def flag(name: str) -> str:

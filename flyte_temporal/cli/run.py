@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from flyte_temporal.cli import usage
 from flyte_temporal.cli.compiled import Compiled
 from flyte_temporal.cli.exits import ExitCode
-from flyte_temporal.cli.flags import Given, InputFlags, read_file, read_object
+from flyte_temporal.cli.flags import Given, InputFlags
+from flyte_temporal.cli.help_page import show_help
+from flyte_temporal.cli.inputs_file import read_inputs, read_object
 from flyte_temporal.cli.output import Output, output_format
 from flyte_temporal.cli.words import RunCommand, RunOptions, read_run
 from flyte_temporal.errors import BadRequest
@@ -61,16 +63,16 @@ def _of_file(command: RunCommand, file: Path, output: Output) -> int:
     given = _given(compiled, command)
     _settle(command.options, output)
     if command.options.has("--help"):
-        output.result(usage.entity_text(file, command.entity, compiled.closure.entity()))
+        show_help(usage.entity_page(file, command.entity, compiled.closure.entity()), output)
         return ExitCode.SUCCEEDED
     return _start(compiled, given, command.options, output)
 
 
 def _list(file: Path, entities: dict[str, Entity], output: Output) -> int:
     if output.json:
-        output.document({"entities": [{"name": n, "kind": e.kind} for n, e in entities.items()]})
+        output.document({"entities": [usage.entity_document(n, e) for n, e in entities.items()]})
     else:
-        output.result(usage.file_text(file, entities))
+        show_help(usage.file_page(file, entities), output)
     return ExitCode.SUCCEEDED
 
 
@@ -81,7 +83,7 @@ def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output
         from flyte_temporal.sdk.answers import gate_answers
 
         file = options.get("--answers")
-        with gate_answers(read_object("--answers", Path(file), "answers") if file is not None else {}):
+        with gate_answers(read_object("--answers", file, "answers") if file is not None else {}):
             return run_plainly(compiled.entity, compiled.closure.interface, given, output)
     if options.get("--answers") is not None:
         raise BadRequest(
@@ -116,7 +118,13 @@ def _check_names(options: RunOptions) -> None:
 def _given(compiled: Compiled, command: RunCommand) -> Given:
     """Read the words after ENTITY and the file of inputs; flags win over the file."""
     interface, fixed = compiled.closure.interface, compiled.entity.fixed_inputs
-    texts = InputFlags(compiled.name, interface, fixed).read(command.rest, command.options)
+    given = InputFlags(compiled.name, interface, fixed).read(command.rest, command.options)
     file = command.options.get("--inputs")
-    data = read_file(Path(file), compiled.name, interface, fixed) if file is not None else {}
-    return Given(texts, {name: value for name, value in data.items() if name not in texts})
+    if file is not None and not command.options.has("--help"):
+        try:
+            given.merge(read_inputs(file, compiled.name, interface, fixed))
+        except BadRequest as error:
+            given.faults.append(error.message)
+            # What the file would have given is not missing as well.
+            given.named |= {variable.name for variable in interface.inputs}
+    return given

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyte_temporal.cli.flags import flag
-from flyte_temporal.spec.types import BOOLEAN, describe
+from flyte_temporal.cli.forms import forms
+from flyte_temporal.cli.help_page import HelpPage, Row
+from flyte_temporal.cli.words import SWITCHES, VALUES
+from flyte_temporal.spec.types import BOOLEAN, EnumType, UnionType, describe, plain_optional
 
 if TYPE_CHECKING:
     from flyte_temporal.sdk.entity import Entity
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from flyte_temporal.spec.interface import Interface, Variable
 
     Described = TaskSpec | WorkflowSpec | LaunchPlanSpec
+
+_MOST = 60
 
 RUN = """\
 Usage: flyte-temporal run [OPTIONS] FILE ENTITY [--NAME VALUE ...] [OPTIONS]
@@ -26,8 +31,8 @@ Options:
   --local            Run as plain Python in this process, without the engine.
   --detach           Print the id of the execution and return at once.
   --name ID          Id of the execution. The same id with the same request attaches to it.
-  --inputs FILE      JSON file (or YAML) with inputs; flags win over it.
-  --answers FILE     With --local: JSON file (or YAML) with the answers to gates, by name.
+  --inputs FILE      JSON or YAML file with inputs, - for standard input; flags win over it.
+  --answers FILE     With --local: JSON or YAML file with the answers to gates, by name.
   -o, --output FMT   text or json: exactly one document on stdout.
   --launcher NAME    What runs the attempts: pool (default) or process.
   --project NAME     Project of the execution.
@@ -38,55 +43,82 @@ Exit codes: 0 succeeded, 1 failed or aborted, 2 bad usage or inputs (nothing was
 """
 
 
-def file_text(file: Path, entities: Mapping[str, Entity]) -> str:
-    """Return what a file has to run."""
-    if not entities:
-        return f"{file} has no task or workflow. Decorate a function with @task or @workflow."
-    lines = [f"Tasks and workflows in {file}:"]
+def file_page(file: Path, entities: Mapping[str, Entity]) -> HelpPage:
+    """Return what a file has to run, with the first sentence of each docstring."""
+    kinds: dict[str, list[Row]] = {"Workflows": [], "Launch plans": [], "Tasks": []}
+    titles = {"workflow": "Workflows", "launch_plan": "Launch plans", "task": "Tasks"}
     for name, entity in entities.items():
-        inputs = ", ".join(f"{v.name}: {describe(v.type)}" for v in entity.interface.inputs)
-        lines.append(f"  {name}({inputs})")
-    lines.append(
-        f"Run one with 'flyte-temporal run {file} NAME', or see its inputs with --help behind the name."
+        row = Row(name, _inputs(entity), _first_line(entity))
+        kinds.setdefault(titles.get(entity.kind, "Others"), []).append(row)
+    closing = (
+        "Put --help behind a name to see its inputs."
+        if entities
+        else f"{file} has no task or workflow. Decorate a function with @task or @workflow."
     )
-    return "\n".join(lines)
+    return HelpPage(f"flyte-temporal run {file} NAME [INPUTS]", sections=kinds, closing=closing)
 
 
-def entity_text(file: Path, name: str, entity: Described) -> str:
+def _inputs(entity: Entity) -> str:
+    """Return the inputs on one line of a readable length."""
+    text = ", ".join(f"{v.name}: {describe(v.type)}" for v in entity.interface.inputs)
+    return f"({text})" if len(text) <= _MOST else f"({text[: _MOST - 1]}…)"
+
+
+def entity_document(name: str, entity: Entity) -> dict[str, str]:
+    """Return an entity of a file as plain data."""
+    return {"name": name, "kind": entity.kind, "description": _first_line(entity)}
+
+
+def _first_line(entity: Entity) -> str:
+    lines = str(getattr(entity, "description", "") or "").strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def entity_page(file: Path, name: str, entity: Described) -> HelpPage:
     """Return the inputs of an entity as flags, with types, defaults and descriptions."""
     interface = entity.interface
-    lines = [f"Usage: flyte-temporal run {file} {name}" + (" [INPUTS]" if interface.inputs else ""), ""]
-    if description := getattr(entity, "description", ""):
-        lines += [description, ""]
-    lines += ["Inputs:", *_input_lines(interface)] if interface.inputs else ["It takes no inputs."]
-    if interface.outputs:
-        lines += ["", "Outputs:"]
-        lines += [f"  {v.name}: {describe(v.type)}  {v.description}".rstrip() for v in interface.outputs]
-    lines += ["", "Options of run: see 'flyte-temporal run --help'."]
-    return "\n".join(lines)
+    inputs = [Row(_flags(v), _kind(v), v.description, _state(v)) for v in interface.inputs]
+    outputs = [Row(v.name, describe(v.type), v.description) for v in interface.outputs]
+    intro = str(getattr(entity, "description", "") or "")
+    if not inputs:
+        intro = f"{intro}\n\nIt takes no inputs.".strip()
+    return HelpPage(
+        f"flyte-temporal run {file} {name}" + (" [INPUTS]" if inputs else "") + " [OPTIONS]",
+        intro,
+        {"Inputs": inputs, "Outputs": outputs, "How values are written": forms(interface)},
+        _closing(interface),
+    )
 
 
-def _input_lines(interface: Interface) -> list[str]:
-    written = [_flag_text(variable) for variable in interface.inputs]
-    width = max(len(text) for text in written)
-    return [
-        f"  {text.ljust(width)}  {_remark(variable)}".rstrip()
-        for text, variable in zip(written, interface.inputs, strict=True)
-    ]
+def _closing(interface: Interface) -> str:
+    ours = {flag_.lstrip("-") for flag_ in (*SWITCHES, *VALUES)}
+    taken = [flag(v.name) for v in interface.inputs if v.name in ours]
+    said = "Options such as --local, --detach and --inputs FILE: see 'flyte-temporal run --help'."
+    if taken:
+        said += f" Behind the name, {' and '.join(taken)} is the input; the option stands before FILE."
+    return said
 
 
-def _flag_text(variable: Variable) -> str:
-    if variable.type == BOOLEAN:
-        return f"{flag(variable.name)} / --no-{variable.name}"
-    return f"{flag(variable.name)} {describe(variable.type)}"
+def _flags(variable: Variable) -> str:
+    no = f", --no-{variable.name}" if _is_boolean(variable) else ""
+    return f"{flag(variable.name)}{no}"
 
 
-def _remark(variable: Variable) -> str:
+def _is_boolean(variable: Variable) -> bool:
+    type_ = variable.type
+    return type_ == BOOLEAN or (isinstance(type_, UnionType) and plain_optional(type_) == BOOLEAN)
+
+
+def _kind(variable: Variable) -> str:
+    return describe(variable.type)
+
+
+def _state(variable: Variable) -> str:
     from flyte_temporal.cli.results import plain
     from flyte_temporal.sdk.types.display import show
 
     if variable.default is None:
-        state = "[required]"
-    else:
-        state = f"[default: {plain(show(variable.default.value, variable.type))}]"
-    return f"{variable.description}  {state}".strip()
+        return "required"
+    if isinstance(variable.type, EnumType) and variable.type.names:
+        return f"default: {variable.type.names[variable.type.values.index(variable.default.value)]}"
+    return f"default: {plain(show(variable.default.value, variable.type))}"

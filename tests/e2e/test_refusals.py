@@ -154,6 +154,8 @@ def test_version_and_help(fresh_cli: Command, program: Path) -> None:
     assert "Commands:" in fresh_cli("--help").stdout
     assert "--detach" in fresh_cli("run", "--help").stdout
     listing = fresh_cli("run", program).stdout
-    assert [name for name in ("doubled(n: int)", "gated(path: str, n: int)") if name not in listing] == []
-    assert "--n int" in fresh_cli("run", program, "doubled", "--help").stdout
+    assert [
+        name for name in ("doubled", "(n: int)", "gated", "(path: str, n: int)") if name not in listing
+    ] == []
+    assert "--n  int" in fresh_cli("run", program, "doubled", "--help").stdout
     assert not fresh_cli.home.exists()

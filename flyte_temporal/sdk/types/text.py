@@ -90,7 +90,10 @@ def _json(text: str, type_: LiteralType) -> Any:
     try:
         return parse_json(text)
     except InvalidInputs as error:
-        raise Misfit(f"expected {describe(type_)} as JSON: {error.message}") from None
+        said = error.message.removeprefix("expected JSON")
+        raise Misfit(
+            f"expected {describe(type_)} as JSON{'' if said != error.message else ': '}{said}"
+        ) from None
 
 
 def _choice(text: str, type_: EnumType) -> Any:

@@ -25,8 +25,10 @@ INTERFACE = Interface(
 
 def parse(*words: str) -> tuple[dict[str, str], dict[str, str], set[str]]:
     command = read_run(words)
-    texts = InputFlags("train", INTERFACE).read(command.rest, command.options)
-    return texts, command.options.values, command.options.switches
+    given = InputFlags("train", INTERFACE).read(command.rest, command.options)
+    if given.faults:
+        raise BadRequest("\n".join(given.faults))
+    return given.texts, command.options.values, command.options.switches
 
 
 def test_options_stand_before_the_file_and_after_the_entity() -> None:

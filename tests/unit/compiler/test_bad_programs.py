@@ -40,3 +40,11 @@ def test_the_prelude_alone_is_a_right_program(tmp_path: Path) -> None:
     file = tmp_path / "good.py"
     file.write_text(TABLE["prelude"] + "@workflow\ndef wf(n: int) -> float:\n    return half(n=n)\n")
     assert compile_entity(find_entity(load_file(file), "wf")).root.name == "good.wf"
+
+
+def test_the_table_has_many_programs_and_none_twice() -> None:
+    cases = TABLE["case"]
+    for key in ("name", "program"):
+        values = [case[key].strip() for case in cases]
+        assert sorted({value for value in values if values.count(value) > 1}) == [], key
+    assert len(cases) >= 60

@@ -167,7 +167,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     (
         "1,2",
         list[int],
-        "expected list[int] as JSON: expected JSON, got '1,2' (Extra data: line 1 column 2 (char 1))",
+        "expected list[int] as JSON, got '1,2' (Extra data: line 1 column 2 (char 1))",
     ),
     ("[1.0]", list[int], "item [0]: expected int, got float 1.0"),
     ("[true]", list[int], "item [0]: expected int, got bool True"),
