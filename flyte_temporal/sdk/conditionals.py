@@ -23,8 +23,8 @@ from flyte_temporal.sdk.types.engine import default_engine
 from flyte_temporal.spec import nodes
 from flyte_temporal.spec.types import ANY
 
-Question = Condition | Promise | bool
-"""A comparison of promises or a promised bool; to a type checker, which sees the types of values, both are a bool."""
+Question = Condition | Promise | int
+"""A comparison of promises or a promised bool. A type checker, which sees the types of values, takes `~flag` for an int."""
 
 
 def conditional(name: str) -> Conditional:
