@@ -159,8 +159,7 @@ class MapTask(Entity):
         free = [v.name for v in self.item.interface.inputs if v.name not in self._bound]
         if len(args) > len(free):
             raise CompileError(
-                f"{self.short_name}() takes {len(free)} lists, but {len(args)} were given by position. It takes: "
-                f"{', '.join(free) or 'none'}.",
+                f"{self.short_name}() is called with {len(args)} lists by position, but takes: {', '.join(free) or 'none'}.",
                 where,
             )
         by_position = dict(zip(free, args, strict=False))

@@ -66,7 +66,7 @@ class Recording:
         self.at_end: list[Callable[[], None]] = []
         self.gates: dict[str, str] = {}
         self._nodes: list[NodeDraft] = []
-        self._body = self._root = Body(f"of the {self._owner}", where)
+        self._body = self._root = Body(self._owner, where)
 
     @property
     def body(self) -> Body:
@@ -89,8 +89,7 @@ class Recording:
     def _refuse_open(self, expected: Body) -> None:
         if self._body is not expected:
             raise CompileError(
-                f"The body {self._body.label} has no end: there is no `.then(...)` or `.fail(...)` behind its condition. "
-                "Write one.",
+                f"The {self._body.label} has no end. Write .then(...) or .fail(...) behind it.",
                 self._body.where,
             )
 
