@@ -157,6 +157,8 @@ class Recording:
                 each other.
         """
         self._refuse_open(self._root)
+        for check in self.at_end:
+            check()
         values = by_output(returned, signature, interface, self._owner, self._where)
         outputs: dict[str, Binding] = {}
         for variable in interface.outputs:
@@ -169,8 +171,6 @@ class Recording:
             outputs = {name: renamed(binding, final) for name, binding in outputs.items()}
             for node in self._nodes:
                 node.rename(final)
-        for check in self.at_end:
-            check()
         return Recorded(tuple(self._root.nodes), tuple(in_order(self._root.nodes)), outputs)
 
     def _final_ids(self) -> dict[str, str]:
