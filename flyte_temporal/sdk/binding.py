@@ -107,7 +107,7 @@ def reachable(promise: Promise, target: Target) -> Origin:
         return origin
     if not target.body.sees(draft):
         raise CompileError(
-            f"The {promise!r} runs only {draft.body.label}, so {target.label} cannot take it. Give it to .then(...), and "
+            f"The {promise!r} runs only in the {draft.body.label}, so {target.label} cannot take it. Give it to .then(...), and "
             "take what the conditional gives.",
             target.where,
         )

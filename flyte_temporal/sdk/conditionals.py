@@ -23,8 +23,8 @@ from flyte_temporal.sdk.types.engine import default_engine
 from flyte_temporal.spec import nodes
 from flyte_temporal.spec.types import ANY
 
-Question = Condition | Promise | bool
-"""A comparison of promises or a promised bool; to a type checker, which sees the types of values, both are a bool."""
+Question = Condition | Promise | int
+"""A comparison of promises or a promised bool. A type checker, which sees the types of values, takes `~flag` for an int."""
 
 
 def conditional(name: str) -> Conditional:
@@ -173,7 +173,7 @@ class _Chain:
         return self._open(None, ".else_()", call_site())
 
     def _open(self, condition: nodes.Condition | None, word: str, where: str) -> OpenCase:
-        label = f'in {word} of conditional "{self._branch.short_name}"'
+        label = f'case {word} of the conditional "{self._branch.short_name}"'
         body = Body(label, where, around=self._recording.body)
         if self._recording.body is not self._draft.body:
             raise CompileError(
@@ -192,7 +192,7 @@ class _Chain:
             )
         if self._branch.exhaustive:
             raise CompileError(
-                f'The conditional "{name}" has ended with its else_(). Write that case last.', where
+                f'The conditional "{name}" has ended with its else_(). Write else_() last.', where
             )
         if self._draft.taken:
             raise CompileError(
@@ -206,9 +206,9 @@ class _Chain:
         where = call_site()
         if body is not self._recording.body and not self._recording.body.inside(body):
             raise CompileError(
-                f"The case {body.label[3:]} has ended already. Write one .then(...) or .fail(...).", where
+                f"The {body.label} has ended already. Write one .then(...) or .fail(...).", where
             )
-        target = Target(f"the case {body.label[3:]}", ANY, object, self._recording, where, body)
+        target = Target(f"the {body.label}", ANY, object, self._recording, where, body)
         given = None if message is not None else _given(value, target)
         self._recording.end(body)
         self._branch.add(Case(condition, body, given, message, where))

@@ -169,13 +169,15 @@ def constant_side(value: object) -> Side:
     """
     try:
         type_ = default_engine().literal_type(type(value))
-        return Side(None, constant_json(value, type(value), type_), type_, shown(value))
-    except FlyteTemporalError as error:
-        raise CompileError(
-            f"Nothing can be compared with {shown(value)}, a {type(value).__name__}. Compare with a number, text, date, "
-            "enum or None; anything else in a task.",
-            call_site(),
-        ) from error
+        if isinstance(type_, EnumType) or _simple(type_, EQUATABLE):
+            return Side(None, constant_json(value, type(value), type_), type_, shown(value))
+    except FlyteTemporalError:
+        pass  # a value of no type of ours is refused like one of a type that does not compare
+    raise CompileError(
+        f"Nothing can be compared with {shown(value)}, a {type(value).__name__}. Compare with a number, text, date, enum or "
+        "None; anything else in a task.",
+        call_site(),
+    )
 
 
 def truth(promise: object, type_: LiteralType, text: str, *, wanted: bool) -> Condition:

@@ -46,7 +46,7 @@ class Body:
     """Nodes that run together: all of a workflow, or those of one case of a conditional.
 
     Args:
-        label: How messages call it, behind the word "body".
+        label: How messages call it.
         where: File and line of the condition, or of the workflow.
         around: The body that the conditional stands in; None for the workflow's.
         nodes: Its own nodes in call order.
@@ -114,7 +114,7 @@ class NodeDraft:
         """
         if not self.body.sees(earlier):
             raise CompileError(
-                f"The {self.label} cannot wait for the {earlier.label}, which runs only {earlier.body.label}. Order it "
+                f"The {self.label} cannot wait for the {earlier.label}, which runs only in the {earlier.body.label}. Order it "
                 "after the conditional.",
                 where,
             )

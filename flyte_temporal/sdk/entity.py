@@ -228,7 +228,7 @@ def _wrapped(value: Any) -> Any:
     return getattr(value, "__dict__", {}).get("__wrapped__") if not isinstance(value, type) else None
 
 
-def dotted_module(entity: FunctionEntity) -> str:
+def dotted_module(entity: Entity) -> str:
     """Return the name by which another process imports an entity's module.
 
     Raises:
@@ -239,8 +239,8 @@ def dotted_module(entity: FunctionEntity) -> str:
     name = main_module_name()
     if name is None:
         raise CompileError(
-            f"The {entity.kind} {entity.__name__!r} is defined in an interactive session or in a script without a "
+            f"The {entity.kind} {getattr(entity, '__name__', repr(entity))!r} is defined in an interactive session or in a script without a "
             "file, so another process cannot import it. Put it into a file.",
-            entity.where,
+            getattr(entity, "where", ""),
         )
     return name

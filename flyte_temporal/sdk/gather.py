@@ -8,6 +8,7 @@ from flyte_temporal.sdk.drafts import Body, NodeDraft
 from flyte_temporal.sdk.dynamics import DynamicTask
 from flyte_temporal.sdk.entities import Entity, LaunchPlan, PythonTask, WorkflowBase
 from flyte_temporal.sdk.gates import Gate
+from flyte_temporal.sdk.map_node import MapNode
 from flyte_temporal.sdk.maps import MapTask
 from flyte_temporal.sdk.recording import Recorded
 from flyte_temporal.spec.bindings import OutputBinding
@@ -121,6 +122,8 @@ class _Compilation:
             case Gate():
                 return entity.target
             case MapTask():
+                return self._map(entity)
+            case MapNode():
                 item = self.target(entity.item, where)
                 return entity.settings.model_copy(update={"item": item, "over": entity.over})
             case LaunchPlan():
@@ -134,6 +137,18 @@ class _Compilation:
                     f"{entity!r} is a {entity.kind}, which cannot stand in a workflow yet. Use a task or workflow.",
                     where,
                 )
+
+    def _map(self, entity: MapTask) -> WorkflowTarget:
+        """Compile a map that is run by itself as a workflow of one node."""
+        name, recorded = entity.name, entity.record()
+        self.workflows[name] = WorkflowSpec(
+            name=name,
+            interface=entity.interface,
+            nodes=self.nodes(recorded),
+            outputs=tuple(OutputBinding(name=n, binding=b) for n, b in recorded.outputs.items()),
+            description=entity.description,
+        )
+        return WorkflowTarget(workflow=name)
 
     def _branch(self, branch: Branch) -> BranchTarget:
         cases, otherwise, message = [], None, None

@@ -1,31 +1,31 @@
 """`map_task`: run a task, workflow or launch plan once for each element of some lists.
 
-Used by authors; `gather` writes it as one array node, `evaluate` runs the items in order.
+Used by authors. Each call makes a `MapNode`, which knows what runs; here is what a call may be.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, Optional
+from typing import Any, ClassVar, Literal
 
-from flyte_temporal.errors import BadRequest, CompileError, TypeMismatch
+from flyte_temporal.errors import CompileError, TypeMismatch
 from flyte_temporal.sdk.arguments import arguments
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.deferred import contains_promise
-from flyte_temporal.sdk.entity import Entity, entities_behind
-from flyte_temporal.sdk.plain import call_plain
+from flyte_temporal.sdk.entity import Entity, dotted_module, entities_behind
+from flyte_temporal.sdk.map_node import MapNode
+from flyte_temporal.sdk.plain import call_plain, run_nodes
 from flyte_temporal.sdk.promises import Promise, origin_of
-from flyte_temporal.sdk.recording import active
-from flyte_temporal.sdk.signature import REQUIRED, Parameter, Signature
-from flyte_temporal.sdk.types.adapt import adapt
+from flyte_temporal.sdk.recording import Recorded, active, record
+from flyte_temporal.sdk.signature import Signature
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext
-from flyte_temporal.spec.arrays import check_enough, item_count, too_many_failed
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.nodes import ArrayTarget, TaskTarget
 from flyte_temporal.spec.types import ListType as Lists
-from flyte_temporal.spec.types import LiteralType, TupleType, UnionType, describe, optional, plain_optional
+from flyte_temporal.spec.types import LiteralType, TupleType, UnionType, describe, plain_optional
 
 
 def map_task(
@@ -65,83 +65,75 @@ def map_task(
         min_successes=_whole(min_successes, "min_successes", where),
         min_success_ratio=_fraction(min_success_ratio, where),
     )
-    return MapTask(item, bound, settings)
+    made = MapTask(item, bound, settings, where)
+    # Found by `run FILE NAME` in the module that made it, like what is decorated there.
+    made.__module__ = str(sys._getframe(1).f_globals.get("__name__", made.__module__))  # noqa: SLF001
+    return made
 
 
 class MapTask(Entity):
-    """What `map_task` makes.
+    """What `map_task` makes. Run by itself, it is a workflow of one node.
 
     Args:
         item: What runs for an element.
         bound: Values that are the same for every item, by input.
-        settings: Numbers of the array node; its item and inputs are filled in by the compiler.
-        mapped: Names of the inputs that take lists; None = all that are not bound and have no default.
+        settings: Numbers of the array node.
+        where: File and line where it was made.
     """
 
     kind: ClassVar[Literal["task", "workflow", "launch_plan"]] = "workflow"
 
     def __init__(
-        self,
-        item: Entity,
-        bound: Mapping[str, Any],
-        settings: ArrayTarget,
-        mapped: frozenset[str] | None = None,
+        self, item: Entity, bound: Mapping[str, Any], settings: ArrayTarget, where: str = ""
     ) -> None:
         self.item = item
+        self.where = where
         self._bound = bound
-        self.settings = settings
-        self._mapped = mapped
+        self._settings = settings
 
     def __repr__(self) -> str:
         return f"<map_task of {self.item!r}>"
 
     @property
     def name(self) -> str:
-        """Return the item's name with a prefix; no process ever imports a map by it."""
-        module, _, last = self.item.name.rpartition(".")
-        return f"{module}.map_{last}" if module else f"map_{last}"
+        """Return the name that it has in its module, or else `map_<name of the item>`."""
+        namespace = vars(sys.modules[self.__module__]) if self.__module__ in sys.modules else {}
+        found = next((name for name, value in namespace.items() if value is self), self.short_name)
+        return f"{dotted_module(self)}.{found}"
 
     @property
     def short_name(self) -> str:
         """Return `map_<name of the item>`."""
         return f"map_{self.item.short_name}"
 
-    @functools.cached_property
-    def over(self) -> tuple[str, ...]:
-        """Return the names of the inputs that take lists, in the item's order."""
-        return tuple(
-            v.name
-            for v in self.item.interface.inputs
-            if v.name not in self._bound
-            and (v.default is None if self._mapped is None else v.name in self._mapped)
-        )
+    @property
+    def description(self) -> str:
+        """Return what it does."""
+        return f"{self.item.short_name} for each element."
 
     @functools.cached_property
+    def _alone(self) -> MapNode:
+        """Return what runs if it is run by itself: over all that is not bound and has no default."""
+        over = [v.name for v in self.item.interface.inputs if v.name not in self._bound and v.default is None]
+        return MapNode(self.item, self._settings, over, over)
+
+    @property
     def signature(self) -> Signature:
-        """Return the item's with a list for every mapped input and every output."""
-        item, over = self.item.signature, self.over
-        parameters = {
-            name: Parameter(name, _list_of(p.annotation), REQUIRED) if name in over else p
-            for name, p in item.parameters.items()
-        }
-        tolerant = self.settings.tolerant
-        outputs = {
-            name: _list_of(_optional(annotation) if tolerant else annotation)
-            for name, annotation in item.outputs.items()
-        }
-        return Signature(parameters, outputs, item.form, item.named)
+        """Return lists for what is not bound, and lists of the outputs."""
+        return self._alone.signature
 
-    @functools.cached_property
+    @property
     def interface(self) -> Interface:
-        """Return the item's with a list for every mapped input and every output."""
-        item = self.item.interface
-        inputs = tuple(
-            v.model_copy(update={"type": Lists(element=v.type), "default": None})
-            if v.name in self.over
-            else v
-            for v in item.inputs
-        )
-        return Interface(inputs=inputs, outputs=self.settings.outputs(item.outputs))
+        """Return lists for what is not bound, and lists of the outputs."""
+        return self._alone.interface
+
+    def record(self) -> Recorded:
+        """Return its one node."""
+        return record(self, self.short_name, self.where, self.signature, self.interface)
+
+    def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
+        """Run its one node; see `Entity.evaluate`."""
+        return run_nodes(self, self.record(), inputs, context)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Add a node to the workflow that is being compiled, or, outside of one, run the items in this process.
@@ -156,80 +148,48 @@ class MapTask(Entity):
                 "or of the partial.",
                 where,
             )
-        free = [v.name for v in self.item.interface.inputs if v.name not in self._bound]
+        inputs = self.item.interface.inputs
+        free = [v.name for v in inputs if v.name not in self._bound]
         if len(args) > len(free):
             raise CompileError(
-                f"{self.short_name}() takes {len(free)} lists, but {len(args)} were given by position. It takes: "
-                f"{', '.join(free) or 'none'}.",
+                f"{self.short_name}() is called with {len(args)} lists by position, but takes: {', '.join(free) or 'none'}.",
                 where,
             )
-        by_position = dict(zip(free, args, strict=False))
-        if twice := by_position.keys() & kwargs.keys():
+        given = dict(zip(free, args, strict=False))
+        if twice := given.keys() & kwargs.keys():
             raise CompileError(
                 f"{self.short_name}() got its input {min(twice)!r} twice: by position and by name. Remove one of them.",
                 where,
             )
-        given = {**by_position, **kwargs}
-        whole = MapTask(self.item, self._bound, self.settings, frozenset({*self.over, *given}))
-        return whole._call(given, where)
-
-    def _call(self, given: Mapping[str, Any], where: str) -> Any:
-        known = arguments(self, (), {**self._bound, **given}, where)
-        if not self.over:
+        given.update(kwargs)
+        required = [v.name for v in inputs if v.default is None and v.name not in self._bound]
+        node = MapNode(self.item, self._settings, {*required, *given})
+        known = arguments(node, (), {**self._bound, **given}, where)
+        if not node.over:
             raise CompileError(
                 f"{self.short_name}() has no list to map over: every input is bound or left to its default. Call "
                 f"{self.item.short_name}() itself, or give one input as a list.",
                 where,
             )
-        for name in self.over:
-            self._refuse_no_list(name, known[name], where)
+        for name in node.over:
+            _refuse_no_list(node, name, known[name], where)
         recording = active()
-        return recording.call(self, (), known) if recording is not None else call_plain(self, (), known)
+        return recording.call(node, (), known) if recording is not None else call_plain(node, (), known)
 
-    def _refuse_no_list(self, name: str, value: Any, where: str) -> None:
-        if isinstance(value, Promise):
-            lists = _is_list(origin_of(value).type)
-        else:
-            lists = isinstance(value, list | tuple) or (
-                contains_promise(value) and not isinstance(value, dict)
-            )
-        if not lists:
-            item = self.interface.input(name)
-            raise TypeMismatch(
-                f"Input {name!r} of {self.short_name}() is mapped over and takes {describe(item.type) if item else 'a list'}, "
-                f"not {value!r}. What is the same for every item is bound: map_task(functools.partial("
-                f"{self.item.short_name}, {name}=...)).",
-                where,
-            )
 
-    def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
-        """Run the items in order; see `Entity.evaluate`.
-
-        Raises:
-            InvalidArrayLength: If the lists differ in length.
-            TooFewItems: If they have fewer elements than must succeed.
-            Exception: What an item raised, if it may not fail; a note says which item it was.
-        """
-        count = item_count({name: len(inputs[name]) for name in self.over})
-        check_enough(self.settings, count)
-        types = {v.name: v.type for v in self.item.interface.outputs}
-        results: list[Mapping[str, Any] | None] = []
-        for index in range(count):
-            given = {n: v[index] if n in self.over else v for n, v in inputs.items()}
-            try:
-                results.append(self.item.evaluate(given, context))
-            except Exception as error:
-                results.append(None)
-                if isinstance(error, BadRequest) or too_many_failed(
-                    self.settings, count, results.count(None)
-                ):
-                    error.add_note(f"It was item {index} of {count} of {self.short_name}.")
-                    raise
-        element = {n: optional(t) if self.settings.tolerant else t for n, t in types.items()}
-        return {
-            name: [None if r is None else adapt(r[name], type_, element[name]) for r in results]
-            for name, type_ in types.items()
-        }
+def _refuse_no_list(node: MapNode, name: str, value: Any, where: str) -> None:
+    if isinstance(value, Promise):
+        lists = _is_list(origin_of(value).type)
+    else:
+        lists = isinstance(value, list | tuple) or (contains_promise(value) and not isinstance(value, dict))
+    if not lists:
+        item = node.interface.input(name)
+        raise TypeMismatch(
+            f"Input {name!r} of {node.short_name}() is mapped over and takes {describe(item.type) if item else 'a list'}, "
+            f"not {value!r}. What is the same for every item is bound: map_task(functools.partial("
+            f"{node.item.short_name}, {name}=...)).",
+            where,
+        )
 
 
 def _bound(item: Entity, partial: functools.partial[Any], where: str) -> dict[str, Any]:
@@ -247,14 +207,6 @@ def _bound(item: Entity, partial: functools.partial[Any], where: str) -> dict[st
             where,
         )
     return bound
-
-
-def _list_of(annotation: Any) -> Any:
-    return list[annotation]
-
-
-def _optional(annotation: Any) -> Any:
-    return Optional[annotation]  # noqa: UP045 - `|` refuses annotations that are no classes
 
 
 def _is_list(type_: LiteralType) -> bool:

@@ -69,7 +69,7 @@ class Recording:
         self.at_end: list[Callable[[], None]] = []
         self.gates: dict[str, str] = {}
         self._nodes: list[NodeDraft] = []
-        self._body = self._root = Body(f"of the {self._owner}", where)
+        self._body = self._root = Body(self._owner, where)
 
     @property
     def body(self) -> Body:
@@ -92,8 +92,7 @@ class Recording:
     def _refuse_open(self, expected: Body) -> None:
         if self._body is not expected:
             raise CompileError(
-                f"The body {self._body.label} has no end: there is no `.then(...)` or `.fail(...)` behind its condition. "
-                "Write one.",
+                f"The {self._body.label} has no end. Write .then(...) or .fail(...) behind it.",
                 self._body.where,
             )
 
@@ -161,6 +160,8 @@ class Recording:
                 each other.
         """
         self._refuse_open(self._root)
+        for check in self.at_end:
+            check()
         values = by_output(returned, signature, interface, self._owner, self._where)
         outputs: dict[str, Binding] = {}
         for variable in interface.outputs:
@@ -173,8 +174,6 @@ class Recording:
             outputs = {name: renamed(binding, final) for name, binding in outputs.items()}
             for node in self._nodes:
                 node.rename(final)
-        for check in self.at_end:
-            check()
         return Recorded(tuple(self._root.nodes), tuple(in_order(self._root.nodes)), outputs)
 
     def _final_ids(self) -> dict[str, str]:
