@@ -20,8 +20,12 @@ if TYPE_CHECKING:
         FlyteRecoverableException,
         FlyteTemporalError,
     )
+    from flyte_temporal.sdk.answers import gate_answers
+    from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.context import ExecutionParameters, current_context
+    from flyte_temporal.sdk.gates import approve, sleep, wait_for_input
     from flyte_temporal.sdk.launch_plans import LaunchPlan
+    from flyte_temporal.sdk.maps import map_task
     from flyte_temporal.sdk.notifications import Email, PagerDuty, Slack
     from flyte_temporal.sdk.options import Options
     from flyte_temporal.sdk.policies import Cache, Resources
@@ -60,9 +64,15 @@ __all__ = [
     "WorkflowExecutionPhase",
     "WorkflowFailurePolicy",
     "__version__",
+    "approve",
+    "conditional",
     "create_node",
     "current_context",
+    "gate_answers",
+    "map_task",
+    "sleep",
     "task",
+    "wait_for_input",
     "workflow",
 ]
 
@@ -90,9 +100,15 @@ _HOMES = {
     "WorkflowExecutionPhase": "spec.execution",
     "WorkflowFailurePolicy": "spec.entities",
     "__version__": "_version",
+    "approve": "sdk.gates",
+    "conditional": "sdk.conditionals",
     "create_node": "sdk.recording",
     "current_context": "sdk.context",
+    "gate_answers": "sdk.answers",
+    "map_task": "sdk.maps",
+    "sleep": "sdk.gates",
     "task": "sdk.tasks",
+    "wait_for_input": "sdk.gates",
     "workflow": "sdk.workflows",
 }
 _RENAMED = {"WorkflowExecutionPhase": "ExecutionPhase", "WorkflowFailurePolicy": "FailurePolicy"}

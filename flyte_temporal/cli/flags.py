@@ -161,19 +161,12 @@ def _listed(entity: str, faults: list[str]) -> str:
 
 
 def read_file(path: Path, entity: str, interface: Interface, fixed: Collection[str] = ()) -> dict[str, Any]:
-    """Read a file of inputs: a JSON object, or YAML where PyYAML is installed.
+    """Read a file of inputs; see `read_object`.
 
     Raises:
         BadRequest: If it cannot be read, is no object, or names an input that the entity does not have or has fixed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BadRequest(f"--inputs {path} cannot be read: {reason}. Give a JSON file.") from error
-    data = _yaml(path, text) if path.suffix in {".yaml", ".yml"} else _json(path, text)
-    if not isinstance(data, dict):
-        raise BadRequest(f'--inputs {path} must hold an object of inputs, such as {{"name": value}}.')
+    data = read_object("--inputs", path, "inputs")
     for name in data:
         if name in fixed:
             raise BadRequest(f"--inputs {path}: {name!r} is fixed by the launch plan {entity}; leave it out.")
@@ -184,26 +177,49 @@ def read_file(path: Path, entity: str, interface: Interface, fixed: Collection[s
     return data
 
 
-def _json(path: Path, text: str) -> Any:
+def read_object(option: str, path: Path, what: str) -> dict[str, Any]:
+    """Read a file that an option names: a JSON object, or YAML where PyYAML is installed.
+
+    Args:
+        option: The option, for messages.
+        path: The file.
+        what: What is in it, for messages.
+
+    Raises:
+        BadRequest: If it cannot be read, or is no object.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadRequest(f"{option} {path} cannot be read: {reason}. Give a JSON file.") from error
+    parse = _yaml if path.suffix in {".yaml", ".yml"} else _json
+    data = parse(f"{option} {path}", text)
+    if not isinstance(data, dict):
+        raise BadRequest(f'{option} {path} must hold an object of {what}, such as {{"name": value}}.')
+    return data
+
+
+def _json(source: str, text: str) -> Any:
     from flyte_temporal.sdk.types.text import parse_json
 
     try:
         return parse_json(text)
     except InvalidInputs as error:
-        raise BadRequest(f"--inputs {path}: {error.message}") from error
+        raise BadRequest(f"{source}: {error.message}") from error
 
 
-def _yaml(path: Path, text: str) -> Any:
+def _yaml(source: str, text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
         raise BadRequest(
-            f"--inputs {path} is YAML, and PyYAML is not installed. Run 'pip install pyyaml', or give JSON."
+            f"{source} is YAML, and PyYAML is not installed. Run 'pip install pyyaml', or give JSON."
         ) from error
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BadRequest(f"--inputs {path} is not valid YAML: {error}") from error
+        raise BadRequest(f"{source} is not valid YAML: {error}") from error
 
 
 def flag(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flyte_temporal.cli import usage
 from flyte_temporal.cli.compiled import Compiled
 from flyte_temporal.cli.exits import ExitCode
-from flyte_temporal.cli.flags import Given, InputFlags, read_file
+from flyte_temporal.cli.flags import Given, InputFlags, read_file, read_object
 from flyte_temporal.cli.output import Output, output_format
 from flyte_temporal.cli.words import RunCommand, RunOptions, read_run
 from flyte_temporal.errors import BadRequest
@@ -78,8 +78,15 @@ def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output
     if options.has("--local"):
         _refuse_with_local(options)
         from flyte_temporal.cli.plain_run import run_plainly
+        from flyte_temporal.sdk.answers import gate_answers
 
-        return run_plainly(compiled.entity, compiled.closure.interface, given, output)
+        file = options.get("--answers")
+        with gate_answers(read_object("--answers", Path(file), "answers") if file is not None else {}):
+            return run_plainly(compiled.entity, compiled.closure.interface, given, output)
+    if options.get("--answers") is not None:
+        raise BadRequest(
+            "--answers is for --local. A durable execution is answered by flyte-temporal approve, reject and set-input."
+        )
     _check_names(options)
     from flyte_temporal.cli.durable_run import run_durably
 

@@ -27,6 +27,7 @@ Options:
   --detach           Print the id of the execution and return at once.
   --name ID          Id of the execution. The same id with the same request attaches to it.
   --inputs FILE      JSON file (or YAML) with inputs; flags win over it.
+  --answers FILE     With --local: JSON file (or YAML) with the answers to gates, by name.
   -o, --output FMT   text or json: exactly one document on stdout.
   --launcher NAME    What runs the attempts: pool (default) or process.
   --project NAME     Project of the execution.

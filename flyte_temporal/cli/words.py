@@ -18,6 +18,7 @@ SWITCHES = ("--local", "--detach", "--debug", "--help")
 VALUES = {
     "--name": "ID",
     "--inputs": "FILE",
+    "--answers": "FILE",
     "--output": "text|json",
     "--launcher": "NAME",
     "--project": "NAME",

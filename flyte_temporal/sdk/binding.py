@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn, Union, get_args, get_origin
 
 from flyte_temporal.errors import CompileError, TypeMismatch
+from flyte_temporal.sdk.conditions import Condition
 from flyte_temporal.sdk.constants import constant_json
-from flyte_temporal.sdk.promises import Deferred, NodeOutputs, Origin, Promise, contains_promise, origin_of
+from flyte_temporal.sdk.deferred import Deferred, contains_promise
+from flyte_temporal.sdk.drafts import Body
+from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise, origin_of
 from flyte_temporal.spec.assignability import accepts
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapEntry, MapOf, OutputRef
 from flyte_temporal.spec.types import (
@@ -40,6 +43,7 @@ class Target:
         python_type: The annotation.
         recording: The recording that promises must belong to.
         where: File and line of the call.
+        body: The body that it stands in, which says what nodes it can take values of.
     """
 
     label: str
@@ -47,6 +51,7 @@ class Target:
     python_type: Any
     recording: object
     where: str
+    body: Body
 
     def part(self, step: object, type_: LiteralType, python_type: Any) -> Target:
         """Return the place inside this one at a position or key."""
@@ -66,6 +71,12 @@ def bind(value: Any, target: Target) -> Binding:
         return _reference(value, target)
     if isinstance(value, NodeOutputs):
         return _all_outputs(value, target)
+    if isinstance(value, Condition):
+        raise CompileError(
+            f"{_capital(target.label)}: `{value!r}` is a condition and no value. Give the values to a task that compares "
+            'them, or branch with conditional("name").if_(...).',
+            target.where,
+        )
     if contains_promise(value):
         return _composition(value, target)
     _refuse_hidden_promise(value, target)
@@ -75,7 +86,13 @@ def bind(value: Any, target: Target) -> Binding:
         raise type(error)(f"{_capital(target.label)}: {error.message}.", target.where) from error
 
 
-def _reference(promise: Promise, target: Target) -> Binding:
+def reachable(promise: Promise, target: Target) -> Origin:
+    """Return where a promise comes from, if a place can take it at all.
+
+    Raises:
+        CompileError: If it belongs to another workflow, to a case of a conditional that the place is not in, or is no
+            longer what the node gives.
+    """
     origin = origin_of(promise)
     if origin.recording is not target.recording:
         raise CompileError(
@@ -83,13 +100,39 @@ def _reference(promise: Promise, target: Target) -> Binding:
             "an input.",
             target.where,
         )
+    if (draft := origin.draft) is None:
+        return origin
+    if not target.body.sees(draft):
+        raise CompileError(
+            f"The {promise!r} runs only {draft.body.label}, so {target.label} cannot take it. Give it to .then(...), and "
+            "take what the conditional gives.",
+            target.where,
+        )
+    declared = draft.entity.interface.output(origin.output)
+    if declared is None or declared.type != origin.root:
+        raise CompileError(
+            f"The {promise!r} was taken before the conditional had all its cases, so {target.label} cannot take it. Use "
+            "what the last .then(...) or .fail(...) returns.",
+            target.where,
+        )
+    draft.taken = True
+    return origin
+
+
+def _reference(promise: Promise, target: Target) -> Binding:
+    origin = reachable(promise, target)
     if not accepts(target.type, origin.type):
         raise TypeMismatch(
             f"The {promise!r} does not fit {target.label}, which takes {describe(target.type)}. "
             f"{_hint(origin, target.type)}",
             target.where,
         )
-    written = None if origin.type == target.type else origin.type
+    return reference(origin, target.type)
+
+
+def reference(origin: Origin, declared: LiteralType) -> InputRef | OutputRef:
+    """Return the binding of a place of some type to a promised value."""
+    written = None if origin.type == declared else origin.type
     if origin.draft is None:
         return InputRef(name=origin.output, path=origin.path, type=written)
     return OutputRef(node=origin.draft.id, name=origin.output, path=origin.path, type=written)
@@ -104,7 +147,8 @@ def _hint(origin: Origin, target: LiteralType) -> str:
         and (inner := plain_optional(source)) is not None
         and accepts(target, inner)
     ):
-        return f"It may be None: declare Optional[{describe(target)}], or make sure of a value in a task."
+        because = origin.draft.entity.optional_because if origin.draft is not None else ""
+        return f"It may be None{because}: declare Optional[{describe(target)}], or make sure of a value in a task."
     return f"Declare {describe(source)} there, or convert it in a task between the two."
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk.callsite import place
+from flyte_temporal.sdk.conditionals import conditional
+from flyte_temporal.sdk.deferred import Deferred
 from flyte_temporal.sdk.entity import Entity
-from flyte_temporal.sdk.promises import Deferred
 
 _UNKNOWN = object()
 _OWN = {"outputs", *vars(Deferred)}
@@ -47,8 +48,8 @@ def refuse_silent_branches(function: Callable[..., Any]) -> None:
             shown = ast.unparse(node).partition("\n")[0].rstrip(":")
             raise CompileError(
                 f"`{shown}` is decided while the workflow is compiled, when there is only the promise of a value, so "
-                "it would go the same way in every run. Pass the value to a task and decide there; conditional nodes "
-                "are not there yet.",
+                'it would go the same way in every run. Branch with conditional("name").if_(...), which asks for None by '
+                ".is_none(), or pass the value to a task and decide there.",
                 place(inner.__code__.co_filename, line),
             )
 
@@ -147,10 +148,20 @@ class _Body:
                 return self._is_promise(inner)
             case ast.Call(func=ast.Attribute(value=inner, attr="with_overrides")):
                 return self._is_promise(inner)
+            case ast.Call(func=ast.Attribute(value=inner, attr="then" | "fail")):
+                return self._is_conditional(inner)
             case ast.Call(func=called):
                 return isinstance(self._value(called), Entity)
             case _:
                 return False
+
+    def _is_conditional(self, expression: ast.expr) -> bool:
+        """Return whether an expression is a chain of calls that begins with `conditional(...)`."""
+        while isinstance(expression, ast.Call | ast.Attribute):
+            if isinstance(expression, ast.Call) and self._value(expression.func) is conditional:
+                return True
+            expression = expression.func if isinstance(expression, ast.Call) else expression.value
+        return False
 
     def _is_plain(self, side: ast.expr) -> bool:
         """Return whether an expression is surely no promise: a constant, or a name of the module's."""

@@ -14,7 +14,7 @@ from flyte_temporal.sdk.entity import Entity
 from flyte_temporal.sdk.handlers import check_handler, handler_of
 from flyte_temporal.sdk.policies import PolicyOptions, check_resources, overrides, refuse_unknown
 from flyte_temporal.sdk.types.converter import shown
-from flyte_temporal.spec.bindings import Binding
+from flyte_temporal.spec.bindings import Binding, ListOf, MapEntry, MapOf, OutputRef, nodes_of
 from flyte_temporal.spec.identifiers import node_id
 from flyte_temporal.spec.policies import Overrides, TaskPolicy
 
@@ -44,6 +44,34 @@ _OF_ANY_NODE = frozenset({"node_name", "name", "aliases", "on_failure"})
 
 
 @dataclass(eq=False)
+class Body:
+    """Nodes that run together: all of a workflow, or those of one case of a conditional.
+
+    Args:
+        label: How messages call it, behind the word "body".
+        where: File and line of the condition, or of the workflow.
+        around: The body that the conditional stands in; None for the workflow's.
+        nodes: Its own nodes in call order.
+    """
+
+    label: str
+    where: str
+    around: Body | None = None
+    nodes: list[NodeDraft] = field(default_factory=list)
+
+    def sees(self, node: NodeDraft) -> bool:
+        """Return whether a node is one of this body, or of one around it."""
+        return self.inside(node.body)
+
+    def inside(self, other: Body) -> bool:
+        """Return whether it is the other body, or stands in it."""
+        body: Body | None = self
+        while body is not None and body is not other:
+            body = body.around
+        return body is not None
+
+
+@dataclass(eq=False)
 class NodeDraft:
     """A node to be.
 
@@ -52,24 +80,28 @@ class NodeDraft:
         entity: What runs there.
         inputs: A binding for each input.
         where: File and line of the call.
+        body: The body that it stands in.
         after: Nodes that must end first, with the place that says so.
         chosen_id: Id that the user gave.
         name: What people see.
         overrides: Parts of the policy set anew.
         aliases: Other names for outputs.
         on_failure: Runs once when this node has failed for good.
+        taken: Whether something takes a value of it.
     """
 
     id: str
     entity: Entity
     inputs: dict[str, Binding]
     where: str
+    body: Body
     after: dict[NodeDraft, str] = field(default_factory=dict)
     chosen_id: str = ""
     name: str = ""
     overrides: Overrides | None = None
     aliases: tuple[tuple[str, str], ...] = ()
     on_failure: Entity | None = None
+    taken: bool = False
 
     @property
     def label(self) -> str:
@@ -77,8 +109,28 @@ class NodeDraft:
         return f"node {self.chosen_id or self.id} ({self.name or self.entity.short_name})"
 
     def run_after(self, earlier: NodeDraft, where: str) -> None:
-        """Let this node wait for another one although no value flows."""
+        """Let this node wait for another one although no value flows.
+
+        Raises:
+            CompileError: If the other one stands in a case of a conditional, and this one does not.
+        """
+        if not self.body.sees(earlier):
+            raise CompileError(
+                f"The {self.label} cannot wait for the {earlier.label}, which runs only {earlier.body.label}. Order it "
+                "after the conditional.",
+                where,
+            )
         self.after.setdefault(earlier, where)
+
+    def upstream(self) -> set[str]:
+        """Return the ids of the nodes that it waits for; those of its own cases are not among them."""
+        found = {n for binding in self.inputs.values() for n in nodes_of(binding)}
+        return found | {earlier.id for earlier in self.after} | self.entity.sources()
+
+    def rename(self, ids: Mapping[str, str]) -> None:
+        """Give it and the nodes that its inputs refer to their final ids."""
+        self.id = ids.get(self.id, self.id)
+        self.inputs = {name: renamed(binding, ids) for name, binding in self.inputs.items()}
 
     def override(self, options: Mapping[str, Any]) -> None:
         """Set options of this node anew; later calls win part by part.
@@ -102,8 +154,8 @@ class NodeDraft:
 
     def _change_policy(self, options: Mapping[str, Any], where: str) -> None:
         of_task = [n for n, value in options.items() if value is not None and n not in _OF_ANY_NODE]
-        if of_task and self.entity.kind != "task":
-            what = "sub-workflow" if self.entity.kind == "workflow" else "launch plan"
+        what = self.entity.what
+        if of_task and what != "task":
             raise CompileError(
                 f"with_overrides({of_task[0]}=...): the {self.label} is a {what}, which is no attempt itself. Set "
                 f"{of_task[0]} on its tasks; a {what} takes {', '.join(sorted(_OF_ANY_NODE))}.",
@@ -113,7 +165,7 @@ class NodeDraft:
         if changed == Overrides():
             return
         self.overrides = (self.overrides or Overrides()).then(changed)
-        policy = getattr(self.entity, "policy", None)
+        policy = getattr(getattr(self.entity, "item", self.entity), "policy", None)  # of a map: its items'
         if isinstance(policy, TaskPolicy):
             check_resources(self.overrides.apply(policy).resources, where)
 
@@ -133,17 +185,32 @@ class NodeDraft:
         return given
 
 
-def in_order(nodes: list[NodeDraft], upstream: Mapping[str, set[str]]) -> Iterator[NodeDraft]:
-    """Return nodes so that each comes after those it waits for, in call order where that leaves a choice.
+def renamed(binding: Binding, ids: Mapping[str, str]) -> Binding:
+    """Return a binding that refers to nodes by their final ids."""
+    match binding:
+        case OutputRef():
+            return binding.model_copy(update={"node": ids.get(binding.node, binding.node)})
+        case ListOf():
+            return ListOf(items=tuple(renamed(item, ids) for item in binding.items))
+        case MapOf():
+            return MapOf(
+                entries=tuple(MapEntry(key=e.key, value=renamed(e.value, ids)) for e in binding.entries)
+            )
+        case _:
+            return binding
+
+
+def in_order(nodes: list[NodeDraft]) -> Iterator[NodeDraft]:
+    """Return the nodes of a body so that each comes after those it waits for, in call order where that leaves a choice.
 
     Args:
-        nodes: All nodes in call order.
-        upstream: For each node's id, the ids that it waits for.
+        nodes: The nodes in call order. What they wait for outside of the body has ended.
 
     Raises:
         CompileError: If some wait for each other; names them and the lines that order them.
     """
     index = {node.id: i for i, node in enumerate(nodes)}
+    upstream = {node.id: node.upstream() & index.keys() for node in nodes}
     waiting = {node.id: len(upstream[node.id]) for node in nodes}
     downstream: dict[str, list[str]] = {node.id: [] for node in nodes}
     for node, before in upstream.items():

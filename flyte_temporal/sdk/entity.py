@@ -32,6 +32,11 @@ class Entity(ABC):
     """Inputs that a launch plan has set for good, so that its callers cannot give them."""
 
     @property
+    def what(self) -> str:
+        """Return what a node that runs it is, for messages."""
+        return {"task": "task", "workflow": "sub-workflow", "launch_plan": "launch plan"}[self.kind]
+
+    @property
     @abstractmethod
     def name(self) -> str:
         """Return the dotted name, by which it is registered.
@@ -54,6 +59,15 @@ class Entity(ABC):
     @abstractmethod
     def interface(self) -> Interface:
         """Return the spec side of what it takes and gives."""
+
+    def sources(self) -> set[str]:
+        """Return the ids of nodes that it waits for by itself, besides those that its node's inputs come from."""
+        return set()
+
+    @property
+    def optional_because(self) -> str:
+        """Return why its outputs may be None although nothing that it runs gives None; empty if they may not."""
+        return ""
 
     @abstractmethod
     def evaluate(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:

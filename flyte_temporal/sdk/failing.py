@@ -15,8 +15,7 @@ from typing import Any
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.sdk.drafts import NodeDraft
 from flyte_temporal.sdk.entity import Entity
-from flyte_temporal.sdk.handlers import ERROR_INPUT
-from flyte_temporal.sdk.recording import Recorded
+from flyte_temporal.sdk.handlers import ERROR_INPUT, FailureRules
 from flyte_temporal.sdk.types.adapt import adapt
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.sdk.types.error import ERROR
@@ -61,17 +60,17 @@ class Failing:
     """The failures of one run of one workflow.
 
     Args:
-        interface: The workflow's.
-        recorded: Its nodes.
-        inputs: Its inputs, as JSON.
+        rules: What it says about failures.
+        interface: Its inputs.
+        inputs: Their values, as JSON.
         context: How values are read and written.
     """
 
     def __init__(
-        self, interface: Interface, recorded: Recorded, inputs: Mapping[str, Any], context: ValueContext
+        self, rules: FailureRules, interface: Interface, inputs: Mapping[str, Any], context: ValueContext
     ) -> None:
+        self._rules = rules
         self._interface = interface
-        self._recorded = recorded
         self._inputs = inputs
         self._context = context
         self._failures: list[Failure] = []
@@ -79,12 +78,16 @@ class Failing:
         self._handlers: list[tuple[NodeDraft, Mapping[str, Any], Failure]] = []
         self._path = _PATH.get()
 
+    def inside(self) -> Failing:
+        """Return what keeps the failures of nodes in a case of a conditional; the workflow's handler is not theirs."""
+        return Failing(FailureRules(self._rules.policy), self._interface, self._inputs, self._context)
+
     def stops(self, node: NodeDraft) -> bool:
         """Return whether a node is not run because of what failed before."""
         if not self._failures:
             return False
-        immediately = self._recorded.on_failure.policy is FailurePolicy.FAIL_IMMEDIATELY
-        if immediately or self._recorded.upstream.get(node.id, set()) & self._unreached:
+        immediately = self._rules.policy is FailurePolicy.FAIL_IMMEDIATELY
+        if immediately or node.upstream() & self._unreached:
             self._unreached.add(node.id)
             return True
         return False
@@ -129,9 +132,8 @@ class Failing:
         for node, given, failure in self._handlers:
             if node.on_failure is not None:
                 self._handle(node.on_failure, node.entity.interface, given, failure)
-        handler = self._recorded.on_failure.handler
-        if handler is not None:
-            self._handle(handler, self._interface, self._inputs, first)
+        if self._rules.handler is not None:
+            self._handle(self._rules.handler, self._interface, self._inputs, first)
         nested = [each for other in later for each in (Failure(other.node, other.error), *other.others)]
         failure = Failure(first.node, first.error, (*first.others, *nested))
         with contextlib.suppress(AttributeError, TypeError):  # an exception class may refuse attributes

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from flyte_temporal.errors import CompileError, InvalidIdentifier
-from flyte_temporal.sdk.drafts import NodeDraft
+from flyte_temporal.sdk.branch import Branch, Given
+from flyte_temporal.sdk.drafts import Body, NodeDraft
 from flyte_temporal.sdk.entities import Entity, LaunchPlan, PythonTask, WorkflowBase
+from flyte_temporal.sdk.gates import Gate
+from flyte_temporal.sdk.maps import MapTask
 from flyte_temporal.spec.bindings import OutputBinding
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.identifiers import entity_name
-from flyte_temporal.spec.nodes import LaunchPlanTarget, Node, Target, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.nodes import (
+    BranchBody,
+    BranchCase,
+    BranchTarget,
+    LaunchPlanTarget,
+    Node,
+    Target,
+    TaskTarget,
+    WorkflowTarget,
+)
 
 
 def compile_entity(entity: Entity) -> Closure:
@@ -72,11 +84,33 @@ class _Compilation:
                     workflow = _name_of(self.target(entity.workflow, where))
                     self.launch_plans[name] = entity.spec(workflow)
                 return LaunchPlanTarget(launch_plan=name)
+            case Branch():
+                return self._branch(entity)
+            case Gate():
+                return entity.target
+            case MapTask():
+                item = self.target(entity.item, where)
+                return entity.settings.model_copy(update={"item": item, "over": entity.over})
             case _:
                 raise CompileError(
                     f"{entity!r} is a {entity.kind}, which cannot stand in a workflow yet. Use a task or workflow.",
                     where,
                 )
+
+    def _branch(self, branch: Branch) -> BranchTarget:
+        cases, otherwise, message = [], None, None
+        for case in branch.cases:
+            body = None if case.given is None else self._body(branch, case.body, case.given)
+            if case.when is None:
+                otherwise, message = body, case.message
+            else:
+                cases.append(BranchCase(when=case.when, body=body, fail=case.message))
+        return BranchTarget(
+            cases=tuple(cases), otherwise=otherwise, otherwise_fail=message, outputs=branch.interface.outputs
+        )
+
+    def _body(self, branch: Branch, body: Body, given: Given) -> BranchBody:
+        return BranchBody(nodes=tuple(self._node(draft) for draft in body.nodes), outputs=branch.bound(given))
 
     def _claim(self, entity: PythonTask[..., object] | WorkflowBase | LaunchPlan[..., object]) -> str:
         try:

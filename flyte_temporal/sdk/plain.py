@@ -6,20 +6,24 @@ compiler refuses is refused here as well, `>>` is obeyed, and values pass betwee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flyte_temporal.errors import BadRequest, CompileError, InvalidInputs
+from flyte_temporal.errors import BadRequest, BranchFailed, CompileError, InvalidInputs
+from flyte_temporal.sdk.arguments import arguments
+from flyte_temporal.sdk.branch import Branch
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.context import activate, active_parameters, plain_parameters, process_scratch
+from flyte_temporal.sdk.drafts import NodeDraft, in_order
 from flyte_temporal.sdk.entity import Entity
 from flyte_temporal.sdk.failing import Failing
-from flyte_temporal.sdk.recording import Recorded, arguments
+from flyte_temporal.sdk.recording import Recorded
 from flyte_temporal.sdk.types.adapt import adapt
 from flyte_temporal.sdk.types.converter import InProcess
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapOf, OutputRef, source
+from flyte_temporal.spec.conditions import holds
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.paths import MissingAttribute, type_at, value_at
 from flyte_temporal.spec.types import (
@@ -97,16 +101,9 @@ def run_nodes(
         Exception: What the first node that failed raised, once the workflow's failure policy and handlers are obeyed.
     """
     interface, name = workflow.interface, _name_of(workflow)
-    scope = _Scope(interface, inputs)
-    failing = Failing(interface, recorded, inputs, context)
-    for node in recorded.order:
-        if failing.stops(node):
-            continue
-        with failing.node(node) as given:
-            wanted = {v.name: v.type for v in node.entity.interface.inputs}
-            for input_, binding in node.inputs.items():
-                given[input_] = scope.end(binding, wanted[input_], f"Input {input_!r} of node {node.id}")
-            scope.keep(node.id, node.entity.interface, node.entity.evaluate(given, context))
+    scope = _Scope(interface, inputs, context)
+    failing = Failing(recorded.on_failure, interface, inputs, context)
+    scope.run(recorded.order, failing)
     found: dict[str, Any] = {}
     with failing.outputs():
         for v in interface.outputs:
@@ -125,9 +122,42 @@ def _name_of(workflow: Entity) -> str:
 class _Scope:
     """The values of one run of a body: its inputs, and the outputs of the nodes that have ended."""
 
-    def __init__(self, interface: Interface, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, interface: Interface, inputs: Mapping[str, Any], context: ValueContext) -> None:
         self._inputs = {v.name: (inputs[v.name], v.type) for v in interface.inputs}
         self._outputs: dict[tuple[str, str], tuple[Any, LiteralType]] = {}
+        self._context = context
+
+    def run(self, nodes: Iterable[NodeDraft], failing: Failing) -> None:
+        """Run nodes, given so that each comes after those it waits for; what happens to failures is `failing`'s."""
+        for node in nodes:
+            if failing.stops(node):
+                continue
+            with failing.node(node) as given:
+                wanted = {v.name: v.type for v in node.entity.interface.inputs}
+                for name, binding in node.inputs.items():
+                    given[name] = self.end(binding, wanted[name], f"Input {name!r} of node {node.id}")
+                if isinstance(node.entity, Branch):
+                    outputs = self._branch(node.entity, given, failing)
+                else:
+                    outputs = node.entity.evaluate(given, self._context)
+                self.keep(node.id, node.entity.interface, outputs)
+
+    def _branch(self, branch: Branch, values: Mapping[str, Any], failing: Failing) -> Mapping[str, Any]:
+        """Run the first case that holds and return what it gives; without one, None for each output."""
+        case = next((c for c in branch.cases if c.when is None or holds(c.when, values)), None)
+        if case is None:
+            return dict.fromkeys((v.name for v in branch.interface.outputs), None)
+        if case.given is None:
+            raise BranchFailed(case.message or "")
+        inside = failing.inside()
+        self.run(in_order(case.body.nodes), inside)
+        types = {v.name: v.type for v in branch.interface.outputs}
+        found: dict[str, Any] = {}
+        with inside.outputs():
+            for output in branch.bound(case.given):
+                label = f"Output {output.name!r} of {branch.name}"
+                found[output.name] = self.end(output.binding, types[output.name], label)
+        return found
 
     def keep(self, node: str, interface: Interface, outputs: Mapping[str, Any]) -> None:
         for variable in interface.outputs:

@@ -1,111 +1,30 @@
 """Promises: what calls return while a workflow's body runs, in place of values that do not exist yet.
 
-Made by `recording`; turned into bindings by `binding`. Whatever would need the value is refused here with the line of
-the user's code, because Python would otherwise go on with a wrong answer.
+Made by `recording`; turned into bindings by `binding`. What they can do and refuse to do is in `deferred`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, Self, TypeVar, Unpack
+from typing import NoReturn
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk.callsite import call_site
-from flyte_temporal.sdk.drafts import NodeDraft, NodeOptions
+from flyte_temporal.sdk.conditions import Side
+from flyte_temporal.sdk.deferred import IN_TASK, Deferred
+from flyte_temporal.sdk.drafts import NodeDraft
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.paths import BadPath, type_at
 from flyte_temporal.spec.types import LiteralType, TupleType, describe
-
-Other = TypeVar("Other")
 
 
 class UnknownAttribute(CompileError, AttributeError):
     """A promised value has no such attribute; an AttributeError too, so that `hasattr` works."""
 
 
-def _refusing(doing: str, instead: str) -> Callable[..., NoReturn]:
-    def refuse(self: Deferred, *_: object, **__: object) -> NoReturn:
-        raise CompileError(
-            f"The {self!r} is not known while the workflow is compiled, so {doing}. {instead}", call_site()
-        )
-
-    return refuse
-
-
 _OF_DICTS = ("items", "keys", "values", "get")
 """Methods of dicts, as which an attribute that is called was meant; `**` calls `keys`."""
-
-_BRANCH = "Pass it to a task and decide there"
-_IN_TASK = "Pass it to a task and do it there"
-
-
-class Deferred:
-    """What promises and the outputs of a node have in common: ordering, overrides, and refusing to be values."""
-
-    __slots__ = ()
-
-    def _draft(self) -> NodeDraft | None:
-        raise NotImplementedError
-
-    def _ordered(self, doing: str) -> NodeDraft:
-        draft = self._draft()
-        if draft is None:
-            raise CompileError(
-                f"The {self!r} is no node, so it cannot {doing}. Use what a task or sub-workflow returned.",
-                call_site(),
-            )
-        return draft
-
-    def runs_before(self, other: Deferred) -> None:
-        """Let another node start only after this one has ended, though no value flows between them."""
-        self >> other
-
-    def __rshift__(self, other: Other) -> Other:
-        if not isinstance(other, Deferred):
-            raise CompileError(
-                f"`>>` orders two nodes, but its right side is {shown(other)}. Use what a task or sub-workflow returned.",
-                call_site(),
-            )
-        other._ordered("be ordered by `>>`").run_after(self._ordered("be ordered by `>>`"), call_site())
-        return other
-
-    def with_overrides(self, **options: Unpack[NodeOptions]) -> Self:
-        """Set options of this node anew: `node_name`, `resources`, `retries`, `timeout`, `cache` and so on.
-
-        Raises:
-            CompileError: If an option does not exist, its value makes no sense, or it is a promise.
-        """
-        for name, value in options.items():
-            # Resources(cpu=...) and Cache(...) are objects with the value inside.
-            if contains_promise(value) or contains_promise(getattr(value, "__dict__", None)):
-                raise CompileError(
-                    f"with_overrides({name}=...) takes values that are known now, not {shown(value)}. Write a constant.",
-                    call_site(),
-                )
-        self._ordered("have options").override(options)
-        return self
-
-    __hash__ = object.__hash__
-    __bool__ = _refusing("it cannot decide an `if`, `while`, `and`, `or` or `not`", f"{_BRANCH}.")
-    __eq__ = __ne__ = _refusing("it cannot be compared", f"{_BRANCH}.")
-    __lt__ = __le__ = __gt__ = __ge__ = _refusing("it cannot be compared", f"{_BRANCH}.")
-    __int__ = __index__ = _refusing("it cannot become an int", f"{_IN_TASK}.")
-    __float__ = __complex__ = _refusing("it cannot become a number", f"{_IN_TASK}.")
-    __format__ = _refusing(
-        "it cannot be put into a text", "Pass it to a task that builds the text; repr() shows it."
-    )
-    __str__ = __format__
-    __contains__ = _refusing("`in` cannot look into it", f"{_IN_TASK}.")
-    __call__ = _refusing("it cannot be called", f"{_IN_TASK}.")
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refusing(
-        "it cannot be computed with", f"{_IN_TASK}."
-    )
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __add__
-    __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __neg__ = __pos__ = __abs__ = __round__ = __add__
-    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = __add__
-    __await__ = _refusing("it cannot be awaited", "Workflows are not asynchronous; remove the `await`.")
-    __enter__ = _refusing("it cannot be entered by `with`", f"{_IN_TASK}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +72,9 @@ class Promise(Deferred):
     def _draft(self) -> NodeDraft | None:
         return self._origin.draft
 
+    def _side(self) -> Side:
+        return Side(self, None, self._origin.type, str(self._origin))
+
     def __getattr__(self, name: str) -> Promise:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -162,7 +84,7 @@ class Promise(Deferred):
         if isinstance(key, bool) or not isinstance(key, str | int):
             what = "A slice" if isinstance(key, slice) else f"The item {shown(key)}"
             raise CompileError(
-                f"{what} cannot be taken of the {self!r} before it exists; a constant position or key can. {_IN_TASK}.",
+                f"{what} cannot be taken of the {self!r} before it exists; a constant position or key can. {IN_TASK}.",
                 call_site(),
             )
         return self._at(key)
@@ -173,7 +95,7 @@ class Promise(Deferred):
         try:
             return Promise(replace(origin, path=path, type=type_at(origin.root, path)))
         except BadPath as error:
-            raise UnknownAttribute(f"The {self!r}: {error}. {_IN_TASK}.", call_site()) from error
+            raise UnknownAttribute(f"The {self!r}: {error}. {IN_TASK}.", call_site()) from error
 
     def __call__(self, *_: object, **__: object) -> NoReturn:
         """Refuse to be called, and say more where a method of a dict was meant."""
@@ -215,7 +137,7 @@ class Promise(Deferred):
         if isinstance(type_, TupleType):
             return len(type_.elements)
         raise CompileError(
-            f"The {self!r} is not known while the workflow is compiled, so its len() is not known. {_IN_TASK}.",
+            f"The {self!r} is not known while the workflow is compiled, so its len() is not known. {IN_TASK}.",
             call_site(),
         )
 
@@ -241,6 +163,14 @@ class NodeOutputs(Deferred):
 
     def _draft(self) -> NodeDraft:
         return self._node
+
+    def _side(self) -> Side:
+        if len(self._promises) == 1:
+            return next(iter(self))._side()  # noqa: SLF001 - of one family
+        raise CompileError(
+            f"The {self!r} cannot be compared as one. Compare one of them, for example .{next(iter(self._promises), 'o0')}.",
+            call_site(),
+        )
 
     @property
     def outputs(self) -> Mapping[str, Promise]:
@@ -279,12 +209,3 @@ class NodeOutputs(Deferred):
 
     def __repr__(self) -> str:
         return f"outputs ({self._names()}) of {self._node.label}"
-
-
-def contains_promise(value: Any) -> bool:
-    """Return whether a value is a promise or a container that holds one, however deep."""
-    if isinstance(value, Deferred):
-        return True
-    if isinstance(value, dict):
-        return any(map(contains_promise, value.values())) or any(isinstance(k, Deferred) for k in value)
-    return isinstance(value, list | tuple | set) and any(map(contains_promise, value))

@@ -6,22 +6,22 @@ both ways of running obey the same edges, types and orderings.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from flyte_temporal.errors import CompileError, FlyteTemporalError, LimitExceeded
+from flyte_temporal.sdk.arguments import arguments
 from flyte_temporal.sdk.binding import Target, bind
 from flyte_temporal.sdk.callsite import call_site, raise_site
-from flyte_temporal.sdk.drafts import NodeDraft, in_order
+from flyte_temporal.sdk.drafts import Body, NodeDraft, in_order, renamed
 from flyte_temporal.sdk.entity import Entity, entities_behind
 from flyte_temporal.sdk.handlers import FailureRules
 from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise, origin_of
 from flyte_temporal.sdk.signature import Signature
 from flyte_temporal.sdk.types.converter import shown
-from flyte_temporal.spec.bindings import Binding, Constant, ListOf, MapEntry, MapOf, OutputRef, nodes_of
+from flyte_temporal.spec.bindings import Binding, Constant
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.types import ListType, TupleType, is_nullable
 
@@ -39,14 +39,12 @@ class Recorded:
         nodes: In call order; ids are final.
         order: The same, each after those that it waits for.
         outputs: A binding for each output.
-        upstream: For each node's id, those of the nodes that it waits for.
         on_failure: What the workflow says about failures.
     """
 
     nodes: tuple[NodeDraft, ...]
     order: tuple[NodeDraft, ...]
     outputs: Mapping[str, Binding]
-    upstream: Mapping[str, set[str]] = field(default_factory=dict)
     on_failure: FailureRules = field(default_factory=FailureRules)
 
 
@@ -56,12 +54,45 @@ class Recording:
     Args:
         owner: How messages call the workflow.
         where: File and line of its definition.
+
+    Attributes:
+        at_end: What to check when the body has run.
+        gates: Where each name of a gate was given.
     """
 
     def __init__(self, owner: str, where: str) -> None:
         self._owner = owner
         self._where = where
+        self.at_end: list[Callable[[], None]] = []
+        self.gates: dict[str, str] = {}
         self._nodes: list[NodeDraft] = []
+        self._body = self._root = Body(f"of the workflow {owner}", where)
+
+    @property
+    def body(self) -> Body:
+        """Return the body that is being recorded: the workflow's, or that of a case of a conditional."""
+        return self._body
+
+    def begin(self, body: Body) -> None:
+        """Let the nodes that follow belong to a case of a conditional."""
+        self._body = body
+
+    def end(self, body: Body) -> None:
+        """Go back to the body around a case.
+
+        Raises:
+            CompileError: If a conditional inside of it has not been completed.
+        """
+        self._refuse_open(body)
+        self._body = body.around or body
+
+    def _refuse_open(self, expected: Body) -> None:
+        if self._body is not expected:
+            raise CompileError(
+                f"The body {self._body.label} has no end: there is no `.then(...)` or `.fail(...)` behind its condition. "
+                "Write one.",
+                self._body.where,
+            )
 
     def call(self, entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Add a node and return promises of its outputs, in the form in which the function returns them.
@@ -81,26 +112,43 @@ class Recording:
             LimitExceeded: As for `call`.
         """
         where = call_site()
-        if len(self._nodes) >= MAX_NODES:
-            raise LimitExceeded(
-                f"{where}: the workflow {self._owner} has more than {MAX_NODES:,} nodes. Split it into sub-workflows "
-                "or let one task do more."
-            )
-        draft = NodeDraft(f"n{len(self._nodes)}", entity, {}, where)
+        draft = self.draft(entity, where)
         given = arguments(entity, args, kwargs, where)
         for variable in entity.interface.inputs:
             if variable.name in given:
                 annotation = entity.signature.parameters[variable.name].annotation
                 label = f"input {variable.name!r} of {draft.label}"
-                target = Target(label, variable.type, annotation, self, where)
+                target = Target(label, variable.type, annotation, self, where, self._body)
                 draft.inputs[variable.name] = bind(given[variable.name], target)
             elif variable.default is not None:
                 draft.inputs[variable.name] = Constant(value=variable.default.value)
+        self.add(draft)
+        return NodeOutputs(draft, self.promises(draft))
+
+    def draft(self, entity: Entity, where: str) -> NodeDraft:
+        """Return a new node of the body that is being recorded, which `add` then makes a part of it.
+
+        Raises:
+            LimitExceeded: If the workflow has too many nodes.
+        """
+        if len(self._nodes) >= MAX_NODES:
+            raise LimitExceeded(
+                f"{where}: the workflow {self._owner} has more than {MAX_NODES:,} nodes. Split it into sub-workflows "
+                "or let one task do more."
+            )
+        return NodeDraft(f"n{len(self._nodes)}", entity, {}, where, self._body)
+
+    def add(self, draft: NodeDraft) -> None:
+        """Make a node a part of the body that it was made for."""
         self._nodes.append(draft)
-        promises = {
-            v.name: Promise(Origin(self, draft, v.name, v.type, (), v.type)) for v in entity.interface.outputs
+        draft.body.nodes.append(draft)
+
+    def promises(self, draft: NodeDraft) -> dict[str, Promise]:
+        """Return a promise for each output of a node."""
+        return {
+            v.name: Promise(Origin(self, draft, v.name, v.type, (), v.type))
+            for v in draft.entity.interface.outputs
         }
-        return NodeOutputs(draft, promises)
 
     def finish(self, returned: Any, signature: Signature, interface: Interface) -> Recorded:
         """Bind what the body returned, give nodes their final ids, and put them in order.
@@ -109,21 +157,22 @@ class Recording:
             CompileError: If the body returned something else than declared, two nodes have one id, or nodes wait for
                 each other.
         """
+        self._refuse_open(self._root)
         values = self._returned(returned, signature, interface)
         outputs: dict[str, Binding] = {}
         for variable in interface.outputs:
             label = f"output {variable.name!r} of the workflow {self._owner}"
             annotation = signature.outputs[variable.name]
-            target = Target(label, variable.type, annotation, self, self._where)
+            target = Target(label, variable.type, annotation, self, self._where, self._root)
             outputs[variable.name] = bind(values[variable.name], target)
-        renamed = self._final_ids()
-        if renamed:
-            outputs = {name: _rename(binding, renamed) for name, binding in outputs.items()}
+        final = self._final_ids()
+        if final:
+            outputs = {name: renamed(binding, final) for name, binding in outputs.items()}
             for node in self._nodes:
-                node.id = renamed.get(node.id, node.id)
-                node.inputs = {name: _rename(binding, renamed) for name, binding in node.inputs.items()}
-        upstream = self._upstream()
-        return Recorded(tuple(self._nodes), tuple(in_order(self._nodes, upstream)), outputs, upstream)
+                node.rename(final)
+        for check in self.at_end:
+            check()
+        return Recorded(tuple(self._root.nodes), tuple(in_order(self._root.nodes)), outputs)
 
     def _returned(self, returned: Any, signature: Signature, interface: Interface) -> dict[str, Any]:
         if isinstance(returned, NodeOutputs) and not len(returned):
@@ -155,13 +204,6 @@ class Recording:
                 )
             taken[final] = node
         return {node.id: node.chosen_id for node in self._nodes if node.chosen_id}
-
-    def _upstream(self) -> dict[str, set[str]]:
-        return {
-            node.id: {n for binding in node.inputs.values() for n in nodes_of(binding)}
-            | {earlier.id for earlier in node.after}
-            for node in self._nodes
-        }
 
 
 def record(
@@ -224,51 +266,6 @@ def create_node(entity: object, /, *args: Any, **kwargs: Any) -> NodeOutputs:
     return recording.node(found, args, kwargs)
 
 
-def arguments(entity: Entity, args: tuple[Any, ...], kwargs: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the arguments of a call by name.
-
-    Raises:
-        CompileError: If one is missing, unknown, or given twice.
-    """
-    parameters, name = entity.signature.parameters, entity.short_name
-    if len(args) > len(parameters):
-        raise CompileError(
-            f"{name}() takes {len(parameters)} inputs, but {len(args)} were given by position. It takes: "
-            f"{', '.join(parameters) or 'none'}.",
-            where,
-        )
-    given = dict(zip(parameters, args, strict=False))
-    for key, value in kwargs.items():
-        if key in given:
-            raise CompileError(
-                f"{name}() got its input {key!r} twice: by position and by name. Remove one of them.", where
-            )
-        if key in entity.fixed_inputs:
-            raise CompileError(
-                f"The input {key!r} of {name}() is fixed by the launch plan. Leave it out, or make a launch plan that "
-                "gives it as a default.",
-                where,
-            )
-        if key not in parameters:
-            close = difflib.get_close_matches(key, parameters, n=2)
-            hint = (
-                f"Did you mean {' or '.join(close)}?"
-                if close
-                else f"It takes: {', '.join(parameters) or 'none'}."
-            )
-            raise CompileError(f"{name}() has no input {key!r}. {hint}", where)
-        given[key] = value
-    missing = [v.name for v in entity.interface.inputs if v.default is None and v.name not in given]
-    if missing:
-        what = "input" if len(missing) == 1 else "inputs"
-        raise CompileError(
-            f"{name}() is called without its {what} {', '.join(missing)}. Write {name}({missing[0]}=...), or give "
-            "the parameter a default.",
-            where,
-        )
-    return given
-
-
 def _unpacked(returned: Any, signature: Signature, interface: Interface) -> Any:
     """Return a tuple of outputs if the body returned several, else the one value."""
     if signature.form == "single" and isinstance(interface.outputs[0].type, TupleType | ListType):
@@ -282,17 +279,3 @@ def _unpacked(returned: Any, signature: Signature, interface: Interface) -> Any:
 
 def _counted(outputs: int) -> str:
     return "one output" if outputs == 1 else f"{outputs} outputs"
-
-
-def _rename(binding: Binding, ids: Mapping[str, str]) -> Binding:
-    match binding:
-        case OutputRef():
-            return binding.model_copy(update={"node": ids.get(binding.node, binding.node)})
-        case ListOf():
-            return ListOf(items=tuple(_rename(item, ids) for item in binding.items))
-        case MapOf():
-            return MapOf(
-                entries=tuple(MapEntry(key=e.key, value=_rename(e.value, ids)) for e in binding.entries)
-            )
-        case _:
-            return binding

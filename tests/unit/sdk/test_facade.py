@@ -31,9 +31,15 @@ EXPORTED = [
     "WorkflowExecutionPhase",
     "WorkflowFailurePolicy",
     "__version__",
+    "approve",
+    "conditional",
     "create_node",
     "current_context",
+    "gate_answers",
+    "map_task",
+    "sleep",
     "task",
+    "wait_for_input",
     "workflow",
 ]
 
