@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flyte_temporal.sdk.answers import gate_answers
     from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.context import ExecutionParameters, current_context
+    from flyte_temporal.sdk.dynamics import dynamic
     from flyte_temporal.sdk.gates import approve, sleep, wait_for_input
     from flyte_temporal.sdk.launch_plans import LaunchPlan
     from flyte_temporal.sdk.maps import map_task
@@ -68,6 +69,7 @@ __all__ = [
     "conditional",
     "create_node",
     "current_context",
+    "dynamic",
     "gate_answers",
     "map_task",
     "sleep",
@@ -104,6 +106,7 @@ _HOMES = {
     "conditional": "sdk.conditionals",
     "create_node": "sdk.recording",
     "current_context": "sdk.context",
+    "dynamic": "sdk.dynamics",
     "gate_answers": "sdk.answers",
     "map_task": "sdk.maps",
     "sleep": "sdk.gates",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flyte_temporal._version import __version__
-from flyte_temporal.errors import FlyteTemporalError, StorageError, UnsupportedSpec
+from flyte_temporal.errors import FlyteTemporalError, LimitExceeded, StorageError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.runtime import failures, output
 from flyte_temporal.sdk import dispatch
@@ -18,7 +18,8 @@ from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, acti
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest
-from flyte_temporal.spec.document import canonical_bytes
+from flyte_temporal.spec.document import canonical_bytes, sha256_hex
+from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.storage import scratch
@@ -28,6 +29,10 @@ from flyte_temporal.storage.logs import AttemptLog
 
 NO_MANIFEST = 70
 """Exit code of a task process that could not leave a manifest (EX_SOFTWARE); a hint for people, never evidence."""
+
+
+MAX_SPEC_BYTES = 64 * 1024**2
+"""Largest spec that a dynamic task may make; for compiled programs it is a setting, of which this is the default."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +112,18 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
     """
     started = datetime.now(UTC)
     outputs: dict[str, LiteralValue] | None = None
+    spec = ""
     error: ErrorDocument | None = None
     full = ""
     try:
         # Relative paths of one attempt are nothing to another one, and nothing to the bundle.
         os.chdir(desk.folder / scratch.FILES)
         code = code or open_code(order, desk.cache)
-        outputs = _call(order, desk, code)
+        found = _call(order, desk, code)
+        if isinstance(found, Closure):
+            spec = _store(found, code.store)
+        else:
+            outputs = found
     except BaseException as raised:  # noqa: BLE001 - whatever ends the task becomes its error document
         error, full = failures.describe(raised, code.root if code else None, desk.where)
     store = code.store if code else open_store(order.storage)
@@ -122,6 +132,7 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
     manifest = Manifest(
         attempt=order.attempt,
         outputs=outputs,
+        spec=spec,
         error=error,
         started_at=started,
         finished_at=datetime.now(UTC),
@@ -149,7 +160,25 @@ def peak_rss() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _call(order: AttemptOrder, desk: Desk, code: Code) -> dict[str, LiteralValue]:
+def _store(closure: Closure, store: BlobStore) -> str:
+    """Store what a dynamic task made and return its digest.
+
+    Raises:
+        LimitExceeded: If it is too large.
+        StorageError: If it could not be stored.
+    """
+    data = canonical_bytes(closure)
+    if len(data) > MAX_SPEC_BYTES:
+        raise LimitExceeded(
+            f"The spec that {closure.root.name} made has {len(data):,} bytes; at most {MAX_SPEC_BYTES:,} are allowed. Let "
+            "it make fewer nodes, of which each does more."
+        )
+    digest = sha256_hex(data)
+    store.put_new(keys.closure(digest), data, digest)
+    return digest
+
+
+def _call(order: AttemptOrder, desk: Desk, code: Code) -> dict[str, LiteralValue] | Closure:
     entry = order.task.entry
     if entry is None:
         raise UnsupportedSpec(

@@ -14,12 +14,13 @@ from typing import Annotated, Any, NoReturn, Union, get_args, get_origin
 
 from flyte_temporal.errors import CompileError, TypeMismatch
 from flyte_temporal.sdk.conditions import Condition
-from flyte_temporal.sdk.constants import constant_json
+from flyte_temporal.sdk.constants import constant, constant_json
 from flyte_temporal.sdk.deferred import Deferred, contains_promise
 from flyte_temporal.sdk.drafts import Body
 from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise, origin_of
+from flyte_temporal.sdk.types.converter import ValueContext
 from flyte_temporal.spec.assignability import accepts
-from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapEntry, MapOf, OutputRef
+from flyte_temporal.spec.bindings import Binding, InputRef, ListOf, MapEntry, MapOf, OutputRef
 from flyte_temporal.spec.types import (
     ANY,
     STRING,
@@ -44,6 +45,7 @@ class Target:
         recording: The recording that promises must belong to.
         where: File and line of the call.
         body: The body that it stands in, which says what nodes it can take values of.
+        values: Where real values go; None while a workflow is compiled.
     """
 
     label: str
@@ -52,6 +54,7 @@ class Target:
     recording: object
     where: str
     body: Body
+    values: ValueContext | None = None
 
     def part(self, step: object, type_: LiteralType, python_type: Any) -> Target:
         """Return the place inside this one at a position or key."""
@@ -81,7 +84,7 @@ def bind(value: Any, target: Target) -> Binding:
         return _composition(value, target)
     _refuse_hidden_promise(value, target)
     try:
-        return Constant(value=constant_json(value, target.python_type, target.type))
+        return constant(value, target.python_type, target.type, target.values)
     except CompileError as error:
         raise type(error)(f"{_capital(target.label)}: {error.message}.", target.where) from error
 

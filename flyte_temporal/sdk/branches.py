@@ -27,11 +27,12 @@ _OWN = {"outputs", *vars(Deferred)}
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def refuse_silent_branches(function: Callable[..., Any]) -> None:
+def refuse_silent_branches(function: Callable[..., Any], *, parameters: bool = True) -> None:
     """Refuse a workflow's body that asks a promise something which the promise never hears.
 
     Args:
         function: The workflow's function; nothing is checked if its source cannot be read.
+        parameters: Whether it is given promises.
 
     Raises:
         CompileError: At the first such question, with its line.
@@ -41,7 +42,7 @@ def refuse_silent_branches(function: Callable[..., Any]) -> None:
     if definition is None:
         return
     # A decorator between may give the body other arguments than promises.
-    body = _Body(definition, inner, parameters=inner is function)
+    body = _Body(definition, inner, parameters=parameters and inner is function)
     for node in _in_order(definition.body):
         if body.asks(node):
             line = first_line + node.lineno - 1 if isinstance(node, ast.expr | ast.stmt) else first_line

@@ -23,6 +23,9 @@ from flyte_temporal.sdk.types.engine import default_engine
 from flyte_temporal.spec import nodes
 from flyte_temporal.spec.types import ANY
 
+Question = Condition | Promise | bool
+"""A comparison of promises or a promised bool; to a type checker, which sees the types of values, both are a bool."""
+
 
 def conditional(name: str) -> Conditional:
     """Begin a choice between cases: `conditional("name").if_(x > 3).then(a(x=x)).else_().then(b(x=x))`.
@@ -62,7 +65,7 @@ class Conditional:
     def __init__(self, recording: Recording, name: str, where: str) -> None:
         self._chain = _Chain(recording, name, where)
 
-    def if_(self, condition: Condition | Promise) -> OpenCase:
+    def if_(self, condition: Question) -> OpenCase:
         """Begin the first case.
 
         Args:
@@ -110,7 +113,7 @@ class ChainedPromise(Promise):
     __slots__ = ("_chain",)
     _chain: _Chain
 
-    def elif_(self, condition: Condition | Promise) -> OpenCase:
+    def elif_(self, condition: Question) -> OpenCase:
         """Begin a further case; see `Conditional.if_`."""
         return self._chain.case("elif_", condition)
 
@@ -125,7 +128,7 @@ class ChainedOutputs(NodeOutputs):
     __slots__ = ("_chain",)
     _chain: _Chain
 
-    def elif_(self, condition: Condition | Promise) -> OpenCase:
+    def elif_(self, condition: Question) -> OpenCase:
         """Begin a further case; see `Conditional.if_`."""
         return self._chain.case("elif_", condition)
 

@@ -11,9 +11,13 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
-from flyte_temporal.errors import CompileError, FlyteTemporalError, TypeMismatch
+from flyte_temporal.errors import CompileError, FlyteTemporalError, PlatformError, TypeMismatch
 from flyte_temporal.sdk.context import process_scratch
+from flyte_temporal.sdk.types.converter import InProcess
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
+from flyte_temporal.sdk.types.values import literal_of
+from flyte_temporal.spec.bindings import Constant
+from flyte_temporal.spec.literals import Offloaded
 from flyte_temporal.spec.types import (
     BlobType,
     DatasetType,
@@ -29,6 +33,32 @@ from flyte_temporal.spec.types import (
 )
 
 
+def constant(
+    value: Any, python_type: Any, type_: LiteralType, context: ValueContext | None = None
+) -> Constant:
+    """Return a value as a constant of a binding.
+
+    Args:
+        value: The value.
+        python_type: The annotation that it is written by.
+        type_: The same as a type of the spec.
+        context: Where files and large values go, for a dynamic task; None while a workflow is compiled.
+
+    Raises:
+        TypeMismatch: If the value is not one of the type.
+        CompileError: If it is data, and there is no place to store it.
+        StorageError: If it could not be stored.
+    """
+    if context is None:
+        return Constant(value=constant_json(value, python_type, type_))
+    written = _written(value, python_type, type_, context)
+    if isinstance(context, InProcess):
+        # Not checked to be JSON: a value that is held in memory does not leave this process.
+        return Constant.model_construct(kind="constant", value=written, stored=None)
+    literal = literal_of(written, context)
+    return Constant(value=None, stored=literal) if isinstance(literal, Offloaded) else Constant(value=written)
+
+
 def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue:
     """Return a value as JSON of a declared type.
 
@@ -42,13 +72,19 @@ def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue
     """
     if value is not None:
         _refuse_data(type_)
+    written = _written(value, python_type, type_, ValueContext(None, process_scratch()))
+    _refuse_stored(written, type_)
+    return cast("JsonValue", written)
+
+
+def _written(value: Any, python_type: Any, type_: LiteralType, context: ValueContext) -> Any:
     try:
-        written = default_engine().to_json(value, python_type, ValueContext(None, process_scratch()))
+        return default_engine().to_json(value, python_type, context)
+    except PlatformError:
+        raise
     except (FlyteTemporalError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = error.message if isinstance(error, FlyteTemporalError) else str(error)
         raise TypeMismatch(f"{reason.rstrip('.')}; give a value of type {describe(type_)}") from error
-    _refuse_stored(written, type_)
-    return cast("JsonValue", written)
 
 
 def _refuse_data(type_: LiteralType) -> None:

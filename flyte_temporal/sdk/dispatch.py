@@ -7,11 +7,14 @@ from collections.abc import Mapping
 
 from flyte_temporal.errors import UserCodeError
 from flyte_temporal.sdk.conversions import InputNotReadable, OutputInvalid, reading, writing
+from flyte_temporal.sdk.dynamics import DynamicTask
 from flyte_temporal.sdk.entity import entities_behind
+from flyte_temporal.sdk.gather import gather_body
+from flyte_temporal.sdk.recording import Recorded
 from flyte_temporal.sdk.tasks import PythonTask
 from flyte_temporal.sdk.types.converter import ValueContext, shown
 from flyte_temporal.sdk.types.values import decode, encode
-from flyte_temporal.spec.entities import EntryPoint, TaskSpec
+from flyte_temporal.spec.entities import Closure, EntryPoint, TaskSpec
 from flyte_temporal.spec.literals import Inline, LiteralValue
 
 __all__ = ["InputNotReadable", "OutputInvalid", "TaskNotLoadable", "load", "run"]
@@ -60,7 +63,7 @@ def load(entry: EntryPoint) -> PythonTask[..., object]:
 
 def run(
     task: PythonTask[..., object], spec: TaskSpec, inputs: Mapping[str, LiteralValue], context: ValueContext
-) -> dict[str, LiteralValue]:
+) -> dict[str, LiteralValue] | Closure:
     """Run a task once; exceptions of the user's own function pass unchanged.
 
     Args:
@@ -69,15 +72,30 @@ def run(
         inputs: A literal for each input; a missing one takes its default.
         context: Where files and large values live.
 
+    Returns:
+        A literal for each output; of a dynamic task that made nodes the closure that gives them.
+
     Raises:
+        CompileError: If what a dynamic task made is wrong.
         InputNotReadable: If an input does not fit its parameter.
         OutputInvalid: If the function returned something that it does not declare.
         StorageError: If the blob store failed.
     """
-    signature = task.signature
+    values = _values(task, spec, inputs, context)
+    if not isinstance(task, DynamicTask):
+        return _written(task, spec, task.invoke(values), context)
+    found = task.expand(values, context)
+    if isinstance(found, Recorded):
+        return gather_body(task, spec.name, found)
+    return _written(task, spec, found, context)
+
+
+def _values(
+    task: PythonTask[..., object], spec: TaskSpec, inputs: Mapping[str, LiteralValue], context: ValueContext
+) -> dict[str, object]:
     values = {}
     for variable in spec.interface.inputs:
-        parameter = signature.parameters.get(variable.name)
+        parameter = task.signature.parameters.get(variable.name)
         if parameter is None:
             raise InputNotReadable(f"{spec.name} has no parameter {variable.name!r} in this code bundle.")
         literal = inputs.get(variable.name)
@@ -87,11 +105,18 @@ def run(
             literal = Inline(value=variable.default.value)
         with reading(spec.name, variable.name):
             values[variable.name] = decode(literal, variable.type, parameter.annotation, context)
-    outputs = task.invoke(values)
+    return values
+
+
+def _written(
+    task: PythonTask[..., object], spec: TaskSpec, outputs: Mapping[str, object], context: ValueContext
+) -> dict[str, LiteralValue]:
     written = {}
     for variable in spec.interface.outputs:
         if variable.name not in outputs:
             raise OutputInvalid(f"{spec.name} has no output {variable.name!r} in this code bundle.")
         with writing(spec.name, variable.name):
-            written[variable.name] = encode(outputs[variable.name], signature.outputs[variable.name], context)
+            written[variable.name] = encode(
+                outputs[variable.name], task.signature.outputs[variable.name], context
+            )
     return written

@@ -5,12 +5,15 @@ from __future__ import annotations
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.branch import Branch, Given
 from flyte_temporal.sdk.drafts import Body, NodeDraft
+from flyte_temporal.sdk.dynamics import DynamicTask
 from flyte_temporal.sdk.entities import Entity, LaunchPlan, PythonTask, WorkflowBase
 from flyte_temporal.sdk.gates import Gate
 from flyte_temporal.sdk.maps import MapTask
+from flyte_temporal.sdk.recording import Recorded
 from flyte_temporal.spec.bindings import OutputBinding
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.identifiers import entity_name
+from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.nodes import (
     BranchBody,
     BranchCase,
@@ -34,12 +37,33 @@ def compile_entity(entity: Entity) -> Closure:
     """
     compilation = _Compilation()
     target = compilation.target(entity, "")
-    return Closure(
-        root=Root(kind=entity.kind, name=_name_of(target)),
-        tasks=dict(sorted(compilation.tasks.items())),
-        workflows=dict(sorted(compilation.workflows.items())),
-        launch_plans=dict(sorted(compilation.launch_plans.items())),
+    return compilation.closure(Root(kind=entity.kind, name=_name_of(target)))
+
+
+def gather_body(task: DynamicTask[..., object], name: str, recorded: Recorded) -> Closure:
+    """Return the closure of what a dynamic task made: a workflow of its name, and everything that its nodes use.
+
+    The workflow gives the task's outputs and takes nothing, since the values are in it. The task itself may stand in it as
+    a node, which expands when it runs.
+
+    Args:
+        task: The task.
+        name: Its dotted name.
+        recorded: What it made.
+
+    Raises:
+        CompileError: As for `compile_entity`.
+    """
+    compilation = _Compilation()
+    spec = WorkflowSpec(
+        name=name,
+        interface=Interface(outputs=task.interface.outputs),
+        nodes=compilation.nodes(recorded),
+        outputs=tuple(OutputBinding(name=n, binding=b) for n, b in recorded.outputs.items()),
+        description=task.description,
     )
+    compilation.workflows[name] = spec
+    return compilation.closure(Root(kind="workflow", name=name))
 
 
 def _name_of(target: Target) -> str:
@@ -64,12 +88,27 @@ class _Compilation:
         self._owners: dict[tuple[bool, str], Entity] = {}
         self._open: list[WorkflowBase] = []
 
+    def closure(self, root: Root) -> Closure:
+        """Return all that was compiled."""
+        return Closure(
+            root=root,
+            tasks=dict(sorted(self.tasks.items())),
+            workflows=dict(sorted(self.workflows.items())),
+            launch_plans=dict(sorted(self.launch_plans.items())),
+        )
+
+    def nodes(self, recorded: Recorded) -> tuple[Node, ...]:
+        """Compile the nodes of a recorded body."""
+        return tuple(self._node(draft) for draft in recorded.nodes)
+
     def target(self, entity: Entity, where: str) -> Target:
         """Compile what a node runs, unless it is there already, and return how the node refers to it."""
         match entity:
             case PythonTask():
                 name = self._claim(entity)
                 if name not in self.tasks:
+                    if isinstance(entity, DynamicTask):
+                        entity.check()
                     self.tasks[name] = _task_spec(entity, name)
                 return TaskTarget(task=name)
             case WorkflowBase():
@@ -143,7 +182,7 @@ class _Compilation:
         spec = WorkflowSpec(
             name=name,
             interface=workflow.interface,
-            nodes=tuple(self._node(draft) for draft in recorded.nodes),
+            nodes=self.nodes(recorded),
             outputs=tuple(OutputBinding(name=n, binding=b) for n, b in recorded.outputs.items()),
             failure_policy=workflow.failure_policy,
             on_failure=self._handler(workflow.on_failure, workflow.where),
@@ -173,6 +212,7 @@ class _Compilation:
 def _task_spec(task: PythonTask[..., object], name: str) -> TaskSpec:
     return TaskSpec(
         name=name,
+        type=task.task_type,
         interface=task.interface,
         entry=task.entry,
         policy=task.policy,

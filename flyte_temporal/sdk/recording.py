@@ -18,12 +18,12 @@ from flyte_temporal.sdk.callsite import call_site, raise_site
 from flyte_temporal.sdk.drafts import Body, NodeDraft, in_order, renamed
 from flyte_temporal.sdk.entity import Entity, entities_behind
 from flyte_temporal.sdk.handlers import FailureRules
-from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise, origin_of
+from flyte_temporal.sdk.promises import NodeOutputs, Origin, Promise
+from flyte_temporal.sdk.returned import by_output
 from flyte_temporal.sdk.signature import Signature
-from flyte_temporal.sdk.types.converter import shown
+from flyte_temporal.sdk.types.converter import ValueContext, shown
 from flyte_temporal.spec.bindings import Binding, Constant
 from flyte_temporal.spec.interface import Interface
-from flyte_temporal.spec.types import ListType, TupleType, is_nullable
 
 MAX_NODES = 50_000
 """Largest number of nodes of one workflow; above it a spec takes too long to check, store and show."""
@@ -52,21 +52,24 @@ class Recording:
     """The calls that one body makes.
 
     Args:
-        owner: How messages call the workflow.
+        owner: How messages call the workflow or dynamic task.
         where: File and line of its definition.
+        values: Where real values go that calls of a dynamic task are given; None while a workflow is compiled, when a
+            spec has to say the same on every machine.
 
     Attributes:
         at_end: What to check when the body has run.
         gates: Where each name of a gate was given.
     """
 
-    def __init__(self, owner: str, where: str) -> None:
-        self._owner = owner
+    def __init__(self, owner: str, where: str, values: ValueContext | None = None) -> None:
+        self._owner = f"{'workflow' if values is None else 'dynamic task'} {owner}"
         self._where = where
+        self.values = values
         self.at_end: list[Callable[[], None]] = []
         self.gates: dict[str, str] = {}
         self._nodes: list[NodeDraft] = []
-        self._body = self._root = Body(f"of the workflow {owner}", where)
+        self._body = self._root = Body(f"of the {self._owner}", where)
 
     @property
     def body(self) -> Body:
@@ -118,7 +121,7 @@ class Recording:
             if variable.name in given:
                 annotation = entity.signature.parameters[variable.name].annotation
                 label = f"input {variable.name!r} of {draft.label}"
-                target = Target(label, variable.type, annotation, self, where, self._body)
+                target = Target(label, variable.type, annotation, self, where, self._body, self.values)
                 draft.inputs[variable.name] = bind(given[variable.name], target)
             elif variable.default is not None:
                 draft.inputs[variable.name] = Constant(value=variable.default.value)
@@ -133,7 +136,7 @@ class Recording:
         """
         if len(self._nodes) >= MAX_NODES:
             raise LimitExceeded(
-                f"{where}: the workflow {self._owner} has more than {MAX_NODES:,} nodes. Split it into sub-workflows "
+                f"{where}: the {self._owner} has more than {MAX_NODES:,} nodes. Split it into sub-workflows "
                 "or let one task do more."
             )
         return NodeDraft(f"n{len(self._nodes)}", entity, {}, where, self._body)
@@ -158,12 +161,12 @@ class Recording:
                 each other.
         """
         self._refuse_open(self._root)
-        values = self._returned(returned, signature, interface)
+        values = by_output(returned, signature, interface, self._owner, self._where)
         outputs: dict[str, Binding] = {}
         for variable in interface.outputs:
-            label = f"output {variable.name!r} of the workflow {self._owner}"
+            label = f"output {variable.name!r} of the {self._owner}"
             annotation = signature.outputs[variable.name]
-            target = Target(label, variable.type, annotation, self, self._where, self._root)
+            target = Target(label, variable.type, annotation, self, self._where, self._root, self.values)
             outputs[variable.name] = bind(values[variable.name], target)
         final = self._final_ids()
         if final:
@@ -174,31 +177,13 @@ class Recording:
             check()
         return Recorded(tuple(self._root.nodes), tuple(in_order(self._root.nodes)), outputs)
 
-    def _returned(self, returned: Any, signature: Signature, interface: Interface) -> dict[str, Any]:
-        if isinstance(returned, NodeOutputs) and not len(returned):
-            returned = None
-        if returned is None and not all(is_nullable(v.type) for v in interface.outputs):
-            problem = (
-                f"it declares {_counted(len(signature.outputs))}, but returns nothing. Add the `return`."
-            )
-        elif returned is not None and signature.form == "none":
-            problem = f"it declares no outputs, but returns {shown(returned)}. Annotate what it returns, or drop it."
-        else:
-            returned = _unpacked(returned, signature, interface)
-            count = len(returned) if isinstance(returned, tuple) else 1
-            if signature.form == "none" or count == len(signature.outputs):
-                values = returned if isinstance(returned, tuple) else (returned,)
-                return dict(zip(signature.outputs, values, strict=signature.form != "none"))
-            problem = f"it declares {_counted(len(signature.outputs))}, but returns {count}. Change the one or the other."
-        raise CompileError(f"The workflow {self._owner} does not return what it says: {problem}", self._where)
-
     def _final_ids(self) -> dict[str, str]:
         taken: dict[str, NodeDraft] = {}
         for node in self._nodes:
             final = node.chosen_id or node.id
             if final in taken:
                 raise CompileError(
-                    f"Two nodes of the workflow {self._owner} have the id {final!r}: one made here, one at "
+                    f"Two nodes of the {self._owner} have the id {final!r}: one made here, one at "
                     f"{taken[final].where}. Give one of them another node_name.",
                     node.where,
                 )
@@ -246,6 +231,29 @@ def active() -> Recording | None:
     return _ACTIVE.get()
 
 
+def record_values(
+    body: Callable[..., Any], owner: str, where: str, values: Mapping[str, Any], context: ValueContext
+) -> tuple[Any, Recording]:
+    """Run a body once with real values; what it raises passes unchanged.
+
+    Args:
+        body: The function of a dynamic task.
+        owner: How messages call it.
+        where: File and line of its definition.
+        values: Its arguments.
+        context: Where values go that it gives to nodes.
+
+    Returns:
+        What it returned, and the recording, which is to be finished.
+    """
+    recording = Recording(owner, where, context)
+    token = _ACTIVE.set(recording)
+    try:
+        return body(**values), recording
+    finally:
+        _ACTIVE.reset(token)
+
+
 def create_node(entity: object, /, *args: Any, **kwargs: Any) -> NodeOutputs:
     """Call an entity in a workflow and return its node, of which outputs are taken by name: `node.o0`.
 
@@ -264,18 +272,3 @@ def create_node(entity: object, /, *args: Any, **kwargs: Any) -> NodeOutputs:
             call_site(),
         )
     return recording.node(found, args, kwargs)
-
-
-def _unpacked(returned: Any, signature: Signature, interface: Interface) -> Any:
-    """Return a tuple of outputs if the body returned several, else the one value."""
-    if signature.form == "single" and isinstance(interface.outputs[0].type, TupleType | ListType):
-        return (returned,)
-    if isinstance(returned, Promise):
-        several = signature.form == "tuple" and isinstance(origin_of(returned).type, TupleType)
-        return tuple(returned) if several else returned
-    sequence = (tuple, NodeOutputs, list) if signature.form == "tuple" else (tuple, NodeOutputs)
-    return tuple(returned) if isinstance(returned, sequence) else returned
-
-
-def _counted(outputs: int) -> str:
-    return "one output" if outputs == 1 else f"{outputs} outputs"

@@ -60,10 +60,12 @@ class PythonTask(FunctionEntity, Generic[P, R]):
     """
 
     kind: ClassVar[Literal["task", "workflow", "launch_plan"]] = "task"
+    task_type: ClassVar[str] = "python"
+    decorator: ClassVar[str] = "@task"
 
     def __init__(self, function: Callable[P, R], options: Mapping[str, Any], where: str = "") -> None:
         super().__init__(function)
-        refuse_unknown(options, TaskOptions, "@task", where)
+        refuse_unknown(options, TaskOptions, self.decorator, where)
         self._docs: str = options.get("docs") or ""
         self.policy = overrides(options, where).apply(
             TaskPolicy(
@@ -112,6 +114,10 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         returned: Any = self.function(**values)
         if inspect.isawaitable(returned):
             returned = _result_of(returned)
+        return self.taken_apart(returned)
+
+    def taken_apart(self, returned: Any) -> dict[str, Any]:
+        """Return what the function returned as values by output name; raises as `invoke`."""
         try:
             return self.signature.take_apart(returned)
         except ValueError as error:
@@ -124,22 +130,37 @@ class PythonTask(FunctionEntity, Generic[P, R]):
             InputNotReadable: If an input is not of its parameter's type.
             OutputInvalid: If it returned something that it does not declare.
         """
-        engine, name = default_engine(), self.short_name
+        values = self.read(inputs, context)
+        with activate(self._parameters(context.scratch)):
+            returned = self.invoke(values)
+        return self.written(returned, context)
+
+    def read(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
+        """Return the Python values of inputs that are written by their declared types.
+
+        Raises:
+            InputNotReadable: If an input is not of its parameter's type.
+        """
         values = {}
         for variable in self.interface.inputs:
             annotation = self.signature.parameters[variable.name].annotation
-            with reading(name, variable.name):
-                value = engine.to_python(inputs[variable.name], variable.type, annotation, context)
+            with reading(self.short_name, variable.name):
+                value = default_engine().to_python(inputs[variable.name], variable.type, annotation, context)
             values[variable.name] = value
-        with activate(self._parameters(context.scratch)):
-            returned = self.invoke(values)
-        written = {}
+        return values
+
+    def written(self, returned: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
+        """Return Python values of outputs, written by their declared types.
+
+        Raises:
+            OutputInvalid: If one is not of its declared type.
+        """
+        found = {}
         for variable in self.interface.outputs:
-            with writing(name, variable.name):
-                written[variable.name] = engine.to_json(
-                    returned[variable.name], self.signature.outputs[variable.name], context
-                )
-        return written
+            annotation = self.signature.outputs[variable.name]
+            with writing(self.short_name, variable.name):
+                found[variable.name] = default_engine().to_json(returned[variable.name], annotation, context)
+        return found
 
     def _parameters(self, scratch: Path) -> ExecutionParameters:
         """Return what the function sees in a plain run: the run's parameters, with a folder of its own."""
@@ -178,8 +199,8 @@ def refuse_undecorable(decorated: object, kind: str, where: str) -> None:
     """Refuse what is no function.
 
     Raises:
-        CompileError: If it is a task or workflow already, a class, a partial, or not callable at all; a workflow also if
-            it is asynchronous or a generator.
+        CompileError: If it is a task or workflow already, a class, a partial, or not callable at all; a workflow or
+            dynamic task also if it is asynchronous or a generator.
     """
     if isinstance(decorated, Entity):
         raise CompileError(
@@ -196,11 +217,11 @@ def refuse_undecorable(decorated: object, kind: str, where: str) -> None:
         raise CompileError(
             f"@{kind} decorates a function, not {shown(decorated)}. Write `def` below it.", where
         )
-    if kind == "workflow":
-        _refuse_other_than_plain(decorated, where)
+    if kind != "task":
+        _refuse_other_than_plain(decorated, kind, where)
 
 
-def _refuse_other_than_plain(decorated: Callable[..., Any], where: str) -> None:
+def _refuse_other_than_plain(decorated: Callable[..., Any], kind: str, where: str) -> None:
     function = inspect.unwrap(decorated)
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         problem = "is an `async def`. Remove the `async`; the tasks that it calls may be asynchronous"
@@ -208,7 +229,8 @@ def _refuse_other_than_plain(decorated: Callable[..., Any], where: str) -> None:
         problem = "has a `yield`. Return its outputs, several as a tuple"
     else:
         return
-    raise CompileError(f"A workflow is a plain `def`, and {function.__name__}() {problem}.", where)
+    what = "dynamic task" if kind == "dynamic" else kind
+    raise CompileError(f"A {what} is a plain `def`, and {function.__name__}() {problem}.", where)
 
 
 def _loop_runs() -> bool:

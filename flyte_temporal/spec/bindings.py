@@ -8,16 +8,23 @@ from pydantic import Field, JsonValue
 
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.identifiers import NodeName
+from flyte_temporal.spec.literals import Offloaded
 from flyte_temporal.spec.types import LiteralType
 
 PathStep = str | int
 
 
 class Constant(Document):
-    """A value known at compile time, as JSON of the target's type."""
+    """A value known at compile time, as JSON of the target's type.
+
+    Args:
+        value: The value; None if it is stored.
+        stored: Where the value is, if a dynamic task gave one that is too large to travel with the spec.
+    """
 
     kind: Literal["constant"] = "constant"
     value: JsonValue
+    stored: Offloaded | None = None
 
 
 class InputRef(Document):

@@ -77,8 +77,9 @@ def run(entity: Any, context: ValueContext, **inputs: LiteralValue) -> dict[str,
     spec = compile_entity(entity).entity()
     assert isinstance(spec, TaskSpec)
     assert spec.entry is not None
-    loaded = dispatch.load(spec.entry)
-    return dispatch.run(loaded, spec, inputs, context)
+    outputs = dispatch.run(dispatch.load(spec.entry), spec, inputs, context)
+    assert isinstance(outputs, dict)
+    return outputs
 
 
 def test_inputs_are_read_by_the_type_that_wrote_them_and_outputs_written_by_name(

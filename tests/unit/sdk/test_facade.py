@@ -35,6 +35,7 @@ EXPORTED = [
     "conditional",
     "create_node",
     "current_context",
+    "dynamic",
     "gate_answers",
     "map_task",
     "sleep",
