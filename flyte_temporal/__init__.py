@@ -24,13 +24,18 @@ if TYPE_CHECKING:
     from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.context import ExecutionParameters, current_context
     from flyte_temporal.sdk.dynamics import dynamic
+    from flyte_temporal.sdk.eager import eager
+    from flyte_temporal.sdk.environment import Environment
     from flyte_temporal.sdk.gates import approve, sleep, wait_for_input
+    from flyte_temporal.sdk.imperative import ImperativeWorkflow
+    from flyte_temporal.sdk.imperative import ImperativeWorkflow as Workflow
     from flyte_temporal.sdk.launch_plans import LaunchPlan
     from flyte_temporal.sdk.maps import map_task
     from flyte_temporal.sdk.notifications import Email, PagerDuty, Slack
     from flyte_temporal.sdk.options import Options
     from flyte_temporal.sdk.policies import Cache, Resources
     from flyte_temporal.sdk.recording import create_node
+    from flyte_temporal.sdk.references import reference_launch_plan, reference_task, reference_workflow
     from flyte_temporal.sdk.schedules import CronSchedule, FixedRate
     from flyte_temporal.sdk.tasks import PythonTask, task
     from flyte_temporal.sdk.types.engine import TypeEngine, TypeTransformer
@@ -45,6 +50,7 @@ __all__ = [
     "Cache",
     "CronSchedule",
     "Email",
+    "Environment",
     "ExecutionParameters",
     "FailurePolicy",
     "FixedRate",
@@ -53,6 +59,7 @@ __all__ = [
     "FlyteNonRecoverableException",
     "FlyteRecoverableException",
     "FlyteTemporalError",
+    "ImperativeWorkflow",
     "LaunchPlan",
     "Options",
     "PagerDuty",
@@ -62,6 +69,7 @@ __all__ = [
     "Slack",
     "TypeEngine",
     "TypeTransformer",
+    "Workflow",
     "WorkflowExecutionPhase",
     "WorkflowFailurePolicy",
     "__version__",
@@ -70,8 +78,12 @@ __all__ = [
     "create_node",
     "current_context",
     "dynamic",
+    "eager",
     "gate_answers",
     "map_task",
+    "reference_launch_plan",
+    "reference_task",
+    "reference_workflow",
     "sleep",
     "task",
     "wait_for_input",
@@ -82,6 +94,7 @@ _HOMES = {
     "Cache": "sdk.policies",
     "CronSchedule": "sdk.schedules",
     "Email": "sdk.notifications",
+    "Environment": "sdk.environment",
     "ExecutionParameters": "sdk.context",
     "FailurePolicy": "spec.entities",
     "FixedRate": "sdk.schedules",
@@ -90,6 +103,7 @@ _HOMES = {
     "FlyteNonRecoverableException": "errors",
     "FlyteRecoverableException": "errors",
     "FlyteTemporalError": "errors",
+    "ImperativeWorkflow": "sdk.imperative",
     "LaunchPlan": "sdk.launch_plans",
     "Options": "sdk.options",
     "PagerDuty": "sdk.notifications",
@@ -99,6 +113,7 @@ _HOMES = {
     "Slack": "sdk.notifications",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
+    "Workflow": "sdk.imperative",
     "WorkflowExecutionPhase": "spec.execution",
     "WorkflowFailurePolicy": "spec.entities",
     "__version__": "_version",
@@ -107,14 +122,22 @@ _HOMES = {
     "create_node": "sdk.recording",
     "current_context": "sdk.context",
     "dynamic": "sdk.dynamics",
+    "eager": "sdk.eager",
     "gate_answers": "sdk.answers",
     "map_task": "sdk.maps",
+    "reference_launch_plan": "sdk.references",
+    "reference_task": "sdk.references",
+    "reference_workflow": "sdk.references",
     "sleep": "sdk.gates",
     "task": "sdk.tasks",
     "wait_for_input": "sdk.gates",
     "workflow": "sdk.workflows",
 }
-_RENAMED = {"WorkflowExecutionPhase": "ExecutionPhase", "WorkflowFailurePolicy": "FailurePolicy"}
+_RENAMED = {
+    "Workflow": "ImperativeWorkflow",
+    "WorkflowExecutionPhase": "ExecutionPhase",
+    "WorkflowFailurePolicy": "FailurePolicy",
+}
 
 
 def __getattr__(name: str) -> Any:

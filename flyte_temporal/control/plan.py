@@ -19,9 +19,15 @@ def check_plan(closure: Closure, max_nodes: int) -> None:
 
     Raises:
         UnsupportedSpec: If it has a kind of node that is not run yet.
-        CompileError: If a workflow contains itself, or something that is not in the closure.
+        CompileError: If a workflow contains itself, or something that is not in the closure, or that is only referred to.
         LimitExceeded: If it has too many nodes.
     """
+    for reference in closure.references.values():
+        raise CompileError(
+            f"{closure.root.name} uses a reference to the {reference.kind.replace('_', ' ')} {reference.name} of "
+            f"{reference.project}/{reference.domain}, version {reference.version}, which is not registered here. Import "
+            "that code instead of referring to it, or run plainly with a mock (docs/references.md)."
+        )
     try:
         main = closure.main()
     except KeyError as error:
