@@ -24,13 +24,14 @@ from temporalio.client import Client
 
 from flyte_temporal.adapters.store.sql import SqlMetadataStore
 from flyte_temporal.adapters.temporal.connection import connect
-from flyte_temporal.adapters.temporal.engine import SEARCH_ATTRIBUTES, TemporalEngine
+from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.config.settings import TemporalSettings
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import Environment, ExecutionPhase, RunLimits
+from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
 from flyte_temporal.storage import bundles
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures

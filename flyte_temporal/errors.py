@@ -214,3 +214,17 @@ class UnsupportedSpec(PlatformError):
 
     code = "UnsupportedSpec"
     retryable = False
+
+
+def class_of(code: str, otherwise: type[FlyteTemporalError]) -> type[FlyteTemporalError]:
+    """Return the class of this tree that has a code; `otherwise` if there is none."""
+    return _classes(FlyteTemporalError).get(code, otherwise)
+
+
+def _classes(cls: type[FlyteTemporalError]) -> dict[str, type[FlyteTemporalError]]:
+    found = {cls.code: cls}
+    for sub in cls.__subclasses__():
+        # Those of other modules take other arguments.
+        if sub.__module__ == __name__:
+            found.update(_classes(sub))
+    return found

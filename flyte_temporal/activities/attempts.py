@@ -15,17 +15,18 @@ from typing import Any
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
 from flyte_temporal.activities.records import Records
-from flyte_temporal.errors import BadRequest, CorruptBlob, FlyteTemporalError, UnsupportedSpec
+from flyte_temporal.activities.refusals import our_failure, their_failure
+from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest, StorageConfig
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
+from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
 
@@ -78,33 +79,23 @@ class Attempts:
         try:
             manifest = await _OneAttempt(self._parts, request).run()
         except FlyteTemporalError as error:
-            raise _our_failure(error) from error
+            raise our_failure(error) from error
         if manifest.error is not None:
-            raise _their_failure(manifest.error)
+            raise their_failure(manifest.error)
         return AttemptResult(
             outputs=manifest.outputs or {},
+            spec=manifest.spec,
+            closure=await self._emitted(manifest.spec) if manifest.spec else None,
             started_at=manifest.started_at,
             finished_at=manifest.finished_at,
             peak_rss_bytes=manifest.peak_rss_bytes,
         )
 
-
-def _their_failure(error: ErrorDocument) -> ApplicationError:
-    return ApplicationError(error.message, error.model_dump(mode="json"), type=error.code, non_retryable=True)
-
-
-def _our_failure(error: FlyteTemporalError) -> ApplicationError:
-    document = ErrorDocument(
-        kind=ErrorKind(error.fault),
-        code=error.code,
-        message=error.message[:4096],
-        recoverable=error.retryable,
-    )
-    # Temporal retries what may pass by itself. A wrong request never does, and a broken result needs a new attempt.
-    final = isinstance(error, BadRequest | UnsupportedSpec | CorruptBlob)
-    return ApplicationError(
-        error.message, document.model_dump(mode="json"), type=error.code, non_retryable=final
-    )
+    async def _emitted(self, spec: str) -> Closure:
+        try:
+            return await self._parts.closures.closure(spec)
+        except FlyteTemporalError as error:
+            raise our_failure(error) from error
 
 
 class _OneAttempt:
@@ -116,11 +107,13 @@ class _OneAttempt:
         self._attempt = request.attempt
         self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
         self._last = ""
+        self._kind = "task"
 
     async def run(self) -> Manifest:
         if activity.info().attempt > 1 and (manifest := await self._manifest()) is not None:
             return await self._done(manifest)
         task = await self._parts.closures.task(self._request.spec, self._request.task)
+        self._kind = "dynamic" if task.type == "dynamic" else "task"
         task = task.overridden(self._request.overrides)
         order = AttemptOrder(
             attempt=self._attempt,
@@ -163,7 +156,7 @@ class _OneAttempt:
                 self._note(NodePhase.RUNNING, reason)
             if _too_long(state, timeouts):
                 await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
-                raise _their_failure(_timed_out(timeouts.run_s))
+                raise their_failure(_timed_out(timeouts.run_s))
 
     async def _on_cancel(self, launcher: Launcher) -> None:
         if not await _wanted():
@@ -189,16 +182,21 @@ class _OneAttempt:
             return None
 
     async def _done(self, manifest: Manifest) -> Manifest:
-        if manifest.error is None:
+        if manifest.spec:
+            # A dynamic task is at work until what it gave has ended.
+            self._note(NodePhase.RUNNING, spec=manifest.spec)
+        elif manifest.error is None:
             self._note(NodePhase.SUCCEEDED, finished_at=manifest.finished_at)
         return manifest
 
-    def _note(self, phase: NodePhase, reason: str = "", finished_at: datetime | None = None) -> None:
+    def _note(
+        self, phase: NodePhase, reason: str = "", finished_at: datetime | None = None, spec: str = ""
+    ) -> None:
         request = self._request
         record = NodeRecord(
             id=self._attempt.node,
             name=request.name or self._attempt.node,
-            kind="task",
+            kind="dynamic" if spec else self._kind,
             phase=phase,
             attempts=self._attempt.number,
             cache=CacheStatus.DISABLED,
@@ -208,6 +206,7 @@ class _OneAttempt:
             task=request.task,
             attempt_key=self._attempt.key,
             reason=reason,
+            spec=spec,
         )
         self._parts.records.note(self._attempt.execution, record)
 

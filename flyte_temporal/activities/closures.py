@@ -32,13 +32,14 @@ class Closures:
             CorruptBlob: If the stored bytes are not what they should be.
             UnsupportedSpec: If it was written by a newer release.
         """
-        closure = await self._closure(sha256)
+        closure = await self.closure(sha256)
         task = closure.tasks.get(name)
         if task is None:
             raise NotFound(f"The closure {sha256[:12]} has no task {name!r}.")
         return task
 
-    async def _closure(self, sha256: str) -> Closure:
+    async def closure(self, sha256: str) -> Closure:
+        """Return a stored closure; raises as `task`."""
         found = self._loaded.get(sha256)
         if found is None:
             found = asyncio.ensure_future(asyncio.to_thread(self._load, sha256))

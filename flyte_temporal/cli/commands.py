@@ -151,6 +151,57 @@ def abort(
     return abort_(_prepare(context, output), Place(project, domain), id_, reason)
 
 
+Gate = Annotated[
+    str, typer.Argument(metavar="GATE", help="Name of the gate, or the id of its node.", show_default=False)
+]
+
+
+@app.command()
+def approve(
+    context: typer.Context,
+    id_: Id,
+    gate: Gate,
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """Approve what a gate asks for; it may not have been reached yet."""
+    from flyte_temporal.cli.gates import approve as approve_
+
+    return approve_(_prepare(context, output), Place(project, domain), id_, gate)
+
+
+@app.command()
+def reject(
+    context: typer.Context,
+    id_: Id,
+    gate: Gate,
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """Reject what a gate asks to approve: its node fails."""
+    from flyte_temporal.cli.gates import reject as reject_
+
+    return reject_(_prepare(context, output), Place(project, domain), id_, gate)
+
+
+@app.command("set-input", context_settings={"ignore_unknown_options": True})
+def set_input(
+    context: typer.Context,
+    id_: Id,
+    gate: Gate,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="As for a flag of 'run'.")],
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """Give a gate the value that it waits for; it may not have been reached yet."""
+    from flyte_temporal.cli.gates import set_input as set_input_
+
+    return set_input_(_prepare(context, output), Place(project, domain), id_, (gate, value))
+
+
 @app.command()
 def up(context: typer.Context) -> int:
     """Run the local stack in the foreground, until Ctrl-C."""

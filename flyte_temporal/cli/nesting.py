@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flyte_temporal.control.nesting import nested
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
 
 
@@ -22,32 +23,8 @@ def rows(nodes: Sequence[NodeRecord]) -> list[Row]:
 
     A node whose parent has no record (it is on its way) stands below the nearest ancestor that has one.
     """
-    known = {node.id for node in nodes}
-    children: dict[str, list[NodeRecord]] = {}
-    for node in sorted(nodes, key=lambda each: each.order):
-        children.setdefault(_nearest(node.id, known), []).append(node)
-    found: list[Row] = []
-    # A stack instead of recursion: the depth of nesting is the user's, not ours to bound.
-    waiting = [Row(0, node) for node in reversed(children.get("", []))]
-    while waiting:
-        row = waiting.pop()
-        found.append(row)
-        waiting.extend(Row(row.depth + 1, node) for node in reversed(children.get(row.node.id, [])))
-    return found
-
-
-def parent(path: str) -> str:
-    """Return the path of the node that holds another: `n0.n1[2]` is held by `n0.n1`, which is held by `n0`."""
-    if path.endswith("]"):
-        return path[: path.rindex("[")]
-    return path.rpartition(".")[0]
-
-
-def _nearest(path: str, known: set[str]) -> str:
-    above = parent(path)
-    while above and above not in known:
-        above = parent(above)
-    return above
+    in_order = sorted(nodes, key=lambda each: each.order)
+    return [Row(depth, node) for depth, node in nested(in_order)]
 
 
 def shown(all_rows: Sequence[Row], height: int) -> tuple[list[Row], Counter[NodePhase]]:

@@ -31,7 +31,7 @@ class Lines:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._seen: dict[str, tuple[NodePhase, int]] = {}
+        self._seen: dict[str, tuple[NodePhase, int, str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -44,7 +44,8 @@ class Lines:
     def show(self, update: Update) -> None:
         """Print the nodes that changed."""
         for node in update.nodes:
-            now = (node.phase, node.attempts)
+            # Gates say how they are answered; why a task waits changes too often to be a line each time.
+            now = (node.phase, node.attempts, node.reason if node.kind == "gate" else "")
             if node.phase is NodePhase.QUEUED or self._seen.get(node.id) == now:
                 continue
             self._seen[node.id] = now
@@ -60,6 +61,8 @@ def line(node: NodeRecord) -> str:
         parts.append(f"attempt {node.attempts}")
     if node.cache.value == "HIT":
         parts.append("cache hit")
+    if node.reason and node.kind == "gate":
+        parts.append(node.reason)
     if node.error is not None:
         parts.append(visible(node.error.message).split("\n")[0] or node.error.code)
     return "  ".join(parts)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
+
+from pydantic import JsonValue
 
 from flyte_temporal.client.documents import Update
 from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.control.documents import LogLine
-from flyte_temporal.errors import ExecutionAborted, ExecutionFailed
+from flyte_temporal.errors import ExecutionAborted, ExecutionFailed, InvalidInputs
 from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRecord
+from flyte_temporal.spec.calls import GateAnswer, GateState
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, GateReply, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.types import LiteralType
 
 
 class AsyncExecution:
@@ -130,6 +134,62 @@ class AsyncExecution:
         """Ask it to stop; nothing happens if it has ended. `wait` tells when it has stopped."""
         wish = protocol.Abort(execution=self.key, reason=reason, by=self._workshop.caller.user)
         return self._seen(await self._ask("abort", wish))
+
+    async def gates(self) -> list[GateState]:
+        """Return its gates that can be answered, reached or not, as far as they are known.
+
+        Raises:
+            Conflict: If it is over.
+        """
+        answer = await self._connection.call("gates", protocol.One(execution=self.key))
+        return [GateState.model_validate(gate) for gate in answer]
+
+    async def approve(self, gate: str) -> GateState:
+        """Approve a gate, reached or not.
+
+        Args:
+            gate: Its name, or the id of its node.
+
+        Raises:
+            NotFound: If there is no such gate.
+            Conflict: If it was answered before, or the execution is over.
+        """
+        return await self._reply(gate, GateReply(approved=True))
+
+    async def reject(self, gate: str) -> GateState:
+        """Reject a gate, reached or not: its node fails. Raises as `approve`."""
+        return await self._reply(gate, GateReply(approved=False))
+
+    async def set_input(self, gate: str, value: Any) -> GateState:
+        """Give a gate the value that it waits for. Raises as `approve`.
+
+        Args:
+            gate: Its name, or the id of its node.
+            value: A Python value of the gate's type, or plain data as in a file of inputs.
+
+        Raises:
+            InvalidInputs: If the value does not fit the gate's type.
+        """
+        return await self._set(gate, lambda type_: self._workshop.value(value, type_))
+
+    async def set_input_text(self, gate: str, text: str) -> GateState:
+        """Give a gate a value as a person types it. Raises as `set_input`."""
+        return await self._set(gate, lambda type_: self._workshop.typed(text, type_))
+
+    async def _set(self, gate: str, written: Callable[[LiteralType], JsonValue]) -> GateState:
+        known = [g for g in await self.gates() if gate in {g.name, g.node} and g.type is not None]
+        value: JsonValue = None
+        if known:
+            try:
+                value = await asyncio.to_thread(written, known[0].type)  # type: ignore[arg-type]
+            except InvalidInputs as error:
+                raise InvalidInputs(f"The gate {gate!r}: {error.message}") from error
+        return await self._reply(gate, GateReply(value=value))
+
+    async def _reply(self, gate: str, reply: GateReply) -> GateState:
+        by = reply.model_copy(update={"by": self._workshop.caller.user})
+        wish = protocol.Answer(execution=self.key, answer=GateAnswer(gate=gate, reply=by))
+        return GateState.model_validate(await self._connection.call("answer", wish))
 
     async def interface(self) -> Interface:
         """Return the interface of its root entity."""

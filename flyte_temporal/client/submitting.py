@@ -19,9 +19,12 @@ from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.execution import BundleRef, Environment
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from flyte_temporal.ports.blob_store import BlobStore
     from flyte_temporal.sdk.entities import Entity
     from flyte_temporal.sdk.types.engine import ValueContext
+    from flyte_temporal.spec.types import LiteralType
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,35 @@ class Workshop:
         blobs = self.blobs
         scratch.mkdir(mode=0o700, exist_ok=True)
         return ValueContext(blobs=blobs, scratch=scratch)
+
+    def value(self, value: Any, type_: LiteralType) -> JsonValue:
+        """Return a Python value, or plain data, as JSON of a type of the spec.
+
+        Raises:
+            InvalidInputs: If it does not fit.
+        """
+        from flyte_temporal.sdk.types.adapt import adapt
+        from flyte_temporal.sdk.types.converter import Misfit
+        from flyte_temporal.sdk.types.engine import default_engine
+        from flyte_temporal.sdk.types.text import read_json
+
+        if value is None or isinstance(value, str | int | float | list | dict):
+            found: JsonValue = read_json(value, type_, self.values)
+            return found
+        engine, kind = default_engine(), type(value)
+        try:
+            written: JsonValue = engine.to_json(value, kind, self.values)
+            adapted: JsonValue = adapt(written, engine.literal_type(kind), type_)
+        except (Misfit, TypeMismatch) as error:
+            raise InvalidInputs(str(error)) from error
+        return adapted
+
+    def typed(self, text: str, type_: LiteralType) -> JsonValue:
+        """Return a value as a person types it as JSON of a type; raises as `value`."""
+        from flyte_temporal.sdk.types.text import read_text
+
+        found: JsonValue = read_text(text, type_, self.values)
+        return found
 
     def submission(self, entity: Entity, inputs: Mapping[str, Any], execution_id: str | None) -> Submission:
         """Compile an entity and encode Python values for it.

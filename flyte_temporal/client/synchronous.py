@@ -12,6 +12,7 @@ from flyte_temporal.client.documents import Submission, Update
 from flyte_temporal.client.executions import AsyncExecution
 from flyte_temporal.control.documents import LogLine
 from flyte_temporal.local.protocol import StackStatus
+from flyte_temporal.spec.calls import GateState
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRecord
 from flyte_temporal.spec.interface import Interface
 
@@ -82,6 +83,26 @@ class Execution:
     def abort(self, reason: str = "") -> ExecutionRecord:
         """Ask it to stop; nothing happens if it has ended."""
         return self._loop.run(self._async.abort(reason))
+
+    def gates(self) -> list[GateState]:
+        """Return its gates that can be answered, reached or not."""
+        return self._loop.run(self._async.gates())
+
+    def approve(self, gate: str) -> GateState:
+        """Approve a gate, by its name or node id, reached or not."""
+        return self._loop.run(self._async.approve(gate))
+
+    def reject(self, gate: str) -> GateState:
+        """Reject a gate, by its name or node id: its node fails."""
+        return self._loop.run(self._async.reject(gate))
+
+    def set_input(self, gate: str, value: Any) -> GateState:
+        """Give a gate the value that it waits for; see `AsyncExecution.set_input`."""
+        return self._loop.run(self._async.set_input(gate, value))
+
+    def set_input_text(self, gate: str, text: str) -> GateState:
+        """Give a gate a value as a person types it."""
+        return self._loop.run(self._async.set_input_text(gate, text))
 
 
 class Client:

@@ -12,10 +12,13 @@ from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
+    INTERPRETER,
     ErrorDocument,
     ErrorKind,
     ExecutionPhase,
     ExecutionRecord,
+    ExecutionRequest,
+    ParentRef,
     RunInput,
     RunLimits,
 )
@@ -51,7 +54,7 @@ class Launching:
         """
         request = record.request
         try:
-            await self._engine.start(RunInput(request=request, limits=self._limits), closure)
+            await self._engine.start(self._run_input(request), closure)
         except PlatformUnavailable as error:
             _log.warning("%s is accepted and will be started as soon as possible: %s", request.id.name, error)
             return
@@ -62,6 +65,9 @@ class Launching:
         if latest is not None and latest.phase is ExecutionPhase.ABORTED:
             # Aborted between the record and the start.
             await self._engine.abort(request.id, latest.abort_reason)
+
+    def _run_input(self, request: ExecutionRequest) -> RunInput:
+        return RunInput(request=request, limits=self._limits, interpreter=INTERPRETER)
 
     async def reconcile(self) -> int:
         """Bring store and engine in line; return how many executions are still open.
@@ -77,11 +83,23 @@ class Launching:
         state = await self._engine.state(execution)
         if state is None and (record.abort_reason or record.aborted_by):
             state = RunState(phase=ExecutionPhase.ABORTED, reason=record.abort_reason)
+        if state is None and record.request.parent is not None:
+            return await self._leave_to_parent(record, record.request.parent)
         if state is None:
             return await self._start_again(record)
         if state.phase.terminal:
             await self._endings.write(execution, state)
         return not state.phase.terminal
+
+    async def _leave_to_parent(self, record: ExecutionRecord, parent: ParentRef) -> bool:
+        """Leave a child that its parent has not started yet to the parent; close it if the parent is over."""
+        execution = record.request.id
+        above = await self._engine.state(execution.model_copy(update={"name": parent.execution}))
+        if above is not None and not above.phase.terminal:
+            return True
+        reason = "The execution that was to start it has ended."
+        await self._endings.write(execution, RunState(phase=ExecutionPhase.ABORTED, reason=reason))
+        return False
 
     async def _start_again(self, record: ExecutionRecord) -> bool:
         execution = record.request.id

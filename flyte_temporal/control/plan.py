@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from flyte_temporal.errors import CompileError, LimitExceeded, UnsupportedSpec
+from flyte_temporal.control.nesting import nested
+from flyte_temporal.errors import CompileError, FlyteTemporalError, LimitExceeded, UnsupportedSpec
 from flyte_temporal.spec.entities import Closure, WorkflowSpec
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
-from flyte_temporal.spec.nodes import Node, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.nodes import (
+    ArrayTarget,
+    BranchTarget,
+    GateTarget,
+    LaunchPlanTarget,
+    Node,
+    Target,
+    TaskTarget,
+    WorkflowTarget,
+)
 
 
 def check_plan(closure: Closure, max_nodes: int) -> None:
@@ -18,16 +28,10 @@ def check_plan(closure: Closure, max_nodes: int) -> None:
         max_nodes: Largest number of nodes, counted through sub-workflows.
 
     Raises:
-        UnsupportedSpec: If it has a kind of node that is not run yet.
-        CompileError: If a workflow contains itself, or something that is not in the closure, or that is only referred to.
+        UnsupportedSpec: If it runs something that is registered elsewhere.
+        CompileError: If a workflow contains itself, or something that is not in the closure.
         LimitExceeded: If it has too many nodes.
     """
-    for reference in closure.references.values():
-        raise CompileError(
-            f"{closure.root.name} uses a reference to the {reference.kind.replace('_', ' ')} {reference.name} of "
-            f"{reference.project}/{reference.domain}, version {reference.version}, which is not registered here. Import "
-            "that code instead of referring to it, or run plainly with a mock (docs/references.md)."
-        )
     try:
         main = closure.main()
     except KeyError as error:
@@ -41,7 +45,10 @@ def check_plan(closure: Closure, max_nodes: int) -> None:
 
 
 class _Counter:
-    """Counts nodes, each workflow only once: a closure of nested sub-workflows grows exponentially when unrolled."""
+    """Counts nodes, each workflow only once: a closure of nested sub-workflows grows exponentially when unrolled.
+
+    What a run adds as it goes (items of maps, nodes of dynamic tasks) is limited by the interpreter.
+    """
 
     def __init__(self, closure: Closure) -> None:
         self._closure = closure
@@ -54,45 +61,75 @@ class _Counter:
             raise CompileError(f"A workflow cannot contain itself: {circle}.")
         if workflow.name not in self._done:
             self._inside.append(workflow.name)
-            self._done[workflow.name] = sum(self._below(workflow, node) for node in workflow.nodes)
+            self._done[workflow.name] = sum(
+                self._below(workflow, node, node.target) for node in workflow.nodes
+            )
             self._inside.pop()
         return self._done[workflow.name]
 
-    def _below(self, workflow: WorkflowSpec, node: Node) -> int:
-        match node.target:
-            case TaskTarget() if node.target.task in self._closure.tasks:
+    def _below(self, workflow: WorkflowSpec, node: Node, target: Target) -> int:
+        closure = self._closure
+        match target:
+            case TaskTarget() if target.task in closure.tasks:
                 return 1
-            case WorkflowTarget() if node.target.workflow in self._closure.workflows:
-                return 1 + self.nodes_in(self._closure.workflows[node.target.workflow])
-            case TaskTarget() | WorkflowTarget():
-                raise CompileError(
-                    f"Node {node.id} of {workflow.name} runs something that the closure lacks."
-                )
-            case target:
-                raise UnsupportedSpec(
-                    f"Node {node.name or node.id} of {workflow.name} is of kind {target.kind!r}, which this release "
-                    "does not run yet."
-                )
+            case WorkflowTarget() if target.workflow in closure.workflows:
+                return 1 + self.nodes_in(closure.workflows[target.workflow])
+            case LaunchPlanTarget() if (plan := closure.launch_plans.get(target.launch_plan)) is not None:
+                # Its nodes are another execution's; here they are only looked at.
+                self.nodes_in(closure.workflows[plan.workflow])
+                return 1
+            case ArrayTarget():
+                return 1 + self._below(workflow, node, target.item)
+            case BranchTarget():
+                bodies = [inner for body in target.bodies() for inner in body.nodes]
+                return 1 + sum(self._below(workflow, inner, inner.target) for inner in bodies)
+            case GateTarget():
+                return 1
+            case _:
+                raise self._missing(workflow, node, target)
+
+    def _missing(
+        self, workflow: WorkflowSpec, node: Node, target: TaskTarget | WorkflowTarget | LaunchPlanTarget
+    ) -> FlyteTemporalError:
+        name = next(v for k, v in target if k != "kind")
+        reference = self._closure.references.get(name)
+        if reference is None:
+            return CompileError(f"Node {node.id} of {workflow.name} runs {name}, which the closure lacks.")
+        return UnsupportedSpec(
+            f"Node {node.name or node.id} of {workflow.name} runs a {reference.kind} that is registered elsewhere "
+            f"({reference.project}/{reference.domain}/{name}, version {reference.version}). References are resolved by "
+            "a registry, and this installation has none; call the entity itself, or mock the reference in a plain run."
+        )
 
 
 def planned_nodes(closure: Closure) -> list[NodeRecord]:
-    """Return all nodes as QUEUED, a sub-workflow's nodes right behind its own."""
-    return list(_walk(closure, closure.main(), ""))
+    """Return all nodes that are known before a run as QUEUED, those of a sub-workflow or branch right behind it."""
+    main = closure.main()
+    return list(_walk(closure, main.nodes, ""))
 
 
-def _walk(closure: Closure, workflow: WorkflowSpec, prefix: str) -> Iterator[NodeRecord]:
-    for node in workflow.nodes:
+def _walk(closure: Closure, nodes: Sequence[Node], prefix: str) -> Iterator[NodeRecord]:
+    for node in nodes:
         target = node.target
         path = prefix + node.id
         yield NodeRecord(
             id=path,
             name=node.name or node.id,
-            kind=target.kind,
+            kind=_kind(closure, target),
             phase=NodePhase.QUEUED,
             task=target.task if isinstance(target, TaskTarget) else "",
         )
         if isinstance(target, WorkflowTarget):
-            yield from _walk(closure, closure.workflows[target.workflow], f"{path}.")
+            yield from _walk(closure, closure.workflows[target.workflow].nodes, f"{path}.")
+        elif isinstance(target, BranchTarget):
+            for body in target.bodies():
+                yield from _walk(closure, body.nodes, f"{path}.")
+
+
+def _kind(closure: Closure, target: Target) -> str:
+    if isinstance(target, TaskTarget) and closure.tasks[target.task].type == "dynamic":
+        return "dynamic"
+    return target.kind
 
 
 def merge_plan(plan: Sequence[NodeRecord], recorded: Sequence[NodeRecord], *, over: bool) -> list[NodeRecord]:
@@ -105,23 +142,11 @@ def merge_plan(plan: Sequence[NodeRecord], recorded: Sequence[NodeRecord], *, ov
     """
     known = {record.id: record for record in recorded}
     unreached = NodePhase.SKIPPED if over else NodePhase.QUEUED
-    extra: dict[str, list[NodeRecord]] = {}
     planned = {record.id for record in plan}
-    for record in recorded:
-        if record.id not in planned:
-            extra.setdefault(_nearest(record.id, planned), []).append(record)
-    shown = list(extra.get("", []))
-    for node in plan:
-        shown.append(known.get(node.id) or node.model_copy(update={"phase": unreached}))
-        shown.extend(extra.get(node.id, []))
+    shown = [known.get(node.id) or node.model_copy(update={"phase": unreached}) for node in plan]
+    # What was made at run time (by a dynamic task, by a map) comes behind what was planned at the same place.
+    shown += [record for record in recorded if record.id not in planned]
     return [
         node if node.order == order else node.model_copy(update={"order": order})
-        for order, node in enumerate(shown)
+        for order, (_, node) in enumerate(nested(shown))
     ]
-
-
-def _nearest(path: str, planned: set[str]) -> str:
-    """Return the planned node that a node made at run time (of a dynamic, of a map) belongs to."""
-    while path and path not in planned:
-        path = path.rpartition(".")[0]
-    return path

@@ -11,15 +11,17 @@ from flyte_temporal.control.closures import Closures
 from flyte_temporal.control.documents import LogLine, StartRequest, Update, new_execution_id
 from flyte_temporal.control.endings import Endings
 from flyte_temporal.control.following import Followers, Sources
+from flyte_temporal.control.gates import check_value
 from flyte_temporal.control.launching import Launching
 from flyte_temporal.control.logs import choose, lines
 from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
 from flyte_temporal.control.requests import complete_inputs, default_version
-from flyte_temporal.errors import NotFound
+from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.clock import Clock
 from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec.calls import GateAnswer, GateState
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
@@ -217,6 +219,40 @@ class Control:
                 execution, found or RunState(phase=ExecutionPhase.ABORTED, reason=reason)
             )
         return await self.get(execution)
+
+    async def gates(self, execution: ExecutionId) -> list[GateState]:
+        """Return the gates of an open execution that can be answered, as far as they are known.
+
+        Raises:
+            NotFound: If there is no such execution.
+            Conflict: If it is over.
+            PlatformUnavailable: If the engine does not answer.
+        """
+        await self._open(execution)
+        return await self._ports.engine.gates(execution)
+
+    async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
+        """Give an answer to a gate, reached or not; it counts once it is returned.
+
+        Raises:
+            NotFound: If there is no such execution or gate.
+            Conflict: If the execution or the gate is over, or the gate was answered before.
+            InvalidInputs: If the value is not one of the gate's type.
+            PlatformUnavailable: If the engine does not answer; asking again is safe.
+        """
+        gates = await self.gates(execution)
+        if answer.reply.approved is None:
+            check_value(answer, gates)
+        reply = answer.reply
+        named = reply if reply.by else reply.model_copy(update={"by": self._settings.owner})
+        return await self._ports.engine.answer(execution, answer.model_copy(update={"reply": named}))
+
+    async def _open(self, execution: ExecutionId) -> None:
+        record = await self.get(execution)
+        if record.phase.terminal:
+            raise Conflict(
+                f"Execution {execution.name} is over ({record.phase.value}); its gates are closed."
+            )
 
     async def reconcile(self) -> int:
         """Bring store and engine in line after crashes; Temporal's log wins. Returns the number of open executions.

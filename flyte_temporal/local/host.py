@@ -58,6 +58,8 @@ class Host:
             "watch": self._watch,
             "logs": self._logs,
             "abort": self._abort,
+            "gates": self._gates,
+            "answer": self._answer_gate,
         }
 
     async def open(self, path: Path) -> None:
@@ -242,6 +244,14 @@ class Host:
     async def _abort(self, params: dict[str, JsonValue], send: Send) -> None:
         wanted = protocol.Abort.model_validate(params)
         await send(_result(await self._control.abort(wanted.execution, wanted.reason, wanted.by)))
+
+    async def _gates(self, params: dict[str, JsonValue], send: Send) -> None:
+        found = await self._control.gates(protocol.One.model_validate(params).execution)
+        await send(protocol.line("result", [_json(gate) for gate in found]))
+
+    async def _answer_gate(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = protocol.Answer.model_validate(params)
+        await send(_result(await self._control.answer(wanted.execution, wanted.answer)))
 
 
 @asynccontextmanager

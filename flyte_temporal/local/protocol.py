@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from flyte_temporal import errors
+from flyte_temporal.spec.calls import GateAnswer
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.identifiers import ExecutionId, ProjectName
@@ -22,7 +23,19 @@ MAX_LINE = 256 * 1024 * 1024
 """Largest line. A closure travels in one; what may be in it is limited by `limits.max_spec_bytes`."""
 
 Method = Literal[
-    "status", "down", "start", "get", "executions", "nodes", "interface", "wait", "watch", "logs", "abort"
+    "status",
+    "down",
+    "start",
+    "get",
+    "executions",
+    "nodes",
+    "interface",
+    "wait",
+    "watch",
+    "logs",
+    "abort",
+    "gates",
+    "answer",
 ]
 
 ANY_VERSION: frozenset[str] = frozenset({"status", "down"})
@@ -69,6 +82,12 @@ class Abort(One):
 
     reason: str = ""
     by: str = ""
+
+
+class Answer(One):
+    """Parameters of `answer`: what somebody says to a gate."""
+
+    answer: GateAnswer
 
 
 class Many(Document):
@@ -122,15 +141,4 @@ def error_line(error: errors.FlyteTemporalError) -> bytes:
 
 def read_error(value: dict[str, str]) -> errors.FlyteTemporalError:
     """Return the error that a line carries, of the class that it had on the other side, as far as it is known here."""
-    return _CLASSES.get(value["code"], errors.PlatformError)(value["message"])
-
-
-def _subclasses(cls: type[errors.FlyteTemporalError]) -> dict[str, type[errors.FlyteTemporalError]]:
-    found = {cls.code: cls}
-    for sub in cls.__subclasses__():
-        if sub.__module__ == errors.__name__:
-            found.update(_subclasses(sub))
-    return found
-
-
-_CLASSES = _subclasses(errors.FlyteTemporalError)
+    return errors.class_of(value["code"], errors.PlatformError)(value["message"])

@@ -11,6 +11,7 @@ from flyte_temporal.config.home import search_path
 from flyte_temporal.config.local import LocalSettings
 from flyte_temporal.errors import PlatformUnavailable
 from flyte_temporal.local.layout import Layout
+from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
 
 HOST = "127.0.0.1"
 
@@ -25,7 +26,6 @@ _DYNAMIC = (
 )
 """Measured: with defaults, a chain makes 24 steps/s and the shortest timer is 1 s (temporal.md §0.3, §0.4, §5)."""
 
-_SEARCH_ATTRIBUTES = ("FtProject", "FtDomain", "FtEntity", "FtVersion", "FtPhase")
 
 ENVIRONMENT = {"GOGC": "400"}
 """Trades some memory for server CPU."""
@@ -68,7 +68,7 @@ def server_command(program: str, layout: Layout, ports: tuple[int, int], durabil
     command += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", f"synchronous={durability}"]
     for value in _DYNAMIC:
         command += ["--dynamic-config-value", value]
-    for name in _SEARCH_ATTRIBUTES:
+    for name in SEARCH_ATTRIBUTES:
         command += ["--search-attribute", f"{name}=Keyword"]
     return command
 

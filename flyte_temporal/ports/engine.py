@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
+from flyte_temporal.spec.calls import GateAnswer, GateState
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput
@@ -67,6 +68,24 @@ class Engine(Protocol):
         Raises:
             NotFound: If the engine does not know the run.
             PlatformUnavailable: If it does not answer (no worker is up, for example).
+        """
+
+    async def gates(self, execution: ExecutionId) -> list[GateState]:
+        """Return the gates of a run that can be answered, as far as it knows them.
+
+        Raises:
+            NotFound: If the engine does not know the run.
+            PlatformUnavailable: If it does not answer (no worker is up, for example).
+        """
+
+    async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
+        """Give an answer to a gate; returns once the run has kept it.
+
+        Raises:
+            NotFound: If the engine does not know the run, or the run has no such gate.
+            Conflict: If the gate was answered before, or has ended.
+            InvalidInputs: If the gate waits for the other kind of answer.
+            PlatformUnavailable: If it does not answer.
         """
 
     async def forget_worker(self, execution: ExecutionId) -> None:

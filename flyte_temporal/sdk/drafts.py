@@ -86,8 +86,8 @@ class NodeDraft:
         name: What people see.
         overrides: Parts of the policy set anew.
         aliases: Other names for outputs.
-        on_failure: Runs once when this node has failed for good.
         taken: Whether something takes a value of it.
+        on_failure: Runs once when this node has failed for good.
     """
 
     id: str
@@ -100,8 +100,8 @@ class NodeDraft:
     name: str = ""
     overrides: Overrides | None = None
     aliases: tuple[tuple[str, str], ...] = ()
-    on_failure: Entity | None = None
     taken: bool = False
+    on_failure: Entity | None = None
 
     @property
     def label(self) -> str:
@@ -154,8 +154,8 @@ class NodeDraft:
 
     def _change_policy(self, options: Mapping[str, Any], where: str) -> None:
         of_task = [n for n, value in options.items() if value is not None and n not in _OF_ANY_NODE]
-        what = self.entity.what
-        if of_task and what != "task":
+        if of_task and self.entity.kind != "task":
+            what = "sub-workflow" if self.entity.kind == "workflow" else "launch plan"
             raise CompileError(
                 f"with_overrides({of_task[0]}=...): the {self.label} is a {what}, which is no attempt itself. Set "
                 f"{of_task[0]} on its tasks; a {what} takes {', '.join(sorted(_OF_ANY_NODE))}.",
@@ -165,7 +165,7 @@ class NodeDraft:
         if changed == Overrides():
             return
         self.overrides = (self.overrides or Overrides()).then(changed)
-        policy = getattr(getattr(self.entity, "item", self.entity), "policy", None)  # of a map: its items'
+        policy = getattr(self.entity, "policy", None)
         if isinstance(policy, TaskPolicy):
             check_resources(self.overrides.apply(policy).resources, where)
 

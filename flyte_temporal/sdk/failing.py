@@ -60,17 +60,17 @@ class Failing:
     """The failures of one run of one workflow.
 
     Args:
+        interface: The workflow's.
         rules: What it says about failures.
-        interface: Its inputs.
-        inputs: Their values, as JSON.
+        inputs: Its inputs, as JSON.
         context: How values are read and written.
     """
 
     def __init__(
-        self, rules: FailureRules, interface: Interface, inputs: Mapping[str, Any], context: ValueContext
+        self, interface: Interface, rules: FailureRules, inputs: Mapping[str, Any], context: ValueContext
     ) -> None:
-        self._rules = rules
         self._interface = interface
+        self._rules = rules
         self._inputs = inputs
         self._context = context
         self._failures: list[Failure] = []
@@ -78,9 +78,9 @@ class Failing:
         self._handlers: list[tuple[NodeDraft, Mapping[str, Any], Failure]] = []
         self._path = _PATH.get()
 
-    def inside(self) -> Failing:
-        """Return what keeps the failures of nodes in a case of a conditional; the workflow's handler is not theirs."""
-        return Failing(FailureRules(self._rules.policy), self._interface, self._inputs, self._context)
+    def within(self, branch: Interface) -> Failing:
+        """Return the failures of one case of a conditional of the workflow: its policy, and no handler of its own."""
+        return Failing(branch, FailureRules(self._rules.policy), {}, self._context)
 
     def stops(self, node: NodeDraft) -> bool:
         """Return whether a node is not run because of what failed before."""
@@ -132,8 +132,9 @@ class Failing:
         for node, given, failure in self._handlers:
             if node.on_failure is not None:
                 self._handle(node.on_failure, node.entity.interface, given, failure)
-        if self._rules.handler is not None:
-            self._handle(self._rules.handler, self._interface, self._inputs, first)
+        handler = self._rules.handler
+        if handler is not None:
+            self._handle(handler, self._interface, self._inputs, first)
         nested = [each for other in later for each in (Failure(other.node, other.error), *other.others)]
         failure = Failure(first.node, first.error, (*first.others, *nested))
         with contextlib.suppress(AttributeError, TypeError):  # an exception class may refuse attributes

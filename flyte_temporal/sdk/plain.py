@@ -102,7 +102,7 @@ def run_nodes(
     """
     interface, name = workflow.interface, _name_of(workflow)
     scope = _Scope(interface, inputs, context)
-    failing = Failing(recorded.on_failure, interface, inputs, context)
+    failing = Failing(interface, recorded.on_failure, inputs, context)
     scope.run(recorded.order, failing)
     found: dict[str, Any] = {}
     with failing.outputs():
@@ -128,7 +128,7 @@ class _Scope:
         self._context = context
 
     def run(self, nodes: Iterable[NodeDraft], failing: Failing) -> None:
-        """Run nodes, given so that each comes after those it waits for; what happens to failures is `failing`'s."""
+        """Run nodes, given so that each comes after those it waits for, except those that a failure stops."""
         for node in nodes:
             if failing.stops(node):
                 continue
@@ -149,7 +149,7 @@ class _Scope:
             return dict.fromkeys((v.name for v in branch.interface.outputs), None)
         if case.given is None:
             raise BranchFailed(case.message or "")
-        inside = failing.inside()
+        inside = failing.within(branch.interface)
         self.run(in_order(case.body.nodes), inside)
         types = {v.name: v.type for v in branch.interface.outputs}
         found: dict[str, Any] = {}

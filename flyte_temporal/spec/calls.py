@@ -9,14 +9,32 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import JsonValue
+
 from flyte_temporal.spec.document import Document
-from flyte_temporal.spec.execution import Environment, ErrorDocument, ExecutionPhase, NodeRecord
-from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import (
+    Environment,
+    ErrorDocument,
+    ExecutionPhase,
+    ExecutionRequest,
+    GateReply,
+    NodePhase,
+    NodeRecord,
+)
+from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.policies import Overrides
+from flyte_temporal.spec.types import LiteralType
 
 RECORD = "flyte_temporal.record"
 """Local activity: write records of an execution and its nodes. Request `RecordRequest`, no response."""
+
+READ = "flyte_temporal.read"
+"""Local activity: read values that travel by reference. Request `ReadRequest`, response `ReadResult`."""
+
+OPEN_CHILD = "flyte_temporal.open_child"
+"""Local activity: record an execution that a node is about to start. Request `ChildRequest`, response `ChildOpened`."""
 
 
 class AttemptRequest(Document):
@@ -55,6 +73,7 @@ class AttemptResult(Document):
     Args:
         outputs: Its outputs; empty if `spec` is set.
         spec: Digest of the closure to run for its outputs (dynamic tasks).
+        closure: That closure.
         started_at: When user code was about to be loaded, UTC.
         finished_at: When the manifest was written, UTC.
         peak_rss_bytes: Largest resident memory of its process.
@@ -62,9 +81,94 @@ class AttemptResult(Document):
 
     outputs: dict[str, LiteralValue] = {}
     spec: str = ""
+    closure: Closure | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     peak_rss_bytes: int = 0
+
+
+class Wish(Document):
+    """A value to read, and the type by which its reader knows it."""
+
+    literal: LiteralValue
+    type: LiteralType
+
+
+class ReadRequest(Document):
+    """Read values that the interpreter must know: operands of conditions, lengths of lists.
+
+    Args:
+        values: Values of which the JSON is wanted; scalars.
+        lengths: Lists of which the length is wanted.
+    """
+
+    values: dict[str, Wish] = {}
+    lengths: dict[str, Wish] = {}
+
+
+class ReadResult(Document):
+    """What was read, by the names of the request."""
+
+    values: dict[str, JsonValue] = {}
+    lengths: dict[str, int] = {}
+
+
+class ChildRequest(Document):
+    """Record the execution of a launch plan that a node is about to start; idempotent.
+
+    Args:
+        parent: The request of the execution that the node belongs to.
+        node: Path of the node.
+        name: Name for the new execution.
+        spec: Digest of the closure that holds the launch plan.
+        launch_plan: Its name.
+        inputs: What the node gives it.
+    """
+
+    parent: ExecutionRequest
+    node: NodePath
+    name: ExecutionName
+    spec: str
+    launch_plan: EntityName
+    inputs: dict[str, LiteralValue] = {}
+
+
+class ChildOpened(Document):
+    """The request by which the execution is to be started."""
+
+    request: ExecutionRequest
+
+
+class GateAnswer(Document):
+    """Argument of the update `answer`: what somebody says to a gate.
+
+    Args:
+        gate: Its name, or the path of its node.
+        reply: The answer; a value has been checked against the gate's type.
+    """
+
+    gate: str
+    reply: GateReply
+
+
+class GateState(Document):
+    """A gate of a run, as the query `gates` and the update `answer` give it.
+
+    Args:
+        node: Path of its node.
+        name: Its name.
+        gate: `input` or `approve`.
+        type: Type of the value that it waits for, or lets pass.
+        phase: State of its node.
+        reply: The answer, if it has one.
+    """
+
+    node: NodePath
+    name: str
+    gate: str
+    type: LiteralType | None = None
+    phase: NodePhase = NodePhase.QUEUED
+    reply: GateReply | None = None
 
 
 class RecordRequest(Document):

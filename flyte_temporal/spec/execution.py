@@ -171,6 +171,8 @@ class RunLimits(Document):
     Args:
         window: New commands per activation at most (a slower activation wedges the worker: temporal.md §0.1).
         pending: Activities pending at once at most (2,000 is Temporal's hard limit).
+        nodes: Nodes and items of maps in one run at most, those of dynamic tasks included (an attempt makes some four
+            events, and a history holds 51,200).
         system_retries: Attempts of a node that the platform may lose before it fails.
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
         run_timeout_s: Longest time of one attempt when the task sets none.
@@ -179,17 +181,31 @@ class RunLimits(Document):
 
     window: int = 100
     pending: int = 500
+    nodes: int = 8_000
     system_retries: int = 3
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
     inline_bytes: int = 64 * 1024
 
 
+INTERPRETER = 2
+"""Version of the interpreter's commands. Raised with every change after which a history of before would not replay; the
+interpreter goes on doing what a run's own version did. 2: failed and skipped tasks are recorded when they end, not
+only with the end of the run."""
+
+
 class RunInput(Stored):
-    """First argument of the interpreter; the closure is the second, so that equal closures are stored once."""
+    """First argument of the interpreter; the closure is the second, so that equal closures are stored once.
+
+    Args:
+        request: What is asked for.
+        limits: Settings that the run must know.
+        interpreter: Version of the interpreter by which the run is executed to its end.
+    """
 
     request: ExecutionRequest
     limits: RunLimits = RunLimits()
+    interpreter: int = 1
 
 
 class RunOutput(Document):

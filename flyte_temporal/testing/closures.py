@@ -5,7 +5,7 @@ from __future__ import annotations
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, OutputBinding, OutputRef
 from flyte_temporal.spec.document import digest
 from flyte_temporal.spec.entities import Closure, EntryPoint, Root, TaskSpec, WorkflowSpec
-from flyte_temporal.spec.execution import Environment, ExecutionRequest, RunInput, RunLimits
+from flyte_temporal.spec.execution import INTERPRETER, Environment, ExecutionRequest, RunInput, RunLimits
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline, LiteralValue
@@ -129,4 +129,4 @@ def run_input(
         inputs=inputs,
         environment=environment or Environment(),
     )
-    return RunInput(request=request, limits=limits or RunLimits())
+    return RunInput(request=request, limits=limits or RunLimits(), interpreter=INTERPRETER)

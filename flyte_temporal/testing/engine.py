@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from flyte_temporal.errors import NotFound, PlatformUnavailable
+from flyte_temporal.errors import Conflict, NotFound, PlatformUnavailable
 from flyte_temporal.ports.engine import RunState, Started
+from flyte_temporal.spec.calls import GateAnswer, GateState
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord, RunInput
 from flyte_temporal.spec.identifiers import ExecutionId
@@ -25,6 +26,8 @@ class FakeEngine:
         """Number of calls of `wait` so far."""
         self.node_records: dict[ExecutionId, list[NodeRecord]] = {}
         """What runs tell of their nodes."""
+        self.gate_states: dict[ExecutionId, list[GateState]] = {}
+        """What runs tell of their gates."""
         self._states: dict[ExecutionId, RunState] = {}
         self._changed = asyncio.Condition()
 
@@ -71,6 +74,25 @@ class FakeEngine:
         if execution not in self.node_records:
             raise PlatformUnavailable("No worker answers the query.")
         return self.node_records[execution]
+
+    async def gates(self, execution: ExecutionId) -> list[GateState]:
+        """Return the gates of a run; see `Engine.gates`."""
+        self._answer()
+        self._known(execution)
+        return self.gate_states.get(execution, [])
+
+    async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
+        """Keep an answer; see `Engine.answer`."""
+        for gate in await self.gates(execution):
+            if answer.gate in {gate.node, gate.name}:
+                if gate.reply is not None:
+                    raise Conflict(f"The gate {answer.gate!r} was answered by {gate.reply.by}.")
+                done = gate.model_copy(update={"reply": answer.reply})
+                self.gate_states[execution] = [
+                    done if g.node == gate.node else g for g in self.gate_states[execution]
+                ]
+                return done
+        raise NotFound(f"The execution has no gate {answer.gate!r}.")
 
     async def forget_worker(self, execution: ExecutionId) -> None:
         """Note the call; see `Engine.forget_worker`."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from flyte_temporal._version import __version__
 from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.ports.launcher import Launcher
@@ -63,31 +66,37 @@ async def build(settings: Settings) -> Platform:
     store = open_metadata(settings)
     records = Records(store)
     launchers = open_launchers(settings)
+    closures = Closures(blobs)
     parts = Parts(
         launchers=launchers,
         blobs=blobs,
         storage=storage,
-        closures=Closures(blobs),
+        closures=closures,
         records=records,
         grace_s=settings.worker.stop_grace_s,
     )
-    return Platform(temporal_worker(client, settings, Attempts(parts), records), records, launchers, store)
+    served: list[Callable[..., Any]] = [
+        Attempts(parts).run,
+        records.record,
+        Values(blobs, settings.worker.scratch).read,
+        Children(blobs, store, closures).open,
+    ]
+    return Platform(temporal_worker(client, settings, served), records, launchers, store)
 
 
-def temporal_worker(client: Client, settings: Settings, attempts: Attempts, records: Records) -> Worker:
+def temporal_worker(client: Client, settings: Settings, activities: Sequence[Callable[..., Any]]) -> Worker:
     """Return the Temporal worker that serves the interpreter and its activities on one queue.
 
     Args:
         client: A connected client.
         settings: Queue, slots and time-outs.
-        attempts: Serves the tasks.
-        records: Serves the interpreter's own records.
+        activities: What it serves: all of `spec.calls`, and the tasks.
     """
     return Worker(
         client,
         task_queue=settings.temporal.task_queue,
         workflows=[Interpreter],
-        activities=[attempts.run, records.record],
+        activities=activities,
         max_concurrent_activities=settings.worker.max_activities,
         max_eager_activity_reservations_per_workflow_task=_EAGER,
         # Without it temporalio hashes all loaded code at each start: over a second.

@@ -64,6 +64,20 @@ def resolve(binding: Binding, sources: Sources) -> LiteralValue:
             )
 
 
+def at(literal: LiteralValue, declared: LiteralType, path: tuple[str | int, ...]) -> LiteralValue:
+    """Return the part of a literal at a path.
+
+    Args:
+        literal: The literal.
+        declared: Type by which it was written, unless it says so itself.
+        path: Field names, keys and positions.
+
+    Raises:
+        MissingAttribute: If there is nothing.
+    """
+    return _follow(literal, declared, InputRef(name="", path=path))
+
+
 def _followed(literal: LiteralValue, declared: LiteralType, ref: InputRef | OutputRef) -> LiteralValue:
     try:
         return _follow(literal, declared, ref)

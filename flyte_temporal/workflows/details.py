@@ -60,7 +60,4 @@ def _row(state: NodeState) -> str:
     if state.error is not None:
         first = next(iter(state.error.message.splitlines()), "")
         error = f"{state.error.code}: {first[:120]}".replace("|", "\\|")
-    name = state.node.name or state.node.id
-    return (
-        f"| `{state.path}` | {name} | {_SIGN[state.phase]} {state.phase} | {state.attempts or ''} | {error} |"
-    )
+    return f"| `{state.path}` | {state.name} | {_SIGN[state.phase]} {state.phase} | {state.attempts or ''} | {error} |"

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
+from collections.abc import Sequence
+
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    ChildWorkflowError,
+    FailureError,
+    TerminatedError,
+    TimeoutType,
+)
 from temporalio.exceptions import TimeoutError as TemporalTimeout
 
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 
+OTHERS = 50
+"""Further failures kept in an error document; all are in the records of their nodes."""
+
 
 def document_of(error: BaseException, node: str) -> ErrorDocument:
-    """Return the error document of a failed activity.
+    """Return the error document of a failed activity or child, or of an error of ours.
 
     Args:
-        error: What awaiting the activity raised.
+        error: What awaiting it raised.
         node: Path of the node.
     """
     cause = error.cause if isinstance(error, ActivityError) else error
+    if isinstance(cause, ChildWorkflowError):
+        return _of_child(cause, node)
     if isinstance(cause, ApplicationError):
         return _of_application_error(cause, node)
     if isinstance(cause, TemporalTimeout):
@@ -53,10 +68,45 @@ def _of_application_error(cause: ApplicationError, node: str) -> ErrorDocument:
     )
 
 
+def _of_child(error: ChildWorkflowError, node: str) -> ErrorDocument:
+    cause, name = error.cause, error.workflow_id
+    if isinstance(cause, CancelledError | TerminatedError):
+        return ErrorDocument(
+            kind=ErrorKind.USER,
+            code="ChildAborted",
+            message=f"The execution {name}, which the node started, was aborted.",
+            node=node,
+            recoverable=False,
+        )
+    found = document_of(cause, node) if isinstance(cause, FailureError) else document_of(error, node)
+    return found.model_copy(update={"message": f"The execution {name} failed: {found.message}"[:4096]})
+
+
+def split(error: ErrorDocument) -> list[ErrorDocument]:
+    """Return an error document and those that it holds, each on its own."""
+    return [error.model_copy(update={"others": ()}), *error.others] if error.others else [error]
+
+
+def gathered(errors: Sequence[ErrorDocument]) -> ErrorDocument:
+    """Return the first of several errors, which holds the others in a short form; there is at least one."""
+    first, *others = errors
+    if not others:
+        return first
+    short = tuple(
+        each.model_copy(update={"traceback": "", "message": each.message[:500]}) for each in others[:OTHERS]
+    )
+    return first.model_copy(update={"others": short})
+
+
 def was_cancelled(error: BaseException) -> bool:
-    """Return whether an activity ended because we asked it to."""
-    cause = error.cause if isinstance(error, ActivityError) else error
+    """Return whether an activity or a child ended because we asked it to."""
+    cause = error.cause if isinstance(error, ActivityError | ChildWorkflowError) else error
     return isinstance(cause, CancelledError)
+
+
+def refusal_of(error: FlyteTemporalError) -> ApplicationError:
+    """Return the failure with which a message to a run is refused."""
+    return ApplicationError(error.message, type=error.code, non_retryable=True)
 
 
 def failure_of(error: ErrorDocument) -> ApplicationError:

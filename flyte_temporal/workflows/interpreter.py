@@ -14,8 +14,10 @@ from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
+    INTERPRETER,
     ErrorDocument,
     ErrorKind,
     ExecutionPhase,
@@ -23,10 +25,11 @@ from flyte_temporal.spec.execution import (
     RunInput,
     RunOutput,
 )
-from flyte_temporal.workflows.failures import failure_of
+from flyte_temporal.spec.search import PHASE
+from flyte_temporal.workflows.failures import failure_of, refusal_of
 from flyte_temporal.workflows.run import Run, RunFailed
 
-PHASE = SearchAttributeKey.for_keyword("FtPhase")
+_PHASE = SearchAttributeKey.for_keyword(PHASE)
 
 
 @workflow.defn(dynamic=True, sandboxed=False)
@@ -47,6 +50,7 @@ class Interpreter:
             convert = workflow.payload_converter().from_payload
             given: RunInput = convert(args[0].payload, RunInput)
             closure: Closure = convert(args[1].payload, Closure)
+            _refuse_newer(given)
             self._run = Run(given, closure)
         except (FlyteTemporalError, ValueError) as error:
             raise _refusal(error) from error
@@ -59,6 +63,7 @@ class Interpreter:
             await self._finish(ExecutionPhase.ABORTED, reason=workflow.cancellation_reason() or "")
             raise
         await self._finish(ExecutionPhase.SUCCEEDED, outputs=RunOutput(outputs=outputs))
+        await workflow.wait_condition(workflow.all_handlers_finished)
         return RunOutput(outputs=outputs)
 
     async def _finish(
@@ -78,12 +83,49 @@ class Interpreter:
             # Asked to stop while the end is being written: it has ended already. (When the run is only leaving a
             # worker's memory, `closing` is cancelled as well, and this raises.)
             await closing
-        workflow.upsert_search_attributes([PHASE.value_set(phase.value)])
+        workflow.upsert_search_attributes([_PHASE.value_set(phase.value)])
 
     @workflow.query(name="nodes")
     def nodes(self) -> list[NodeRecord]:
         """Return the live state of all nodes that have been reached."""
         return [state.record() for state in self._run.states] if self._run else []
+
+    @workflow.query(name="gates")
+    def gates(self) -> list[calls.GateState]:
+        """Return the gates that can be answered, as far as they are known."""
+        return self._run.gates.states() if self._run else []
+
+    @workflow.update(name="answer")
+    async def answer(self, request: calls.GateAnswer) -> calls.GateState:
+        """Keep an answer to a gate, whether or not the gate was reached.
+
+        Raises:
+            ApplicationError: If there is no such gate, or it was answered before; the type is our error code.
+        """
+        # An answer can come in the very first task of a run, before `run` was called.
+        await workflow.wait_condition(lambda: self._run is not None)
+        try:
+            return self._run.gates.answer(request)  # type: ignore[union-attr]
+        except FlyteTemporalError as error:
+            raise refusal_of(error) from error
+
+    @answer.validator
+    def _check_answer(self, request: calls.GateAnswer) -> None:
+        # What is refused here leaves no event in the history.
+        if self._run is not None:
+            try:
+                self._run.gates.check(request)
+            except FlyteTemporalError as error:
+                raise refusal_of(error) from error
+
+
+def _refuse_newer(given: RunInput) -> None:
+    if given.interpreter > INTERPRETER:
+        # Not an error of the run: the workflow task fails, and Temporal gives it to another worker.
+        raise RuntimeError(
+            f"This worker runs version {INTERPRETER} of the interpreter, the run was started for version "
+            f"{given.interpreter}. Upgrade the worker."
+        )
 
 
 def _refusal(error: FlyteTemporalError | ValueError) -> ApplicationError:

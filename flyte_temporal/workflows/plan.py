@@ -9,23 +9,24 @@ from flyte_temporal.spec.nodes import Node
 
 
 class Graph:
-    """Edges between the nodes of one workflow; made once per workflow, shared by all its scopes.
+    """Edges between the nodes of one workflow or branch body; made once, shared by all its scopes.
 
     Args:
         nodes: The nodes, in the order in which the workflow's body made them.
+        outside: For a branch body, the ids of the nodes around it; those that it needs have ended before it starts.
 
     Raises:
         CompileError: If an id is doubled, an edge leads nowhere, or the nodes form a cycle.
     """
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[Node], outside: frozenset[str] = frozenset()) -> None:
         self.nodes: dict[str, Node] = {node.id: node for node in nodes}
         if len(self.nodes) != len(nodes):
             raise CompileError("two nodes of one workflow have the same id")
         self.downstream: dict[str, list[str]] = {node.id: [] for node in nodes}
         self.waits_for: dict[str, int] = {}
         for node in nodes:
-            upstream = node.upstream()
+            upstream = [name for name in node.upstream() if name not in outside]
             self.waits_for[node.id] = len(upstream)
             for source in upstream:
                 if source not in self.downstream:

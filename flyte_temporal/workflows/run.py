@@ -1,4 +1,4 @@
-"""One execution: opens scopes, starts ready nodes through a window, takes in what has ended.
+"""One execution: starts ready nodes through a window, each by its kind, and takes in what has ended.
 
 The loop is event-driven and bounded by counts, never by time: at most `limits.window` new commands in an activation
 (a slow activation wedges the worker, temporal.md §0.1) and `limits.pending` activities at once (beyond 2,000 Temporal
@@ -8,22 +8,39 @@ refuses the workflow task for ever, §0.5).
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 
 from temporalio import workflow
 
-from flyte_temporal.errors import UnsupportedSpec, UserCodeError
-from flyte_temporal.spec.entities import Closure, WorkflowSpec
-from flyte_temporal.spec.execution import ErrorDocument, NodePhase, RunInput
+from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.spec import calls
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import ErrorDocument, RunInput
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.nodes import TaskTarget, WorkflowTarget
-from flyte_temporal.workflows.attempts import Attempts, Ended
-from flyte_temporal.workflows.details import Board
+from flyte_temporal.spec.nodes import (
+    ArrayTarget,
+    BranchTarget,
+    GateTarget,
+    LaunchPlanTarget,
+    TaskTarget,
+    WorkflowTarget,
+)
+from flyte_temporal.workflows.arrays import lists, open_array
+from flyte_temporal.workflows.attempts import Attempts
+from flyte_temporal.workflows.body import Body, branch_body, workflow_body
+from flyte_temporal.workflows.branches import choose, operands
+from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.failures import document_of
-from flyte_temporal.workflows.plan import Graph
+from flyte_temporal.workflows.gates import Gates
+from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.programs import Program
+from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
-from flyte_temporal.workflows.scope import NodeState, Scope
+from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.tree import Tree
+
+OPENED = 2_000
+"""Nodes made in one activation at most; some 20 µs each."""
 
 
 @dataclass
@@ -47,35 +64,16 @@ class Run:
 
     def __init__(self, given: RunInput, closure: Closure) -> None:
         self.given = given
-        self.closure = closure
         self.states: list[NodeState] = []
         self.records = Records(given.request.id, self.states)
-        self._board = Board()
-        self._graphs: dict[str, Graph] = {}
-        self._ready: deque[NodeState] = deque()
-        self._to_cancel: deque[NodeState] = deque()
-        self._attempts = Attempts(given, closure)
-        self._budget = _Window(given.limits.window)
-        self._result: dict[str, LiteralValue] | None = None
-        self._failure: ErrorDocument | None = None
-        self._main = closure.main()
-        self._check(self._main)
-
-    def _check(self, spec: WorkflowSpec) -> None:
-        if spec.name in self._graphs:
-            return
-        self._graphs[spec.name] = Graph(spec.nodes)
-        for node in spec.nodes:
-            match node.target:
-                case TaskTarget() if node.target.task in self.closure.tasks:
-                    pass
-                case WorkflowTarget() if node.target.workflow in self.closure.workflows:
-                    self._check(self.closure.workflows[node.target.workflow])
-                case _:
-                    raise UnsupportedSpec(
-                        f"Node {node.id} of {spec.name} is of kind {node.target.kind!r}, which this version of "
-                        "flyte-temporal does not run."
-                    )
+        self._program = Program(closure, given.request.spec)
+        self._tree = Tree(given, self.records, self.states, workflow.now)
+        self._inbox = Inbox()
+        self._attempts = Attempts(given, self._inbox)
+        self._children = Children(given, self._inbox)
+        self._reads = Reads(self._inbox)
+        self.gates = Gates(self._program, self._inbox, given.request.id.name)
+        self._window = _Window(given.limits.window, self._tree)
 
     async def execute(self) -> dict[str, LiteralValue]:
         """Run to the end.
@@ -87,40 +85,49 @@ class Run:
             RunFailed: If a node failed for good; everything else has ended by then.
             asyncio.CancelledError: If the execution was cancelled; everything has ended by then.
         """
-        self._open(self._main, dict(self.given.request.inputs), None)
+        main = self._program.main
+        try:
+            self._tree.open(workflow_body(self._program, main, dict(self.given.request.inputs), None))
+        except FlyteTemporalError as error:
+            raise RunFailed(document_of(error, "")) from error
         try:
             await self._drive()
         except asyncio.CancelledError:
-            self._abort()
+            self._tree.stop_all()
             await self._drive()
-            self._mark_rest()
+            self._tree.mark_rest()
             raise
-        if self._failure is not None:
-            raise RunFailed(self._failure)
-        return self._result or {}
+        if self._tree.failure is not None:
+            raise RunFailed(self._tree.failure)
+        return self._tree.result or {}
 
     async def _drive(self) -> None:
-        while self._ready or self._attempts.pending:
+        tree, inbox = self._tree, self._inbox
+        while tree.ready or tree.ready_free or inbox.open:
             self._dispatch()
             self.records.flush()
-            workflow.set_current_details(self._board.markdown())
+            workflow.set_current_details(tree.board.markdown())
             if self._held_up():
-                self._attempts.wake_soon()
-            elif not self._attempts.pending:
+                inbox.wake_soon()
+            elif not inbox.open:
                 continue
-            for ended in await self._attempts.ended():
+            for ended in await inbox.ended():
                 self._take(ended)
-        self._attempts.wake_never()
-        workflow.set_current_details(self._board.markdown())
+        inbox.wake_never()
+        workflow.set_current_details(tree.board.markdown())
 
     def _dispatch(self) -> None:
-        while self._to_cancel and self._budget.left():
-            if self._attempts.cancel(self._to_cancel.popleft()):
-                self._budget.take()
-        while self._ready and self._attempts.pending < self._most():
-            if isinstance(self._ready[0].node.target, TaskTarget) and not self._budget.left():
+        tree = self._tree
+        while tree.to_cancel and self._window.left():
+            if self._inbox.cancel(tree.to_cancel.popleft()):
+                self._window.take()
+        while self._window.left():
+            if tree.ready_free:
+                self._start(tree.ready_free.popleft())
+            elif tree.ready and self._inbox.pending < self._most():
+                self._start(tree.ready.popleft())
+            else:
                 return
-            self._start(self._ready.popleft())
 
     def _most(self) -> int:
         wanted = self.given.request.max_parallelism
@@ -128,162 +135,112 @@ class Run:
 
     def _held_up(self) -> bool:
         """Return whether more could be asked for if only the window of this activation were larger."""
-        if self._budget.left():
+        if self._window.left():
             return False
-        return bool(self._to_cancel) or (bool(self._ready) and self._attempts.pending < self._most())
+        tree = self._tree
+        room = bool(tree.ready) and self._inbox.pending < self._most()
+        return room or bool(tree.to_cancel) or bool(tree.ready_free)
 
     def _start(self, state: NodeState) -> None:
-        target = state.node.target
-        state.started_at = state.started_at or workflow.now()
-        self._board.move(state, NodePhase.RUNNING)
+        self._tree.begin(state)
         try:
-            inputs = state.scope.node_inputs(state.node)
-        except UserCodeError as error:
-            self._fail(state, document_of(error, state.path))
-            return
-        if isinstance(target, WorkflowTarget):
-            self.records.changed(state)
-            self._open(self.closure.workflows[target.workflow], inputs, state)
+            self._start_kind(state, state.scope.inputs_of(state))
+        except FlyteTemporalError as error:
+            self._tree.fail(state, document_of(error, state.path))
+
+    def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
+        target, program = state.node.target, state.scope.program
+        match target:
+            case TaskTarget():
+                self._window.take()
+                self._attempts.start(state, inputs)
+            case WorkflowTarget():
+                self._open(workflow_body(program, program.closure.workflows[target.workflow], inputs, state))
+            case LaunchPlanTarget():
+                self._window.take()
+                self._children.start(state, inputs)
+                self._tree.changed(state)
+            case GateTarget():
+                self._window.take()
+                self.gates.start(state, inputs)
+                self._tree.changed(state)
+            case BranchTarget():
+                self._read_or_go_on(state, operands(target, inputs))
+            case ArrayTarget():
+                self._read_or_go_on(state, lists(state, inputs))
+
+    def _read_or_go_on(self, state: NodeState, request: calls.ReadRequest | None) -> None:
+        """Go on with a branch or a map at once, or after what it needs has been read."""
+        if request is None:
+            self._go_on(state, calls.ReadResult())
         else:
-            self._budget.take()
-            self._attempts.start(state, inputs)
+            self._window.take()
+            self._reads.start(state, request)
 
-    def _open(self, spec: WorkflowSpec, inputs: dict[str, LiteralValue], parent: NodeState | None) -> None:
-        scope = Scope(spec, self._graphs[spec.name], self.closure, inputs, parent)
-        for node in spec.nodes:
-            state = NodeState(scope=scope, node=node, path=scope.prefix + node.id, order=len(self.states))
-            scope.states[node.id] = state
-            self.states.append(state)
-            self._board.add(state)
-        self._enqueue(scope, scope.progress.first())
-        self._close_if_done(scope)
+    def _go_on(self, state: NodeState, read: calls.ReadResult) -> None:
+        target, inputs = state.node.target, state.scope.inputs_of(state)
+        if not isinstance(target, BranchTarget):
+            self._tree.open(open_array(state, inputs, read))
+            return
+        chosen = choose(target, inputs, read)
+        for body in target.bodies():
+            if body is not chosen:
+                self._tree.pass_over(branch_body(body, state))
+        if chosen is None:
+            self._tree.skip(state)
+        else:
+            self._open(branch_body(chosen, state))
 
-    def _enqueue(self, scope: Scope, names: list[str]) -> None:
-        scope.active += len(names)
-        self._ready.extend(scope.states[name] for name in names)
+    def _open(self, body: Body) -> None:
+        self.gates.meet(body.program, body.spec.nodes, body.prefix)
+        self._tree.open(body)
 
     def _take(self, ended: Ended) -> None:
-        state = ended.state
-        if ended.outputs is not None:
-            self._succeed(state, ended.outputs)
-        elif ended.cancelled:
-            self._finish(state, NodePhase.ABORTED)
+        state, tree = ended.state, self._tree
+        if ended.cancelled:
+            tree.abort(state)
         elif ended.again:
-            if state.scope.failing:
-                self._fail(state, ended.error)
-            else:
-                self._board.move(state, NodePhase.QUEUED)
-                self._ready.append(state)
-        else:
-            self._fail(state, ended.error)
-
-    def _succeed(self, state: NodeState, outputs: dict[str, LiteralValue]) -> None:
-        scope = state.scope
-        scope.outputs[state.node.id] = outputs
-        state.error = None
-        ready = scope.progress.finish(state.node.id)
-        if not scope.failing:
-            self._enqueue(scope, ready)
-        self._finish(state, NodePhase.SUCCEEDED)
-
-    def _fail(self, state: NodeState, error: ErrorDocument | None) -> None:
-        scope = state.scope
-        if error is not None:
-            state.error = error
-            scope.errors.append(error)
-        if scope.fails_at_once and not scope.failing:
-            self._stop(scope)
-        self._finish(state, NodePhase.FAILED)
-
-    def _finish(self, state: NodeState, phase: NodePhase) -> None:
-        self._board.move(state, phase)
-        state.finished_at = workflow.now()
-        if not isinstance(state.node.target, TaskTarget):
-            self.records.changed(state)
-        state.scope.active -= 1
-        self._close_if_done(state.scope)
-
-    def _close_if_done(self, scope: Scope) -> None:
-        if scope.active or scope.closed:
-            return
-        scope.closed = True
-        for state in scope.states.values():
-            if not state.phase.terminal:
-                self._board.move(state, NodePhase.SKIPPED)
-        outputs: dict[str, LiteralValue] = {}
-        if not scope.errors and not scope.failing:
+            tree.again(state, ended.error)
+        elif ended.error is not None:
+            tree.fail(state, ended.error)
+        elif state.scope.failing and (ended.closure is not None or ended.read is not None):
+            # What it would go on with may not start any more.
+            tree.abort(state)
+        elif ended.closure is not None or ended.read is not None:
             try:
-                outputs = scope.results()
-            except UserCodeError as error:
-                scope.errors.append(document_of(error, scope.parent.path if scope.parent else ""))
-        self._close(scope, outputs)
-
-    def _close(self, scope: Scope, outputs: dict[str, LiteralValue]) -> None:
-        parent = scope.parent
-        if parent is None:
-            self._failure = scope.errors[0] if scope.errors else None
-            self._result = outputs
-        elif scope.errors:
-            self._fail(parent, scope.errors[0])
-        elif scope.failing:
-            self._finish(parent, NodePhase.ABORTED)
+                self._continue(ended)
+            except FlyteTemporalError as error:
+                tree.fail(state, document_of(error, state.path))
         else:
-            self._succeed(parent, outputs)
+            tree.succeed(state, ended.outputs or {})
 
-    def _stop(self, scope: Scope) -> None:
-        """Let nothing new start in a scope and below it, and cancel what runs."""
-        scope.failing = True
-        inside = [s for s in self._ready if _within(s, scope)]
-        if inside:
-            gone = set(map(id, inside))
-            self._ready = deque(s for s in self._ready if id(s) not in gone)
-        for state in inside:
-            state.scope.active -= 1
-        for state in self.states:
-            if not state.phase.terminal and _within(state, scope):
-                state.scope.failing = True
-                self._to_cancel.append(state)
-        for state in inside:
-            if state.scope is not scope:
-                self._close_if_done(state.scope)
-
-    def _abort(self) -> None:
-        root = self.states[0].scope if self.states else None
-        if root is not None and not root.failing:
-            self._stop(root)
-
-    def _mark_rest(self) -> None:
-        for state in self.states:
-            if state.phase is NodePhase.RUNNING:
-                self._board.move(state, NodePhase.ABORTED)
-            elif not state.phase.terminal:
-                self._board.move(state, NodePhase.SKIPPED)
-
-
-def _within(state: NodeState, scope: Scope) -> bool:
-    here: Scope | None = state.scope
-    while here is not None:
-        if here is scope:
-            return True
-        here = here.parent.scope if here.parent else None
-    return False
+    def _continue(self, ended: Ended) -> None:
+        state = ended.state
+        if ended.closure is not None:
+            program = Program(ended.closure, state.spec)
+            self._open(workflow_body(program, program.main, {}, state))
+        elif ended.read is not None:
+            self._go_on(state, ended.read)
 
 
 class _Window:
-    """Counts new commands per activation; activations are told apart by the length of the history."""
+    """Counts commands and new nodes per activation; activations are told apart by the length of the history."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, tree: Tree) -> None:
         self._size = size
+        self._tree = tree
         self._left = size
+        self._opened = 0
         self._seen = -1
 
-    def left(self) -> int:
-        """Return how many more commands this activation may make."""
+    def left(self) -> bool:
+        """Return whether this activation may do more."""
         length = workflow.info().get_current_history_length()
         if length != self._seen:
             self._seen = length
             self._left = self._size
-        return self._left
+            self._opened = self._tree.opened
+        return self._left > 0 and self._tree.opened - self._opened < OPENED
 
     def take(self) -> None:
         """Count a command."""

@@ -1,30 +1,32 @@
-"""Scopes: one running instance of a workflow inside an execution, and the states of its nodes."""
+"""Scopes: the running instances of workflows, branch bodies and maps inside an execution, and the states of their nodes.
+
+`tree` opens and closes them; here is what each kind gives its nodes, which may run, and what it gives itself. Pure.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flyte_temporal.spec.bindings import Binding
-from flyte_temporal.spec.entities import Closure, FailurePolicy, WorkflowSpec
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, GateReply, NodePhase, NodeRecord
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.nodes import Node, TaskTarget
-from flyte_temporal.spec.paths import MissingAttribute
-from flyte_temporal.spec.types import LiteralType
-from flyte_temporal.workflows.bindings import OutputMissing, resolve
-from flyte_temporal.workflows.plan import Graph, Progress
+from flyte_temporal.spec.nodes import Node, Target, TaskTarget
+from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
 
 
 @dataclass(eq=False)
 class NodeState:
-    """All that is known about one node of a running execution."""
+    """All that is known about one node, or one item of a map, of a running execution."""
 
     scope: Scope
     node: Node
     path: str
     order: int
+    index: int | None = None
+    """Position of an item of a map."""
     phase: NodePhase = NodePhase.QUEUED
     attempts: int = 0
     budget: Budget = field(default_factory=Budget)
@@ -32,14 +34,29 @@ class NodeState:
     finished_at: datetime | None = None
     attempt_key: str = ""
     error: ErrorDocument | None = None
+    reason: str = ""
+    child: str = ""
+    spec: str = ""
+    reply: GateReply | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what people see."""
+        name = self.node.name or self.node.id
+        return name if self.index is None else f"{name}[{self.index}]"
+
+    @property
+    def records_itself(self) -> bool:
+        """Return whether an activity writes this node's records while it runs."""
+        return isinstance(self.node.target, TaskTarget) and not self.spec
 
     def record(self) -> NodeRecord:
         """Return what is stored and shown of this node."""
         target = self.node.target
         return NodeRecord(
             id=self.path,
-            name=self.node.name or self.node.id,
-            kind=target.kind,
+            name=self.name,
+            kind="dynamic" if self.scope.program.is_dynamic(target) else target.kind,
             phase=self.phase,
             attempts=self.attempts,
             cache=CacheStatus.DISABLED,
@@ -49,98 +66,97 @@ class NodeState:
             task=target.task if isinstance(target, TaskTarget) else "",
             attempt_key=self.attempt_key,
             error=self.error,
+            reason=self.reason if not self.phase.terminal else "",
+            child=self.child,
+            spec=self.spec,
+            reply=self.reply,
         )
 
 
-class Scope:
-    """One instance of a workflow: its inputs, how far it is, what its nodes gave.
+@dataclass(frozen=True)
+class Place:
+    """A node to be of a scope: what runs there, and its path."""
+
+    node: Node
+    path: str
+    index: int | None = None
+
+
+class Scope(ABC):
+    """What is common to all kinds.
 
     Args:
-        spec: The workflow.
-        graph: Its graph.
-        closure: For the interfaces of what the nodes run.
-        inputs: Its inputs.
-        parent: The node that it is the body of; None for the execution itself.
+        program: The closure that its nodes belong to.
+        parent: The node whose body it is; None for the execution itself.
+        outer: The scope that it is stopped with, if that is not the parent's.
     """
 
-    def __init__(
-        self,
-        spec: WorkflowSpec,
-        graph: Graph,
-        closure: Closure,
-        inputs: dict[str, LiteralValue],
-        parent: NodeState | None,
-    ) -> None:
-        self.spec = spec
-        self.progress = Progress(graph)
-        self.closure = closure
-        self.inputs = inputs
+    def __init__(self, program: Program, parent: NodeState | None, outer: Scope | None = None) -> None:
+        self.program = program
         self.parent = parent
-        self.prefix = f"{parent.path}." if parent else ""
-        self.states: dict[str, NodeState] = {}
-        self.outputs: dict[str, dict[str, LiteralValue]] = {}
+        self.outer = outer or (parent.scope if parent else None)
+        self.inner: list[Scope] = []
+        """Scopes opened below it."""
+        self.states: list[NodeState] = []
         self.errors: list[ErrorDocument] = []
+        """Failures of its nodes for good, in the order in which they happened."""
+        self.handles: Scope | NodeState | None = None
+        """What it is the failure handler of."""
+        self.on_failure: Target | None = None
         self.active = 0
         """Nodes that are ready, at work, or wait for their next attempt."""
         self.failing = False
         """Whether nothing new may start here."""
+        self.settled = False
+        """Whether all its nodes have ended; only its failure handler may still run."""
         self.closed = False
-        """Whether its end has been passed on to its parent."""
+        """Whether its end has been passed on."""
+        self.given: dict[str, LiteralValue] = {}
+        """Its outputs, once it is settled."""
 
-    @property
-    def fails_at_once(self) -> bool:
-        """Return whether the first failure stops the rest."""
-        return self.spec.failure_policy is FailurePolicy.FAIL_IMMEDIATELY
+    @abstractmethod
+    def places(self) -> Iterator[Place]:
+        """Return the nodes that it has, in listing order."""
 
-    def input(self, name: str) -> LiteralValue:
-        """Return an input."""
-        if name not in self.inputs:
-            raise OutputMissing(f"The input {name!r} of {self.spec.name} was not given.")
-        return self.inputs[name]
+    @abstractmethod
+    def first(self) -> list[NodeState]:
+        """Return the nodes that may run at once."""
 
-    def output(self, node: str, name: str) -> LiteralValue:
-        """Return an output of a finished node."""
-        given = self.outputs[node]
-        if name not in given:
-            raise OutputMissing(f"The node {self.prefix}{node} gave no output {name!r}.")
-        return given[name]
+    @abstractmethod
+    def after(self, state: NodeState, outputs: dict[str, LiteralValue] | None) -> list[NodeState]:
+        """Take in that a node has ended, with its outputs or (None) badly; return the nodes that may run now."""
 
-    def input_type(self, name: str) -> LiteralType:
-        """Return the declared type of an input."""
-        variable = self.spec.interface.input(name)
-        if variable is None:
-            raise OutputMissing(f"{self.spec.name} has no input {name!r}.")
-        return variable.type
-
-    def output_type(self, node: str, name: str) -> LiteralType:
-        """Return the declared type of an output of a node."""
-        variable = self.closure.interface_of(self.states[node].node.target).output(name)
-        if variable is None:
-            raise OutputMissing(f"The node {self.prefix}{node} has no output {name!r}.")
-        return variable.type
-
-    def node_inputs(self, node: Node) -> dict[str, LiteralValue]:
-        """Return the inputs of a node whose upstream has ended.
+    @abstractmethod
+    def inputs_of(self, state: NodeState) -> dict[str, LiteralValue]:
+        """Return the inputs of a node that may run.
 
         Raises:
             UserCodeError: If a value has nothing at the end of an attribute path.
         """
-        target = f"node {self.prefix}{node.id}"
-        return {n: self._resolved(b, f"Input {n!r} of {target}") for n, b in node.inputs.items()}
 
+    @abstractmethod
     def results(self) -> dict[str, LiteralValue]:
-        """Return the outputs of the whole scope, once all its nodes have ended well.
+        """Return the outputs of the whole, once all has ended well.
 
         Raises:
-            UserCodeError: As for `node_inputs`.
+            UserCodeError: As for `inputs_of`.
         """
-        target = f"the workflow {self.spec.name}"
-        return {
-            o.name: self._resolved(o.binding, f"Output {o.name!r} of {target}") for o in self.spec.outputs
-        }
 
-    def _resolved(self, binding: Binding, end: str) -> LiteralValue:
-        try:
-            return resolve(binding, self)
-        except MissingAttribute as error:
-            raise MissingAttribute(f"{end}, {error.message}") from error
+    @property
+    @abstractmethod
+    def gives_up(self) -> bool:
+        """Return whether, after the failures so far, nothing more should start."""
+
+    @property
+    @abstractmethod
+    def failed(self) -> bool:
+        """Return whether the failures so far make the whole fail."""
+
+    def tree(self) -> Iterator[Scope]:
+        """Return this scope and all that are open below it."""
+        todo: list[Scope] = [self]
+        while todo:
+            scope = todo.pop()
+            if not scope.closed:
+                yield scope
+                todo.extend(scope.inner)

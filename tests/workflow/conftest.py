@@ -19,14 +19,22 @@ from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from flyte_temporal.activities.children import Children
+from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.converter import data_converter
-from flyte_temporal.adapters.temporal.engine import SEARCH_ATTRIBUTES, TemporalEngine
-from flyte_temporal.spec import calls
+from flyte_temporal.adapters.temporal.engine import TemporalEngine
+from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.attempt import StorageConfig
+from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, RunInput
 from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
+from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
 from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.testing import closures
+from flyte_temporal.testing.metadata import MemoryMetadataStore
 from flyte_temporal.workflows.interpreter import Interpreter
 
 Behaviour = Callable[[calls.AttemptRequest], Awaitable[Any]]
@@ -68,6 +76,8 @@ class Attempted:
             value = await self.behaviour(request)
         finally:
             self.at_once -= 1
+        if isinstance(value, calls.AttemptResult):
+            return value
         return calls.AttemptResult(outputs={"o0": Inline(value=value)})
 
     @activity.defn(name=calls.RECORD)
@@ -86,6 +96,29 @@ class Stage:
     client: Client
     engine: TemporalEngine
     queue: str
+    blobs: BlobStore
+    store: MemoryMetadataStore = field(default_factory=MemoryMetadataStore)
+
+    @property
+    def name(self) -> str:
+        """Return an id for an execution of the test."""
+        return "".join(c if c.isalnum() else "-" for c in self.queue)[:90].strip("-")
+
+    def store_closure(self, closure: Closure) -> None:
+        """Put a closure where activities find it, as the control plane does."""
+        data = canonical_bytes(closure)
+        self.blobs.put_new(keys.closure(sha256_hex(data)), data, sha256_hex(data))
+
+    def stored(self, closure: Closure, name: str) -> RunInput:
+        """Return the input of a run whose closure is stored."""
+        self.store_closure(closure)
+        return closures.run_input(closure, name, 1)
+
+    @property
+    def more(self) -> list[Callable[..., Any]]:
+        """Return the product's own activities beside attempts and records."""
+        opened = Children(self.blobs, self.store, Closures(self.blobs)).open
+        return [Values(self.blobs, Path("unused")).read, opened]
 
     @asynccontextmanager
     async def worker(self, attempted: Attempted, **options: Any) -> AsyncIterator[Worker]:
@@ -93,7 +126,7 @@ class Stage:
             self.client,
             task_queue=self.queue,
             workflows=[Interpreter],
-            activities=[attempted.run, attempted.record],
+            activities=[attempted.run, attempted.record, *self.more],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
             **options,
         ) as worker:
@@ -147,7 +180,7 @@ async def stage(server: str, tmp_path: Path, request: pytest.FixtureRequest) -> 
     blobs = open_store(StorageConfig(root=tmp_path.as_uri()))
     client = await Client.connect(server, data_converter=data_converter(blobs))
     queue = f"{request.node.name}-{tmp_path.name}"[:200]
-    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue)
+    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue, blobs)
 
 
 def user_error(message: str = "boom", *, recoverable: bool = True) -> ErrorDocument:

@@ -10,7 +10,9 @@ from typing import Any
 
 from temporalio.client import WorkflowHistory
 
-FOLDER = Path(__file__).parent / "histories" / "v1"
+from flyte_temporal.spec.execution import INTERPRETER
+
+FOLDER = Path(__file__).parent / "histories"
 """One folder for each version of the interpreter; all of them must replay under the code of today."""
 
 _MACHINE = re.compile(r"file:///[^\"]*?/storage\b|/[^\"\s]*?/bin/python[0-9.]*")
@@ -19,14 +21,15 @@ _IDENTITY = {"identity", "workerInstanceKey", "requestId", "originalRequestId"}
 
 def stored() -> list[Path]:
     """Return the stored histories."""
-    return sorted(FOLDER.glob("*.json"))
+    return sorted(FOLDER.glob("*/*.json"))
 
 
 def record(name: str, history: WorkflowHistory) -> None:
     """Store a history under a name, without the paths and names of the machine that made it."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = FOLDER / f"v{INTERPRETER}"
+    folder.mkdir(parents=True, exist_ok=True)
     document = _scrubbed(json.loads(history.to_json()))
-    (FOLDER / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def _scrubbed(value: Any, key: str = "") -> Any:

@@ -19,7 +19,7 @@ from flyte_temporal.spec.entities import Closure, FailurePolicy
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, RunInput, RunLimits
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.nodes import GateTarget, Node, TaskTarget
+from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, TaskTarget
 from flyte_temporal.spec.policies import Backoff, RetryPolicy, TaskPolicy
 from flyte_temporal.spec.types import INTEGER, STRING, MapType
 from flyte_temporal.testing import closures
@@ -448,14 +448,14 @@ async def test_an_unknown_execution_is_unknown(stage: Stage) -> None:
         await stage.engine.abort(unknown, "")
 
 
-async def test_a_kind_of_node_that_is_not_run_fails_the_run_with_words(stage: Stage) -> None:
-    gate = Node(id="wait", target=GateTarget(gate="sleep"))
-    closure = closures.closure(closures.workflow("shapes.gated", [gate], None))
+async def test_a_node_that_is_not_run_fails_the_run_with_words(stage: Stage) -> None:
+    gates = Node(id="wait", target=ArrayTarget(item=GateTarget(gate="sleep"), over=("duration",)))
+    closure = closures.closure(closures.workflow("shapes.gated", [gates], None))
     state = await stage.run(closures.run_input(closure, "gate"), closure)
     assert state.phase is ExecutionPhase.FAILED
     assert state.error is not None
     assert state.error.code == "UnsupportedSpec"
-    assert "'gate'" in state.error.message
+    assert "a map over a gate" in state.error.message
 
 
 async def test_a_run_goes_on_from_its_history_when_no_worker_remembers_it(stage: Stage) -> None:

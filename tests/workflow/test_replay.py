@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHistory
@@ -17,13 +18,16 @@ from temporalio.worker import Replayer
 from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.calls import AttemptRequest
-from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import RunLimits
+from flyte_temporal.spec.entities import Closure, FailurePolicy
+from flyte_temporal.spec.execution import INTERPRETER, RunLimits
+from flyte_temporal.spec.nodes import GateTarget
+from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.interpreter import Interpreter
 from tests.workflow import golden
-from tests.workflow.conftest import Attempted, Stage, user_error
+from tests.workflow import test_structures as structures
+from tests.workflow.conftest import Attempted, Behaviour, Stage, user_error
 from tests.workflow.test_interpreter import failing, nested
 
 
@@ -33,14 +37,16 @@ async def replay(history: WorkflowHistory, blobs_at: Path) -> None:
     await replayer.replay_workflow(history)
 
 
-@pytest.mark.parametrize("stored", golden.stored(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("stored", golden.stored(), ids=lambda path: f"{path.parent.name}-{path.stem}")
 async def test_a_stored_history_replays(stored: Path, tmp_path: Path) -> None:
     text = await asyncio.to_thread(stored.read_text)
     await replay(WorkflowHistory.from_json(stored.stem, text), tmp_path)
 
 
 def test_there_are_histories_to_replay() -> None:
-    assert len(golden.stored()) >= 8
+    assert {path.parent.name for path in golden.stored()} == {f"v{i + 1}" for i in range(INTERPRETER)}
+    newest = {path.stem for path in golden.stored() if path.parent.name == f"v{INTERPRETER}"}
+    assert newest >= {*SHAPES, "example_01_hello"}
 
 
 def fails() -> Closure:
@@ -51,24 +57,35 @@ def fails() -> Closure:
     )
 
 
-SHAPES = {
-    "chain": (closures.chain(4), False),
-    "fan_out": (closures.fan_out(12), False),
-    "layers": (closures.layers(3, 4), False),
-    "nested": (nested(), False),
-    "failure": (fails(), True),
+async def ones(request: AttemptRequest) -> Any:
+    if request.attempt.node == "bad":
+        raise failing(user_error())
+    return 1
+
+
+SHAPES: dict[str, tuple[Closure, Behaviour]] = {
+    "chain": (closures.chain(4), ones),
+    "fan_out": (closures.fan_out(12), ones),
+    "layers": (closures.layers(3, 4), ones),
+    "nested": (nested(), ones),
+    "failure": (fails(), ones),
+    "branch": (structures.BRANCHED, ones),
+    "map": (structures.mapped([0, 1, 2], min_successes=1, concurrency=2), structures.odd_fail),
+    "dynamic": (structures.dynamic(), structures.emits),
+    "launch_plan": (structures.planned(), ones),
+    "handler": (structures.handled(FailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE), ones),
+    "node_handler": (structures.handled(per_node=True), ones),
+    "gate_timed_out": (
+        structures.gated(GateTarget(gate="input", name="n", type=INTEGER, timeout_s=0.1)),
+        ones,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SHAPES)
 async def test_a_run_of_today_replays(name: str, stage: Stage, tmp_path: Path) -> None:
-    closure, fail = SHAPES[name]
-
-    async def behave(request: AttemptRequest) -> int:
-        if fail and request.attempt.node == "bad":
-            raise failing(user_error())
-        return 1
-
+    closure, behave = SHAPES[name]
+    stage.store_closure(closure)
     run = closures.run_input(closure, f"replay-{name}", 1, RunLimits(window=5))
     await stage.run(run, closure, Attempted(behave))
     history = await stage.client.get_workflow_handle(run.request.id.name).fetch_history()

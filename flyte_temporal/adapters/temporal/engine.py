@@ -9,7 +9,14 @@ from datetime import timedelta
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
@@ -26,8 +33,16 @@ from temporalio.exceptions import (
 from temporalio.exceptions import TimeoutError as TemporalTimeout
 from temporalio.service import RPCError, RPCStatusCode
 
-from flyte_temporal.errors import LimitExceeded, NotFound, PlatformUnavailable
+from flyte_temporal.errors import (
+    BadRequest,
+    FlyteTemporalError,
+    LimitExceeded,
+    NotFound,
+    PlatformUnavailable,
+    class_of,
+)
 from flyte_temporal.ports.engine import RunState, Started
+from flyte_temporal.spec.calls import GateAnswer, GateState
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
     ErrorDocument,
@@ -39,11 +54,8 @@ from flyte_temporal.spec.execution import (
     RunOutput,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.search import search_values
 
-_SEARCH = {
-    name: SearchAttributeKey.for_keyword(f"Ft{name}")
-    for name in ("Project", "Domain", "Entity", "Version", "Phase")
-}
 _RPC_TIMEOUT = timedelta(seconds=10)
 
 
@@ -112,6 +124,31 @@ class TemporalEngine:
             )
             return found
 
+    async def gates(self, execution: ExecutionId) -> list[GateState]:
+        """Ask the run itself for its gates; see `Engine.gates`."""
+        handle = self._client.get_workflow_handle(execution.name)
+        async with _translated(execution):
+            found: list[GateState] = await handle.query(
+                "gates", result_type=list[GateState], rpc_timeout=_RPC_TIMEOUT
+            )
+            return found
+
+    async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
+        """Send an answer as an update; see `Engine.answer`."""
+        handle = self._client.get_workflow_handle(execution.name)
+        try:
+            async with _translated(execution):
+                found: GateState = await handle.execute_update(
+                    "answer", answer, result_type=GateState, rpc_timeout=_RPC_TIMEOUT
+                )
+                return found
+        except WorkflowUpdateFailedError as failed:
+            raise _refusal(failed.cause) from failed
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            raise PlatformUnavailable(
+                f"The run {execution.name!r} did not take the answer in time; asking again is safe."
+            ) from error
+
     async def forget_worker(self, execution: ExecutionId) -> None:
         """Clear a run's sticky queue; see `Engine.forget_worker`."""
         request = ResetStickyTaskQueueRequest(
@@ -137,6 +174,12 @@ class TemporalEngine:
         except WorkflowFailureError as failure:
             return _ended(failure.cause)
         return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs)
+
+
+def _refusal(cause: BaseException | None) -> FlyteTemporalError:
+    if isinstance(cause, ApplicationError) and cause.type:
+        return class_of(cause.type, BadRequest)(cause.message)
+    return BadRequest(f"The run refused the answer: {cause}")
 
 
 def _ended(cause: BaseException | None) -> RunState:
@@ -181,22 +224,14 @@ async def _translated(execution: ExecutionId) -> AsyncIterator[None]:
 
 
 def _search_attributes(request: ExecutionRequest) -> TypedSearchAttributes:
-    values = {
-        "Project": request.id.project,
-        "Domain": request.id.domain,
-        "Entity": request.root.name,
-        "Version": request.version,
-        "Phase": ExecutionPhase.RUNNING.value,
-    }
     return TypedSearchAttributes(
-        [SearchAttributePair(_SEARCH[name], value) for name, value in values.items()]
+        [
+            SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
+            for name, value in search_values(request).items()
+        ]
     )
 
 
 def _summary(request: ExecutionRequest) -> str:
     who = f", started by {request.requested_by}" if request.requested_by else ""
     return f"{request.root.kind} {request.root.name} {request.version[:12]}{who}"[:400]
-
-
-SEARCH_ATTRIBUTES = tuple(key.name for key in _SEARCH.values())
-"""Names of the search attributes (all Keyword) that a namespace must have."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flyte_temporal.cli.nesting import parent, rows, shown
+from flyte_temporal.cli.nesting import rows, shown
+from flyte_temporal.control.nesting import parent
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
 
 

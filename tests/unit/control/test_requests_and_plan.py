@@ -9,13 +9,23 @@ from flyte_temporal.control.documents import new_execution_id
 from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
 from flyte_temporal.control.requests import closure_bytes, complete_inputs, default_version
 from flyte_temporal.errors import CompileError, InvalidInputs, LimitExceeded, UnsupportedSpec
-from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root, TaskSpec, WorkflowSpec
+from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Reference, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.execution import BundleRef, Environment, NodePhase, NodeRecord
 from flyte_temporal.spec.identifiers import execution_id
 from flyte_temporal.spec.interface import Default, Interface, Variable
 from flyte_temporal.spec.literals import Inline, LiteralValue, Offloaded
-from flyte_temporal.spec.nodes import GateTarget, Node, TaskTarget, WorkflowTarget
-from flyte_temporal.spec.types import FLOAT, INTEGER, STRING, ListType
+from flyte_temporal.spec.nodes import (
+    ArrayTarget,
+    BranchBody,
+    BranchCase,
+    BranchTarget,
+    Comparison,
+    Node,
+    Operand,
+    TaskTarget,
+    WorkflowTarget,
+)
+from flyte_temporal.spec.types import BOOLEAN, FLOAT, INTEGER, STRING, ListType
 
 LIMITS = LimitSettings()
 
@@ -147,10 +157,33 @@ def test_records_fill_the_plan_and_the_rest_is_skipped_in_the_end() -> None:
     assert after[6].phase is NodePhase.FAILED
 
 
-def test_a_node_kind_that_is_not_run_yet_is_refused() -> None:
-    gate = Node(id="n0", name="ok?", target=GateTarget(gate="approve"))
-    with pytest.raises(UnsupportedSpec, match=r"ok\? of m\.inner is of kind 'gate'"):
-        check_plan(nested((gate,)), 100)
+def test_a_reference_is_refused_until_something_resolves_it() -> None:
+    far = Node(id="n0", name="far", target=TaskTarget(task="m.far"))
+    made = nested((far,))
+    reference = Reference(kind="task", project="p", domain="d", name="m.far", version="v1")
+    with pytest.raises(UnsupportedSpec, match=r"far of m\.inner runs a task .*\(p/d/m\.far, version v1\)"):
+        check_plan(made.model_copy(update={"references": {"m.far": reference}}), 100)
+
+
+def test_nodes_of_branches_and_items_of_maps_are_counted_and_planned() -> None:
+    ok = Operand(constant=True, type=BOOLEAN)
+    task = TaskTarget(task="m.t")
+    bodies = [BranchBody(nodes=(Node(id=i, target=task),)) for i in ("n1", "n3")]
+    branch = BranchTarget(
+        cases=(BranchCase(when=Comparison(op="==", left=ok, right=ok), body=bodies[0]),),
+        otherwise=bodies[1],
+    )
+    many = ArrayTarget(item=task, over=("x",))
+    made = nested((Node(id="n0", target=branch), Node(id="n2", target=many)))
+    assert [n.id for n in planned_nodes(made) if n.id.startswith("n1.")] == [
+        "n1.n0",
+        "n1.n0.n1",
+        "n1.n0.n3",
+        "n1.n2",
+    ]
+    check_plan(made, 8)
+    with pytest.raises(LimitExceeded):
+        check_plan(made, 7)
 
 
 def test_a_workflow_that_contains_itself_is_refused() -> None:

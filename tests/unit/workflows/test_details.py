@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodePhase
 from flyte_temporal.testing import closures
+from flyte_temporal.workflows.body import workflow_body
 from flyte_temporal.workflows.details import ROWS, Board
-from flyte_temporal.workflows.plan import Graph
-from flyte_temporal.workflows.scope import NodeState, Scope
+from flyte_temporal.workflows.programs import Program
+from flyte_temporal.workflows.scope import NodeState
 
 
 def board_of(count: int) -> tuple[Board, list[NodeState]]:
-    main = closures.fan_out(count - 1)
-    spec = main.main()
-    scope = Scope(spec, Graph(spec.nodes), main, {}, None)
+    program = Program(closures.fan_out(count - 1), "0" * 64)
+    scope, spec = workflow_body(program, program.main, {}, None), program.main
     board = Board()
     states = [NodeState(scope=scope, node=n, path=n.id, order=i) for i, n in enumerate(spec.nodes)]
     for state in states:

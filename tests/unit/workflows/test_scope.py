@@ -8,8 +8,9 @@ from flyte_temporal import task, workflow
 from flyte_temporal.compiler import compile_entity
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.paths import MissingAttribute
-from flyte_temporal.workflows.plan import Graph
-from flyte_temporal.workflows.scope import NodeState, Scope
+from flyte_temporal.workflows.body import Body, workflow_body
+from flyte_temporal.workflows.programs import Program
+from flyte_temporal.workflows.scope import NodeState
 
 
 @task
@@ -29,18 +30,18 @@ def far(given: dict[str, list[int]]) -> tuple[int, int]:
 
 
 @pytest.fixture
-def scope() -> Scope:
-    closure = compile_entity(far)
-    spec = closure.main()
+def scope() -> Body:
+    program = Program(compile_entity(far), "0" * 64)
     inputs: dict[str, LiteralValue] = {"given": Inline(value={"a": [1]})}
-    made = Scope(spec, Graph(spec.nodes), closure, inputs, None)
-    for order, node in enumerate(spec.nodes):
-        made.states[node.id] = NodeState(made, node, node.id, order)
-    made.outputs = {"n0": {"o0": Inline(value=[1, 2])}, "n1": {"o0": Inline(value=3)}}
+    made = workflow_body(program, program.main, inputs, None)
+    made.states += [NodeState(made, p.node, p.path, order) for order, p in enumerate(made.places())]
+    made.first()
+    made.after(made.states[0], {"o0": Inline(value=[1, 2])})
+    made.after(made.states[1], {"o0": Inline(value=3)})
     return made
 
 
-def test_an_output_names_itself_and_its_source(scope: Scope) -> None:
+def test_an_output_names_itself_and_its_source(scope: Body) -> None:
     with pytest.raises(MissingAttribute) as caught:
         scope.results()
     assert caught.value.message == (
@@ -48,9 +49,9 @@ def test_an_output_names_itself_and_its_source(scope: Scope) -> None:
     )
 
 
-def test_an_input_names_its_node_and_the_source_inside_of_a_list(scope: Scope) -> None:
+def test_an_input_names_its_node_and_the_source_inside_of_a_list(scope: Body) -> None:
     with pytest.raises(MissingAttribute) as caught:
-        scope.node_inputs(scope.spec.nodes[1])
+        scope.inputs_of(scope.states[1])
     assert caught.value.message == (
         "Input 'of' of node n1, from input 'given': The value has nothing at ['a'][5]: it has 1 elements."
     )

@@ -1,0 +1,186 @@
+"""`Body`: a running instance of a workflow, of a branch's case, or of a failure handler: nodes with edges between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flyte_temporal.spec.bindings import Binding, InputRef, OutputBinding
+from flyte_temporal.spec.entities import FailurePolicy, WorkflowSpec
+from flyte_temporal.spec.execution import ErrorDocument
+from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.literals import ErrorValue, Inline, LiteralValue
+from flyte_temporal.spec.nodes import BranchBody, Node, Target
+from flyte_temporal.spec.paths import MissingAttribute
+from flyte_temporal.spec.types import LiteralType, Simple, SimpleType
+from flyte_temporal.workflows.bindings import OutputMissing, resolve
+from flyte_temporal.workflows.plan import Graph, Progress
+from flyte_temporal.workflows.programs import Program
+from flyte_temporal.workflows.scope import NodeState, Place, Scope
+
+HANDLER = "efn"
+"""Id of the node that runs a failure handler (Flyte's)."""
+
+ERROR_INPUT = "err"
+"""Name of the handler's input that receives the error (flytekit's)."""
+
+
+class Body(Scope):
+    """Nodes with edges between them.
+
+    Args:
+        program: The closure.
+        spec: The workflow; for a branch's case, one made of it.
+        graph: Its graph.
+        inputs: Its inputs.
+        parent: The node that it is the body of; None for the execution itself.
+        around: For a branch's case, the body that the branch stands in: its inputs and nodes are seen from here.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        spec: WorkflowSpec,
+        graph: Graph,
+        inputs: dict[str, LiteralValue],
+        parent: NodeState | None,
+        around: Body | None = None,
+    ) -> None:
+        super().__init__(program, parent)
+        self.spec = spec
+        self.on_failure = spec.on_failure
+        self.prefix = f"{parent.path}." if parent else ""
+        self.inputs = inputs
+        self._around = around
+        self._progress = Progress(graph)
+        self._by_id: dict[str, NodeState] = {}
+        self._outputs: dict[str, dict[str, LiteralValue]] = {}
+
+    def places(self) -> Iterator[Place]:
+        """Return its nodes."""
+        return (Place(node, self.prefix + node.id) for node in self.spec.nodes)
+
+    def first(self) -> list[NodeState]:
+        """Return the nodes that wait for nothing."""
+        self._by_id = {state.node.id: state for state in self.states}
+        return [self._by_id[name] for name in self._progress.first()]
+
+    def after(self, state: NodeState, outputs: dict[str, LiteralValue] | None) -> list[NodeState]:
+        """Take in an end; what comes after a failed node never runs."""
+        if outputs is None:
+            return []
+        self._outputs[state.node.id] = outputs
+        return [self._by_id[name] for name in self._progress.finish(state.node.id)]
+
+    @property
+    def gives_up(self) -> bool:
+        """Return whether the first failure stops the rest."""
+        return bool(self.errors) and self.spec.failure_policy is FailurePolicy.FAIL_IMMEDIATELY
+
+    @property
+    def failed(self) -> bool:
+        """Return whether anything failed."""
+        return bool(self.errors)
+
+    def input(self, name: str) -> LiteralValue:
+        """Return an input of the workflow."""
+        if self._around is not None:
+            return self._around.input(name)
+        if name not in self.inputs:
+            raise OutputMissing(f"The input {name!r} of {self.spec.name} was not given.")
+        return self.inputs[name]
+
+    def input_type(self, name: str) -> LiteralType:
+        """Return the declared type of an input of the workflow."""
+        if self._around is not None:
+            return self._around.input_type(name)
+        variable = self.spec.interface.input(name)
+        if variable is None:
+            raise OutputMissing(f"{self.spec.name} has no input {name!r}.")
+        return variable.type
+
+    def output(self, node: str, name: str) -> LiteralValue:
+        """Return an output of a finished node, here or around."""
+        if node not in self._outputs and self._around is not None:
+            return self._around.output(node, name)
+        given = self._outputs[node]
+        if name not in given:
+            raise OutputMissing(f"The node {self.prefix}{node} gave no output {name!r}.")
+        return given[name]
+
+    def output_type(self, node: str, name: str) -> LiteralType:
+        """Return the declared type of an output of a node, here or around."""
+        if node not in self._by_id and self._around is not None:
+            return self._around.output_type(node, name)
+        found = self.program.output_type(self._by_id[node].node.target, name)
+        if found is None:
+            raise OutputMissing(f"The node {self.prefix}{node} has no output {name!r}.")
+        return found
+
+    def inputs_of(self, state: NodeState) -> dict[str, LiteralValue]:
+        """Return the inputs of a node whose upstream has ended."""
+        bindings = state.node.inputs
+        return {n: self._resolved(b, f"Input {n!r} of node {state.path}") for n, b in bindings.items()}
+
+    def results(self) -> dict[str, LiteralValue]:
+        """Return the outputs, once all nodes have ended well."""
+        return {
+            o.name: self._resolved(o.binding, f"Output {o.name!r} of the workflow {self.spec.name}")
+            for o in self.spec.outputs
+        }
+
+    def _resolved(self, binding: Binding, end: str) -> LiteralValue:
+        try:
+            return resolve(binding, self)
+        except MissingAttribute as error:
+            raise MissingAttribute(f"{end}, {error.message}") from error
+
+
+def workflow_body(
+    program: Program, spec: WorkflowSpec, inputs: dict[str, LiteralValue], parent: NodeState | None
+) -> Body:
+    """Return an instance of a workflow of the closure."""
+    return Body(program, spec, program.graph(spec), inputs, parent)
+
+
+def branch_body(body: BranchBody, parent: NodeState) -> Body:
+    """Return an instance of a case of the branch node `parent`."""
+    around = parent.scope
+    if not isinstance(around, Body):  # pragma: no cover - `programs` refuses maps over branches
+        raise TypeError(f"{parent.path} is a branch outside of a workflow")
+    spec = WorkflowSpec(
+        name=around.spec.name,
+        nodes=body.nodes,
+        outputs=body.outputs,
+        failure_policy=around.spec.failure_policy,
+    )
+    return Body(around.program, spec, around.program.body(body), {}, parent, around)
+
+
+def handler_body(
+    handled: Scope | NodeState, handler: Target, inputs: dict[str, LiteralValue], error: ErrorDocument
+) -> Body:
+    """Return an instance of the failure handler of a workflow or of a node.
+
+    Args:
+        handled: What failed.
+        handler: The task or workflow to run.
+        inputs: What the failed workflow or node was given.
+        error: Why it failed.
+    """
+    scope = handled.scope if isinstance(handled, NodeState) else handled
+    parent = handled if isinstance(handled, NodeState) else handled.parent
+    interface: Interface = scope.program.interface_of(handler)
+    told = ErrorValue(message=error.message, failed_node_id=error.node).model_dump(mode="json")
+    given = {
+        **inputs,
+        ERROR_INPUT: Inline(value=told, type=SimpleType(simple=Simple.ERROR)),
+    }
+    wanted = {v.name: InputRef(name=v.name) for v in interface.inputs if v.name in given}
+    node = Node(id=HANDLER, name="on_failure", target=handler, inputs=wanted)
+    outputs: tuple[OutputBinding, ...] = ()
+    name = scope.spec.name if isinstance(scope, Body) else handler.kind
+    spec = WorkflowSpec(name=name, interface=interface, nodes=(node,), outputs=outputs)
+    made = Body(scope.program, spec, Graph(spec.nodes), given, parent)
+    made.outer = scope
+    made.handles = handled
+    return made

@@ -1,0 +1,202 @@
+"""Gates of a run: timers that are slept, and answers that are awaited; an answer that comes early is kept.
+
+Called by `run` to start gates, and by the interpreter's update `answer` and query `gates`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+
+from flyte_temporal.errors import Conflict, GateRejected, GateTimedOut, InvalidInputs, NotFound, UserCodeError
+from flyte_temporal.spec import calls
+from flyte_temporal.spec.conditions import comparable
+from flyte_temporal.spec.execution import GateReply, NodePhase
+from flyte_temporal.spec.literals import Inline, LiteralValue
+from flyte_temporal.spec.nodes import BranchTarget, GateTarget, Node, WorkflowTarget
+from flyte_temporal.spec.types import Simple, SimpleType, describe
+from flyte_temporal.workflows.failures import document_of
+from flyte_temporal.workflows.inbox import Ended, Inbox, pause
+from flyte_temporal.workflows.programs import Program
+from flyte_temporal.workflows.scope import NodeState
+
+DURATION = SimpleType(simple=Simple.DURATION)
+
+
+class Gates:
+    """All gates that a run has or is known to come to.
+
+    Args:
+        program: What the run executes; gates of dynamic tasks and of items of maps are added as they are reached.
+        inbox: Where ends go.
+        execution: Name of the execution, for the commands that are shown.
+    """
+
+    def __init__(self, program: Program, inbox: Inbox, execution: str) -> None:
+        self._inbox = inbox
+        self._execution = execution
+        self._known: dict[str, GateTarget] = dict(_planned(program, program.main.nodes, ""))
+        self._states: dict[str, NodeState] = {}
+        self._replies: dict[str, GateReply] = {}
+
+    def meet(self, program: Program, nodes: tuple[Node, ...], prefix: str) -> None:
+        """Add the gates of a body that was opened."""
+        self._known.update(_planned(program, nodes, prefix))
+
+    def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
+        """Let a gate wait."""
+        gate = state.node.target
+        if not isinstance(gate, GateTarget):  # pragma: no cover - the caller sorts kinds
+            raise TypeError(f"{state.path} is no gate")
+        self._states[state.path] = state
+        if gate.gate == "sleep":
+            seconds = _seconds(inputs["duration"])
+            state.reason = f"sleeps for {timedelta(seconds=seconds)}"
+            waiting: asyncio.Task[Any] = asyncio.create_task(
+                pause(max(seconds, 0.001), f"{state.path} sleep")
+            )
+        else:
+            state.reason = _how(self._execution, gate)
+            waiting = asyncio.create_task(self._reply(state, gate))
+        self._inbox.watch(state, waiting, costly=False)
+        waiting.add_done_callback(lambda done: self._on_end(state, gate, inputs, done))
+
+    async def _reply(self, state: NodeState, gate: GateTarget) -> GateReply:
+        limit = timedelta(seconds=gate.timeout_s) if gate.timeout_s else None
+        try:
+            await workflow.wait_condition(
+                lambda: state.path in self._replies,
+                timeout=limit,
+                timeout_summary=f"{state.path} {gate.name}: time-out",
+            )
+        except TimeoutError:
+            raise GateTimedOut(
+                f"The gate {gate.name!r} got no answer within {timedelta(seconds=gate.timeout_s)}."
+            ) from None
+        return self._replies[state.path]
+
+    def _on_end(
+        self,
+        state: NodeState,
+        gate: GateTarget,
+        inputs: dict[str, LiteralValue],
+        done: asyncio.Task[GateReply | None],
+    ) -> None:
+        self._inbox.forget(state)
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is not None:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            document = None if cancelled else document_of(error, state.path)
+            self._inbox.push(Ended(state, error=document, cancelled=cancelled))
+            return
+        state.reply = reply = done.result()
+        if reply is None:
+            self._inbox.push(Ended(state, outputs={}))
+        elif reply.approved is False:
+            by = f" by {reply.by}" if reply.by else ""
+            refused = GateRejected(f"The gate {gate.name!r} was rejected{by}.")
+            self._inbox.push(Ended(state, error=document_of(refused, state.path)))
+        else:
+            given = inputs["value"] if gate.gate == "approve" else Inline(value=reply.value)
+            self._inbox.push(Ended(state, outputs={"o0": given}))
+
+    def find(self, gate: str) -> str:
+        """Return the path of the one gate that a name or path stands for.
+
+        Raises:
+            NotFound: If there is none; names those that there are.
+            Conflict: If several gates have the name, or it was answered before.
+        """
+        askable = {path: g for path, g in self._known.items() if g.gate != "sleep"}
+        paths = [gate] if gate in askable else [path for path, g in askable.items() if g.name == gate]
+        if not paths:
+            known = ", ".join(f"{g.name} ({path})" for path, g in askable.items()) or "none"
+            raise NotFound(f"The execution has no gate {gate!r}. Its gates: {known}.")
+        open_ = [path for path in paths if path not in self._replies]
+        if len(open_) > 1:
+            raise Conflict(
+                f"Several gates are named {gate!r}: {', '.join(open_)}. Give the node id of one of them."
+            )
+        if not open_:
+            reply = self._replies[paths[0]]
+            by, at = reply.by or "somebody", reply.at
+            when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+            raise Conflict(f"The gate {gate!r} was answered by {by}{when}. An answer cannot be changed.")
+        return open_[0]
+
+    def check(self, answer: calls.GateAnswer) -> str:
+        """Return the path of the gate that an answer is for.
+
+        Raises:
+            NotFound: As for `find`.
+            Conflict: As for `find`, or if the gate has ended.
+            InvalidInputs: If the gate waits for the other kind of answer.
+        """
+        path = self.find(answer.gate)
+        gate, state = self._known[path], self._states.get(path)
+        if state is not None and state.phase.terminal:
+            raise Conflict(f"The gate {answer.gate!r} has ended ({state.phase}) and takes no answer.")
+        if (gate.gate == "approve") is not (answer.reply.approved is not None):
+            wanted = "approve or reject it" if gate.gate == "approve" else "set its input"
+            raise InvalidInputs(f"The gate {gate.name!r} waits for something else: {wanted}.")
+        return path
+
+    def answer(self, answer: calls.GateAnswer) -> calls.GateState:
+        """Keep an answer; raises as `check`."""
+        path = self.check(answer)
+        self._replies[path] = answer.reply.model_copy(update={"at": workflow.now()})
+        return self._state(path)
+
+    def states(self) -> list[calls.GateState]:
+        """Return all gates that can be answered."""
+        return [self._state(path) for path, gate in self._known.items() if gate.gate != "sleep"]
+
+    def _state(self, path: str) -> calls.GateState:
+        gate, state = self._known[path], self._states.get(path)
+        return calls.GateState(
+            node=path,
+            name=gate.name,
+            gate=gate.gate,
+            type=gate.type,
+            phase=state.phase if state else NodePhase.QUEUED,
+            reply=self._replies.get(path),
+        )
+
+
+def _planned(program: Program, nodes: tuple[Node, ...], prefix: str) -> list[tuple[str, GateTarget]]:
+    """Return the gates of some nodes and of what they hold, by path, as far as that is known before they run."""
+    found: list[tuple[str, GateTarget]] = []
+    for node in nodes:
+        path = prefix + node.id
+        match node.target:
+            case GateTarget():
+                found.append((path, node.target))
+            case WorkflowTarget():
+                inner = program.closure.workflows[node.target.workflow]
+                found += _planned(program, inner.nodes, f"{path}.")
+            case BranchTarget():
+                for body in node.target.bodies():
+                    found += _planned(program, body.nodes, f"{path}.")
+            case _:
+                pass
+    return found
+
+
+def _how(execution: str, gate: GateTarget) -> str:
+    """Return what a gate waits for, with the command that answers it."""
+    name = shlex.quote(gate.name)
+    if gate.gate == "approve":
+        return f"waits for an approval: flyte-temporal approve {execution} {name}"
+    kind = describe(gate.type) if gate.type is not None else "VALUE"
+    return f"waits for an input ({kind}): flyte-temporal set-input {execution} {name} VALUE"
+
+
+def _seconds(duration: LiteralValue) -> float:
+    if not isinstance(duration, Inline):
+        raise UserCodeError("The duration of a sleep travels by reference; it must be a timedelta.")
+    found = comparable(duration.value, DURATION)
+    return float(found)

@@ -1,0 +1,129 @@
+"""What is under way, and what of it has ended: the one place where the run waits.
+
+Attempts, children, gates and reads each start an asyncio task for a node here and push an `Ended` when it is over; the
+loop of `run` takes them in, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio import workflow
+
+from flyte_temporal.spec import calls
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import ErrorDocument
+from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.workflows.scope import NodeState
+
+WAKE_S = 0.25
+"""Pause before more nodes are started than one activation may start, if nothing ends before. Servers with Temporal's
+default settings round it up to a second; short tasks never wait for it."""
+
+
+@dataclass
+class Ended:
+    """What became of something that was started for a node.
+
+    Args:
+        state: The node.
+        outputs: Its outputs, if it succeeded.
+        closure: What to run for its outputs, if it was an attempt of a dynamic task.
+        read: What was read for it.
+        error: Its error, if it failed.
+        again: Whether the node may be tried once more now.
+        cancelled: Whether it ended because we asked it to.
+    """
+
+    state: NodeState
+    outputs: dict[str, LiteralValue] | None = None
+    closure: Closure | None = None
+    read: calls.ReadResult | None = None
+    error: ErrorDocument | None = None
+    again: bool = False
+    cancelled: bool = False
+
+
+class Inbox:
+    """Collects what ends."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._cancelled: set[str] = set()
+        """Paths of nodes that were asked to end; looked up only, never iterated."""
+        self._costly: set[str] = set()
+        self._ended: list[Ended] = []
+        self._wake = asyncio.Event()
+        self._timer: asyncio.Task[None] | None = None
+
+    @property
+    def open(self) -> int:
+        """Return how many things are under way, or have ended and were not taken in."""
+        return len(self._running) + len(self._ended)
+
+    @property
+    def pending(self) -> int:
+        """Return how many attempts and children are under way: what the limits count."""
+        return len(self._costly)
+
+    def watch(self, state: NodeState, task: asyncio.Task[Any], *, costly: bool) -> None:
+        """Keep something that was started for a node; whoever started it pushes its end.
+
+        Args:
+            state: The node.
+            task: What to cancel if the node is to end.
+            costly: Whether it counts against the limits of what may be pending.
+        """
+        task.set_name(state.path)
+        self._running[state.path] = task
+        if costly:
+            self._costly.add(state.path)
+
+    def forget(self, state: NodeState) -> None:
+        """Drop what was kept for a node, because it is over."""
+        self._running.pop(state.path, None)
+        self._costly.discard(state.path)
+
+    def push(self, ended: Ended) -> None:
+        """Hand something that has ended to the loop."""
+        self._ended.append(ended)
+        self._wake.set()
+
+    def cancel(self, state: NodeState) -> bool:
+        """Ask what runs for a node to end; return whether there is anything."""
+        task = self._running.get(state.path)
+        if task is None:
+            return False
+        self._cancelled.add(state.path)
+        task.cancel()
+        return True
+
+    def was_cancelled(self, state: NodeState) -> bool:
+        """Return whether `cancel` was called for a node."""
+        return state.path in self._cancelled
+
+    async def ended(self) -> list[Ended]:
+        """Wait until something has ended, or the time of `wake_soon` has come; return what has ended, in order."""
+        await self._wake.wait()
+        self._wake.clear()
+        taken, self._ended = self._ended, []
+        return taken
+
+    def wake_soon(self) -> None:
+        """Let `ended` return soon, in an activation of its own, whether or not anything ends by then."""
+        if self._timer is None or self._timer.done():
+            self._timer = asyncio.create_task(pause(WAKE_S, "more nodes than one activation may start"))
+            self._timer.add_done_callback(lambda _done: self._wake.set())
+
+    def wake_never(self) -> None:
+        """Take `wake_soon` back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def pause(seconds: float, why: str) -> None:
+    """Wait by a timer of the server; `why` is shown beside it."""
+    await workflow.sleep(seconds, summary=why)

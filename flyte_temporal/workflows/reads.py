@@ -1,0 +1,49 @@
+"""Values that the interpreter must know and that travel by reference: an activity reads them, never the run itself."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+from flyte_temporal.spec import calls
+from flyte_temporal.workflows.failures import document_of
+from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.scope import NodeState
+
+
+class Reads:
+    """Asks for values and pushes them.
+
+    Args:
+        inbox: Where they go.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    def start(self, state: NodeState, request: calls.ReadRequest) -> None:
+        """Read what a node needs before it can start."""
+        handle: asyncio.Task[Any] = workflow.start_local_activity(
+            calls.READ,
+            request,
+            result_type=calls.ReadResult,
+            start_to_close_timeout=timedelta(seconds=60),
+            retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=10),
+            summary=f"{state.path} reads"[:200],
+        )
+        self._inbox.watch(state, handle, costly=False)
+        handle.add_done_callback(lambda done: self._on_end(state, done))
+
+    def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:
+        self._inbox.forget(state)
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is None:
+            self._inbox.push(Ended(state, read=done.result()))
+        elif self._inbox.was_cancelled(state):
+            self._inbox.push(Ended(state, cancelled=True))
+        else:
+            self._inbox.push(Ended(state, error=document_of(error, state.path)))

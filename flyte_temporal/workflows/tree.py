@@ -1,0 +1,273 @@
+"""`Tree`: all scopes and nodes of a run: opens scopes, takes in the ends of nodes, closes scopes, stops what is to stop.
+
+Called by `run`, which starts what `ready` holds and cancels what `to_cancel` holds. Apart from it because nothing here
+knows Temporal but for the clock: it is the book-keeping, the loop is elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+
+from flyte_temporal.errors import LimitExceeded, UserCodeError
+from flyte_temporal.spec.execution import ErrorDocument, NodePhase, RunInput
+from flyte_temporal.spec.literals import Inline, LiteralValue
+from flyte_temporal.spec.nodes import BranchTarget, LaunchPlanTarget, TaskTarget
+from flyte_temporal.spec.types import NONE
+from flyte_temporal.workflows.body import Body, branch_body, handler_body
+from flyte_temporal.workflows.details import Board
+from flyte_temporal.workflows.failures import document_of, gathered, split
+from flyte_temporal.workflows.records import Records
+from flyte_temporal.workflows.scope import NodeState, Scope
+
+PATH_BYTES = 200
+"""Longest path of a node: a column of the metadata store, and a part of ids."""
+
+
+class Tree:
+    """The scopes and nodes of a run.
+
+    Args:
+        given: The run's input, with its limit of nodes and its version of the interpreter.
+        records: Where changes of nodes are noted that no activity records.
+        states: All nodes; the list grows, and others read it.
+        now: The clock.
+    """
+
+    def __init__(
+        self, given: RunInput, records: Records, states: list[NodeState], now: Callable[[], datetime]
+    ) -> None:
+        self.states = states
+        self.board = Board()
+        self.ready: deque[NodeState] = deque()
+        """Tasks and launch plans that may run: what the limits count."""
+        self.ready_free: deque[NodeState] = deque()
+        """Other nodes that may run."""
+        self.to_cancel: deque[NodeState] = deque()
+        self.opened = 0
+        """Nodes that were made, for the budget of an activation."""
+        self.result: dict[str, LiteralValue] | None = None
+        self.failure: ErrorDocument | None = None
+        self._limit = given.limits.nodes
+        self._records_ends = given.interpreter >= 2
+        """Whether nodes that end otherwise than well are recorded at once."""
+        self._records = records
+        self._now = now
+        self._root: Scope | None = None
+        self._aborting = False
+
+    def open(self, scope: Scope) -> None:
+        """Add a scope and let its first nodes run.
+
+        Raises:
+            LimitExceeded: If the run would have too many nodes, or one nested too deeply; nothing was added.
+        """
+        places = list(scope.places())
+        self._refuse_large(len(places), places[-1].path if places else "", scope)
+        for place in places:
+            state = NodeState(scope, place.node, place.path, len(self.states), place.index)
+            scope.states.append(state)
+            self.states.append(state)
+            self.board.add(state)
+        self.opened += len(places)
+        if scope.outer is None:
+            self._root = scope
+        else:
+            scope.outer.inner.append(scope)
+        self._enqueue(scope, scope.first())
+        self._close_if_done(scope)
+
+    def _refuse_large(self, count: int, path: str, scope: Scope) -> None:
+        what = f"The node {scope.parent.path}" if scope.parent else "The execution"
+        if len(self.states) + count > self._limit:
+            raise LimitExceeded(
+                f"{what} would bring the execution to {len(self.states) + count:,} nodes; at most {self._limit:,} are "
+                "allowed in one. Let each item do more, or start launch plans."
+            )
+        if len(path) > PATH_BYTES:
+            raise LimitExceeded(
+                f"{what} nests its nodes so deeply that a path is longer than {PATH_BYTES} characters. Recurse less, or "
+                "start a launch plan."
+            )
+
+    def _enqueue(self, scope: Scope, states: list[NodeState]) -> None:
+        scope.active += len(states)
+        for state in states:
+            limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
+            (self.ready if limited else self.ready_free).append(state)
+
+    def begin(self, state: NodeState) -> None:
+        """Note that a node is at work."""
+        state.started_at = state.started_at or self._now()
+        self.board.move(state, NodePhase.RUNNING)
+        self.changed(state)
+
+    def changed(self, state: NodeState) -> None:
+        """Have a node's record written, unless its activity does so."""
+        if not state.records_itself:
+            self._records.changed(state)
+
+    def _end_changed(self, state: NodeState) -> None:
+        if self._records_ends and state.phase is not NodePhase.SUCCEEDED:
+            self._records.changed(state)
+        else:
+            self.changed(state)
+
+    def again(self, state: NodeState, error: ErrorDocument | None) -> None:
+        """Let a node be tried once more."""
+        if state.scope.failing:
+            self.fail(state, error)
+        else:
+            self.board.move(state, NodePhase.QUEUED)
+            self.ready.append(state)
+
+    def succeed(
+        self, state: NodeState, outputs: dict[str, LiteralValue], phase: NodePhase = NodePhase.SUCCEEDED
+    ) -> None:
+        """Take in that a node has ended well."""
+        state.error = None
+        ready = state.scope.after(state, outputs)
+        if not state.scope.failing:
+            self._enqueue(state.scope, ready)
+        self._finish(state, phase)
+
+    def skip(self, state: NodeState) -> None:
+        """Take in that no case of a branch node holds: its outputs are none, what comes after it runs."""
+        target = state.node.target
+        names = [v.name for v in target.outputs] if isinstance(target, BranchTarget) else []
+        none = Inline(value=None, type=NONE)
+        self.succeed(state, dict.fromkeys(names, none), NodePhase.SKIPPED)
+
+    def pass_over(self, scope: Scope) -> None:
+        """Show the nodes of a branch's case that is not taken as SKIPPED."""
+        for place in scope.places():
+            state = NodeState(scope, place.node, place.path, len(self.states), place.index)
+            self.states.append(state)
+            self.board.add(state)
+            self.board.move(state, NodePhase.SKIPPED)
+            self._records.changed(state)
+            if isinstance(place.node.target, BranchTarget):
+                for body in place.node.target.bodies():
+                    self.pass_over(branch_body(body, state))
+
+    def fail(self, state: NodeState, error: ErrorDocument | None) -> None:
+        """Take in that a node has failed for good."""
+        scope = state.scope
+        if error is not None:
+            state.error = split(error)[0]
+            scope.errors += split(error)
+        following = scope.after(state, None)
+        if scope.gives_up and not scope.failing:
+            self.stop(scope)
+        elif not scope.failing:
+            self._enqueue(scope, following)
+        handler = state.node.on_failure
+        if handler is None or self._aborting or error is None or not isinstance(scope, Body):
+            self._finish(state, NodePhase.FAILED)
+            return
+        try:
+            self.open(handler_body(state, handler, scope.inputs_of(state), error))
+        except (UserCodeError, LimitExceeded) as second:
+            scope.errors.append(document_of(second, state.path))
+            self._finish(state, NodePhase.FAILED)
+
+    def abort(self, state: NodeState) -> None:
+        """Take in that a node has ended because it was asked to."""
+        state.scope.after(state, None)
+        self._finish(state, NodePhase.ABORTED)
+
+    def _finish(self, state: NodeState, phase: NodePhase) -> None:
+        self.board.move(state, phase)
+        state.finished_at = self._now()
+        self._end_changed(state)
+        state.scope.active -= 1
+        self._close_if_done(state.scope)
+
+    def _close_if_done(self, scope: Scope) -> None:
+        if scope.active or scope.settled:
+            return
+        scope.settled = True
+        for state in scope.states:
+            if not state.phase.terminal:
+                self.board.move(state, NodePhase.SKIPPED)
+                self._end_changed(state)
+        if not scope.failed and not scope.failing:
+            try:
+                scope.given = scope.results()
+            except UserCodeError as error:
+                scope.errors.append(document_of(error, scope.parent.path if scope.parent else ""))
+        if not self._handled(scope):
+            self._close(scope)
+
+    def _handled(self, scope: Scope) -> bool:
+        """Start a workflow's failure handler, if it has one and has failed; return whether it was started."""
+        if scope.on_failure is None or not scope.failed or self._aborting or not isinstance(scope, Body):
+            return False
+        try:
+            self.open(handler_body(scope, scope.on_failure, scope.inputs, scope.errors[0]))
+        except (UserCodeError, LimitExceeded) as error:
+            scope.errors.append(document_of(error, scope.parent.path if scope.parent else ""))
+            return False
+        return True
+
+    def _close(self, scope: Scope) -> None:
+        scope.closed = True
+        if isinstance(scope.handles, NodeState):
+            self._finish(scope.handles, NodePhase.FAILED)
+        elif scope.handles is not None:
+            self._close(scope.handles)
+        elif scope.parent is None:
+            self.failure = gathered(scope.errors) if scope.failed else None
+            self.result = scope.given
+        elif scope.failed:
+            self.fail(scope.parent, gathered(scope.errors))
+        elif scope.failing:
+            self.abort(scope.parent)
+        else:
+            self.succeed(scope.parent, scope.given)
+
+    def stop(self, scope: Scope) -> None:
+        """Let nothing new start in a scope and below it, and have cancelled what runs; failure handlers go on."""
+        stopped = {
+            id(each): each
+            for each in scope.tree()
+            if each is scope or self._aborting or not self._in_handler(each, scope)
+        }
+        for each in stopped.values():
+            each.failing = True
+        dropped = [s for queue in (self.ready, self.ready_free) for s in queue if id(s.scope) in stopped]
+        if dropped:
+            self.ready = deque(s for s in self.ready if id(s.scope) not in stopped)
+            self.ready_free = deque(s for s in self.ready_free if id(s.scope) not in stopped)
+        for state in dropped:
+            state.scope.active -= 1
+        for each in stopped.values():
+            self.to_cancel.extend(s for s in each.states if s.phase is NodePhase.RUNNING)
+        for each in reversed(stopped.values()):
+            if each is not scope and not each.active:
+                self._close_if_done(each)
+
+    @staticmethod
+    def _in_handler(scope: Scope, below: Scope) -> bool:
+        here: Scope | None = scope
+        while here is not None and here is not below:
+            if here.handles is not None:
+                return True
+            here = here.outer
+        return False
+
+    def stop_all(self) -> None:
+        """Stop everything, failure handlers too, because the execution was aborted."""
+        self._aborting = True
+        if self._root is not None:
+            self.stop(self._root)
+            self._close_if_done(self._root)
+
+    def mark_rest(self) -> None:
+        """Give a final state to whatever has none, once nothing runs any more."""
+        for state in self.states:
+            if state.phase is NodePhase.RUNNING:
+                self.board.move(state, NodePhase.ABORTED)
+            elif not state.phase.terminal:
+                self.board.move(state, NodePhase.SKIPPED)
