@@ -44,12 +44,16 @@ if TYPE_CHECKING:
         DeckField,
     )
     from flyte_temporal.sdk.dynamics import dynamic
+    from flyte_temporal.sdk.eager import eager
+    from flyte_temporal.sdk.environment import Environment
     from flyte_temporal.sdk.gates import (
         approve,
         sleep,
         wait_for_input,
     )
     from flyte_temporal.sdk.images import ImageSpec
+    from flyte_temporal.sdk.imperative import ImperativeWorkflow
+    from flyte_temporal.sdk.imperative import ImperativeWorkflow as Workflow
     from flyte_temporal.sdk.instances import (
         PythonInstanceTask,
         TaskMetadata,
@@ -68,6 +72,11 @@ if TYPE_CHECKING:
         Resources,
     )
     from flyte_temporal.sdk.recording import create_node
+    from flyte_temporal.sdk.references import (
+        reference_launch_plan,
+        reference_task,
+        reference_workflow,
+    )
     from flyte_temporal.sdk.schedules import (
         CronSchedule,
         FixedRate,
@@ -147,6 +156,7 @@ __all__ = [
     "Deck",
     "DeckField",
     "Email",
+    "Environment",
     "ExecutionParameters",
     "FailurePolicy",
     "FileExt",
@@ -163,6 +173,7 @@ __all__ = [
     "HTMLPage",
     "HashMethod",
     "ImageSpec",
+    "ImperativeWorkflow",
     "Inputs",
     "JPEGImageFile",
     "JSONLFile",
@@ -203,6 +214,7 @@ __all__ = [
     "TopFrameRenderer",
     "TypeEngine",
     "TypeTransformer",
+    "Workflow",
     "WorkflowExecutionPhase",
     "WorkflowFailurePolicy",
     "__version__",
@@ -211,9 +223,13 @@ __all__ = [
     "create_node",
     "current_context",
     "dynamic",
+    "eager",
     "gate_answers",
     "kwtypes",
     "map_task",
+    "reference_launch_plan",
+    "reference_task",
+    "reference_workflow",
     "sleep",
     "task",
     "wait_for_input",
@@ -230,6 +246,7 @@ _HOMES = {
     "Deck": "sdk.decks",
     "DeckField": "sdk.decks",
     "Email": "sdk.notifications",
+    "Environment": "sdk.environment",
     "ExecutionParameters": "sdk.context",
     "FailurePolicy": "spec.entities",
     "FileExt": "sdk.types.formats",
@@ -246,6 +263,7 @@ _HOMES = {
     "HTMLPage": "sdk.types.formats",
     "HashMethod": "sdk.types.annotations",
     "ImageSpec": "sdk.images",
+    "ImperativeWorkflow": "sdk.imperative",
     "Inputs": "sdk.artifacts",
     "JPEGImageFile": "sdk.types.formats",
     "JSON": "sdk.types.iterators",
@@ -287,6 +305,7 @@ _HOMES = {
     "TopFrameRenderer": "sdk.deck_renderers",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
+    "Workflow": "sdk.imperative",
     "WorkflowExecutionPhase": "spec.execution",
     "WorkflowFailurePolicy": "spec.entities",
     "__version__": "_version",
@@ -295,15 +314,20 @@ _HOMES = {
     "create_node": "sdk.recording",
     "current_context": "sdk.context",
     "dynamic": "sdk.dynamics",
+    "eager": "sdk.eager",
     "gate_answers": "sdk.answers",
     "kwtypes": "sdk.types.annotations",
     "map_task": "sdk.maps",
+    "reference_launch_plan": "sdk.references",
+    "reference_task": "sdk.references",
+    "reference_workflow": "sdk.references",
     "sleep": "sdk.gates",
     "task": "sdk.tasks",
     "wait_for_input": "sdk.gates",
     "workflow": "sdk.workflows",
 }
 _RENAMED = {
+    "Workflow": "ImperativeWorkflow",
     "WorkflowExecutionPhase": "ExecutionPhase",
     "WorkflowFailurePolicy": "FailurePolicy",
 }

@@ -59,7 +59,8 @@ def _of_file(command: RunCommand, file: Path, output: Output) -> int:
     from flyte_temporal.compiler import compile_entity
 
     entity = find_entity(module, command.entity)
-    compiled = Compiled(file, command.entity, entity, compile_entity(entity))
+    closure = compile_entity(entity, plain=command.options.has("--local"))
+    compiled = Compiled(file, command.entity, entity, closure)
     given = _given(compiled, command)
     _settle(command.options, output)
     if command.options.has("--help"):

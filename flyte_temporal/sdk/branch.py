@@ -79,6 +79,11 @@ class Branch(Entity):
         self.cases: list[Case] = []
 
     @property
+    def what(self) -> str:
+        """Return what its node is, for messages."""
+        return "conditional"
+
+    @property
     def name(self) -> str:
         """Return its name."""
         return self._name

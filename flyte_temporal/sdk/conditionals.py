@@ -186,7 +186,7 @@ class _Chain:
 
     def _refuse_more(self) -> None:
         name, where = self._branch.short_name, call_site()
-        if active() is not self._recording:
+        if active() is not self._recording and not self._recording.by_calls:
             raise CompileError(
                 f'The conditional "{name}" belongs to another workflow. Begin a new one.', where
             )

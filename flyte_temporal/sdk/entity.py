@@ -32,6 +32,11 @@ class Entity(ABC):
     """Inputs that a launch plan has set for good, so that its callers cannot give them."""
 
     @property
+    def what(self) -> str:
+        """Return what a node that runs it is, for messages."""
+        return {"task": "task", "workflow": "sub-workflow", "launch_plan": "launch plan"}[self.kind]
+
+    @property
     @abstractmethod
     def name(self) -> str:
         """Return the dotted name, by which it is registered.

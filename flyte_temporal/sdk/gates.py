@@ -139,6 +139,11 @@ class Gate(Entity):
         self._outputs = outputs
 
     @property
+    def what(self) -> str:
+        """Return what its node is, for messages."""
+        return "gate"
+
+    @property
     def name(self) -> str:
         """Return its name, or `sleep`."""
         return self.target.name or self.target.gate

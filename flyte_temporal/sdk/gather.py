@@ -6,13 +6,20 @@ from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.branch import Branch, Given
 from flyte_temporal.sdk.drafts import Body, NodeDraft
 from flyte_temporal.sdk.dynamics import DynamicTask
-from flyte_temporal.sdk.entities import Entity, LaunchPlan, PythonTask, WorkflowBase
+from flyte_temporal.sdk.entities import (
+    EagerTask,
+    Entity,
+    LaunchPlan,
+    PythonTask,
+    ReferenceEntity,
+    WorkflowBase,
+)
 from flyte_temporal.sdk.gates import Gate
 from flyte_temporal.sdk.map_node import MapNode
 from flyte_temporal.sdk.maps import MapTask
 from flyte_temporal.sdk.recording import Recorded
 from flyte_temporal.spec.bindings import OutputBinding
-from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root, TaskSpec, WorkflowSpec
+from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Reference, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.identifiers import entity_name
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.nodes import (
@@ -27,23 +34,27 @@ from flyte_temporal.spec.nodes import (
 )
 
 
-def compile_entity(entity: Entity) -> Closure:
-    """Return the closure of a task or workflow: itself, and every task and workflow that it uses.
+def compile_entity(entity: Entity, *, plain: bool = False) -> Closure:
+    """Return the closure of a task, workflow or launch plan: itself, and everything that it uses.
 
     Every workflow's body runs once.
+
+    Args:
+        entity: What is to run.
+        plain: Whether it is to run plainly: an eager function can run in no other way.
 
     Raises:
         CompileError: If the program is wrong; names file and line, what is wrong and what to write instead.
         LimitExceeded: If a workflow has too many nodes.
     """
-    compilation = _Compilation()
+    if isinstance(entity, ReferenceEntity):
+        raise CompileError(
+            f"{entity.short_name} is a reference to something that is registered elsewhere. Run the workflow that uses it.",
+            entity.where,
+        )
+    compilation = _Compilation(plain=plain)
     target = compilation.target(entity, "")
-    return Closure(
-        root=Root(kind=entity.kind, name=_name_of(target)),
-        tasks=dict(sorted(compilation.tasks.items())),
-        workflows=dict(sorted(compilation.workflows.items())),
-        launch_plans=dict(sorted(compilation.launch_plans.items())),
-    )
+    return compilation.closure(Root(kind=entity.kind, name=_name_of(target)))
 
 
 def gather_body(task: DynamicTask[..., object], name: str, recorded: Recorded) -> Closure:
@@ -68,11 +79,8 @@ def gather_body(task: DynamicTask[..., object], name: str, recorded: Recorded) -
         outputs=tuple(OutputBinding(name=n, binding=b) for n, b in recorded.outputs.items()),
         description=task.description,
     )
-    return Closure(
-        root=Root(kind="workflow", name=name),
-        tasks=dict(sorted(compilation.tasks.items())),
-        workflows=dict(sorted({**compilation.workflows, name: spec}.items())),
-    )
+    compilation.workflows[name] = spec
+    return compilation.closure(Root(kind="workflow", name=name))
 
 
 def _name_of(target: Target) -> str:
@@ -90,12 +98,24 @@ def _name_of(target: Target) -> str:
 class _Compilation:
     """One closure in the making."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, plain: bool = False) -> None:
+        self._plain = plain
         self.tasks: dict[str, TaskSpec] = {}
         self.workflows: dict[str, WorkflowSpec] = {}
         self.launch_plans: dict[str, LaunchPlanSpec] = {}
+        self.references: dict[str, Reference] = {}
         self._owners: dict[tuple[bool, str], Entity] = {}
         self._open: list[WorkflowBase] = []
+
+    def closure(self, root: Root) -> Closure:
+        """Return all that was compiled."""
+        return Closure(
+            root=root,
+            tasks=dict(sorted(self.tasks.items())),
+            workflows=dict(sorted(self.workflows.items())),
+            launch_plans=dict(sorted(self.launch_plans.items())),
+            references=dict(sorted(self.references.items())),
+        )
 
     def nodes(self, recorded: Recorded) -> tuple[Node, ...]:
         """Compile the nodes of a recorded body."""
@@ -104,19 +124,19 @@ class _Compilation:
     def target(self, entity: Entity, where: str) -> Target:
         """Compile what a node runs, unless it is there already, and return how the node refers to it."""
         match entity:
+            case ReferenceEntity():
+                self._refer(entity, where)
+                return entity.target
             case PythonTask():
-                name = self._claim(entity)
-                if name not in self.tasks:
-                    if isinstance(entity, DynamicTask):
-                        entity.check()
-                    self.tasks[name] = _task_spec(entity, name)
-                return TaskTarget(task=name)
+                return self._task(entity, where)
             case WorkflowBase():
                 self._refuse_recursion(entity, where)
                 name = self._claim(entity)
                 if name not in self.workflows:
                     self.workflows[name] = self._workflow_spec(entity, name)
                 return WorkflowTarget(workflow=name)
+            case LaunchPlan():
+                return self._launch_plan(entity, where)
             case Branch():
                 return self._branch(entity)
             case Gate():
@@ -126,12 +146,6 @@ class _Compilation:
             case MapNode():
                 item = self.target(entity.item, where)
                 return entity.settings.model_copy(update={"item": item, "over": entity.over})
-            case LaunchPlan():
-                name = self._claim(entity)
-                if name not in self.launch_plans:
-                    workflow = _name_of(self.target(entity.workflow, where))
-                    self.launch_plans[name] = entity.spec(workflow)
-                return LaunchPlanTarget(launch_plan=name)
             case _:
                 raise CompileError(
                     f"{entity!r} is a {entity.kind}, which cannot stand in a workflow yet. Use a task or workflow.",
@@ -149,6 +163,32 @@ class _Compilation:
             description=entity.description,
         )
         return WorkflowTarget(workflow=name)
+
+    def _task(self, entity: PythonTask[..., object], where: str) -> TaskTarget:
+        if isinstance(entity, EagerTask) and not self._plain:
+            entity.refuse_durably(where)
+        name = self._claim(entity)
+        if name not in self.tasks:
+            if isinstance(entity, DynamicTask):
+                entity.check()
+            self.tasks[name] = _task_spec(entity, name)
+        return TaskTarget(task=name)
+
+    def _launch_plan(self, entity: LaunchPlan[..., object], where: str) -> LaunchPlanTarget:
+        name = self._claim(entity)
+        if name not in self.launch_plans:
+            workflow = _name_of(self.target(entity.workflow, where))
+            self.launch_plans[name] = entity.spec(workflow)
+        return LaunchPlanTarget(launch_plan=name)
+
+    def _refer(self, entity: ReferenceEntity[..., object], where: str) -> None:
+        known = self.references.setdefault(entity.name, entity.reference)
+        if known != entity.reference:
+            raise CompileError(
+                f"Two references have the name {entity.name!r} and differ in project, domain, version or interface. One "
+                "execution can use one of them.",
+                where,
+            )
 
     def _branch(self, branch: Branch) -> BranchTarget:
         cases, otherwise, message = [], None, None

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import Any, ClassVar, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from flyte_temporal.errors import CompileError, InvalidIdentifier
+from flyte_temporal.sdk.calling import Called
 from flyte_temporal.sdk.callsite import call_site, calling_module
 from flyte_temporal.sdk.constants import constant_json
-from flyte_temporal.sdk.entity import Entity, entities_behind
+from flyte_temporal.sdk.entity import entities_behind
 from flyte_temporal.sdk.notifications import Notification
-from flyte_temporal.sdk.plain import call_plain
 from flyte_temporal.sdk.policies import refuse_unknown
-from flyte_temporal.sdk.recording import active
 from flyte_temporal.sdk.schedules import CronSchedule, FixedRate
 from flyte_temporal.sdk.signature import Parameter, Signature
 from flyte_temporal.sdk.types.converter import shown
@@ -58,7 +57,7 @@ class LaunchPlanOptions(TypedDict, total=False):
     max_parallelism: int
 
 
-class LaunchPlan(Entity, Generic[P, R]):
+class LaunchPlan(Called[P, R]):
     """A named way to start a workflow; made by `LaunchPlan.create`, `get_or_create` or `get_default_launch_plan`.
 
     Its interface is the workflow's without the fixed inputs, and with its own defaults.
@@ -204,19 +203,6 @@ class LaunchPlan(Entity, Generic[P, R]):
     def description(self) -> str:
         """Return what its workflow does."""
         return self.workflow.description
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Add a node that starts an execution to the workflow that is being compiled, or run the workflow plainly.
-
-        Raises:
-            CompileError: If an argument is missing, unknown, fixed, given twice, or does not fit.
-        """
-        recording = active()
-        if recording is not None:
-            promised: R = recording.call(self, args, kwargs)
-            return promised
-        returned: R = call_plain(self, args, kwargs)
-        return returned
 
     @cached_property
     def signature(self) -> Signature:

@@ -95,6 +95,11 @@ class MapTask(Entity):
         return f"<map_task of {self.item!r}>"
 
     @property
+    def what(self) -> str:
+        """Return what its node is, for messages."""
+        return self.item.what
+
+    @property
     def name(self) -> str:
         """Return the name that it has in its module, or else `map_<name of the item>`."""
         namespace = vars(sys.modules[self.__module__]) if self.__module__ in sys.modules else {}

@@ -60,6 +60,7 @@ class Recording:
     Attributes:
         at_end: What to check when the body has run.
         gates: Where each name of a gate was given.
+        by_calls: Whether it is made by calls of an `ImperativeWorkflow`, and never by a body that runs.
     """
 
     def __init__(self, owner: str, where: str, values: ValueContext | None = None) -> None:
@@ -68,8 +69,14 @@ class Recording:
         self.values = values
         self.at_end: list[Callable[[], None]] = []
         self.gates: dict[str, str] = {}
+        self.by_calls = False
         self._nodes: list[NodeDraft] = []
         self._body = self._root = Body(self._owner, where)
+
+    @property
+    def started(self) -> bool:
+        """Return whether there is a node."""
+        return bool(self._nodes)
 
     @property
     def body(self) -> Body:
@@ -159,10 +166,18 @@ class Recording:
             CompileError: If the body returned something else than declared, two nodes have one id, or nodes wait for
                 each other.
         """
+        values = by_output(returned, signature, interface, self._owner, self._where)
+        return self.complete(values, signature, interface)
+
+    def complete(self, values: Mapping[str, Any], signature: Signature, interface: Interface) -> Recorded:
+        """Do as `finish` with values by output; may be called again when there are further nodes.
+
+        Raises:
+            CompileError: As for `finish`.
+        """
         self._refuse_open(self._root)
         for check in self.at_end:
             check()
-        values = by_output(returned, signature, interface, self._owner, self._where)
         outputs: dict[str, Binding] = {}
         for variable in interface.outputs:
             label = f"output {variable.name!r} of the {self._owner}"

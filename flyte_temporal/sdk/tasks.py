@@ -15,27 +15,27 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, ClassVar, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from pydantic import JsonValue
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk import docstrings
+from flyte_temporal.sdk.calling import Called
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate, current_context
-from flyte_temporal.sdk.conversions import OutputInvalid, reading, writing
+from flyte_temporal.sdk.conversions import OutputInvalid
 from flyte_temporal.sdk.decks import DeckField, Report, deck_fields
 from flyte_temporal.sdk.entity import Entity, FunctionEntity
-from flyte_temporal.sdk.plain import call_plain
+from flyte_temporal.sdk.evaluating import python_inputs, written_outputs
 from flyte_temporal.sdk.plain_decks import kept_plainly
 from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.recording import active
 from flyte_temporal.sdk.secrets import SecretsManager, exported
 from flyte_temporal.sdk.types.converter import shown
-from flyte_temporal.sdk.types.engine import ValueContext, default_engine
+from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.sdk.types.pickles import FlytePickle
 from flyte_temporal.sdk.types.place import placed
-from flyte_temporal.sdk.types.values import given_hash
 from flyte_temporal.spec.entities import ContainerSpec
 from flyte_temporal.spec.policies import TaskPolicy
 
@@ -61,7 +61,7 @@ class TaskOptions(PolicyOptions, total=False):
     pickle_untyped: bool
 
 
-class PythonTask(FunctionEntity, Generic[P, R]):
+class PythonTask(Called[P, R], FunctionEntity):
     """A task whose code is a Python function.
 
     Args:
@@ -109,16 +109,12 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         Raises:
             CompileError: If an argument is missing, unknown, given twice, or does not fit.
         """
-        recording = active()
-        if recording is not None:
-            promised: R = recording.call(self, args, kwargs)
-            return promised
-        if inspect.iscoroutinefunction(inspect.unwrap(self.function)) and _loop_runs():
+        asynchronous = inspect.iscoroutinefunction(inspect.unwrap(self.function))
+        if asynchronous and active() is None and _loop_runs():
             # To a type checker the call of an `async def` is awaitable: R is a Coroutine.
-            awaited: R = asyncio.to_thread(call_plain, self, args, kwargs)  # type: ignore[assignment]
+            awaited: R = self.aio(*args, **kwargs)  # type: ignore[assignment]
             return awaited
-        returned: R = call_plain(self, args, kwargs)
-        return returned
+        return super().__call__(*args, **kwargs)
 
     def invoke(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Call the user's function with Python values and return its outputs by name; its exceptions pass unchanged.
@@ -169,13 +165,7 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         Raises:
             InputNotReadable: If an input is not of its parameter's type.
         """
-        values = {}
-        for variable in self.interface.inputs:
-            annotation = self.signature.parameters[variable.name].annotation
-            with reading(self.short_name, variable.name):
-                value = default_engine().to_python(inputs[variable.name], variable.type, annotation, context)
-            values[variable.name] = value
-        return values
+        return python_inputs(self, inputs, context)
 
     def written(self, returned: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
         """Return Python values of outputs, written by their declared types.
@@ -183,14 +173,7 @@ class PythonTask(FunctionEntity, Generic[P, R]):
         Raises:
             OutputInvalid: If one is not of its declared type.
         """
-        found = {}
-        for variable in self.interface.outputs:
-            annotation = self.signature.outputs[variable.name]
-            with writing(self.short_name, variable.name):
-                # For its errors: they are those of a durable run.
-                given_hash(returned[variable.name], annotation)
-                found[variable.name] = default_engine().to_json(returned[variable.name], annotation, context)
-        return found
+        return written_outputs(self, returned, context)
 
     def source(self) -> str:
         """Return the task's source code, for people; empty if it is not there."""
@@ -263,7 +246,7 @@ def refuse_undecorable(decorated: object, kind: str, where: str) -> None:
         raise CompileError(
             f"@{kind} decorates a function, not {shown(decorated)}. Write `def` below it.", where
         )
-    if kind != "task":
+    if kind in {"workflow", "dynamic"}:
         _refuse_other_than_plain(decorated, kind, where)
 
 

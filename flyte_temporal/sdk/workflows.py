@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk import docstrings
 from flyte_temporal.sdk.branches import refuse_silent_branches
+from flyte_temporal.sdk.calling import Called
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.entity import FunctionEntity, dotted_module
 from flyte_temporal.sdk.options import Options
-from flyte_temporal.sdk.plain import call_plain
 from flyte_temporal.sdk.policies import refuse_unknown
-from flyte_temporal.sdk.recording import Recorded, active, record
+from flyte_temporal.sdk.recording import Recorded, record
 from flyte_temporal.sdk.tasks import refuse_undecorable
 from flyte_temporal.sdk.workflow_base import WorkflowBase
 from flyte_temporal.spec.entities import FailurePolicy
@@ -45,7 +45,7 @@ class WorkflowOptions(TypedDict, total=False):
     default_options: Options
 
 
-class PythonFunctionWorkflow(FunctionEntity, WorkflowBase, Generic[P, R]):
+class PythonFunctionWorkflow(Called[P, R], FunctionEntity, WorkflowBase):
     """A workflow that a function's body describes.
 
     Args:
@@ -78,19 +78,6 @@ class PythonFunctionWorkflow(FunctionEntity, WorkflowBase, Generic[P, R]):
     def description(self) -> str:
         """Return what it does, from `docs` or the docstring."""
         return self._docs or docstrings.parse(self.function.__doc__).text
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Add a node to the workflow that is being compiled, or, outside of one, run this one as plain Python.
-
-        Raises:
-            CompileError: If an argument is missing, unknown, given twice, or does not fit, or the body is wrong.
-        """
-        recording = active()
-        if recording is not None:
-            promised: R = recording.call(self, args, kwargs)
-            return promised
-        returned: R = call_plain(self, args, kwargs)
-        return returned
 
     def _record(self) -> Recorded:
         return record(self._checked_body, self.short_name, self.where, self.signature, self.interface)

@@ -1,6 +1,6 @@
 """What runs after a failure: failure policies, handlers of workflows and of nodes, errors as values."""
 
-from flyte_temporal import FlyteError, WorkflowFailurePolicy, task, workflow
+from flyte_temporal import FlyteError, WorkflowFailurePolicy, create_node, task, workflow
 
 ALL = WorkflowFailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE
 
@@ -37,7 +37,7 @@ def goes_on(n: int) -> int:
     first = bad(n=n)
     good(n=first)
     other = good(n=n)
-    bad(n=other).with_overrides(on_failure=tidy_node)  # type: ignore[attr-defined]
+    create_node(bad, n=other).with_overrides(on_failure=tidy_node)
     return first
 
 

@@ -43,7 +43,7 @@ def streamed(lines: int) -> CSVFile:
 @task
 def unclosed() -> FlyteFile:
     file = FlyteFile.new_remote_file("open.txt")
-    unclosed.stream = file.open("w")  # type: ignore[attr-defined]
+    unclosed.stream = file.open("w")
     return file
 
 

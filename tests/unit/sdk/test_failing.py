@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flyte_temporal import FlyteError, WorkflowFailurePolicy, task, workflow
+from flyte_temporal import FlyteError, WorkflowFailurePolicy, create_node, task, workflow
 from flyte_temporal.compiler import compile_entity
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk.failing import failure_of
@@ -52,9 +52,9 @@ def later(n: int) -> int:
     first = bad(n=n)
     second = good(n=first)
     good(n=second)
-    bad(n=good(n=7)).with_overrides(on_failure=after)  # type: ignore[attr-defined]
-    alone = good(n=8)
-    good(n=9).runs_before(alone)  # type: ignore[attr-defined]
+    create_node(bad, n=good(n=7)).with_overrides(on_failure=after)
+    last = create_node(good, n=8)
+    create_node(good, n=9) >> last
     return first
 
 
