@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import files
 import measure
 import type_engine
 from temporalio.client import Client
@@ -205,10 +206,14 @@ async def main() -> None:
         finally:
             bench.close()
     found = measure.rows(bench.samples)
-    types = type_engine.measure()
-    (HERE / "results.json").write_text(json.dumps([*found, *types], indent=1) + "\n")
+    chosen = bool(options.shape or options.series)
+    types = [] if chosen else type_engine.measure()
+    passed = [] if chosen else files.measure(options.rounds)
+    (HERE / "results.json").write_text(json.dumps([*found, *types, *passed], indent=1) + "\n")
     print(measure.table(bench.samples, found))
-    print(type_engine.table(types))
+    if not chosen:
+        print(type_engine.table(types))
+        print(files.table(passed))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
@@ -27,6 +29,7 @@ from flyte_temporal.storage.markers import keep_out_of_code
 from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
 
 _PLAIN = "/@=+[]"
+_LARGE = 8 * 1024 * 1024
 
 
 class Sync(StrEnum):
@@ -237,6 +240,9 @@ class LocalBlobStore:
         """Link a file that was given away; None if it must be copied: another disk, or somebody may still write it."""
         if os.stat(path).st_dev != os.stat(os.path.dirname(temporary)).st_dev:
             return None
+        flushing = threading.Thread(target=_sync_early, args=(str(path),), daemon=True)
+        if self._sync is not Sync.NONE and os.stat(path).st_size >= _LARGE:
+            flushing.start()  # the disk works while the digest is found; `_keep` waits for it
         found = sealed(str(path))
         if found is not None:
             try:
@@ -322,6 +328,11 @@ class LocalWriter:
             self._file.close()
             self._file = None
             _unlink(self._path)
+
+
+def _sync_early(path: str) -> None:
+    with suppress(OSError):  # it is tried again, and reported, by `_keep`
+        _sync(path)
 
 
 def _sync(path: str) -> None:

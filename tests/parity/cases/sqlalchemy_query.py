@@ -32,14 +32,14 @@ made = SQLAlchemyTask(
 
 @workflow
 def values(name: str, n: int) -> pd.DataFrame:
-    return literal(name=name, n=n, at=datetime(2026, 5, 1, tzinfo=UTC))  # type: ignore[no-any-return] # its class does not say the type of the result
+    return literal(name=name, n=n, at=datetime(2026, 5, 1, tzinfo=UTC))
 
 
 @workflow
 def rows(price: float) -> pd.DataFrame:
-    return timed(price=price)  # type: ignore[no-any-return] # its class does not say the type of the result
+    return timed(price=price)
 
 
 @workflow
 def nothing() -> pd.DataFrame:
-    return made()  # type: ignore[no-any-return] # its class does not say the type of the result
+    return made()

@@ -51,7 +51,7 @@ def first(frame: pd.DataFrame) -> float:
 
 @workflow
 def bound(what: str, ids: list[int]) -> pd.DataFrame:
-    return named(what=what, ids=ids)  # type: ignore[no-any-return] # its class does not say the type of the result
+    return named(what=what, ids=ids)
 
 
 @workflow
@@ -61,4 +61,4 @@ def total(day: date) -> float:
 
 @workflow
 def fails() -> pd.DataFrame:
-    return wrong()  # type: ignore[no-any-return] # its class does not say the type of the result
+    return wrong()
