@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Optional
 
 from flyte_temporal.errors import BadRequest
 from flyte_temporal.sdk.entity import Entity
+from flyte_temporal.sdk.failing import error_message
 from flyte_temporal.sdk.signature import Parameter, Signature
 from flyte_temporal.sdk.types.adapt import adapt
 from flyte_temporal.sdk.types.engine import ValueContext
@@ -84,23 +85,25 @@ class MapNode(Entity):
         Raises:
             InvalidArrayLength: If the lists differ in length.
             TooFewItems: If they have fewer elements than must succeed.
-            Exception: What an item raised, if it may not fail; a note says which item it was.
+            Exception: What the first item that failed raised, if so many may not fail; notes say which items failed.
         """
         count = item_count({name: len(inputs[name]) for name in self.over})
         check_enough(self.settings, count)
         types = {v.name: v.type for v in self.item.interface.outputs}
         results: list[Mapping[str, Any] | None] = []
+        first: Exception | None = None
         for index in range(count):
             given = {n: v[index] if n in self.over else v for n, v in inputs.items()}
             try:
                 results.append(self.item.evaluate(given, context))
             except Exception as error:
                 results.append(None)
+                first = first or error
+                first.add_note(f"Item {index} of {count} of {self.short_name} failed: {error_message(error)}")
                 if isinstance(error, BadRequest) or too_many_failed(
                     self.settings, count, results.count(None)
                 ):
-                    error.add_note(f"It was item {index} of {count} of {self.short_name}.")
-                    raise
+                    raise first from first.__cause__
         element = {n: optional(t) if self.settings.tolerant else t for n, t in types.items()}
         return {
             name: [None if r is None else adapt(r[name], type_, element[name]) for r in results]

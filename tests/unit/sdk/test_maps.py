@@ -91,7 +91,9 @@ def test_a_failing_item_ends_the_map_and_is_named() -> None:
     with pytest.raises(ValueError, match="bad -1") as caught:
         map_task(work)(n=[1, -1, 2])
     assert CALLS == [1, -1]
-    assert caught.value.__notes__ == ["It was item 1 of 3 of map_work."]
+    assert caught.value.__notes__ == [
+        f"Item 1 of 3 of map_work failed: {type(caught.value).__name__}: {caught.value}"
+    ]
 
 
 def test_tolerated_failures_are_none_until_there_are_too_many() -> None:
