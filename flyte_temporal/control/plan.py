@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from flyte_temporal.control.nesting import nested
-from flyte_temporal.errors import CompileError, FlyteTemporalError, LimitExceeded, UnsupportedSpec
+from flyte_temporal.errors import CompileError, LimitExceeded
 from flyte_temporal.spec.entities import Closure, WorkflowSpec
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
 from flyte_temporal.spec.nodes import (
@@ -28,8 +28,8 @@ def check_plan(closure: Closure, max_nodes: int) -> None:
         max_nodes: Largest number of nodes, counted through sub-workflows.
 
     Raises:
-        UnsupportedSpec: If it runs something that is registered elsewhere.
-        CompileError: If a workflow contains itself, or something that is not in the closure.
+        CompileError: If a workflow contains itself, something that is not in the closure, or something that is
+            registered elsewhere.
         LimitExceeded: If it has too many nodes.
     """
     try:
@@ -64,11 +64,16 @@ class _Counter:
             self._done[workflow.name] = sum(
                 self._below(workflow, node, node.target) for node in workflow.nodes
             )
+            if workflow.on_failure is not None:
+                handler = Node(id="efn", name="on_failure", target=workflow.on_failure)
+                self._below(workflow, handler, handler.target)
             self._inside.pop()
         return self._done[workflow.name]
 
     def _below(self, workflow: WorkflowSpec, node: Node, target: Target) -> int:
         closure = self._closure
+        if node.on_failure is not None and target is node.target:
+            self._below(workflow, node, node.on_failure)
         match target:
             case TaskTarget() if target.task in closure.tasks:
                 return 1
@@ -90,12 +95,12 @@ class _Counter:
 
     def _missing(
         self, workflow: WorkflowSpec, node: Node, target: TaskTarget | WorkflowTarget | LaunchPlanTarget
-    ) -> FlyteTemporalError:
+    ) -> CompileError:
         name = next(v for k, v in target if k != "kind")
         reference = self._closure.references.get(name)
         if reference is None:
             return CompileError(f"Node {node.id} of {workflow.name} runs {name}, which the closure lacks.")
-        return UnsupportedSpec(
+        return CompileError(
             f"Node {node.name or node.id} of {workflow.name} runs a {reference.kind} that is registered elsewhere "
             f"({reference.project}/{reference.domain}/{name}, version {reference.version}). References are resolved by "
             "a registry, and this installation has none; call the entity itself, or mock the reference in a plain run."

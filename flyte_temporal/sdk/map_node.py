@@ -96,7 +96,7 @@ class MapNode(Entity):
             given = {n: v[index] if n in self.over else v for n, v in inputs.items()}
             try:
                 results.append(self.item.evaluate(given, context))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the first one is raised, once too many have failed
                 results.append(None)
                 first = first or error
                 first.add_note(f"Item {index} of {count} of {self.short_name} failed: {error_message(error)}")

@@ -130,7 +130,7 @@ class Run:
                 return
 
     def _most(self) -> int:
-        wanted = self.given.request.max_parallelism
+        wanted = self.given.request.max_parallelism or self._program.main.max_parallelism
         return min(self.given.limits.pending, wanted) if wanted else self.given.limits.pending
 
     def _held_up(self) -> bool:

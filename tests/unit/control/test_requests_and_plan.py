@@ -8,7 +8,7 @@ from flyte_temporal.config.settings import LimitSettings
 from flyte_temporal.control.documents import new_execution_id
 from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
 from flyte_temporal.control.requests import closure_bytes, complete_inputs, default_version
-from flyte_temporal.errors import CompileError, InvalidInputs, LimitExceeded, UnsupportedSpec
+from flyte_temporal.errors import CompileError, InvalidInputs, LimitExceeded
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Reference, Root, TaskSpec, WorkflowSpec
 from flyte_temporal.spec.execution import BundleRef, Environment, NodePhase, NodeRecord
 from flyte_temporal.spec.identifiers import execution_id
@@ -161,7 +161,7 @@ def test_a_reference_is_refused_until_something_resolves_it() -> None:
     far = Node(id="n0", name="far", target=TaskTarget(task="m.far"))
     made = nested((far,))
     reference = Reference(kind="task", project="p", domain="d", name="m.far", version="v1")
-    with pytest.raises(UnsupportedSpec, match=r"far of m\.inner runs a task .*\(p/d/m\.far, version v1\)"):
+    with pytest.raises(CompileError, match=r"far of m\.inner runs a task .*\(p/d/m\.far, version v1\)"):
         check_plan(made.model_copy(update={"references": {"m.far": reference}}), 100)
 
 

@@ -19,7 +19,7 @@ import pytest
 from flyte_temporal import conditional, task, workflow
 from flyte_temporal.compiler import compile_entity
 from flyte_temporal.errors import BranchFailed, CompileError
-from flyte_temporal.sdk.workflows import Workflow
+from flyte_temporal.sdk.workflows import PythonFunctionWorkflow as Workflow
 from flyte_temporal.spec.bindings import Constant, InputRef, OutputRef
 from flyte_temporal.spec.conditions import NotComparable
 from flyte_temporal.spec.nodes import BranchTarget, Logical, Node
