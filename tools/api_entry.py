@@ -28,7 +28,7 @@ def entry(name: str, value: Any, home: str) -> list[str]:
         home: The module that it comes from.
     """
     lines = [f"### {name}", ""]
-    if inspect.isclass(value) and value.__name__ != name and value.__module__ == home:
+    if inspect.isclass(value) and issubclass(value, enum.Enum) and value.__name__ != name:
         return [*lines, f"Another name of `{value.__name__}`."]
     if inspect.isclass(value) and issubclass(value, enum.Enum):
         return [*lines, *_docs(docstring(name, value, home)), "", *_members(value)]
@@ -50,7 +50,7 @@ def docstring(name: str, value: Any, home: str) -> str:
     One that is inherited, or that `dataclass` made up, is none. A constant has the text that stands below it.
     """
     if _is_alias(name, value) or not (inspect.isclass(value) or inspect.isroutine(value)):
-        return _below_assignment(name, home)
+        return _below_assignment(name, home) or _of_alias(value)
     own = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
     if not isinstance(own, str) or own.startswith(f"{name}("):
         return ""
@@ -61,11 +61,23 @@ def _is_alias(name: str, value: Any) -> bool:
     return getattr(value, "__name__", name) != name or getattr(value, "__origin__", None) is not None
 
 
+def _of_alias(value: Any) -> str:
+    """Return what is to be said of another name for a class of this library, such as `FlyteFile[csv]`."""
+    if not inspect.isclass(value) or not value.__module__.startswith("flyte_temporal."):
+        return ""
+    own = vars(value).get("__doc__")
+    return inspect.cleandoc(own) if own else f"The same as `{value.__name__}`."
+
+
 def _below_assignment(name: str, home: str) -> str:
     body = ast.parse(inspect.getsource(importlib.import_module(home))).body
     for before, after in pairwise(body):
-        targets = before.targets if isinstance(before, ast.Assign) else [getattr(before, "target", None)]
-        named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
+        # walked, because a name may be assigned in an `if TYPE_CHECKING` and its `else`
+        assigned = isinstance(before, ast.Assign | ast.AnnAssign | ast.If)
+        named = assigned and any(
+            isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Store)
+            for each in ast.walk(before)
+        )
         if named and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             return inspect.cleandoc(str(after.value.value))
     return ""

@@ -74,7 +74,7 @@ def without_docstring() -> list[str]:
     return [
         name
         for name, (value, home) in exported().items()
-        if name not in renamed and not docstring(name, value, getattr(value, "__module__", home) or home)
+        if name not in renamed and not docstring(name, value, home)
     ]
 
 
