@@ -19,7 +19,7 @@ from flyte_temporal import (
 )
 from flyte_temporal.compiler import compile_entity
 from flyte_temporal.control.plan import check_plan
-from flyte_temporal.errors import BadRequest, CompileError
+from flyte_temporal.errors import BadRequest, CompileError, UnsupportedSpec
 from flyte_temporal.sdk.conversions import OutputInvalid
 from flyte_temporal.sdk.references import NotMocked
 from flyte_temporal.testing import patch, task_mock
@@ -70,7 +70,7 @@ def test_the_closure_keeps_typed_references() -> None:
 
 def test_a_start_with_a_reference_is_refused() -> None:
     with pytest.raises(
-        CompileError, match=r"uses a reference to the workflow etl.all of shared/production, version v2"
+        UnsupportedSpec, match=r"registered elsewhere \(shared/production/etl.nightly, version v3"
     ):
         check_plan(compile_entity(uses), 100)
     with pytest.raises(CompileError, match="clean is a reference to something"):
