@@ -70,7 +70,8 @@ def test_the_closure_keeps_typed_references() -> None:
 
 def test_a_start_with_a_reference_is_refused() -> None:
     with pytest.raises(
-        CompileError, match=r"Node nightly of .*uses runs a launch_plan that is registered elsewhere \(shared/production/etl"
+        CompileError,
+        match=r"Node nightly of .*uses runs a launch_plan that is registered elsewhere \(shared/production/etl",
     ):
         check_plan(compile_entity(uses), 100)
     with pytest.raises(CompileError, match="clean is a reference to something"):
