@@ -64,7 +64,8 @@ class DynamicTask(PythonTask[P, R]):
             InputNotReadable: If an input is not of its parameter's type.
             OutputInvalid: If it returned something that it does not declare.
         """
-        with activate(self._parameters(context.scratch)), placed(context):
+        parameters = self._parameters(context.scratch)
+        with activate(parameters), placed(context, parameters.working_directory):
             found = self.expand(self.read(inputs, context), context)
         if isinstance(found, Recorded):
             return run_nodes(self, found, inputs, context)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, Unpack, cast, overload
 
 from flyte_temporal.sdk.callsite import call_site
+from flyte_temporal.sdk.dynamics import dynamic
 from flyte_temporal.sdk.policies import refuse_unknown
 from flyte_temporal.sdk.tasks import PythonTask, TaskOptions, task
 from flyte_temporal.sdk.workflows import PythonFunctionWorkflow, WorkflowOptions, workflow
@@ -66,9 +67,7 @@ class Environment:
     def dynamic(self, /, **options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], PythonTask[P, R]]: ...
     def dynamic(self, function: Any = None, /, **options: Unpack[TaskOptions]) -> Any:
         """Make a dynamic task with these options; see `flyte_temporal.dynamic`."""
-        import flyte_temporal
-
-        return _decorated(flyte_temporal.dynamic, function, self._with(options))
+        return _decorated(dynamic, function, self._with(options))
 
     @overload
     def workflow(self, function: Callable[P, R], /) -> PythonFunctionWorkflow[P, R]: ...

@@ -24,7 +24,7 @@ from flyte_temporal.sdk.types.engine import ValueContext, default_engine
 from flyte_temporal.sdk.types.times import parse_duration
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.nodes import GateTarget
-from flyte_temporal.spec.types import Simple, SimpleType
+from flyte_temporal.spec.types import Simple, SimpleType, describe, holds_opaque
 
 T = TypeVar("T")
 _DURATION = SimpleType(simple=Simple.DURATION)
@@ -74,6 +74,12 @@ def wait_for_input(
         type_ = default_engine().literal_type(expected_type)
     except UnsupportedType as error:
         raise UnsupportedType(f"expected_type of wait_for_input({name!r}): {error.message}", where) from error
+    if holds_opaque(type_):
+        raise UnsupportedType(
+            f"expected_type of wait_for_input({name!r}): a {describe(type_)} travels as a pickle, which only a task can "
+            "make. Wait for data: a text, a number, a dataclass, a file.",
+            where,
+        )
     target = GateTarget(
         gate="input",
         name=_claimed(recording, name, where),

@@ -152,7 +152,7 @@ class PythonTask(Called[P, R], FunctionEntity):
         parameters = self._parameters(context.scratch)
         with (
             activate(parameters),
-            placed(context),
+            placed(context, parameters.working_directory),
             exported(self.policy.secrets, self.policy.env),
             kept_plainly(parameters),
         ):

@@ -201,6 +201,25 @@ def plain_optional(type_: UnionType) -> LiteralType | None:
     return None
 
 
+def holds_opaque(type_: LiteralType) -> bool:
+    """Return whether values of a type have parts that only the task process may interpret."""
+    match type_:
+        case OpaqueType():
+            return True
+        case ListType():
+            return holds_opaque(type_.element)
+        case MapType():
+            return holds_opaque(type_.key) or holds_opaque(type_.value)
+        case TupleType():
+            return any(map(holds_opaque, type_.elements))
+        case UnionType():
+            return any(map(holds_opaque, type_.variants))
+        case StructType():
+            return any(holds_opaque(field.type) for field in type_.fields)
+        case _:
+            return False
+
+
 def describe(type_: LiteralType) -> str:
     """Return the type as a person would write it, for messages, `--help` and tables."""
     match type_:

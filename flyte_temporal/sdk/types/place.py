@@ -11,17 +11,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from flyte_temporal.sdk.context import active_parameters
 from flyte_temporal.sdk.types import transfer
 from flyte_temporal.sdk.types.converter import ValueContext
 
-_ACTIVE: ContextVar[ValueContext | None] = ContextVar("flyte_temporal_place", default=None)
+_ACTIVE: ContextVar[tuple[ValueContext, Path] | None] = ContextVar("flyte_temporal_place", default=None)
 
 
 @contextmanager
-def placed(context: ValueContext) -> Iterator[None]:
-    """Say where values live, inside the block."""
-    token = _ACTIVE.set(context)
+def placed(context: ValueContext, folder: Path | None = None) -> Iterator[None]:
+    """Say where values live, inside the block.
+
+    Args:
+        context: Where stored values are, and where copies go.
+        folder: Working directory of the running task, if it is not the folder of the copies.
+    """
+    token = _ACTIVE.set((context, folder or context.scratch))
     try:
         yield
     finally:
@@ -30,10 +34,11 @@ def placed(context: ValueContext) -> Iterator[None]:
 
 def current_place() -> ValueContext:
     """Return where values of the running task live; outside of any, and in threads that know of none, a local folder."""
-    return _ACTIVE.get() or ValueContext(blobs=None, scratch=transfer.own_scratch())
+    active = _ACTIVE.get()
+    return active[0] if active is not None else ValueContext(blobs=None, scratch=transfer.own_scratch())
 
 
 def working_directory() -> Path:
     """Return the folder for files that the running task makes."""
-    parameters = active_parameters()
-    return parameters.working_directory if parameters is not None else transfer.own_scratch()
+    active = _ACTIVE.get()
+    return active[1] if active is not None else transfer.own_scratch()
