@@ -43,8 +43,8 @@ class Board:
 
     def markdown(self) -> str:
         """Return all nodes of a small run; of a large one the failed and the running, then counts."""
-        shown = self._all if len(self._all) <= ROWS else self._urgent()
-        lines = ["| node | name | state | attempt | error |", "|---|---|---|---|---|", *map(_row, shown)]
+        shown = sorted(self._all, key=_place) if len(self._all) <= ROWS else self._urgent()
+        lines = ["| node | name | state | attempt | note |", "|---|---|---|---|---|", *map(_row, shown)]
         if len(self._all) > ROWS:
             counts = ", ".join(f"{len(found)} {phase}" for phase, found in self._by_phase.items() if found)
             lines += ["", f"{len(self._all)} nodes: {counts}"]
@@ -55,9 +55,19 @@ class Board:
         return list(islice(found, ROWS))
 
 
+def _place(state: NodeState) -> tuple[int, ...]:
+    """Return what puts a node right behind the node that holds it."""
+    found = [state.order]
+    while (holder := state.scope.parent) is not None:
+        found.append(holder.order)
+        state = holder
+    return tuple(reversed(found))
+
+
 def _row(state: NodeState) -> str:
-    error = ""
+    note = state.reason if state.phase is NodePhase.RUNNING else ""
     if state.error is not None:
         first = next(iter(state.error.message.splitlines()), "")
-        error = f"{state.error.code}: {first[:120]}".replace("|", "\\|")
+        note = f"{state.error.code}: {first[:120]}"
+    error = note.replace("|", "\\|")
     return f"| `{state.path}` | {state.name} | {_SIGN[state.phase]} {state.phase} | {state.attempts or ''} | {error} |"

@@ -41,3 +41,15 @@ def test_a_large_run_shows_failures_first_and_counts_in_bounded_size() -> None:
     assert "second line" not in text
     assert text.endswith("5000 nodes: 4900 QUEUED, 99 RUNNING, 1 FAILED")
     assert len(text.splitlines()) <= ROWS + 4
+
+
+def test_nodes_stand_behind_the_node_that_holds_them_and_say_why_they_wait() -> None:
+    board, states = board_of(3)
+    inner = workflow_body(states[0].scope.program, states[0].scope.program.main, {}, states[0])
+    below = NodeState(scope=inner, node=states[1].node, path="n0.n1", order=9)
+    below.reason = "waits for an approval"
+    board.add(below)
+    board.move(below, NodePhase.RUNNING)
+    rows = board.markdown().splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["`n0`", "`n0.n1`", "`n1`", "`total`"]
+    assert "waits for an approval" in rows[1]
