@@ -15,6 +15,7 @@ from flyte_temporal.spec.execution import (
     ErrorKind,
     ExecutionPhase,
     ExecutionRecord,
+    GateReply,
     NodeRecord,
 )
 
@@ -90,7 +91,11 @@ def error_text(error: ErrorDocument) -> str:
     """Return an error for a person: the node, the message, the user's own frames."""
     where = f" in node {error.node}" if error.node else ""
     text = f"Error ({error.kind.value}, {error.code}){where}: {error.message}"
-    return visible(f"{text}\n{error.traceback.rstrip()}" if error.traceback else text)
+    if error.traceback:
+        text += f"\n{error.traceback.rstrip()}"
+    for other in error.others:
+        text += f"\nAlso failed: node {other.node}: {other.message}"
+    return visible(text)
 
 
 def plain(value: Any) -> str:
@@ -111,7 +116,15 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "finished_at": instant(node.finished_at),
         "reason": node.reason,
         "error": error_fields(node.error) if node.error else None,
+        "child": node.child or None,
+        "spec": node.spec or None,
+        "reply": None if node.reply is None else _reply(node.reply),
     }
+
+
+def _reply(reply: GateReply) -> dict[str, Any]:
+    answer = {"value": reply.value} if reply.approved is None else {"approved": reply.approved}
+    return {**answer, "by": reply.by, "at": instant(reply.at)}
 
 
 def execution_row(record: ExecutionRecord) -> dict[str, Any]:
@@ -127,6 +140,7 @@ def execution_row(record: ExecutionRecord) -> dict[str, Any]:
         "created_at": instant(record.created_at),
         "started_at": instant(record.started_at),
         "finished_at": instant(record.finished_at),
+        "parent": f"{request.parent.execution} {request.parent.node}" if request.parent else None,
     }
 
 

@@ -21,7 +21,14 @@ from flyte_temporal.errors import (
     PlatformUnavailable,
     UserCodeError,
 )
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, ExecutionPhase, NodePhase
+from flyte_temporal.spec.execution import (
+    CacheStatus,
+    ErrorDocument,
+    ErrorKind,
+    ExecutionPhase,
+    GateReply,
+    NodePhase,
+)
 from tests.unit.cli.scripted import START, Moment, node, record
 
 
@@ -38,7 +45,28 @@ def test_node_rows_have_the_promised_keys() -> None:
         "finished_at": None,
         "reason": "",
         "error": None,
+        "child": None,
+        "spec": None,
+        "reply": None,
     }
+
+
+def test_a_node_row_tells_its_child_and_who_answered() -> None:
+    reply = GateReply(approved=False, by="ann", at=START)
+    row = node_row(node("n0", NodePhase.FAILED, child="run.n0", reply=reply))
+    assert row["child"] == "run.n0"
+    assert row["reply"] == {"approved": False, "by": "ann", "at": "2026-01-31T12:00:00+00:00"}
+
+
+def test_all_failures_are_told() -> None:
+    def failure(node_: str, message: str) -> ErrorDocument:
+        return ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message=message, node=node_)
+
+    first = failure("n0", "one").model_copy(update={"others": (failure("n1[3]", "two"),)})
+    assert error_text(first).splitlines() == [
+        "Error (user, UserCodeError) in node n0: one",
+        "Also failed: node n1[3]: two",
+    ]
 
 
 @pytest.mark.parametrize(
