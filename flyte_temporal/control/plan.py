@@ -9,6 +9,7 @@ from flyte_temporal.errors import CompileError, LimitExceeded
 from flyte_temporal.spec.entities import Closure, WorkflowSpec
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
 from flyte_temporal.spec.nodes import (
+    HANDLER,
     ArrayTarget,
     BranchTarget,
     GateTarget,
@@ -65,7 +66,7 @@ class _Counter:
                 self._below(workflow, node, node.target) for node in workflow.nodes
             )
             if workflow.on_failure is not None:
-                handler = Node(id="efn", name="on_failure", target=workflow.on_failure)
+                handler = Node(id=HANDLER, name="on_failure", target=workflow.on_failure)
                 self._below(workflow, handler, handler.target)
             self._inside.pop()
         return self._done[workflow.name]

@@ -15,13 +15,14 @@ from typing import Any
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.sdk.drafts import NodeDraft
 from flyte_temporal.sdk.entity import Entity
-from flyte_temporal.sdk.handlers import ERROR_INPUT, FailureRules
+from flyte_temporal.sdk.handlers import FailureRules
 from flyte_temporal.sdk.types.adapt import adapt
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.sdk.types.error import ERROR
 from flyte_temporal.spec.entities import FailurePolicy
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import ErrorValue
+from flyte_temporal.spec.nodes import ERROR_INPUT
 
 _KEPT = "__flyte_failure__"
 _PATH: ContextVar[str] = ContextVar("flyte_temporal_plain_path", default="")

@@ -16,10 +16,8 @@ from flyte_temporal.sdk.types.error import ERROR
 from flyte_temporal.spec.assignability import accepts
 from flyte_temporal.spec.entities import FailurePolicy
 from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.nodes import ERROR_INPUT
 from flyte_temporal.spec.types import describe
-
-ERROR_INPUT = "err"
-"""Name of the handler's input that receives the error (flytekit's)."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,12 @@ from flyte_temporal.spec.interface import Variable
 from flyte_temporal.spec.policies import Overrides
 from flyte_temporal.spec.types import ListType, LiteralType, optional
 
+HANDLER = "efn"
+"""Id of the node that runs a failure handler (Flyte's)."""
+
+ERROR_INPUT = "err"
+"""Name of a failure handler's input that receives the error (flytekit's)."""
+
 
 class TaskTarget(Document):
     """Run a task of the same closure."""

@@ -9,19 +9,13 @@ from flyte_temporal.spec.entities import FailurePolicy, WorkflowSpec
 from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import ErrorValue, Inline, LiteralValue
-from flyte_temporal.spec.nodes import BranchBody, Node, Target
+from flyte_temporal.spec.nodes import ERROR_INPUT, HANDLER, BranchBody, Node, Target
 from flyte_temporal.spec.paths import MissingAttribute
 from flyte_temporal.spec.types import LiteralType, Simple, SimpleType
 from flyte_temporal.workflows.bindings import OutputMissing, resolve
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.scope import NodeState, Place, Scope
-
-HANDLER = "efn"
-"""Id of the node that runs a failure handler (Flyte's)."""
-
-ERROR_INPUT = "err"
-"""Name of the handler's input that receives the error (flytekit's)."""
 
 
 class Body(Scope):
