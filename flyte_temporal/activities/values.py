@@ -1,4 +1,7 @@
-"""Reads values that travel by reference, for the interpreter: operands of conditions and lengths of lists."""
+"""Reads values that travel by reference, for the interpreter: operands of conditions and lengths of lists.
+
+The type system is imported on use: it takes half a second, which a starting worker need not spend.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ from temporalio import activity
 from flyte_temporal.activities.refusals import our_failure
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.sdk.types.converter import ValueContext
-from flyte_temporal.sdk.types.values import json_of
 from flyte_temporal.spec.calls import READ, ReadRequest, ReadResult
 
 
@@ -24,7 +25,8 @@ class Values:
     """
 
     def __init__(self, blobs: BlobStore, scratch: Path) -> None:
-        self._context = ValueContext(blobs, scratch)
+        self._blobs = blobs
+        self._scratch = scratch
 
     @activity.defn(name=READ)
     async def read(self, request: ReadRequest) -> ReadResult:
@@ -39,12 +41,10 @@ class Values:
             raise our_failure(error) from error
 
     def _read(self, request: ReadRequest) -> ReadResult:
-        return ReadResult(
-            values={
-                name: json_of(wish.literal, wish.type, self._context) for name, wish in request.values.items()
-            },
-            lengths={
-                name: len(json_of(wish.literal, wish.type, self._context))
-                for name, wish in request.lengths.items()
-            },
-        )
+        from flyte_temporal.sdk.types.converter import ValueContext
+        from flyte_temporal.sdk.types.values import json_of
+
+        context = ValueContext(self._blobs, self._scratch)
+        values = {name: json_of(wish.literal, wish.type, context) for name, wish in request.values.items()}
+        lists = {name: json_of(wish.literal, wish.type, context) for name, wish in request.lengths.items()}
+        return ReadResult(values=values, lengths={name: len(found) for name, found in lists.items()})
