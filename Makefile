@@ -17,7 +17,7 @@ help:
 	@echo "make test         set up, then run all tests (PYTEST_ARGS='-k word' to choose)"
 	@echo "make test-unit    only the unit tests;  make unit-3.12: the same on another Python"
 	@echo "make test-e2e     only the end-to-end tests (each example, on a stack of its own)"
-	@echo "make check        lint, formatting, types, import rules, sizes"
+	@echo "make check        lint, formatting, types (mypy, and pyright on tests/typing), import rules, sizes"
 	@echo "make fmt          format and fix what can be fixed"
 	@echo "make api          write docs/api.md and the names in docs/porting.md anew"
 	@echo "make bench        measure nodes per second; writes bench/results.json"
@@ -70,6 +70,7 @@ check: $(VENV)/$(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/basedpyright --level error
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/check_size.py $(SOURCES)
 

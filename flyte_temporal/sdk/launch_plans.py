@@ -33,6 +33,9 @@ from flyte_temporal.spec.types import describe
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# Of the workflow: pyright knows nothing about the class's own in its static methods.
+Q = ParamSpec("Q")
+S = TypeVar("S")
 
 
 class LaunchPlanOptions(TypedDict, total=False):
@@ -93,8 +96,8 @@ class LaunchPlan(Called[P, R]):
     @overload
     @staticmethod
     def create(
-        name: str, workflow: PythonFunctionWorkflow[P, R], **options: Unpack[LaunchPlanOptions]
-    ) -> LaunchPlan[..., R]: ...
+        name: str, workflow: PythonFunctionWorkflow[Q, S], **options: Unpack[LaunchPlanOptions]
+    ) -> LaunchPlan[..., S]: ...
     @overload
     @staticmethod
     def create(
@@ -126,8 +129,8 @@ class LaunchPlan(Called[P, R]):
     @overload
     @staticmethod
     def get_or_create(
-        workflow: PythonFunctionWorkflow[P, R], name: str | None = None, **options: Unpack[LaunchPlanOptions]
-    ) -> LaunchPlan[..., R]: ...
+        workflow: PythonFunctionWorkflow[Q, S], name: str | None = None, **options: Unpack[LaunchPlanOptions]
+    ) -> LaunchPlan[..., S]: ...
     @overload
     @staticmethod
     def get_or_create(
@@ -171,8 +174,8 @@ class LaunchPlan(Called[P, R]):
     @overload
     @staticmethod
     def get_default_launch_plan(  # type: ignore[overload-overlap] # a subclass keeps what the base cannot
-        context: object, workflow: PythonFunctionWorkflow[P, R]
-    ) -> LaunchPlan[P, R]: ...
+        context: object, workflow: PythonFunctionWorkflow[Q, S]
+    ) -> LaunchPlan[Q, S]: ...
     @overload
     @staticmethod
     def get_default_launch_plan(context: object, workflow: WorkflowBase) -> LaunchPlan[..., Any]: ...

@@ -1,7 +1,7 @@
 """Only type-checked, never run: decorators must keep the signatures that editors show.
 
-`mypy --strict` fails here when a call loses its types; the `type: ignore` lines are errors that must be found, and
-`warn_unused_ignores` fails when one is no longer found.
+mypy and basedpyright (`make check`) fail here when a call loses its types. The lines with `type: ignore` and `pyright:
+ignore` are errors that both must find: an ignore that is no longer needed is an error of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, assert_type
 
 from flyte_temporal import (
     Cache,
+    Environment,
     FailurePolicy,
     FlyteFile,
     PythonFunctionWorkflow,
@@ -77,22 +78,55 @@ assert_type(big(n=1), Trained)
 
 async def call() -> None:
     assert_type(await waiting(1), str)
+    assert_type(await waiting(n=1), str)
+    assert_type(await bare.aio(1), float)
+    await waiting("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-bare("one")  # type: ignore[arg-type]
-bare(m=1)  # type: ignore[call-arg]
-bare()  # type: ignore[call-arg]
-small(n="x")  # type: ignore[arg-type]
-big()  # type: ignore[call-arg]
+bare("one")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+bare(m=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+bare()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+optioned(rows=["x"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+small(n="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+big()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
-@task(retry=3)  # type: ignore[call-overload, untyped-decorator]
+@workflow(failure_policy="X")  # type: ignore[call-overload, untyped-decorator]  # pyright: ignore[reportArgumentType]
+def misruled() -> None: ...
+
+
+@task(retry=3)  # type: ignore[call-overload, untyped-decorator]  # pyright: ignore[reportCallIssue]
 def misspelled() -> None: ...
 
 
-@task(retries="3")  # type: ignore[call-overload, untyped-decorator]
+@task(retries="3")  # type: ignore[call-overload, untyped-decorator]  # pyright: ignore[reportArgumentType]
 def mistyped() -> None: ...
 
 
 def uses(entity: PythonTask[..., Any]) -> None:
     entity.task_function()
+
+
+env = Environment(retries=2, environment={"A": "b"})
+
+
+@env.task
+def shared(n: int) -> str:
+    return str(n)
+
+
+@env.extend(interruptible=True).task(retries=1)
+def extended(n: int) -> str:
+    return str(n)
+
+
+@env.workflow
+def of_environment(n: int) -> str:
+    return shared(n=n)
+
+
+assert_type(shared(1), str)
+assert_type(extended(n=1), str)
+assert_type(of_environment(n=1), str)
+shared("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Environment(retry=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
