@@ -22,6 +22,7 @@ from flyte_temporal.spec.entities import EntryPoint
 if TYPE_CHECKING:
     from flyte_temporal.sdk.types.engine import ValueContext
     from flyte_temporal.spec.interface import Interface
+    from flyte_temporal.spec.policies import Overrides
 
 
 class Entity(ABC):
@@ -63,6 +64,15 @@ class Entity(ABC):
     def sources(self) -> set[str]:
         """Return the ids of nodes that it waits for by itself, besides those that its node's inputs come from."""
         return set()
+
+    @property
+    def attempted(self) -> Entity | None:
+        """Return the task whose attempts its node makes itself, which options such as `retries` are about, or None."""
+        return self if self.kind == "task" else None
+
+    def overridden(self, overrides: Overrides | None) -> Entity:  # noqa: ARG002 - most have nothing to set anew
+        """Return it as a node runs it that sets parts of its policy anew (`with_overrides`)."""
+        return self
 
     @property
     def optional_because(self) -> str:

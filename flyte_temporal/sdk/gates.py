@@ -150,6 +150,10 @@ class Gate(Entity):
         return "gate"
 
     @property
+    def attempted(self) -> None:
+        """Return None: nobody tries a gate."""
+
+    @property
     def name(self) -> str:
         """Return its name, or `sleep`."""
         return self.target.name or self.target.gate

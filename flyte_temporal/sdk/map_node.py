@@ -18,6 +18,7 @@ from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec.arrays import check_enough, item_count, too_many_failed
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.nodes import ArrayTarget
+from flyte_temporal.spec.policies import Overrides
 from flyte_temporal.spec.types import ListType, optional
 
 
@@ -50,6 +51,19 @@ class MapNode(Entity):
     def short_name(self) -> str:
         """Return `map_<name of the item>`."""
         return f"map_{self.item.short_name}"
+
+    @property
+    def attempted(self) -> Entity | None:
+        """Return the task that each item is an attempt of, if the item is one."""
+        return self.item.attempted
+
+    def overridden(self, overrides: Overrides | None) -> MapNode:
+        """Return it with items that have parts of their policy set anew."""
+        return (
+            self
+            if overrides is None
+            else MapNode(self.item.overridden(overrides), self.settings, self.over, self._given)
+        )
 
     @functools.cached_property
     def signature(self) -> Signature:

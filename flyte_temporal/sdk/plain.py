@@ -139,7 +139,7 @@ class _Scope:
                 if isinstance(node.entity, Branch):
                     outputs = self._branch(node.entity, given, failing)
                 else:
-                    outputs = node.entity.evaluate(given, self._context)
+                    outputs = node.entity.overridden(node.overrides).evaluate(given, self._context)
                 self.keep(node.id, node.entity.interface, outputs)
 
     def _branch(self, branch: Branch, values: Mapping[str, Any], failing: Failing) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import dataclasses
 import functools
 import inspect
@@ -37,7 +38,7 @@ from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.sdk.types.pickles import FlytePickle
 from flyte_temporal.sdk.types.place import placed
 from flyte_temporal.spec.entities import ContainerSpec
-from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.policies import Overrides, TaskPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -158,6 +159,15 @@ class PythonTask(Called[P, R], FunctionEntity):
         ):
             returned = self.invoke(values)
         return self.written(returned, context)
+
+    def overridden(self, overrides: Overrides | None) -> PythonTask[P, R]:
+        """Return it as a node runs it that sets parts of its policy anew; as `TaskSpec.overridden`."""
+        if overrides is None:
+            return self
+        found = copy.copy(self)
+        found.policy = overrides.apply(self.policy)
+        found.config = {**self.config, **(overrides.config or {})}
+        return found
 
     def read(self, inputs: Mapping[str, Any], context: ValueContext) -> dict[str, Any]:
         """Return the Python values of inputs that are written by their declared types.
