@@ -1,11 +1,13 @@
 """How long a file of 1 GiB takes from one task to the next on local storage, against `cp` of the same file.
 
-`make bench` runs it last; `python bench/files.py` runs it alone. Four series, taking turns:
+`make bench` runs it last; `python bench/files.py` runs it alone. The series, taking turns:
 
 - `cp`: what the tool takes; its copy may be in the machine's memory only.
 - `passed`: it leaves a task (hashed, taken by the store) and is opened by the next one (copied, verified). As `cp`, without
   waiting for the disk.
 - `cp, synced` and `passed, synced`: the same with the bytes on the disk before the next step, as the store does by default.
+- `cp, read` and `opened`: the same, and all of it is read in the next step: a file that leaves a task and is read by
+  `open("rb")` is not copied.
 - `streamed`: written by `new_remote_file().open("wb")` and read by `open("rb")`; compared with a plain write and read of a
   local file with a `cp` between them.
 """
@@ -15,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -32,7 +33,7 @@ from flyte_temporal.storage.local import LocalBlobStore, Sync
 
 MIB = 1024 * 1024
 _PIECE = 8 * MIB
-_AGAINST = {"passed": "cp", "passed, synced": "cp, synced", "streamed": "plain and cp"}
+_AGAINST = {"passed": "cp", "passed, synced": "cp, synced", "opened": "cp, read", "streamed": "plain and cp"}
 
 
 class Round:
@@ -74,16 +75,32 @@ class Round:
 
         return timed(work)
 
-    def passed(self, sync: Sync) -> float:
+    def cp_read(self) -> float:
+        copy = self.folder / "copy"
+
+        def work() -> None:
+            subprocess.run(["cp", self.source, copy], check=True)
+            self.read(copy.open("rb"))
+
+        return timed(work)
+
+    def passed(self, sync: Sync, *, read: bool = False) -> float:
         context, engine = self.context(sync), default_engine()
         context.scratch.mkdir()
+        store = context.blobs
+        assert store is not None
         made = context.scratch / "made"
-        shutil.copyfile(self.source, made)
-        os.sync()
+        # Moved, not copied: both sides must find the machine's memory as full as the other.
+        self.source.rename(made)
 
         def work() -> None:
             value = engine.to_json(FlyteFile(made), FlyteFile, context)
-            os.fspath(engine.to_python(value, BlobType(), FlyteFile, context))
+            store.settle()  # as the runtime does when all outputs are written
+            file = engine.to_python(value, BlobType(), FlyteFile, context)
+            if read:
+                self.read(file.open("rb"))
+            else:
+                os.fspath(file)
 
         return timed(work)
 
@@ -124,6 +141,8 @@ def measure(rounds: int, size: int = 1024 * MIB) -> list[dict[str, object]]:
         "passed": lambda r: r.passed(Sync.NONE),
         "cp, synced": lambda r: r.cp(sync=True),
         "passed, synced": lambda r: r.passed(Sync.DATA),
+        "cp, read": lambda r: r.cp_read(),
+        "opened": lambda r: r.passed(Sync.NONE, read=True),
         "plain and cp": lambda r: r.plain(),
         "streamed": lambda r: r.streamed(),
     }

@@ -117,13 +117,18 @@ class BlobStore(Protocol):
             StorageError: If the store refused or did not answer.
         """
 
+    def settle(self) -> None:
+        """Take the names of the files that were given away, which nobody needs any more; called when all were given."""
+
     def create(self) -> BlobWriter:
         """Begin an object that is written in pieces and stored under its digest; it is hashed while it is written."""
 
-    def open(self, key: str) -> IO[bytes] | None:
+    def open(self, key: str, sha256: str | None = None) -> IO[bytes] | None:
         """Open an object for reading, without fetching it; None if there is no such object.
 
-        The stream can seek. It is not verified: whoever reads all of it compares the digest (`sdk.types.streaming`).
+        The stream can seek. It is not verified: whoever reads all of it compares the digest (`sdk.types.streaming`). A store
+        that knows for sure that the object has the digest `sha256` may return a stream with a method `is_intact`: it says at
+        the end whether that still holds, and the bytes need not be hashed.
 
         Raises:
             StorageError: If the store did not answer.

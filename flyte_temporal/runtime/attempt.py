@@ -195,7 +195,9 @@ def _call(order: AttemptOrder, desk: Desk, code: Code, report: Report) -> dict[s
         blobs=code.store, scratch=files, inline_bytes=order.inline_bytes, gives=True, opens_pickles=True
     )
     with activate(_parameters(order, files, code.store, report)), exported(order.task.policy.secrets):
-        return dispatch.run(dispatch.load(entry), order.task, order.inputs, context)
+        found = dispatch.run(dispatch.load(entry), order.task, order.inputs, context)
+        code.store.settle()
+        return found
 
 
 def _parameters(order: AttemptOrder, files: Path, store: BlobStore, report: Report) -> ExecutionParameters:

@@ -269,17 +269,9 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, Sequence[str]]:
     with subprocess.Popen(
         command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        out, err = process.stdout, process.stderr
-        if out is None or err is None:  # never: both were asked for
-            raise AssertionError
-        # Replaced streams (tests, `run --local`) belong to this thread's context, so they are looked up here.
-        readers = [
-            threading.Thread(target=_copy, args=(out, sys.stdout.write, None), daemon=True),
-            threading.Thread(target=_copy, args=(err, sys.stderr.write, tail), daemon=True),
-        ]
-        for reader in readers:
-            reader.start()
-        try:
+        readers: list[threading.Thread] = []
+        try:  # around all of it: a task may be stopped before its script has begun
+            readers = _readers(process, tail)
             process.wait()
         except BaseException:
             _end(process)
@@ -293,12 +285,28 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, Sequence[str]]:
     return process.returncode, tail
 
 
+def _readers(process: subprocess.Popen[bytes], tail: deque[str]) -> list[threading.Thread]:
+    """Start the threads that hand on what the script prints."""
+    out, err = process.stdout, process.stderr
+    if out is None or err is None:  # never: both were asked for
+        raise AssertionError
+    # Replaced streams (tests, `run --local`) belong to this thread's context, so they are looked up here.
+    readers = [
+        threading.Thread(target=_copy, args=(out, sys.stdout.write, None), daemon=True),
+        threading.Thread(target=_copy, args=(err, sys.stderr.write, tail), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    return readers
+
+
 def _copy(pipe: IO[bytes], write: Callable[[str], object], tail: deque[str] | None) -> None:
-    for line in pipe:
-        text = line.decode("utf-8", "replace")
-        if tail is not None:
-            tail.append(text)
-        write(text)
+    with pipe:
+        for line in pipe:
+            text = line.decode("utf-8", "replace")
+            if tail is not None:
+                tail.append(text)
+            write(text)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 
 from flyte_temporal.storage.markers import MARKER
-from flyte_temporal.storage.object_keys import FLAT, TEMPORARY
+from flyte_temporal.storage.object_keys import FLAT, STAMP, TEMPORARY
 
 _FLAT_FILES = frozenset({"manifest.json", "traceback.txt"})
 _EXECUTION_DEPTH = 4
@@ -44,7 +44,7 @@ def scan(root: str, prefix: str) -> Iterator[tuple[str, int]]:
             path = f"{folder}/{name}"
             if name == MARKER and folder == root:
                 continue
-            if not name.startswith(TEMPORARY) and os.path.isfile(path):
+            if not name.startswith((TEMPORARY, STAMP)) and os.path.isfile(path):
                 yield key_of(path[len(root) + 1 :]), os.stat(path).st_size
     parts = prefix.split("/")
     if parts[0] == "attempts" and _EXECUTION_DEPTH < len(parts) < _FILE_DEPTH:

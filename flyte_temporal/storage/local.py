@@ -14,15 +14,17 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from urllib.parse import quote, unquote
 
 from flyte_temporal.errors import CorruptBlob, StorageError
 from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
 from flyte_temporal.spec import keys
-from flyte_temporal.storage.copying import copy, sealed
+from flyte_temporal.storage import stamps
+from flyte_temporal.storage.copying import copy, copy_known, sealed
 from flyte_temporal.storage.hashing import Digest
 from flyte_temporal.storage.layout import key_of, path_of, scan
 from flyte_temporal.storage.markers import keep_out_of_code
@@ -76,6 +78,7 @@ class LocalBlobStore:
         self._root = str(root).rstrip("/")
         self._base = root.as_uri().rstrip("/")
         self._sync = sync
+        self._gifts: list[_Gift] = []
 
     def put_new(self, key: str, data: bytes | Path, sha256: str | None = None) -> Put:
         """Create an object unless one exists; see the port."""
@@ -131,9 +134,8 @@ class LocalBlobStore:
         try:
             with open(path, "rb") as source:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                found, _ = copy(source.fileno(), temporary)
-            if sha256 is not None and found != sha256:
-                raise CorruptBlob(f"{path} does not hold the bytes with SHA-256 {sha256}; it was damaged.")
+                if not _copied_known(source.fileno(), path, temporary, sha256):
+                    _copied_verified(source.fileno(), path, temporary, sha256)
             os.replace(temporary, target)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             if self.head(key) is not None:
@@ -150,24 +152,36 @@ class LocalBlobStore:
         with open(path, "rb", buffering=0) as source:
             temporary = self._unfinished()
             try:
-                found = self._linked(path, temporary) if give else None
-                if found is None:
-                    found = copy(source.fileno(), temporary)
-                return self._keep(temporary, *found)
+                gift = self._linked(path, temporary) if give else None
+                if gift is None:
+                    return self._keep(temporary, *copy(source.fileno(), temporary))
+                sha256, hashed = gift
+                stored = self._keep(temporary, sha256, hashed.st_size, mine=False)
+                self._gifts.append(_Gift(str(path), self._path(stored.key), sha256, hashed))
+                return stored
             except OSError as error:
                 raise _failed("copy to", temporary, error) from error
             finally:
                 _unlink(temporary)
 
+    def settle(self) -> None:
+        """Remove the old names of files that were given away, and remember their digests; see the port."""
+        gifts, self._gifts = self._gifts, []
+        for gift in gifts:
+            with suppress(OSError):
+                if os.path.samestat(os.lstat(gift.name), gift.hashed):
+                    os.unlink(gift.name)  # in its folder's time: it would change the stamp
+            stamps.remember(gift.path, gift.sha256, gift.hashed)
+
     def create(self) -> LocalWriter:
         """Begin an object that is written in pieces; see the port."""
         return LocalWriter(self)
 
-    def open(self, key: str) -> IO[bytes] | None:
+    def open(self, key: str, sha256: str | None = None) -> IO[bytes] | None:
         """Open an object for reading; see the port."""
         path = self._path(key)
         try:
-            return open(path, "rb", buffering=0)
+            return cast("IO[bytes]", stamps.opened(path, sha256))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
         except OSError as error:
@@ -188,6 +202,7 @@ class LocalBlobStore:
         path = self._path(key)
         try:
             os.unlink(path)
+            stamps.forget(path)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
@@ -236,7 +251,7 @@ class LocalBlobStore:
         self._make_folder(f"{self._root}/blobs")
         return _temporary(f"{self._root}/blobs/new")
 
-    def _linked(self, path: Path, temporary: str) -> tuple[str, int] | None:
+    def _linked(self, path: Path, temporary: str) -> tuple[str, os.stat_result] | None:
         """Link a file that was given away; None if it must be copied: another disk, or somebody may still write it."""
         if os.stat(path).st_dev != os.stat(os.path.dirname(temporary)).st_dev:
             return None
@@ -253,18 +268,24 @@ class LocalBlobStore:
                 return None
         return found
 
-    def _keep(self, temporary: str, sha256: str, size: int) -> StoredFile:
-        """Move a complete file to the key of its digest. One that is there has the same bytes, or else is healed."""
+    def _keep(self, temporary: str, sha256: str, size: int, *, mine: bool = True) -> StoredFile:
+        """Move a complete file to the key of its digest. One that is there has the same bytes, or else is healed.
+
+        `mine`: Nobody else knew it while it was written.
+        """
         key = keys.blob(sha256)
         target = self._path(key)
         try:
             if self._sync is not Sync.NONE:
                 _sync(temporary)
             self._make_folder(os.path.dirname(target))
+            hashed = os.stat(temporary)
             os.replace(temporary, target)
         except OSError as error:
             raise _failed("create", target, error) from error
         self._sync_folder(target)
+        if mine:
+            stamps.remember(target, sha256, hashed)
         return StoredFile(key=key, sha256=sha256, size=size)
 
     def _make_folder(self, folder: str) -> None:
@@ -285,6 +306,16 @@ class LocalBlobStore:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+@dataclass(frozen=True)
+class _Gift:
+    """A file that was given away and still has the name that its giver knows it by."""
+
+    name: str
+    path: str
+    sha256: str
+    hashed: os.stat_result
 
 
 class LocalWriter:
@@ -328,6 +359,30 @@ class LocalWriter:
             self._file.close()
             self._file = None
             _unlink(self._path)
+
+
+def _copied_known(source: int, path: str, copy_to: str, sha256: str | None) -> bool:
+    """Copy a stored file that is surely the one whose digest was found before; return False if it must be verified."""
+    before = os.fstat(source)
+    if sha256 is None or not stamps.is_known(path, sha256, before):
+        return False
+    if copy_known(source, copy_to) == before.st_size and stamps.unchanged(before, os.fstat(source)):
+        return True
+    _unlink(copy_to)
+    os.lseek(source, 0, os.SEEK_SET)
+    return False
+
+
+def _copied_verified(source: int, path: str, copy_to: str, sha256: str | None) -> None:
+    before = os.fstat(source)
+    settled = stamps.long_unchanged(before)
+    found, _ = copy(source, copy_to)
+    if sha256 is None:
+        return
+    if found != sha256:
+        raise CorruptBlob(f"{path} does not hold the bytes with SHA-256 {sha256}; it was damaged.")
+    if settled and stamps.unchanged(before, os.fstat(source)):
+        stamps.remember(path, sha256, before)
 
 
 def _sync_early(path: str) -> None:

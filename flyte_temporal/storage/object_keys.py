@@ -12,6 +12,9 @@ from flyte_temporal.errors import InvalidIdentifier
 TEMPORARY = ".tmp-"
 """Names that begin so are unfinished local files, never objects."""
 
+STAMP = ".seen-"
+"""Names that begin so are what the local store remembers of an object (`stamps`)."""
+
 FLAT = "at#"
 """Names that begin so are reserved for the local store's own layout (`layout`)."""
 
@@ -47,8 +50,8 @@ def _problem(key: str) -> str:
     for part in key.split("/"):
         if part in {"", ".", ".."}:
             return "it is absolute, or has an empty part, '.' or '..'"
-        if part.startswith((TEMPORARY, FLAT)):
-            return f"a part begins with {TEMPORARY!r} or {FLAT!r}"
+        if part.startswith((TEMPORARY, STAMP, FLAT)):
+            return f"a part begins with {TEMPORARY!r}, {STAMP!r} or {FLAT!r}"
         if len(part.encode()) > 255:
             return "a part is longer than 255 bytes"
     return ""

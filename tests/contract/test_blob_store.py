@@ -174,6 +174,7 @@ def test_odd_names_are_kept(store: BlobStore, key: str, tmp_path: Path) -> None:
         "x" * 1025,
         "a/" + "x" * 256,
         "a/.tmp-1",
+        "a/.seen-1",
         "a/at#1",
         "half \ud800 pair",
     ],

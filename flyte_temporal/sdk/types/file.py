@@ -242,7 +242,11 @@ class FlyteFile(os.PathLike[str], _Parameterized[F]):
             return open(self.download(), mode, **options)  # noqa: PTH123 - the caller closes it
         fsspecs = {name: value for name, value in fsspecs.items() if value is not None}
         source, known = transfer.stream(cast("FileValue", self._source), self._context, **fsspecs)
-        return streaming.reader(source, known, mode, **options)
+        try:
+            return streaming.reader(source, known, mode, **options)
+        except BaseException:
+            source.close()
+            raise
 
     def _open_to_write(self, mode: str, options: dict[str, Any]) -> IO[Any]:
         if self._writes_to:

@@ -43,7 +43,8 @@ class Reading(io.RawIOBase):
     """A file that is read where it is.
 
     Once all bytes were read in order (whatever was read twice in between), they are compared with the recorded digest
-    and size, before the last of them are handed out. A reader that leaves parts out verifies nothing.
+    and size, before the last of them are handed out. A reader that leaves parts out verifies nothing. A source that is known to have the
+    digest (`BlobStore.open`) is asked at the end whether it was left alone, instead of being hashed.
 
     Args:
         source: The open file.
@@ -54,7 +55,8 @@ class Reading(io.RawIOBase):
         super().__init__()
         self.name = value.uri
         self._source, self._value = source, value
-        self._digest: Digest | None = Digest()
+        self._is_intact: Callable[[], bool] | None = getattr(source, "is_intact", None)
+        self._digest: Digest | None = None if self._is_intact else Digest()
         self._position = 0
 
     def readable(self) -> bool:
@@ -97,6 +99,11 @@ class Reading(io.RawIOBase):
         return data
 
     def _follow(self, data: bytes) -> None:
+        if self._is_intact is not None:
+            end = not data or self._position + len(data) == self._value.size
+            if end and not self._is_intact():
+                raise CorruptBlob(f"{self.name} was written to while it was read.")
+            return None
         digest = self._digest
         if digest is None or self._position > digest.size:
             return self._let_go()

@@ -220,7 +220,7 @@ def stream(value: FileValue, context: ValueContext | None, **options: Any) -> tu
         StorageError: If the store does not have it, or it could not be read.
     """
     if context is not None and context.blobs is not None and (key := context.blobs.key(value.uri)):
-        stored = context.blobs.open(key)
+        stored = context.blobs.open(key, value.sha256)
         if stored is None:
             raise StorageError(f"The file {value.uri} is not in the blob store any more.")
         return stored, value

@@ -17,6 +17,7 @@ import pytest
 
 from flyte_temporal import FlyteFile, OutputLocation, ShellTask, kwtypes
 from flyte_temporal.compiler import compile_entity
+from flyte_temporal.sdk import shell
 from flyte_temporal.sdk.plain import run_plain
 from flyte_temporal.sdk.shell import ScriptFailed, text_of
 
@@ -157,6 +158,25 @@ def test_a_stopped_task_stops_its_script(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_plain(made, {})
+    assert (tmp_path / "trapped").read_text() == "stopped\n"
+
+
+def test_a_task_that_is_stopped_before_its_output_is_read_stops_its_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = task(
+        f"trap 'echo stopped > {tmp_path}/trapped; exit 1' TERM; touch {tmp_path}/ready; sleep 60 & wait"
+    )
+
+    def interrupted(*_: object) -> None:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shell, "_readers", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_plain(made, {})
     assert (tmp_path / "trapped").read_text() == "stopped\n"

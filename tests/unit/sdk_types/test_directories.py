@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import pytest
 from pydantic import BaseModel
@@ -31,11 +31,14 @@ from flyte_temporal.spec.trees import Tree
 from flyte_temporal.spec.types import BlobType, describe
 from flyte_temporal.testing.blobs import MemoryBlobStore
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
 DIRECTORY: Any = FlyteDirectory  # type checkers take the brackets for a generic's
 MULTIPART = BlobType(shape="multipart")
+
+
+def read(stream: IO[Any]) -> Any:
+    """Read a stream to its end and close it."""
+    with stream:
+        return stream.read()
 
 
 class CountingStore(MemoryBlobStore):
@@ -191,7 +194,7 @@ def test_parts_are_read_without_the_rest(
     assert [path for _, path in received.crawl(maxdepth=2)] == [".hidden", "a.txt", "süb/ß.txt"]
     assert next(path for _, path in received.crawl(topdown=False)) == "süb/ß.txt"
     assert store.taken() == ["get"]
-    assert file_of(received, "süb/ß.txt").open().read() == "sz"
+    assert read(file_of(received, "süb/ß.txt").open()) == "sz"
     assert store.taken() == ["open"]
     assert Path(file_of(received, "a.txt")).read_text() == "a"
     assert store.taken() == ["fetch"]
@@ -332,7 +335,7 @@ def test_a_plain_call_copies_for_each_reader(engine: TypeEngine, root: Path, tmp
     one = sent(engine, root, plain)
     two = sent(engine, one, plain)
     (root / "a.txt").write_text("changed by its maker")
-    assert file_of(one, "a.txt").open().read() == "a"
+    assert read(file_of(one, "a.txt").open()) == "a"
     assert not one.downloaded
     assert [path for _, path in one.crawl()] == [".hidden", "a.txt", "süb/deep/run", "süb/ß.txt"]
     (Path(one) / "a.txt").write_text("changed by a reader")
@@ -363,7 +366,7 @@ def test_a_new_directory_is_written_file_by_file(
         Path(inner.new_file("by path")).write_text("p")
         made.new_file("never written")
         assert {path for _, path in made.crawl()} >= {"a.csv", "inner/b"}
-        assert file_of(made, "inner/b").open().read() == "b"
+        assert read(file_of(made, "inner/b").open()) == "b"
         open_ = made.new_file("open").open("w")
         with pytest.raises(TypeMismatch, match="the file 'open' is still being written"):
             engine.to_json(made, FlyteDirectory, where)
@@ -415,7 +418,7 @@ def test_a_pinned_directory(
     assert value == {"uri": target.as_uri(), "name": "my tree", "size": 6, "files": 4}
     assert content(target).keys() == {path.rstrip("*") for path in content(root)}
     received = engine.to_python(value, MULTIPART, FlyteDirectory, where)
-    assert file_of(received, "süb/ß.txt").open().read() == "sz"
+    assert read(file_of(received, "süb/ß.txt").open()) == "sz"
     stays = engine.to_json(FlyteDirectory(root, remote_directory=False), FlyteDirectory, where)
     assert stays["uri"] == root.as_uri()
 
@@ -440,7 +443,7 @@ def test_given_files_become_blobs_without_a_copy(engine: TypeEngine, root: Path,
     assert inode in {path.stat().st_ino for path in (tmp_path / "store").rglob("*")}
     copy = Path(received)
     (copy / "süb" / "ß.txt").write_text("changed by a reader")
-    assert file_of(sent(engine, root, context), "süb/ß.txt").open().read() == "sz"
+    assert read(file_of(sent(engine, root, context), "süb/ß.txt").open()) == "sz"
 
 
 @pytest.mark.parametrize("at_once", [1, 7])
@@ -498,6 +501,6 @@ def test_a_folder_by_reference_is_used_where_it_is(
     received = engine.to_python(value, MULTIPART, FlyteDirectory, context)
     assert received.path == str(root)
     assert received.downloaded
-    assert file_of(received, "a.txt").open().read() == "a"
+    assert read(file_of(received, "a.txt").open()) == "a"
     assert store.taken() == []
     assert Tree() != Tree.of([], ["x"])

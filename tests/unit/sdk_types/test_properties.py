@@ -8,13 +8,14 @@ import itertools
 import json
 import math
 import tempfile
+import types
 import zoneinfo
 from collections.abc import Iterator
 from dataclasses import dataclass, make_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, Optional, Union, cast
+from typing import Annotated, Any, Literal, NotRequired, Optional, Union, cast, get_args, get_origin
 from uuid import UUID
 
 import attrs
@@ -37,6 +38,7 @@ from flyte_temporal.sdk.types.engine import ValueContext, default_engine
 from flyte_temporal.sdk.types.text import read_json, read_text
 from flyte_temporal.sdk.types.values import decode, encode
 from flyte_temporal.spec.document import canonical_json
+from flyte_temporal.spec.types import NONE
 from flyte_temporal.testing.blobs import MemoryBlobStore
 
 
@@ -153,10 +155,18 @@ KEYS = [entry for entry in LEAVES if entry[0] in {int, str, bool, date, Color, b
 
 
 def _union(members: list[Typed]) -> Typed:
+    """Return a union of those members that can be told apart, with all that they are unions of themselves.
+
+    `list` and `dict` cannot, for example: both are Any in the spec, and such a union is refused.
+    """
     kinds: list[Any] = []
+    seen: list[Any] = []
     for kind, _ in members:
-        if default_engine().literal_type(kind) not in [default_engine().literal_type(k) for k in kinds]:
+        flat = get_args(kind) if get_origin(kind) in {Union, types.UnionType} else (kind,)
+        own = [default_engine().literal_type(part) for part in flat]
+        if not any(type_ in seen and type_ != NONE for type_ in own):
             kinds.append(kind)
+            seen += own
     values = [values for kind, values in members if kind in kinds]
     return _UNION[tuple(kinds)], st.one_of(values)
 

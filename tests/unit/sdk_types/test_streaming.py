@@ -27,7 +27,6 @@ from flyte_temporal.spec.types import BlobType
 from flyte_temporal.testing.blobs import MemoryBlobStore
 
 DATA = random.Random(5).randbytes(3 * 1024 * 1024 + 5)
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 def stored(
@@ -48,6 +47,12 @@ def stream_of(file: FlyteFile, mode: str = "rb", **options: Any) -> IO[Any]:
     return stream
 
 
+def read(stream: IO[Any]) -> Any:
+    """Read a stream to its end and close it."""
+    with stream:
+        return stream.read()
+
+
 def test_a_stream_reads_what_was_stored_without_a_copy(
     engine: TypeEngine, context: ValueContext, tmp_path: Path
 ) -> None:
@@ -64,14 +69,17 @@ def test_a_stream_reads_what_was_stored_without_a_copy(
         assert stream.tell() == len(DATA)
     assert not context.scratch.exists()
     assert Path(file.download()).read_bytes() == DATA
-    assert file.open("rb").name == file.path
+    with file.open("rb") as stream:
+        assert stream.name == file.path
 
 
 def test_text_streams(engine: TypeEngine, context: ValueContext, tmp_path: Path) -> None:
     file = stored(engine, context, tmp_path, "é1\r\né2\n".encode())
-    assert stream_of(file, "r", encoding="utf-8").read() == "é1\né2\n"
-    assert stream_of(file, "rt", encoding="utf-8", newline="").readline() == "é1\r\n"
-    assert list(stream_of(file, "r", encoding="ascii", errors="replace"))[1].endswith("2\n")
+    assert read(stream_of(file, "r", encoding="utf-8")) == "é1\né2\n"
+    with stream_of(file, "rt", encoding="utf-8", newline="") as stream:
+        assert stream.readline() == "é1\r\n"
+    with stream_of(file, "r", encoding="ascii", errors="replace") as stream:
+        assert list(stream)[1].endswith("2\n")
     with pytest.raises(ValueError, match="invalid mode: 'rtb'"):
         file.open("rtb")
     with pytest.raises(ValueError, match="binary mode doesn't take encoding"):
@@ -162,7 +170,7 @@ def test_a_new_file_can_be_written_anew(
         for text in ("first", "second"):
             with file.open("w") as stream:
                 stream.write(text)
-        assert file.open().read() == "second"
+        assert read(file.open()) == "second"
     assert engine.to_json(file, FlyteFile, context)["size"] == 6
 
 
@@ -278,10 +286,10 @@ def test_a_pinned_target(plain: bool, engine: TypeEngine, store: MemoryBlobStore
     assert target.read_text() == "content"
     assert store.objects == {}
     received = engine.to_python(value, BlobType(), FlyteFile, context)
-    assert received.open().read() == "content"
+    assert read(received.open()) == "content"
     target.write_text("CONTENT")
     with pytest.raises(CorruptBlob):
-        received.open().read()
+        read(received.open())
     stays = engine.to_json(FlyteFile(tmp_path / "a", remote_path=False), FlyteFile, context)
     assert stays == {"uri": (tmp_path / "a").as_uri(), "name": "a", "size": 7}
     with pytest.raises(TypeMismatch, match="does not exist"):

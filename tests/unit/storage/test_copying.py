@@ -6,7 +6,10 @@ import os
 import random
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +84,9 @@ def test_a_digest_reports_what_could_not_be_read() -> None:
 
 @linux
 def test_a_file_that_nobody_writes_is_sealed(file: Path) -> None:
-    assert copying.sealed(str(file)) == (sha256(file), file.stat().st_size)
+    found = copying.sealed(str(file))
+    assert found is not None
+    assert (found[0], found[1].st_size) == (sha256(file), file.stat().st_size)
     assert file.stat().st_mode & 0o777 == 0o444
 
 
@@ -95,6 +100,27 @@ def test_a_file_that_is_open_for_writing_is_not(file: Path) -> None:
     mapped.close()
     assert file.stat().st_mode & 0o777 == 0o644
     assert copying.sealed(str(file)) is not None
+
+
+@linux
+def test_a_file_that_is_opened_for_writing_while_it_is_hashed_is_not(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "_WINDOW", MIB)
+    mapped = mmap.mmap
+    writers: list[threading.Thread] = []
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        if not writers:
+            writers.append(threading.Thread(target=lambda: file.open("r+b").close()))
+            writers[0].start()
+            time.sleep(0.2)
+        return mapped(*arguments, **options)
+
+    monkeypatch.setattr(mmap, "mmap", slow)
+    assert copying.sealed(str(file)) is None
+    writers[0].join(5)
+    assert not writers[0].is_alive()
 
 
 @linux
