@@ -48,6 +48,11 @@ class InProcess(ValueContext):
     opens_pickles: bool = True
 
 
+@dataclass(frozen=True)
+class Compiling(ValueContext):
+    """The context of constants of a workflow: local directories are not walked, because they are refused anyway."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """Stands where JSON would stand, for a value that a plain call hands on in memory (a dataframe, a value of a plug-in)."""

@@ -20,6 +20,7 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from flyte_temporal.errors import CorruptBlob, FlyteTemporalError, StorageError
+from flyte_temporal.sdk.context import active_parameters
 from flyte_temporal.sdk.types.converter import InProcess, Misfit, ValueContext
 from flyte_temporal.spec.literals import FileValue
 
@@ -115,7 +116,9 @@ def gift(path: Path, context: ValueContext) -> tuple[Path, bool]:
     if not context.gives:
         return path, False
     real = path.resolve()
-    return real, real.is_relative_to(context.scratch.resolve())
+    parameters = active_parameters()
+    own = [context.scratch, *([parameters.working_directory] if parameters is not None else [])]
+    return real, any(real.is_relative_to(folder.resolve()) for folder in own)
 
 
 def _snapshot(path: Path, context: ValueContext, name: str) -> Path:
