@@ -197,6 +197,7 @@ def _call(order: AttemptOrder, desk: Desk, code: Code, report: Report) -> dict[s
         inline_bytes=order.inline_bytes,
         gives=True,
         opens_pickles=True,
+        working_directory=files,
     )
     with activate(_parameters(order, files, code.store, report)), exported(order.task.policy.secrets):
         found = dispatch.run(dispatch.load(entry), order.task, order.inputs, context)

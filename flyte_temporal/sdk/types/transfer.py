@@ -20,7 +20,6 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from flyte_temporal.errors import CorruptBlob, FlyteTemporalError, StorageError
-from flyte_temporal.sdk.context import active_parameters
 from flyte_temporal.sdk.types.converter import InProcess, Misfit, ValueContext
 from flyte_temporal.spec.literals import FileValue
 
@@ -116,9 +115,8 @@ def gift(path: Path, context: ValueContext) -> tuple[Path, bool]:
     if not context.gives:
         return path, False
     real = path.resolve()
-    parameters = active_parameters()
-    own = [context.scratch, *([parameters.working_directory] if parameters is not None else [])]
-    return real, any(real.is_relative_to(folder.resolve()) for folder in own)
+    own = (context.scratch, context.working_directory)
+    return real, any(folder is not None and real.is_relative_to(folder.resolve()) for folder in own)
 
 
 def _snapshot(path: Path, context: ValueContext, name: str) -> Path:
