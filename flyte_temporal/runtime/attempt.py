@@ -192,7 +192,12 @@ def _call(order: AttemptOrder, desk: Desk, code: Code, report: Report) -> dict[s
         )
     files = desk.folder / scratch.FILES
     context = ValueContext(
-        blobs=code.store, scratch=files, inline_bytes=order.inline_bytes, gives=True, opens_pickles=True
+        blobs=code.store,
+        scratch=desk.folder / scratch.VALUES,
+        inline_bytes=order.inline_bytes,
+        gives=True,
+        opens_pickles=True,
+        working_directory=files,
     )
     with activate(_parameters(order, files, code.store, report)), exported(order.task.policy.secrets):
         found = dispatch.run(dispatch.load(entry), order.task, order.inputs, context)

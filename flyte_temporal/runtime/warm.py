@@ -97,6 +97,7 @@ class WarmProcess:
         self._peak_reset = _open_peak_reset()
         self._log = self._folder / scratch.LOG
         self._files = self._folder / scratch.FILES
+        self._values = self._folder / scratch.VALUES
 
     def serve(self) -> NoReturn:
         """Run attempts until nobody needs this process any more, or it is worn out."""
@@ -191,6 +192,8 @@ class WarmProcess:
         if not _is_empty(self._files):
             remove(self._files)
             self._files.mkdir(exist_ok=True)
+        if self._values.exists():
+            remove(self._values)
         if environment_bytes() != self._expected:
             os.environ.clear()
             os.environ.update(self._environment)

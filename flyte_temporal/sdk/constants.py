@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from flyte_temporal.errors import CompileError, FlyteTemporalError, PlatformError, TypeMismatch
 from flyte_temporal.sdk.context import process_scratch
-from flyte_temporal.sdk.types.converter import InProcess
+from flyte_temporal.sdk.types.converter import Compiling, InProcess
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
 from flyte_temporal.sdk.types.values import literal_of
 from flyte_temporal.spec.bindings import Constant
@@ -75,7 +75,7 @@ def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue
         _refuse_data(type_)
     if isinstance(type_, BlobType) and not isinstance(value, str | os.PathLike):
         _refuse(type(value).__name__)  # an array, a picture
-    written = _written(value, python_type, type_, ValueContext(None, process_scratch()))
+    written = _written(value, python_type, type_, Compiling(None, process_scratch()))
     _refuse_stored(written, type_)
     return cast("JsonValue", written)
 

@@ -29,9 +29,10 @@ class ValueContext:
         blobs: The blob store; None in a plain local run, where files stay local paths and nothing is uploaded.
         scratch: A folder for downloaded copies and for files on their way to the store.
         inline_bytes: JSON larger than this number of bytes travels by reference.
-        gives: Files in `scratch` are given to the store when they are written out, because the code that made them has
+        gives: Files in `scratch` and `working_directory` are given to the store when they are written out, because the code that made them has
             ended (see `BlobStore.put_file`).
         opens_pickles: Whether this is a task's own process, which may unpickle; see `opaque`.
+        working_directory: Where the task makes its files, if that is not in `scratch`.
     """
 
     blobs: BlobStore | None
@@ -39,6 +40,7 @@ class ValueContext:
     inline_bytes: int = INLINE_BYTES
     gives: bool = False
     opens_pickles: bool = False
+    working_directory: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class InProcess(ValueContext):
     """The context of a plain call: values go through `Held` where JSON would need a file to be written."""
 
     opens_pickles: bool = True
+
+
+@dataclass(frozen=True)
+class Compiling(ValueContext):
+    """The context of constants of a workflow: local directories are not walked, because they are refused anyway."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal
 from flyte_temporal.errors import InvalidInputs
 from flyte_temporal.sdk.types import folders, transfer, trees
 from flyte_temporal.sdk.types.contents import Folder, StoredTree, content_of
-from flyte_temporal.sdk.types.converter import InProcess, Misfit, ValueContext
+from flyte_temporal.sdk.types.converter import Compiling, InProcess, Misfit, ValueContext
 from flyte_temporal.sdk.types.file import FlyteFile, checked, format_name, path_schema, pinned
 from flyte_temporal.sdk.types.place import working_directory
 from flyte_temporal.spec.literals import DirectoryValue, FileValue
@@ -339,6 +339,8 @@ class FlyteDirectory(os.PathLike[str], _Parameterized[F]):
         if self._content is not None and self._copied is None:
             return self._content.value(format_)
         root, format_ = self._target(), format_ or self.format
+        if isinstance(context, Compiling):
+            return DirectoryValue(uri=root.absolute().as_uri(), name=self.name, format=format_)
         if self._new is not None:
             self._check_new()
             root.mkdir(parents=True, exist_ok=True)

@@ -78,6 +78,11 @@ class Reading(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read into a buffer; see the class for what is raised at the end."""
+        if self._is_intact is not None and (into := getattr(self._source, "readinto", None)) is not None:
+            count = int(into(buffer))
+            self._check_intact(count)
+            self._position += count
+            return count
         wanted = len(buffer)
         data = self._read(wanted) if wanted else b""
         buffer[: len(data)] = data
@@ -100,10 +105,7 @@ class Reading(io.RawIOBase):
 
     def _follow(self, data: bytes) -> None:
         if self._is_intact is not None:
-            end = not data or self._position + len(data) == self._value.size
-            if end and not self._is_intact():
-                raise CorruptBlob(f"{self.name} was written to while it was read.")
-            return None
+            return self._check_intact(len(data))
         digest = self._digest
         if digest is None or self._position > digest.size:
             return self._let_go()
@@ -112,6 +114,11 @@ class Reading(io.RawIOBase):
         if complete or (not data and self._position == digest.size):
             self._check(digest)
         return None
+
+    def _check_intact(self, count: int) -> None:
+        end = not count or self._position + count == self._value.size
+        if end and self._is_intact is not None and not self._is_intact():
+            raise CorruptBlob(f"{self.name} was written to while it was read.")
 
     def _check(self, digest: Digest) -> None:
         value = self._value

@@ -115,7 +115,8 @@ def gift(path: Path, context: ValueContext) -> tuple[Path, bool]:
     if not context.gives:
         return path, False
     real = path.resolve()
-    return real, real.is_relative_to(context.scratch.resolve())
+    own = (context.scratch, context.working_directory)
+    return real, any(folder is not None and real.is_relative_to(folder.resolve()) for folder in own)
 
 
 def _snapshot(path: Path, context: ValueContext, name: str) -> Path:
