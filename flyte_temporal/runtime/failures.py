@@ -26,6 +26,10 @@ def describe(error: BaseException, root: Path | None, where: Path) -> tuple[Erro
     """
     document = _classify(error, where)
     users, full = _tracebacks(error, root)
+    if root is not None and isinstance(error, FlyteTemporalError):
+        # Messages of the compiler, in a dynamic task, begin with the place of the user's call.
+        document = document.model_copy(update={"message": document.message.replace(f"{root}/", "")})
+        users = users.replace(f"{root}/", "")
     return document.model_copy(update={"traceback": cut(users, TRACEBACK_BYTES)}), full
 
 

@@ -60,10 +60,15 @@ class Gates:
                 pause(max(seconds, 0.001), f"{state.path} sleep")
             )
         else:
-            state.reason = _how(self._execution, gate)
+            state.reason = _how(self._execution, gate, self._handle(state.path, gate.name))
             waiting = asyncio.create_task(self._reply(state, gate))
         self._inbox.watch(state, waiting, costly=False)
         waiting.add_done_callback(lambda done: self._on_end(state, gate, inputs, done))
+
+    def _handle(self, path: str, name: str) -> str:
+        """Return what stands for a gate in commands: its name, or its path where others have or may get the name."""
+        named = sum(gate.name == name for gate in self._known.values() if gate.gate != "sleep")
+        return path if named > 1 or "[" in path else name
 
     async def _reply(self, state: NodeState, gate: GateTarget) -> GateReply:
         limit = timedelta(seconds=gate.timeout_s) if gate.timeout_s else None
@@ -186,9 +191,9 @@ def _planned(program: Program, nodes: tuple[Node, ...], prefix: str) -> list[tup
     return found
 
 
-def _how(execution: str, gate: GateTarget) -> str:
+def _how(execution: str, gate: GateTarget, handle: str) -> str:
     """Return what a gate waits for, with the command that answers it."""
-    name = shlex.quote(gate.name)
+    name = shlex.quote(handle)
     if gate.gate == "approve":
         return f"waits for an approval: flyte-temporal approve {execution} {name}"
     kind = describe(gate.type) if gate.type is not None else "VALUE"

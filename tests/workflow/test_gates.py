@@ -100,6 +100,19 @@ async def _refusals(stage: Stage, execution: ExecutionId) -> None:
         await stage.engine.answer(execution, says("ok", value=3))
 
 
+async def test_the_command_that_is_shown_names_one_gate(stage: Stage) -> None:
+    def node(path: str, name: str) -> Node:
+        gate = GateTarget(gate="approve", name=name, type=INTEGER)
+        return Node(id=path, target=gate, inputs={"value": InputRef(name="x")})
+
+    nodes = [node("g", "ok"), node("h", "ok"), node("k", "fine")]
+    replies = [says(n.id, approved=True) for n in nodes]
+    _, seen = await answered(stage, one("shapes.names", nodes, closures.out("g")), *replies)
+    reasons = {n.id: n.reason for change in seen.records for n in change.nodes if n.reason}
+    handles = {i: reason.rpartition(" ")[2] for i, reason in reasons.items()}
+    assert handles == {"g": "g", "h": "h", "k": "fine"}
+
+
 async def test_a_gate_times_out(stage: Stage) -> None:
     closure = gated(GateTarget(gate="input", name="how many", type=INTEGER, timeout_s=0.1))
     state, _ = await answered(stage, closure)

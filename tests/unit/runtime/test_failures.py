@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal.compiler import compile_entity
-from flyte_temporal.errors import FlyteNonRecoverableException, FlyteRecoverableException, StorageError
+from flyte_temporal.errors import (
+    CompileError,
+    FlyteNonRecoverableException,
+    FlyteRecoverableException,
+    StorageError,
+)
 from flyte_temporal.runtime import failures
 from flyte_temporal.sdk import dispatch
 from flyte_temporal.sdk.dispatch import TaskNotLoadable
@@ -36,6 +41,17 @@ def raising(error: BaseException) -> Callable[[], object]:
 
 def describe(error: BaseException, where: Path = Path("/nowhere/a")) -> ErrorDocument:
     return failures.describe(caught(raising(error)), None, where)[0]
+
+
+def test_a_place_in_the_bundle_is_told_as_the_user_knows_it() -> None:
+    root = Path("/cache/4f")
+    error = caught(raising(CompileError("A cycle.", "/cache/4f/flows/a.py:12")))
+    found = failures.describe(error, root, Path("/nowhere/a"))[0]
+    assert found.message == "flows/a.py:12: A cycle."
+    assert "/cache" not in found.traceback
+    assert "CompileError: flows/a.py:12: A cycle." in found.traceback
+    own = failures.describe(caught(raising(OSError("/cache/4f/x"))), root, Path("/nowhere/a"))[0]
+    assert own.message == "OSError: /cache/4f/x"
 
 
 def test_an_exception_of_the_user() -> None:
