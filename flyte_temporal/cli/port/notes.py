@@ -15,11 +15,12 @@ NOTES = {
     "try": "A try in a workflow's body catches nothing that a task raises, in plain runs too: the body only records calls.",
     "path": "A pathlib.Path travels as text; annotate FlyteFile or os.PathLike where the file itself is meant.",
     "dynamic": "A failed task inside a @dynamic is retried by its own retries; the @dynamic is not run again as a whole.",
-    "eager": "@eager runs with --local only; a durable run of it is refused.",
+    "eager": "@eager runs with --local only; a durable run of it is refused. In it, await def tasks and workflows by their .aio(...): a call gives the value itself.",
     "gates": "Answer gates with 'flyte-temporal approve|reject|set-input ID GATE'; a plain run asks on the terminal.",
     "sleep": "sleep() may last any time; it is not cut off after an hour.",
     "TypeTransformer": "A TypeTransformer has other methods here (matches, literal_type, to_json, to_python): docs/types.md.",
     "ImageSpec": "An ImageSpec declares an image and gives it a stable tag; on this machine, tasks run in the environment of their caller.",
+    "is_container": "An ImageSpec has no is_container(): import in the task what only its image has, in place of 'if image.is_container():'.",
     "map_task": "map_task() tells lists of different length before anything runs, and lets failures be None only with min_successes or min_success_ratio.",
 }
 """Key → sentence."""
@@ -60,6 +61,8 @@ class Notes:
         keywords = {arg.keyword.value for arg in node.args if arg.keyword is not None}
         if "retries" in keywords and called in _TASKS & self._used:
             self._keys.add("retries")
+        if called == "is_container" and "ImageSpec" in self._used:
+            self._keys.add("is_container")
 
     def annotation(self, node: cst.Annotation) -> None:
         """Take note of an annotation."""

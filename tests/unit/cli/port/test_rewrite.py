@@ -188,6 +188,11 @@ def test_what_is_not_flytekit_is_left_alone(text: str) -> None:
             "travels as text",
         ),
         ("from flytekit import eager\n", "--local only"),
+        ("from flytekit import eager\n", ".aio(...)"),
+        (
+            "from flytekit import ImageSpec\nimage = ImageSpec()\nif image.is_container():\n    import x\n",
+            "no is_container()",
+        ),
         ("from flytekit import approve\n", "Answer gates"),
     ],
 )
