@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import Enum
@@ -266,23 +267,38 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, Sequence[str]]:
     """Run a command; what it prints goes where this process prints. Return its exit code and the end of its stderr."""
     sys.stdout.flush()
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    with subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        readers: list[threading.Thread] = []
-        try:  # around all of it: a task may be stopped before its script has begun
-            readers = _readers(process, tail)
-            process.wait()
-        except BaseException:
-            _end(process)
-            raise
-        finally:
-            # A process that the script left behind may hold the pipes open for ever.
-            for reader in readers:
-                reader.join(_DRAIN_S)
-            if any(reader.is_alive() for reader in readers):
-                process.stdout = process.stderr = None
+    readers: list[threading.Thread] = []
+    # Not in this thread: an interrupt of it between fork and return would lose a script that runs already.
+    starter = ThreadPoolExecutor(1, thread_name_prefix="shell")
+    starting = starter.submit(_started, command, folder)
+    starter.shutdown(wait=False)
+    try:  # around all of it: a task may be stopped before its script has begun
+        process = starting.result()
+        readers = _readers(process, tail)
+        process.wait()
+    except BaseException:
+        if starting.exception() is None:
+            _end(starting.result())
+        raise
+    finally:
+        for reader in readers:
+            reader.join(_DRAIN_S)
+        if starting.exception() is None and not any(reader.is_alive() for reader in readers):
+            # A process that the script left behind may hold the pipes open for ever; then they are left to the threads.
+            _close_pipes(starting.result())
     return process.returncode, tail
+
+
+def _started(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _readers(process: subprocess.Popen[bytes], tail: deque[str]) -> list[threading.Thread]:
