@@ -152,8 +152,9 @@ class NodeDraft:
 
     def _change_policy(self, options: Mapping[str, Any], where: str) -> None:
         of_task = [n for n, value in options.items() if value is not None and n not in _OF_ANY_NODE]
-        if of_task and self.entity.kind != "task":
-            what = "sub-workflow" if self.entity.kind == "workflow" else "launch plan"
+        attempted = self.entity.attempted
+        if of_task and attempted.kind != "task":
+            what = "sub-workflow" if attempted.kind == "workflow" else "launch plan"
             raise CompileError(
                 f"with_overrides({of_task[0]}=...): the {self.label} is a {what}, which is no attempt itself. Set "
                 f"{of_task[0]} on its tasks; a {what} takes {', '.join(sorted(_OF_ANY_NODE))}.",
@@ -163,7 +164,7 @@ class NodeDraft:
         if changed == Overrides():
             return
         self.overrides = (self.overrides or Overrides()).then(changed)
-        policy = getattr(self.entity, "policy", None)
+        policy = getattr(attempted, "policy", None)
         if isinstance(policy, TaskPolicy):
             check_resources(self.overrides.apply(policy).resources, where)
 

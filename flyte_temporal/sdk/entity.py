@@ -37,6 +37,11 @@ class Entity(ABC):
         return {"task": "task", "workflow": "sub-workflow", "launch_plan": "launch plan"}[self.kind]
 
     @property
+    def attempted(self) -> Entity:
+        """Return what options of attempts, set at its node, are for: itself, or what a map runs for each element."""
+        return self
+
+    @property
     @abstractmethod
     def name(self) -> str:
         """Return the dotted name, by which it is registered.

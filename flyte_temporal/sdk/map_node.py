@@ -42,6 +42,11 @@ class MapNode(Entity):
         self._given = given
 
     @property
+    def attempted(self) -> Entity:
+        """Return the item: each has attempts of its own."""
+        return self.item
+
+    @property
     def name(self) -> str:
         """Return its short name; no process ever imports a map by it."""
         return self.short_name
