@@ -21,7 +21,7 @@ NOTES = {
     "TypeTransformer": "A TypeTransformer has other methods here (matches, literal_type, to_json, to_python): docs/types.md.",
     "ImageSpec": "An ImageSpec declares an image and gives it a stable tag; on this machine, tasks run in the environment of their caller.",
     "is_container": "An ImageSpec has no is_container(): import in the task what only its image has, in place of 'if image.is_container():'.",
-    "map_task": "map_task() tells lists of different length before anything runs, and lets failures be None only with min_successes or min_success_ratio.",
+    "map_task": "map_task() tells lists of different length before anything runs, and lets failures be None only with min_successes or min_success_ratio. In place of metadata=, write .with_overrides(...) behind the call.",
 }
 """Key → sentence."""
 

@@ -9,9 +9,11 @@ import pytest
 
 from flyte_temporal import create_node, map_task, task, workflow
 from flyte_temporal.compiler import compile_entity
+from flyte_temporal.errors import CompileError
 from flyte_temporal.spec.arrays import InvalidArrayLength, TooFewItems
 from flyte_temporal.spec.bindings import Constant, InputRef
 from flyte_temporal.spec.nodes import ArrayTarget, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.policies import RetryPolicy
 from flyte_temporal.spec.types import FLOAT, INTEGER, STRING, ListType, optional
 
 CALLS: list[int] = []
@@ -138,3 +140,24 @@ def test_outputs_of_several_names_are_lists_of_each() -> None:
         ListType(element=optional(INTEGER)),
         ListType(element=optional(STRING)),
     ]
+
+
+def test_overrides_of_a_map_are_those_of_its_items() -> None:
+    @workflow
+    def persistent(ns: list[int]) -> list[float]:
+        done: list[float] = map_task(work)(n=ns).with_overrides(retries=2)
+        return done
+
+    node = compile_entity(persistent).main().nodes[0]
+    assert node.overrides is not None
+    assert node.overrides.retries == RetryPolicy(count=2)
+
+
+def test_a_mapped_workflow_takes_no_options_of_attempts() -> None:
+    @workflow
+    def persistent(ns: list[int]) -> list[float]:
+        done: list[float] = map_task(sub)(n=ns).with_overrides(retries=2)
+        return done
+
+    with pytest.raises(CompileError, match="is a sub-workflow, which is no attempt itself"):
+        compile_entity(persistent)
