@@ -220,7 +220,7 @@ class Tree:
         elif scope.parent is None:
             self.failure = gathered(scope.errors) if scope.failed else None
             self.result = scope.given
-        elif scope.failed:
+        elif scope.failed and scope.errors:
             self.fail(scope.parent, gathered(scope.errors))
         elif scope.failing:
             self.abort(scope.parent)

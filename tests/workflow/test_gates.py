@@ -15,7 +15,7 @@ from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, GateReply
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.nodes import GateTarget, Node
+from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, WorkflowTarget
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic
@@ -132,5 +132,21 @@ async def test_a_sleep_takes_its_time_and_can_be_aborted(stage: Stage) -> None:
         await stage.engine.start(given, closure("PT864000S"))
         await stage.engine.abort(given.request.id, "enough")
         ended = await stage.engine.wait(given.request.id, 60)
+    assert ended is not None
+    assert ended.phase is ExecutionPhase.ABORTED
+
+
+async def test_gates_in_the_items_of_a_map_can_be_aborted(stage: Stage) -> None:
+    item = closures.workflow("shapes.asks", list(APPROVE.workflows["shapes.gated"].nodes), closures.out("n1"))
+    target = ArrayTarget(item=WorkflowTarget(workflow="shapes.asks"), over=("x",))
+    mapped = Node(id="m", target=target, inputs={"x": Constant(value=[1, 2])})
+    closure = closures.closure(closures.workflow("shapes.mapped_gates", [mapped], None), item)
+    given = closures.run_input(closure, "mapped-gates")
+    async with stage.worker(Attempted()):
+        await stage.engine.start(given, closure)
+        while len(await stage.engine.gates(given.request.id)) < 2:  # noqa: ASYNC110 - what is awaited is in the server
+            await asyncio.sleep(0.05)
+        await stage.engine.abort(given.request.id, "enough")
+        ended = await stage.engine.wait(given.request.id, 20)
     assert ended is not None
     assert ended.phase is ExecutionPhase.ABORTED
