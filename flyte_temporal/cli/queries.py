@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
-from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import (
     error_of,
@@ -78,10 +79,16 @@ def nodes(output: Output, place: Place, id_: str) -> int:
     if output.json:
         output.document(rows)
         return ExitCode.SUCCEEDED
-    columns = ("id", "name", "kind", "phase", "attempts", "cache", "started_at", "finished_at")
-    for line in table(rows, columns):
+    columns = ("id", "name", "kind", "phase", "attempts", "cache", "started_at", "finished_at", "note")
+    for line in table([{**row, "note": _note(row)} for row in rows], columns):
         output.result(line)
     return ExitCode.SUCCEEDED
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    """Return why a node waits, or the first line of why it failed."""
+    said = row["error"]["message"] if row["error"] else row["reason"]
+    return visible(said.partition("\n")[0])[:100]
 
 
 def wait(output: Output, place: Place, id_: str) -> int:
