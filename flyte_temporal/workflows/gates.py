@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -34,9 +35,13 @@ class Gates:
         program: What the run executes; gates of dynamic tasks and of items of maps are added as they are reached.
         inbox: Where ends go.
         execution: Name of the execution, for the commands that are shown.
+        children: Returns the names of the executions that it has started, which have gates of their own.
     """
 
-    def __init__(self, program: Program, inbox: Inbox, execution: str) -> None:
+    def __init__(
+        self, program: Program, inbox: Inbox, execution: str, children: Callable[[], list[str]]
+    ) -> None:
+        self._children = children
         self._inbox = inbox
         self._execution = execution
         self._known: dict[str, GateTarget] = dict(_planned(program, program.main.nodes, ""))
@@ -120,7 +125,9 @@ class Gates:
         paths = [gate] if gate in askable else [path for path, g in askable.items() if g.name == gate]
         if not paths:
             known = ", ".join(f"{g.name} ({path})" for path, g in askable.items()) or "none"
-            raise NotFound(f"The execution has no gate {gate!r}. Its gates: {known}.")
+            started = ", ".join(self._children()[:20])
+            others = f" It has started {started}, which may have gates of their own." if started else ""
+            raise NotFound(f"The execution has no gate {gate!r}. Its gates: {known}.{others}")
         open_ = [path for path in paths if path not in self._replies]
         if len(open_) > 1:
             raise Conflict(

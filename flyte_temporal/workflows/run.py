@@ -72,8 +72,11 @@ class Run:
         self._attempts = Attempts(given, self._inbox)
         self._children = Children(given, self._inbox)
         self._reads = Reads(self._inbox)
-        self.gates = Gates(self._program, self._inbox, given.request.id.name)
+        self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
+
+    def _started(self) -> list[str]:
+        return [state.child for state in self.states if state.child]
 
     async def execute(self) -> dict[str, LiteralValue]:
         """Run to the end.

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio import activity
 
 from flyte_temporal.errors import Conflict, InvalidInputs, NotFound
 from flyte_temporal.ports.engine import RunState
@@ -19,7 +20,7 @@ from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, WorkflowTar
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic
-from tests.workflow.test_structures import gated, one, run
+from tests.workflow.test_structures import gated, one, planned, run
 
 ASK = gated(GateTarget(gate="input", name="how many", type=INTEGER))
 APPROVE = gated(GateTarget(gate="approve", name="ok", type=INTEGER), {"value": InputRef(name="x")})
@@ -111,6 +112,25 @@ async def test_the_command_that_is_shown_names_one_gate(stage: Stage) -> None:
     reasons = {n.id: n.reason for change in seen.records for n in change.nodes if n.reason}
     handles = {i: reason.rpartition(" ")[2] for i, reason in reasons.items()}
     assert handles == {"g": "g", "h": "h", "k": "fine"}
+
+
+async def test_a_gate_of_a_child_is_looked_for_at_the_child(stage: Stage) -> None:
+    running = asyncio.Event()
+
+    async def waits(request: AttemptRequest) -> int:
+        running.set()
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(0.05)
+
+    given = stage.stored(planned(), "asks-child")
+    async with stage.worker(Attempted(waits)):
+        await stage.engine.start(given, planned())
+        await running.wait()
+        with pytest.raises(NotFound, match=r"It has started asks-child\.lp, which may have gates"):
+            await stage.engine.answer(given.request.id, says("ok", approved=True))
+        await stage.engine.abort(given.request.id, "enough")
+        await stage.engine.wait(given.request.id, 60)
 
 
 async def test_a_gate_times_out(stage: Stage) -> None:
