@@ -251,6 +251,7 @@ def opened(uri: str, **options: Any) -> AbstractContextManager[IO[bytes]]:
     if local is not None:
         return local.open("rb")
     if urlsplit(uri).scheme in {"http", "https"}:
+        import urllib.error
         import urllib.request  # the base install has no aiohttp, which fsspec would need here
 
         # the default opener would also follow file: and ftp: addresses
@@ -266,7 +267,11 @@ def opened(uri: str, **options: Any) -> AbstractContextManager[IO[bytes]]:
         opener = urllib.request.OpenerDirector()
         for handler in handlers:
             opener.add_handler(handler())
-        response: Any = opener.open(uri, timeout=_TIMEOUT_S)
+        try:
+            response: Any = opener.open(uri, timeout=_TIMEOUT_S)
+        except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
+            raise
         return response  # type: ignore[no-any-return]
     import fsspec
 
