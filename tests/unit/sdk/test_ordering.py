@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from flyte_temporal.errors import CompileError
 from flyte_temporal.spec.bindings import OutputRef
 from flyte_temporal.spec.entities import WorkflowSpec
 from flyte_temporal.spec.policies import RetryPolicy
+from flyte_temporal.testing import task_mock
 
 
 @task
@@ -122,6 +124,25 @@ def test_the_items_of_a_map_take_overrides() -> None:
     (node,) = compiled(wf).nodes
     assert node.overrides is not None
     assert node.overrides.retries == RetryPolicy(count=2)
+
+
+@task(environment={"COLOUR": "red"})
+def colour(n: int) -> str:
+    return os.environ["COLOUR"]
+
+
+@workflow
+def painted() -> tuple[str, str]:
+    other: Any = colour(n=1)
+    return other.with_overrides(environment={"COLOUR": "blue"}), colour(n=2)
+
+
+def test_a_plain_run_obeys_them_at_their_node_and_a_mock_answers_there_too() -> None:
+    assert painted() == ("blue", "red")
+    with task_mock(colour) as mock:
+        mock.side_effect = lambda n: f"mocked {n}"
+        assert painted() == ("mocked 1", "mocked 2")
+    assert colour.policy.env == {"COLOUR": "red"}
 
 
 @pytest.mark.parametrize(
