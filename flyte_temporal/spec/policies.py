@@ -179,8 +179,10 @@ class Overrides(Document):
         return policy.model_copy(update=changed) if changed else policy
 
     def then(self, later: Overrides) -> Overrides:
-        """Return both, the later ones winning part by part."""
+        """Return both, the later ones winning part by part: to apply that is to apply one after the other."""
         changed = {name: value for name, value in later if value is not None}
         if self.resources is not None and later.resources is not None:
             changed["resources"] = self.resources.changed_by(later.resources)
+        if self.config is not None and later.config is not None:
+            changed["config"] = {**self.config, **later.config}
         return self.model_copy(update=changed)
