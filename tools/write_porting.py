@@ -54,7 +54,7 @@ def _old_names() -> dict[str, list[str]]:
     """Return flytekit's names of each of ours that its users know."""
     lookup = Lookup()
     found: dict[str, list[str]] = {}
-    for name in sorted(names.PROMISED):
+    for name in sorted(lookup.exported - names.ONLY_HERE):
         if lookup.find("flytekit.core", name) == Target(names.ROOT, name):
             found.setdefault(name, []).append(name)
     for full, ours in names.RENAMED.items():

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal.cli import program
-from flyte_temporal.cli.port import names
 from flyte_temporal.cli.port.command import PortOptions, port
 from flyte_temporal.cli.port.files import python_files
 from flyte_temporal.cli.port.lookup import Lookup
 from tests.unit.cli.scripted import Screen, new_screen
 
-LOOKUP = Lookup(exported=names.PROMISED, testing=names.IN_TESTING)
+LOOKUP = Lookup()
 OLD = "from flytekit import task\n\n\n@task(retries=1)\ndef f() -> int:\n    return 1\n"
 NEW = OLD.replace("flytekit", "flyte_temporal")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import flyte_temporal
 from flyte_temporal import testing
 from flyte_temporal.cli.port import names
 from flyte_temporal.cli.port.lookup import Lack, Lookup, Target, exported
@@ -16,10 +15,9 @@ FLYTEKIT = [
 ]
 
 
-def test_every_promised_name_is_in_the_package_root() -> None:
-    promised = names.PROMISED | set(names.RENAMED.values()) | set(names.SAME_IN_FOREIGN.values())
-    assert sorted(promised - exported()) == []
-    assert [name for name in promised if getattr(flyte_temporal, name, None) is None] == []
+def test_every_name_of_the_table_is_in_the_package_root() -> None:
+    told = names.ONLY_HERE | set(names.RENAMED.values()) | set(names.SAME_IN_FOREIGN.values())
+    assert sorted(told - exported()) == []
 
 
 def test_every_promised_name_of_testing_is_there() -> None:
@@ -28,7 +26,7 @@ def test_every_promised_name_of_testing_is_there() -> None:
 
 def test_every_public_name_of_flytekit_is_ported_or_explained() -> None:
     modules = {name.partition(".")[2] for name in names.MODULE_ALIASES}
-    lookup = Lookup(exported=names.PROMISED | set(names.RENAMED.values()), testing=names.IN_TESTING)
+    lookup = Lookup()
     forgotten = [
         name
         for name in FLYTEKIT
@@ -39,17 +37,16 @@ def test_every_public_name_of_flytekit_is_ported_or_explained() -> None:
     assert forgotten == []
 
 
-def test_a_promised_name_is_ported_to_itself() -> None:
-    lookup = Lookup(exported=names.PROMISED, testing=names.IN_TESTING)
-    for name in names.PROMISED:
+def test_a_name_that_both_have_is_ported_to_itself() -> None:
+    lookup = Lookup()
+    for name in exported() - names.ONLY_HERE:
         assert lookup.find("flytekit", name) in (
             Target("flyte_temporal", name),
             Target("flyte_temporal", names.RENAMED.get(f"flytekit.{name}", "")),
         )
 
 
-def test_nothing_is_both_promised_and_lacking() -> None:
-    assert names.PROMISED & set(names.LACKING) == set()
+def test_nothing_is_both_there_and_lacking() -> None:
     assert exported() & set(names.LACKING) == set()
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flyte_temporal.cli.port import names
 from flyte_temporal.cli.port.lookup import Lookup
 from flyte_temporal.cli.port.rewrite import Ported, port_source
 
 CORPUS = Path(__file__).with_name("corpus")
-# Of the table, not of the root: these tests are about rewriting; test_names holds the root to the table.
-LOOKUP = Lookup(exported=names.PROMISED | set(names.RENAMED.values()), testing=names.IN_TESTING)
+LOOKUP = Lookup()
 
 
 def port(text: str) -> Ported:
@@ -125,8 +123,7 @@ def test_all_lacks_of_a_file_are_told_in_order() -> None:
     ],
 )
 def test_forms(text: str, expected: str) -> None:
-    lookup = Lookup(exported=LOOKUP.exported | {"__version__"}, testing=names.IN_TESTING)
-    ported = port_source(text.encode(), lookup)
+    ported = port(text)
     assert ported.problems == ()
     assert ported.source.decode() == expected
     ast.parse(ported.source)
