@@ -11,10 +11,11 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal
+from typing import Any, Literal
 
 from flyte_temporal.errors import InvalidInputs
 from flyte_temporal.sdk.types import folders, transfer, trees
+from flyte_temporal.sdk.types.brackets import F, Parameterized
 from flyte_temporal.sdk.types.contents import Folder, StoredTree, content_of
 from flyte_temporal.sdk.types.converter import Compiling, InProcess, Misfit, ValueContext
 from flyte_temporal.sdk.types.file import FlyteFile, checked, format_name, path_schema, pinned
@@ -22,25 +23,8 @@ from flyte_temporal.sdk.types.place import working_directory
 from flyte_temporal.spec.literals import DirectoryValue, FileValue
 from flyte_temporal.spec.trees import Tree, TreeFile, check_path
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
 
-    F = TypeVar("F", default=Any)
-
-    class _Parameterized(Generic[F]):
-        """Lets type checkers read `FlyteDirectory[...]`; at run time the class itself handles the brackets."""
-
-else:
-    F = None
-
-    class _Parameterized:
-        """See above."""
-
-        def __class_getitem__(cls, _item: object) -> type:
-            return cls
-
-
-class FlyteDirectory(os.PathLike[str], _Parameterized[F]):
+class FlyteDirectory(os.PathLike[str], Parameterized[F]):
     """A directory on this machine or elsewhere.
 
     `os.fspath(directory)`, `os.listdir(directory)` and `directory.download()` fetch all of it once, into a folder of the

@@ -9,33 +9,17 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Generic, Literal, cast, get_origin
+from typing import IO, Annotated, Any, Literal, cast, get_origin
 
 from flyte_temporal.errors import InvalidInputs
 from flyte_temporal.sdk.types import sinks, streaming, transfer
+from flyte_temporal.sdk.types.brackets import F, Parameterized
 from flyte_temporal.sdk.types.converter import InProcess, Misfit, ValueContext
 from flyte_temporal.sdk.types.place import current_place, working_directory
 from flyte_temporal.spec.literals import FileValue
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
 
-    F = TypeVar("F", default=Any)
-
-    class _Parameterized(Generic[F]):
-        """Lets type checkers read `FlyteFile[...]`; at run time `FlyteFile` itself handles the brackets."""
-
-else:
-    F = None
-
-    class _Parameterized:
-        """See above."""
-
-        def __class_getitem__(cls, _item: object) -> type:
-            return cls
-
-
-class FlyteFile(os.PathLike[str], _Parameterized[F]):
+class FlyteFile(os.PathLike[str], Parameterized[F]):
     """A file on this machine or elsewhere.
 
     `file.open()` reads a remote file where it is; `open(file)`, `os.fspath(file)` and `file.download()` fetch it once, into
