@@ -107,34 +107,31 @@ class OpenCase:
         return self._chain.end(self._body, self._condition, None, message)
 
 
-class ChainedPromise(Promise):
+class _Chained:
+    """What a conditional that may get more cases offers."""
+
+    __slots__ = ()
+    _chain: _Chain
+
+    def elif_(self, condition: Question) -> OpenCase:
+        """Begin a further case; see `Conditional.if_`."""
+        return self._chain.case("elif_", condition)
+
+    def else_(self) -> OpenCase:
+        """Begin the case that is taken if no condition holds."""
+        return self._chain.otherwise()
+
+
+class ChainedPromise(_Chained, Promise):
     """The one value of a conditional that may get more cases."""
 
     __slots__ = ("_chain",)
-    _chain: _Chain
-
-    def elif_(self, condition: Question) -> OpenCase:
-        """Begin a further case; see `Conditional.if_`."""
-        return self._chain.case("elif_", condition)
-
-    def else_(self) -> OpenCase:
-        """Begin the case that is taken if no condition holds."""
-        return self._chain.otherwise()
 
 
-class ChainedOutputs(NodeOutputs):
+class ChainedOutputs(_Chained, NodeOutputs):
     """The values of a conditional that may get more cases."""
 
     __slots__ = ("_chain",)
-    _chain: _Chain
-
-    def elif_(self, condition: Question) -> OpenCase:
-        """Begin a further case; see `Conditional.if_`."""
-        return self._chain.case("elif_", condition)
-
-    def else_(self) -> OpenCase:
-        """Begin the case that is taken if no condition holds."""
-        return self._chain.otherwise()
 
 
 class _Chain:
