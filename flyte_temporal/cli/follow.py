@@ -55,11 +55,12 @@ def _watch(execution: Handle, output: Output) -> ExecutionRecord:
 
 
 def _asked_again(id_: str, output: Output, place: str) -> bool:
-    output.note(
-        f"\nDetached. Execution {id_} goes on: follow it with 'flyte-temporal wait {id_}{place}', stop it with "
-        f"'flyte-temporal abort {id_}{place} --reason TEXT', or press Ctrl-C again now."
-    )
+    # The line is printed inside, too: whoever reads it may press before we sleep.
     try:
+        output.note(
+            f"\nDetached. Execution {id_} goes on: follow it with 'flyte-temporal wait {id_}{place}', stop it with "
+            f"'flyte-temporal abort {id_}{place} --reason TEXT', or press Ctrl-C again now."
+        )
         time.sleep(SECOND_CHANCE_S)
     except KeyboardInterrupt:
         return True

@@ -46,7 +46,10 @@ def run(arguments: Sequence[str], output: Output) -> int:
     except KeyboardInterrupt:
         from flyte_temporal.cli.exits import ExitCode
 
-        output.note("\nInterrupted; nothing was changed.")
+        # Where it met us is not known here, so nothing is claimed that may be untrue.
+        output.note(
+            "\nInterrupted. An execution that had started goes on: 'flyte-temporal get executions' lists it."
+        )
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the border: every error becomes one paragraph
         return _failed(error, output, debug=debug)

@@ -9,6 +9,7 @@ import pytest
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
+from flyte_temporal.cli.output import Output
 from flyte_temporal.spec.execution import (
     CacheStatus,
     ErrorDocument,
@@ -107,6 +108,22 @@ def test_a_second_ctrl_c_aborts(screen: Screen, monkeypatch: pytest.MonkeyPatch)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(time, "sleep", interrupted)
+    run = Scripted([KeyboardInterrupt()], final=record(ExecutionPhase.ABORTED))
+    assert follow(run, screen.output) == ExitCode.FAILED
+    assert run.aborted == ["Ctrl-C, twice"]
+
+
+def test_a_second_ctrl_c_counts_from_the_moment_that_it_is_offered(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Output.note
+
+    def pressed_at_once(output: Output, text: str) -> None:
+        note(output, text)
+        if "press Ctrl-C again" in text:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Output, "note", pressed_at_once)
     run = Scripted([KeyboardInterrupt()], final=record(ExecutionPhase.ABORTED))
     assert follow(run, screen.output) == ExitCode.FAILED
     assert run.aborted == ["Ctrl-C, twice"]
