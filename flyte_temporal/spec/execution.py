@@ -188,10 +188,10 @@ class RunLimits(Document):
     inline_bytes: int = 64 * 1024
 
 
-INTERPRETER = 2
+INTERPRETER = 3
 """Version of the interpreter's commands. Raised with every change after which a history of before would not replay; the
 interpreter goes on doing what a run's own version did. 2: failed and skipped tasks are recorded when they end, not
-only with the end of the run."""
+only with the end of the run. 3: caches, repairs, batches and continue-as-new."""
 
 
 class RunInput(Stored):
