@@ -48,7 +48,12 @@ class NodePhase(StrEnum):
 
 
 class CacheStatus(StrEnum):
-    """What the cache did for a node."""
+    """What the cache did for a node.
+
+    DISABLED: it is not to be cached. MISS: it was looked up, computed, and stored if it succeeded. HIT: its outputs were
+    remembered. PUT_FAILED: they were computed but could not be stored. SKIPPED: it was not looked up, as was asked for
+    (`--overwrite-cache`), but stored anew.
+    """
 
     DISABLED = "DISABLED"
     MISS = "MISS"
@@ -128,6 +133,22 @@ class ParentRef(Document):
     node: NodePath
 
 
+class NodeRef(Document):
+    """A node of an execution of the same project and domain: where a value comes from, or who computes it.
+
+    Args:
+        execution: Name of the execution.
+        node: Path of the node.
+        attempt: Number of the attempt that gave the value; 0 if that does not matter.
+        attempt_key: Folder of that attempt in the blob store: its logs and deck are there.
+    """
+
+    execution: ExecutionName
+    node: NodePath
+    attempt: int = 0
+    attempt_key: str = ""
+
+
 class ExecutionRequest(Document):
     """A request to start an execution, complete: running it needs nothing of the requester's machine but storage.
 
@@ -141,6 +162,7 @@ class ExecutionRequest(Document):
         requested_by: Who asked.
         labels: For people and search.
         overwrite_cache: Recompute and store anew.
+        no_cache: Neither look up nor store anything, whatever the tasks say.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
         parent: The node that started it, if one did.
     """
@@ -154,6 +176,7 @@ class ExecutionRequest(Document):
     requested_by: str = ""
     labels: dict[str, str] = {}
     overwrite_cache: bool = False
+    no_cache: bool = False
     max_parallelism: int = 0
     parent: ParentRef | None = None
 
@@ -250,6 +273,7 @@ class NodeRecord(Document):
         child: Name of the execution that it started, for launch plans.
         spec: Digest of the closure that it gave, for dynamic tasks.
         reply: The answer that it got, for gates.
+        source: The node whose outputs it has, if they were not computed here.
     """
 
     id: NodePath
@@ -268,6 +292,7 @@ class NodeRecord(Document):
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    source: NodeRef | None = None
 
 
 class ExecutionRecord(Document):

@@ -33,6 +33,7 @@ from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.lookups import Lookups
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
@@ -71,6 +72,7 @@ class Run:
         self._inbox = Inbox()
         self._attempts = Attempts(given, self._inbox)
         self._children = Children(given, self._inbox)
+        self.lookups = Lookups(given, self._inbox)
         self._reads = Reads(self._inbox)
         self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
@@ -108,6 +110,7 @@ class Run:
         tree, inbox = self._tree, self._inbox
         while tree.ready or tree.ready_free or inbox.open:
             self._dispatch()
+            self.lookups.flush()
             self.records.flush()
             workflow.set_current_details(tree.board.markdown())
             if self._held_up():
@@ -122,7 +125,8 @@ class Run:
     def _dispatch(self) -> None:
         tree = self._tree
         while tree.to_cancel and self._window.left():
-            if self._inbox.cancel(tree.to_cancel.popleft()):
+            stopped = tree.to_cancel.popleft()
+            if not self.lookups.cancel(stopped) and self._inbox.cancel(stopped):
                 self._window.take()
         while self._window.left():
             if tree.ready_free:
@@ -147,6 +151,8 @@ class Run:
     def _start(self, state: NodeState) -> None:
         self._tree.begin(state)
         try:
+            if self.lookups.take(state):
+                return
             self._start_kind(state, state.scope.inputs_of(state))
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
@@ -200,7 +206,11 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
-        if ended.cancelled:
+        if ended.answer is not None:
+            self._take_answer(state, ended.answer)
+            return
+        self.lookups.ended(state)
+        if ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
             tree.abort(state)
         elif ended.again:
             tree.again(state, ended.error)
@@ -216,6 +226,18 @@ class Run:
                 tree.fail(state, document_of(error, state.path))
         else:
             tree.succeed(state, ended.outputs or {})
+
+    def _take_answer(self, state: NodeState, answer: calls.LookupAnswer) -> None:
+        tree = self._tree
+        if state.scope.failing:
+            tree.abort(state)
+        elif not self.lookups.settle(state, answer):
+            self.records.changed(state)
+        elif answer.hit is not None:
+            tree.succeed(state, dict(answer.hit.outputs))
+            self.records.changed(state)
+        else:
+            tree.queue(state)
 
     def _continue(self, ended: Ended) -> None:
         state = ended.state

@@ -114,13 +114,17 @@ class Tree:
         else:
             self.changed(state)
 
+    def queue(self, state: NodeState) -> None:
+        """Let a node that was begun go on as soon as the limits allow it."""
+        self.board.move(state, NodePhase.QUEUED)
+        self.ready.append(state)
+
     def again(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Let a node be tried once more."""
         if state.scope.failing:
             self.fail(state, error)
         else:
-            self.board.move(state, NodePhase.QUEUED)
-            self.ready.append(state)
+            self.queue(state)
 
     def succeed(
         self, state: NodeState, outputs: dict[str, LiteralValue], phase: NodePhase = NodePhase.SUCCEEDED
