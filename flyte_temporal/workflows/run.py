@@ -15,7 +15,7 @@ from temporalio import workflow
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, RunInput
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -38,6 +38,7 @@ from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.stores import Stores
 from flyte_temporal.workflows.tree import Tree
 
 OPENED = 2_000
@@ -73,6 +74,7 @@ class Run:
         self._attempts = Attempts(given, self._inbox)
         self._children = Children(given, self._inbox)
         self.lookups = Lookups(given, self._inbox)
+        self._stores = Stores(given.request.id, self._inbox)
         self._reads = Reads(self._inbox)
         self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
@@ -108,9 +110,10 @@ class Run:
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or inbox.open:
+        while tree.ready or tree.ready_free or tree.to_store or inbox.open:
             self._dispatch()
             self.lookups.flush()
+            self._stores.flush(tree.to_store)
             self.records.flush()
             workflow.set_current_details(tree.board.markdown())
             if self._held_up():
@@ -208,6 +211,10 @@ class Run:
         state, tree = ended.state, self._tree
         if ended.answer is not None:
             self._take_answer(state, ended.answer)
+            return
+        if ended.stored is not None:
+            state.cache = state.cache if ended.stored else CacheStatus.PUT_FAILED
+            tree.changed(state)
             return
         self.lookups.ended(state)
         if ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
