@@ -67,7 +67,8 @@ class Children:
             environment=parent.environment,
             requested_by=parent.requested_by,
             labels={**parent.labels, **plan.labels},
-            overwrite_cache=parent.overwrite_cache,
+            overwrite_cache=parent.overwrite_cache or plan.overwrite_cache,
+            no_cache=parent.no_cache,
             max_parallelism=plan.max_parallelism or parent.max_parallelism,
             parent=ParentRef(execution=parent.id.name, node=request.node),
         )

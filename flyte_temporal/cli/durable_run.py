@@ -50,6 +50,8 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
                 launcher=options.get("--launcher") or Environment().launcher,
                 project=place.project,
                 domain=place.domain,
+                overwrite_cache=options.has("--overwrite-cache"),
+                no_cache=options.has("--no-cache"),
             )
         )
         if options.has("--detach"):

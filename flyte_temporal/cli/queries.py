@@ -86,8 +86,10 @@ def nodes(output: Output, place: Place, id_: str) -> int:
 
 
 def _note(row: Mapping[str, Any]) -> str:
-    """Return why a node waits, or the first line of why it failed."""
+    """Return why a node waits, the first line of why it failed, or where its outputs come from."""
     said = row["error"]["message"] if row["error"] else row["reason"]
+    if not said and row["source"]:
+        said = f"from {row['source']}"
     return visible(said.partition("\n")[0])[:100]
 
 

@@ -49,6 +49,7 @@ class LaunchPlanOptions(TypedDict, total=False):
         labels: Labels of its executions.
         annotations: Annotations of its executions.
         max_parallelism: Largest number of tasks of one execution that run at once; 0 = the platform's default.
+        overwrite_cache: Whether its executions recompute what is remembered, and remember it anew.
     """
 
     default_inputs: Mapping[str, Any]
@@ -58,6 +59,7 @@ class LaunchPlanOptions(TypedDict, total=False):
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     max_parallelism: int
+    overwrite_cache: bool
 
 
 class LaunchPlan(Called[P, R]):
@@ -91,6 +93,7 @@ class LaunchPlan(Called[P, R]):
         self.notifications = self._notifications()
         self.schedule: CronSchedule | FixedRate | None = self._schedule()
         self.max_parallelism: int = self._parallelism()
+        self.overwrite_cache: bool = self._switch("overwrite_cache")
         self._check_names()
 
     @overload
@@ -263,6 +266,7 @@ class LaunchPlan(Called[P, R]):
             labels=dict(self.labels),
             annotations=dict(self.annotations),
             max_parallelism=self.max_parallelism,
+            overwrite_cache=self.overwrite_cache,
             description=self.description,
         )
 
@@ -288,6 +292,12 @@ class LaunchPlan(Called[P, R]):
         if not isinstance(given, Mapping):
             raise self._wrong(f"{option}={shown(given)} must be a dict of values by the names of inputs")
         return dict(given)
+
+    def _switch(self, option: str) -> bool:
+        given = self._options.get(option, False)
+        if not isinstance(given, bool):
+            raise self._wrong(f"{option}={shown(given)} must be True or False")
+        return given
 
     def _texts(self, option: str) -> Mapping[str, str]:
         given = self._mapping(option)
