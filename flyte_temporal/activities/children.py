@@ -78,6 +78,8 @@ class Children:
 
 def _inputs(plan: LaunchPlanSpec, given: dict[str, LiteralValue]) -> dict[str, LiteralValue]:
     defaults: dict[str, LiteralValue] = {
-        v.name: Inline(value=v.default.value) for v in plan.interface.inputs if v.default is not None
+        v.name: Inline(value=v.default.value, hash=v.default.hash)
+        for v in plan.interface.inputs
+        if v.default is not None
     }
     return {**defaults, **given, **plan.fixed_inputs}

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.calling import Called
 from flyte_temporal.sdk.callsite import call_site, calling_module
-from flyte_temporal.sdk.constants import constant_json
+from flyte_temporal.sdk.constants import constant_hash, constant_json
 from flyte_temporal.sdk.entity import entities_behind
 from flyte_temporal.sdk.notifications import Notification
 from flyte_temporal.sdk.policies import refuse_unknown
@@ -229,7 +229,10 @@ class LaunchPlan(Called[P, R]):
             CompileError: If a value does not fit its input, or the schedule lacks a value or a kickoff input.
         """
         whole = self.workflow.interface
-        defaults = {n: Default(value=self._json(n, v, "default")) for n, v in self.default_inputs.items()}
+        defaults = {
+            n: Default(value=self._json(n, v, "default"), hash=self._hash(n, v))
+            for n, v in self.default_inputs.items()
+        }
         inputs = tuple(
             v.model_copy(update={"default": defaults[v.name]}) if v.name in defaults else v
             for v in whole.inputs
@@ -260,7 +263,10 @@ class LaunchPlan(Called[P, R]):
             name=self.name,
             workflow=workflow,
             interface=self.interface,
-            fixed_inputs={name: Inline(value=value) for name, value in self._fixed.items()},
+            fixed_inputs={
+                name: Inline(value=value, hash=self._hash(name, self.fixed_inputs[name]))
+                for name, value in self._fixed.items()
+            },
             schedule=None if self.schedule is None else self.schedule.document(),
             notifications=tuple(n.document() for n in self.notifications),
             labels=dict(self.labels),
@@ -280,6 +286,12 @@ class LaunchPlan(Called[P, R]):
         except CompileError as error:
             message = f"the {what} value of its input {name!r} cannot be used: {error.message}"
             raise type(error)(self._message(message), self.where) from error
+
+    def _hash(self, name: str, value: Any) -> str | None:
+        try:
+            return constant_hash(value, self.workflow.signature.parameters[name].annotation)
+        except CompileError as error:
+            raise self._wrong(f"the value of its input {name!r} cannot be used: {error.message}") from error
 
     def _wrong(self, message: str) -> CompileError:
         return CompileError(self._message(message), self.where)
