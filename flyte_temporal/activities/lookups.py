@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 EXACT_TO = timedelta(hours=1)
 """How exactly an entry knows when it was last hit; a write for each hit would cost more than the hit."""
 
+_FEW = 20
+"""Nodes that are looked up without a thread where that is quick: some milliseconds at most."""
+
 _HEADS = 32
 """Objects that are asked after at once, where each question is a round trip."""
 
@@ -47,6 +50,7 @@ class Lookups:
     def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._note = ThreadPoolExecutor(1, thread_name_prefix="cache used")
 
     @activity.defn(name=LOOKUP)
     async def lookup(self, request: LookupRequest) -> LookupResult:
@@ -55,7 +59,12 @@ class Lookups:
         Raises:
             ApplicationError: If the catalog did not answer.
         """
+        items = request.items
+        here = len(items) <= _FEW and self._catalog.quick and self._blobs.quick
         try:
+            # A lease is a write, which may have to wait for another one.
+            if here and not any(item.serialize for item in items):
+                return self._lookup(request)
             return await asyncio.to_thread(self._lookup, request)
         except FlyteTemporalError as error:
             raise our_failure(error) from error
@@ -82,8 +91,14 @@ class Lookups:
         now = datetime.now(UTC)
         stale = [entry.key for entry in found.values() if now - entry.last_used_at > EXACT_TO]
         if stale:
-            self._catalog.used(stale, now)
+            self._note.submit(self._used, stale, now)
         return {key: self._complete(entry) for key, entry in found.items()}
+
+    def _used(self, keys: list[str], at: datetime) -> None:
+        try:
+            self._catalog.used(keys, at)
+        except FlyteTemporalError as error:
+            _log.warning("It was not noted that %d remembered results were used: %s", len(keys), error)
 
     def _lost(self, entries: Iterable[CacheEntry]) -> list[CacheEntry]:
         """Return the entries of which an object is gone, or is not of the size that it had."""
@@ -139,7 +154,8 @@ class Lookups:
 
 
 def _hit(entry: CacheEntry) -> LookupAnswer:
-    source = NodeRef(
+    # Not checked again: a thousand of them are answered for one map.
+    source = NodeRef.model_construct(
         execution=entry.execution, node=entry.node, attempt=entry.attempt, attempt_key=entry.attempt_key
     )
-    return LookupAnswer(hit=Hit(outputs=entry.outputs, source=source))
+    return LookupAnswer.model_construct(hit=Hit.model_construct(outputs=entry.outputs, source=source))
