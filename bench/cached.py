@@ -18,6 +18,7 @@ from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 
 ITEMS, LENGTH = 1_000, 100
+NODES = {"map-1000": ITEMS, "chain-100": LENGTH}
 SERIES = "pool"
 
 
@@ -25,6 +26,9 @@ class Runs(Protocol):
     """What the other benchmarks have started."""
 
     storage: StorageConfig
+
+    def used_ms(self) -> float:
+        """Return the CPU milliseconds of server and workers so far."""
 
     async def ours(self, series: str, closure: Closure, count: int = 1) -> list[str]:
         """Run a closure to its end."""
@@ -49,6 +53,7 @@ async def measure(runs: Runs, rounds: int) -> list[dict[str, object]]:
     """Return medians: seconds without a cache, with one that is empty, with one that knows all."""
     blobs = open_store(runs.storage)
     seconds: dict[tuple[str, str], list[float]] = {}
+    used: dict[tuple[str, str], list[float]] = {}
     for _ in range(rounds):
         for shape, plain in (("map-1000", _mapped()), ("chain-100", closures.chain(LENGTH))):
             closure = _cached(plain, uuid.uuid4().hex)
@@ -56,16 +61,18 @@ async def measure(runs: Runs, rounds: int) -> list[dict[str, object]]:
                 data = canonical_bytes(each)
                 blobs.put_new(closure_key(digest(each)), data, sha256_hex(data))
             for what, of in (("not cached", plain), ("first", closure), ("second", closure)):
-                started = time.perf_counter()
+                started, before = time.perf_counter(), runs.used_ms()
                 await runs.ours(SERIES, of)
                 seconds.setdefault((shape, what), []).append(time.perf_counter() - started)
+                used.setdefault((shape, what), []).append(runs.used_ms() - before)
     return [
         {
             "shape": shape,
             "run": what,
             "seconds": round(median(found), 3),
             "of_first": round(median(s / f for s, f in zip(found, seconds[shape, "first"], strict=True)), 3),
-            "ms_per_node": round(median(found) * 1000 / (ITEMS if shape == "map-1000" else LENGTH), 2),
+            "ms_per_node": round(median(found) * 1000 / NODES[shape], 2),
+            "cpu_ms_per_node": round(median(used[shape, what]) / NODES[shape], 2),
         }
         for (shape, what), found in seconds.items()
     ]
@@ -73,9 +80,13 @@ async def measure(runs: Runs, rounds: int) -> list[dict[str, object]]:
 
 def table(found: list[dict[str, object]]) -> str:
     """Return a Markdown table."""
-    lines = ["| shape | run | seconds | share of the first | ms per node |", "|---|---|---|---|---|"]
+    lines = [
+        "| shape | run | seconds | share of the first | ms/node | CPU ms/node |",
+        "|---|---|---|---|---|---|",
+    ]
     lines += [
-        f"| {row['shape']} | {row['run']} | {row['seconds']} | {row['of_first']} | {row['ms_per_node']} |"
+        f"| {row['shape']} | {row['run']} | {row['seconds']} | {row['of_first']} | {row['ms_per_node']} "
+        f"| {row['cpu_ms_per_node']} |"
         for row in found
     ]
     return "\n".join(lines)

@@ -160,6 +160,9 @@ class Bench:
         await asyncio.gather(*(start(workflow, args=args, id=name, task_queue="hand") for name in ids))
         return ids
 
+    def used_ms(self) -> float:
+        return sum(measure.cpu_ms(each.pid) for each in (self.server, *self.workers.values()))
+
     async def round(self, shapes: list[str]) -> None:
         plans: dict[str, tuple[int, Closure, tuple[str, list[int]], int]] = {
             "chain-100": (100, closures.chain(100), ("Chain", [100]), 1),
