@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,11 +22,9 @@ from flyte_temporal.sdk.pods import PodTemplate
 from flyte_temporal.sdk.secrets import Secret
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec import policies as spec
+from flyte_temporal.spec.quantities import amount
 
 Quantity = str | int | float
-_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(m|[kMGTPE]|[KMGTPE]i|[eE]\d+)?")
-_SUFFIXES = {"": 1.0, "m": 1e-3} | {s: 1000.0**i for i, s in enumerate("kMGTPE", 1)}
-_SUFFIXES |= {f"{s}i": 1024.0**i for i, s in enumerate("KMGTPE", 1)}
 
 
 @dataclass(frozen=True)
@@ -332,13 +329,10 @@ class _Options:
     def _amount(self, name: str, text: str) -> float | None:
         if not text:
             return None
-        match = _QUANTITY.fullmatch(text)
-        if match is None:
+        found = amount(text)
+        if found is None:
             raise self.wrong(f"{name}={text!r} is not a quantity. Write for example 2, '500m', '1.5', '2Gi'.")
-        suffix = match[2] or ""
-        return (
-            float(text) if suffix[:1] == "e" or suffix[1:].isdigit() else float(match[1]) * _SUFFIXES[suffix]
-        )
+        return found
 
 
 def _article(kind: type[Any]) -> str:
