@@ -7,23 +7,18 @@ starts a second process. A worker that shuts down leaves attempts alone; only a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
 
 from temporalio import activity
-from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import RawValue
-from temporalio.service import RPCError
 
-from flyte_temporal.activities.closures import Closures
-from flyte_temporal.activities.limits import Limits, Pulse
+from flyte_temporal.activities.cancels import beating, wanted
+from flyte_temporal.activities.limits import Limits
 from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
-from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.refusals import our_failure, their_failure
-from flyte_temporal.errors import FlyteTemporalError, LauncherError, UnsupportedSpec
-from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import (
     AttemptOrder,
@@ -31,39 +26,13 @@ from flyte_temporal.spec.attempt import (
     AttemptState,
     Intent,
     Manifest,
-    StorageConfig,
 )
-from flyte_temporal.spec.calls import STOP, AttemptRequest, AttemptResult, StopRequest
+from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import CacheStatus, NodePhase, NodeRecord
-from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.policies import Timeouts
 
 _NO_HEARTBEAT = timedelta(seconds=30)
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What attempts are made of.
-
-    Args:
-        launchers: By name.
-        blobs: Where manifests are.
-        storage: The same store, as attempts are told of it.
-        closures: Tasks by digest and name.
-        records: Where states are noted.
-        grace_s: Seconds between SIGTERM and SIGKILL when an attempt is stopped.
-        pulse: How often they heartbeat.
-    """
-
-    launchers: Mapping[str, Launcher]
-    blobs: BlobStore
-    storage: StorageConfig
-    closures: Closures
-    records: Records
-    grace_s: float = 10.0
-    pulse: Pulse = field(default_factory=Pulse)
 
 
 class Attempts:
@@ -102,32 +71,6 @@ class Attempts:
             finished_at=manifest.finished_at,
             peak_rss_bytes=manifest.peak_rss_bytes,
         )
-
-    @activity.defn(name=STOP)
-    async def stop(self, request: StopRequest) -> None:
-        """See that attempts are over of which their own activities could not say so: nobody was left to stop them.
-
-        Args:
-            request: Which.
-
-        Raises:
-            ApplicationError: If their launcher is not to be had, or failed.
-        """
-        launcher = self._parts.launchers.get(request.launcher)
-        if launcher is None:
-            raise our_failure(LauncherError(f"This worker has no launcher {request.launcher!r}."))
-        timeout_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds()
-        stopping = asyncio.gather(*(self._stop(launcher, attempt) for attempt in request.attempts))
-        try:
-            await beating(_finished(stopping), timeout_s / 3)
-        except FlyteTemporalError as error:
-            raise our_failure(error) from error
-
-    async def _stop(self, launcher: Launcher, attempt: AttemptId) -> None:
-        state = await launcher.stop(attempt, self._parts.grace_s)
-        if state.ran:
-            await launcher.release(attempt)
-        # What is left of one that never ran keeps a launcher that hangs from starting it yet.
 
     async def _emitted(self, spec: str) -> Closure:
         try:
@@ -213,7 +156,7 @@ class _OneAttempt:
 
     async def _on_cancel(self, launcher: Launcher) -> Manifest | None:
         """Stop the attempt if somebody wants that; return its manifest if it had succeeded by then."""
-        if not await _wanted():
+        if not await wanted():
             return None
         await beating(launcher.stop(self._attempt, self._parts.grace_s), self._beat_s)
         manifest = await self._manifest()
@@ -263,37 +206,7 @@ class _OneAttempt:
         self._parts.records.note(self._attempt.execution, record)
 
 
-async def _finished(work: asyncio.Future[list[None]]) -> None:
-    await work
-
-
-async def _wanted() -> bool:
-    """Return whether somebody asked for this attempt to stop, rather than only this delivery of its activity."""
-    details = activity.cancellation_details()
-    if details is None or details.worker_shutdown:
-        return False
-    if details.cancel_requested:
-        return True
-    # Temporal no longer knows this delivery: another one has the attempt now, or the run was ended from outside.
-    workflow_id = activity.info().workflow_id
-    if not details.not_found or workflow_id is None:
-        return False
-    try:
-        run = await activity.client().get_workflow_handle(workflow_id).describe()
-    except RPCError:
-        return False
-    return run.status is not WorkflowExecutionStatus.RUNNING
-
-
 def _most_s() -> float:
     """Return how long an attempt may run whose task sets no limit."""
     limit = activity.info().start_to_close_timeout
     return limit.total_seconds() if limit is not None else 0.0
-
-
-async def beating(work: Coroutine[Any, Any, T], every_s: float) -> T:
-    """Await something slow while Temporal goes on hearing from us; silence would end the run before the task."""
-    working = asyncio.ensure_future(work)
-    while not (await asyncio.wait((working,), timeout=every_s))[0]:
-        activity.heartbeat("STOPPING")
-    return working.result()

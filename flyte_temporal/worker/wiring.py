@@ -11,10 +11,12 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from flyte_temporal._version import __version__
-from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.attempts import Attempts
+from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.limits import Pulse
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
@@ -77,10 +79,9 @@ async def build(settings: Settings) -> Platform:
         grace_s=settings.worker.stop_grace_s,
         pulse=Pulse(settings.worker.heartbeats_per_s),
     )
-    attempts = Attempts(parts)
     served: list[Callable[..., Any]] = [
-        attempts.run,
-        attempts.stop,
+        Attempts(parts).run,
+        Stops(parts).stop,
         records.record,
         Values(blobs, settings.worker.scratch).read,
         Children(blobs, store, closures).open,

@@ -99,7 +99,9 @@ def _of_user(
     if not listed(error, retries):
         return Decision(verdict, None, f"its retries are not for {error.exception or error.code}")
     if budget.user > retries.count:
-        used = f"its {retries.count} retries are used up" if retries.count else "it has no retries"
+        used = (
+            f"its budget of {retries.count} for retries is used up" if retries.count else "it has no retries"
+        )
         return Decision(verdict, None, used)
     more = _more_memory(error, budget, policy)
     wait = pause(retries.backoff, budget.user, chance)
