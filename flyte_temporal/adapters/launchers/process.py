@@ -36,11 +36,15 @@ class ProcessLauncher(QueueingLauncher):
 
     async def close(self) -> None:
         """Let go of everything without stopping attempts at work; another launcher can adopt them."""
-        self._running.clear()
         for entry in self._entries.values():
             if entry.runner is not None:
                 entry.runner.let_go()
                 entry.runner = None
+        for supervisor in self._running.values():
+            # One that has told its end and is not gone yet: without a code, Popen would complain.
+            if supervisor.poll() is None:
+                supervisor.returncode = 0
+        self._running.clear()
         self._let_go()
 
     def _pump(self) -> None:
