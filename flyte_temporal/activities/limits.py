@@ -22,7 +22,7 @@ class Pulse:
         beats_per_s: Heartbeats of all together, at most, unless their time-outs ask for more.
     """
 
-    def __init__(self, beats_per_s: float = 100.0) -> None:
+    def __init__(self, beats_per_s: float = 50.0) -> None:
         self._beats_per_s = beats_per_s
         self.open = 0
         """Attempts that are watched now."""

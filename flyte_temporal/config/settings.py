@@ -88,8 +88,8 @@ class WorkerSettings(Group):
     heartbeat_timeout_s: float = Field(default=30.0, gt=0)
     """Without a heartbeat for so long, an attempt is given to another worker, which adopts it. 30 s suits networks;
     the local stack uses 1.5 s so that a lost worker is noticed at once (a false alarm is harmless)."""
-    heartbeats_per_s: float = Field(default=100.0, gt=0)
-    """Heartbeats of all attempts together, per second. Cancels arrive with their answers: up to 100 attempts at once
+    heartbeats_per_s: float = Field(default=50.0, gt=0)
+    """Heartbeats of all attempts together, per second. Cancels arrive with their answers: up to 50 attempts at once
     hear of theirs within a second, more of them later (docs/decisions/0042)."""
     sticky_timeout_s: float = Field(default=10.0, gt=0)
     """How long Temporal keeps a run for the worker that has it cached; 1 s on the local stack."""
