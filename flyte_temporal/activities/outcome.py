@@ -8,8 +8,9 @@ from flyte_temporal.errors import CorruptBlob, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest
+from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.identifiers import AttemptId
-from flyte_temporal.spec.verdicts import Evidence, judge, told
+from flyte_temporal.spec.verdicts import judge, told
 
 MAX_MANIFEST_BYTES = 32 * 1024**2
 """A manifest holds inline outputs, each below the inline limit; more than this is not one of ours."""

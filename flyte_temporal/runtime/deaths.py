@@ -16,8 +16,9 @@ from flyte_temporal.runtime.memory import memory_limit
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Intent, Manifest
 from flyte_temporal.spec.document import canonical_bytes
+from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.execution import ErrorDocument
-from flyte_temporal.spec.verdicts import OUT_OF_MEMORY, Evidence, Judgement, judge
+from flyte_temporal.spec.verdicts import OUT_OF_MEMORY, Judgement, judge
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.logs import AttemptLog

@@ -9,9 +9,10 @@ from flyte_temporal.errors import FlyteTemporalError, StorageError, type_name
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.sdk.frames import user_traceback
 from flyte_temporal.spec.attempt import Intent
+from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 from flyte_temporal.spec.policies import TaskPolicy
-from flyte_temporal.spec.verdicts import Evidence, judge, told
+from flyte_temporal.spec.verdicts import judge, told
 from flyte_temporal.storage import scratch
 
 MESSAGE_BYTES = 4 * 1024

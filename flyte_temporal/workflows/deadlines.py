@@ -78,10 +78,10 @@ class Deadlines:
             if limit:
                 self._add(state.started_at, limit, state)
 
-    def watch_scope(self, scope: Scope, opened_at: datetime, limit_s: float) -> None:
-        """Watch a workflow that was opened at some time."""
-        if limit_s:
-            self._add(opened_at, limit_s, scope)
+    def watch_scope(self, scope: Scope, limit_s: float) -> None:
+        """Watch a workflow that is open."""
+        if scope.opened_at is not None:
+            self._add(scope.opened_at, limit_s, scope)
 
     def _add(self, since: datetime, limit_s: float, of: NodeState | Scope) -> None:
         self._count += 1

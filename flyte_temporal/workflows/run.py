@@ -131,7 +131,7 @@ class Run:
     def _watch_deadlines(self) -> None:
         opened, self._tree.deadlines = self._tree.deadlines, []
         for scope, limit in opened:
-            self._deadlines.watch_scope(scope, workflow.now(), limit)
+            self._deadlines.watch_scope(scope, limit)
         self._deadlines.arm()
 
     def _expire(self) -> None:

@@ -136,6 +136,7 @@ class Scope(ABC):
         self.handles: Scope | NodeState | None = None
         """What it is the failure handler of."""
         self.on_failure: Target | None = None
+        self.opened_at: datetime | None = None
         self.condemned = False
         """Whether it fails whatever its nodes do: its deadline has passed, or its node was aborted."""
         self.active = 0

@@ -67,6 +67,7 @@ class Tree:
         Raises:
             LimitExceeded: If the run would have too many nodes, or one nested too deeply; nothing was added.
         """
+        scope.opened_at = self._now()
         places = list(scope.places())
         self._refuse_large(len(places), places[-1].path if places else "", scope)
         for place in places:

@@ -89,6 +89,21 @@ def test_an_exit_on_request_is_a_stop(tmp_path: Path) -> None:
     assert describe(SystemExit(1), tmp_path / "b").code == "PlatformStopped"
 
 
+def test_all_classes_of_an_exception_are_named() -> None:
+    class Flaky(ConnectionError): ...
+
+    mine = f"{__name__}.test_all_classes_of_an_exception_are_named.<locals>.Flaky"
+    assert describe(Flaky("x")).exceptions == (
+        mine,
+        "ConnectionError",
+        "OSError",
+        "Exception",
+        "BaseException",
+    )
+    again = describe(FlyteRecoverableException("again")).exceptions
+    assert "flyte_temporal.errors.FlyteRecoverableException" in again
+
+
 def test_the_type_of_the_cause_is_named() -> None:
     error = TaskNotLoadable("cannot be imported")
     error.__cause__ = ZeroDivisionError("x")

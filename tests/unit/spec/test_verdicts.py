@@ -5,15 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flyte_temporal.spec.attempt import PLATFORM_STOPPED, Intent
+from flyte_temporal.spec.evidence import Evidence, InitEnd, PodEvidence
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, Verdict
-from flyte_temporal.spec.verdicts import (
-    Evidence,
-    InitEnd,
-    PodEvidence,
-    judge,
-    judge_waiting,
-    verdict_of,
-)
+from flyte_temporal.spec.verdicts import judge, judge_waiting, verdict_of
 
 MIB = 1024 * 1024
 USER = ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message="m")
