@@ -149,6 +149,7 @@ class Workshop:
             overwrite_cache=submission.overwrite_cache,
             no_cache=submission.no_cache,
             max_parallelism=submission.max_parallelism,
+            deadline_s=submission.deadline_s,
         )
 
     def _bundle(self, root: Path) -> BundleRef:

@@ -29,6 +29,7 @@ class StartRequest(Document):
         overwrite_cache: Recompute and store anew.
         no_cache: Neither look up nor store anything.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
+        deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
 
     closure: Closure
@@ -43,6 +44,7 @@ class StartRequest(Document):
     overwrite_cache: bool = False
     no_cache: bool = False
     max_parallelism: int = 0
+    deadline_s: float = 0.0
 
 
 class Update(Document):
