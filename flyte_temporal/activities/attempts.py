@@ -22,10 +22,12 @@ from flyte_temporal.activities.outcome import NoManifest, read_manifest, without
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.refusals import our_failure, their_failure
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
+from flyte_temporal.faults import buggify
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest, StorageConfig
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
@@ -44,6 +46,7 @@ class Parts:
         closures: Tasks by digest and name.
         records: Where states are noted.
         grace_s: Seconds between SIGTERM and SIGKILL when an attempt is stopped.
+        keep_checkpoints: Whether the last checkpoint of a node stays when the node has succeeded.
     """
 
     launchers: Mapping[str, Launcher]
@@ -52,6 +55,7 @@ class Parts:
     closures: Closures
     records: Records
     grace_s: float = 10.0
+    keep_checkpoints: bool = True
 
 
 class Attempts:
@@ -81,7 +85,7 @@ class Attempts:
         except FlyteTemporalError as error:
             raise our_failure(error) from error
         if manifest.error is not None:
-            raise their_failure(manifest.error)
+            raise their_failure(manifest.error, manifest.checkpoint)
         return AttemptResult(
             outputs=manifest.outputs or {},
             spec=manifest.spec,
@@ -89,6 +93,7 @@ class Attempts:
             started_at=manifest.started_at,
             finished_at=manifest.finished_at,
             peak_rss_bytes=manifest.peak_rss_bytes,
+            checkpoint=manifest.checkpoint,
         )
 
     async def _emitted(self, spec: str) -> Closure:
@@ -107,6 +112,7 @@ class _OneAttempt:
         self._attempt = request.attempt
         self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
         self._last = ""
+        self._checkpoint: SavedCheckpoint | None = None
         self._kind = "task"
 
     async def run(self) -> Manifest:
@@ -123,11 +129,17 @@ class _OneAttempt:
             storage=self._parts.storage,
             inline_bytes=self._request.inline_bytes,
             created_at=self._request.created_at,
+            earlier=self._request.earlier,
+            checkpoint_from=self._request.checkpoint_from,
+            keep_checkpoint=self._parts.keep_checkpoints,
+            grace_s=self._parts.grace_s,
         )
         launcher = self._launcher(order)
         self._note(NodePhase.RUNNING)
         try:
+            buggify("start.before")
             await launcher.start(order)
+            buggify("start.after")
             state = await self._observe(launcher, task.policy.timeouts)
         except asyncio.CancelledError:
             await asyncio.shield(self._on_cancel(launcher))
@@ -151,19 +163,30 @@ class _OneAttempt:
                 return state
             activity.heartbeat(state.phase.value)
             reason = state.message if state.phase is AttemptPhase.QUEUED else ""
-            if reason != self._last:
-                self._last = reason
+            if (reason, state.checkpoint) != (self._last, self._checkpoint):
+                self._last, self._checkpoint = reason, state.checkpoint
                 self._note(NodePhase.RUNNING, reason)
             if _too_long(state, timeouts):
                 await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
-                raise their_failure(_timed_out(timeouts.run_s))
+                await self._note_last_checkpoint()
+                raise their_failure(_timed_out(timeouts.run_s), self._checkpoint)
 
     async def _on_cancel(self, launcher: Launcher) -> None:
         if not await _wanted():
             return
         await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
+        await self._note_last_checkpoint()
         await launcher.release(self._attempt)
         self._note(NodePhase.ABORTED)
+
+    async def _note_last_checkpoint(self) -> None:
+        """Take in what an attempt that was stopped saved last; its manifest tells, if it had the time for one."""
+        try:
+            manifest = await self._manifest()
+        except FlyteTemporalError:
+            return
+        if manifest is not None and manifest.checkpoint is not None:
+            self._checkpoint = manifest.checkpoint
 
     async def _beating(self, work: Coroutine[Any, Any, AttemptState]) -> None:
         """Await something slow while Temporal goes on hearing from us; silence would end the run before the task."""
@@ -182,6 +205,7 @@ class _OneAttempt:
             return None
 
     async def _done(self, manifest: Manifest) -> Manifest:
+        self._checkpoint = manifest.checkpoint or self._checkpoint
         if manifest.spec:
             # A dynamic task is at work until what it gave has ended.
             self._note(NodePhase.RUNNING, spec=manifest.spec)
@@ -207,6 +231,7 @@ class _OneAttempt:
             attempt_key=self._attempt.key,
             reason=reason,
             spec=spec,
+            checkpoint=self._checkpoint,
         )
         self._parts.records.note(self._attempt.execution, record)
 

@@ -10,6 +10,7 @@ from typing import Any
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.errors import ExecutionAborted
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
     ErrorDocument,
     ErrorKind,
@@ -119,6 +120,18 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "child": node.child or None,
         "spec": node.spec or None,
         "reply": None if node.reply is None else _reply(node.reply),
+        "checkpoint": None if node.checkpoint is None else _checkpoint(node.checkpoint),
+    }
+
+
+def _checkpoint(saved: SavedCheckpoint) -> dict[str, Any]:
+    return {
+        "step": saved.step,
+        "tag": saved.tag or None,
+        "attempt": saved.attempt,
+        "generation": saved.generation,
+        "size": saved.size,
+        "saved_at": instant(saved.saved_at),
     }
 
 

@@ -15,6 +15,7 @@ from flyte_temporal.runtime import failures
 from flyte_temporal.runtime.memory import memory_limit
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 from flyte_temporal.storage import scratch
@@ -71,7 +72,7 @@ def bury(where: Path, death: Death) -> scratch.Ending:
     error = describe(death, order, log.tail(), stopped)
     message = error.message
     try:
-        if not _leave_manifest(order, log, error, death):
+        if not _leave_manifest(order, log, error, death, saved_checkpoint(journal)):
             message = ""
     except StorageError as trouble:
         message = f"{message} No manifest was written: {trouble}"
@@ -125,7 +126,14 @@ def _verdict(death: Death, order: AttemptOrder) -> tuple[ErrorKind, str, str]:
     return ErrorKind.USER, "ProcessDied", message
 
 
-def _leave_manifest(order: AttemptOrder, log: AttemptLog, error: ErrorDocument, death: Death) -> bool:
+def saved_checkpoint(journal: scratch.Journal) -> SavedCheckpoint | None:
+    """Return the last checkpoint that an attempt noted."""
+    return SavedCheckpoint.model_validate(journal.checkpoint) if journal.checkpoint is not None else None
+
+
+def _leave_manifest(
+    order: AttemptOrder, log: AttemptLog, error: ErrorDocument, death: Death, saved: SavedCheckpoint | None
+) -> bool:
     store = open_store(order.storage)
     if store.head(keys.manifest(order.attempt)) is not None:
         return False
@@ -138,5 +146,6 @@ def _leave_manifest(order: AttemptOrder, log: AttemptLog, error: ErrorDocument, 
         peak_rss_bytes=death.rss,
         log_chunks=log.ship(store),
         runtime_version=__version__,
+        checkpoint=saved,
     )
     return store.put_new(keys.manifest(order.attempt), canonical_bytes(manifest)) is not Put.CONFLICT

@@ -57,7 +57,8 @@ def cut(text: str, limit: int) -> str:
 
 
 def _classify(error: BaseException, where: Path) -> ErrorDocument:
-    if isinstance(error, SystemExit | KeyboardInterrupt) and (reason := scratch.stop_reason(where)):
+    # Whatever a task raises that was told to stop, to end after its last save: it is not its failure.
+    if reason := scratch.stop_reason(where):
         return stopped(reason)
     code, kind, recoverable = "UserCodeError", ErrorKind.USER, True
     message = f"{type(error).__name__}: {_text(error)}".rstrip(": ")

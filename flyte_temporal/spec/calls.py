@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
@@ -52,6 +53,8 @@ class AttemptRequest(Document):
         inline_bytes: Outputs larger than this travel by reference.
         created_at: When the execution started, UTC.
         first_started_at: When the node's first attempt was asked for, UTC.
+        earlier: Tokens of the node's earlier attempts, oldest first.
+        checkpoint_from: Folders of the node's checkpoints in executions that this one recovers, the nearest first.
     """
 
     attempt: AttemptId
@@ -65,6 +68,8 @@ class AttemptRequest(Document):
     inline_bytes: int = 64 * 1024
     created_at: datetime | None = None
     first_started_at: datetime | None = None
+    earlier: tuple[str, ...] = ()
+    checkpoint_from: tuple[str, ...] = ()
 
 
 class AttemptResult(Document):
@@ -77,6 +82,7 @@ class AttemptResult(Document):
         started_at: When user code was about to be loaded, UTC.
         finished_at: When the manifest was written, UTC.
         peak_rss_bytes: Largest resident memory of its process.
+        checkpoint: The last checkpoint that it saved, if it saved one.
     """
 
     outputs: dict[str, LiteralValue] = {}
@@ -85,6 +91,7 @@ class AttemptResult(Document):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     peak_rss_bytes: int = 0
+    checkpoint: SavedCheckpoint | None = None
 
 
 class Wish(Document):

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, Stored, digest
 from flyte_temporal.spec.entities import Root
 from flyte_temporal.spec.identifiers import ExecutionId, ExecutionName, NodePath, VersionName
@@ -250,6 +251,7 @@ class NodeRecord(Document):
         child: Name of the execution that it started, for launch plans.
         spec: Digest of the closure that it gave, for dynamic tasks.
         reply: The answer that it got, for gates.
+        checkpoint: The last checkpoint that one of its attempts saved.
     """
 
     id: NodePath
@@ -268,6 +270,7 @@ class NodeRecord(Document):
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    checkpoint: SavedCheckpoint | None = None
 
 
 class ExecutionRecord(Document):

@@ -74,6 +74,7 @@ async def build(settings: Settings) -> Platform:
         closures=closures,
         records=records,
         grace_s=settings.worker.stop_grace_s,
+        keep_checkpoints=settings.worker.keep_checkpoints,
     )
     served: list[Callable[..., Any]] = [
         Attempts(parts).run,

@@ -14,7 +14,7 @@ from flyte_temporal.spec.execution import ErrorDocument, RunInput
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
-from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.failures import checkpoint_of, document_of, was_cancelled
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.retries import next_attempt
 from flyte_temporal.workflows.scope import NodeState
@@ -53,6 +53,7 @@ class Attempts:
         )
         state.attempt_key = attempt.key
         request = self._request(attempt, target.task, inputs, state)
+        state.tokens.append(attempt.token)
         limits = self._given.limits
         handle: asyncio.Task[Any] = workflow.start_activity(
             target.task,
@@ -84,6 +85,7 @@ class Attempts:
             inline_bytes=self._given.limits.inline_bytes,
             created_at=workflow.info().start_time,
             first_started_at=state.started_at,
+            earlier=tuple(state.tokens),
         )
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:
@@ -92,6 +94,7 @@ class Attempts:
         if error is None:
             result: calls.AttemptResult = done.result()
             state.spec = result.spec
+            state.checkpoint = result.checkpoint or state.checkpoint
             self._inbox.push(Ended(state, outputs=dict(result.outputs), closure=result.closure))
         elif (
             self._inbox.was_cancelled(state)
@@ -101,6 +104,7 @@ class Attempts:
             # An attempt that does not end in time after it was asked to is no failure of its node.
             self._inbox.push(Ended(state, cancelled=True))
         else:
+            state.checkpoint = checkpoint_of(error) or state.checkpoint
             self._on_failure(state, document_of(error, state.path))
 
     def _on_failure(self, state: NodeState, error: ErrorDocument) -> None:

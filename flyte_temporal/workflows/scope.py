@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, GateReply, NodePhase, NodeRecord
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import Node, Target, TaskTarget
@@ -29,6 +30,8 @@ class NodeState:
     """Position of an item of a map."""
     phase: NodePhase = NodePhase.QUEUED
     attempts: int = 0
+    tokens: list[str] = field(default_factory=list)
+    """Those of its attempts, oldest first."""
     budget: Budget = field(default_factory=Budget)
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -38,6 +41,7 @@ class NodeState:
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    checkpoint: SavedCheckpoint | None = None
 
     @property
     def name(self) -> str:
@@ -70,6 +74,7 @@ class NodeState:
             child=self.child,
             spec=self.spec,
             reply=self.reply,
+            checkpoint=self.checkpoint,
         )
 
 

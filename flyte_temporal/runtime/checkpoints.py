@@ -1,0 +1,48 @@
+"""The checkpoint that an attempt's order describes, on the attempt's own store and folder.
+
+Called by `attempt`. What has been saved goes into the journal at once: whoever watches the attempt, or buries it, reads it
+there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from flyte_temporal.sdk.checkpoints import Checkpoint
+from flyte_temporal.sdk.stopping import Stopping
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
+from flyte_temporal.storage import scratch
+from flyte_temporal.storage.checkpoints import Generations, Place
+
+if TYPE_CHECKING:
+    from flyte_temporal.ports.blob_store import BlobStore
+    from flyte_temporal.runtime.attempt import Desk
+    from flyte_temporal.spec.attempt import AttemptOrder
+
+
+def of(order: AttemptOrder, desk: Desk, stop: Stopping, store: Callable[[], BlobStore]) -> Checkpoint:
+    """Return the checkpoint of an attempt; nothing is opened before the task uses it.
+
+    Args:
+        order: What is run.
+        desk: Where.
+        stop: How it hears that it is to stop.
+        store: Gives the blob store.
+    """
+    place = Place(order.attempt, order.earlier, order.checkpoint_from)
+
+    def note(saved: SavedCheckpoint) -> None:
+        try:
+            journal = scratch.open_journal(desk.where)
+        except FileNotFoundError:
+            return  # it has been released: nobody wants to know any more
+        try:
+            scratch.write_checkpoint(journal, saved.model_dump_json().encode())
+        finally:
+            os.close(journal)
+
+    return Checkpoint(
+        lambda: Generations(store(), place), desk.folder / scratch.VALUES / "checkpoint", stop, note
+    )
