@@ -124,7 +124,10 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
     error: ErrorDocument | None = None
     full, report = "", Report.of(order.task.policy)
     stop = Stopping(order.grace_s)
-    checkpoint = checkpoints.of(order, desk, stop, lambda: code.store if code else open_store(order.storage))
+    copies = desk.folder / scratch.VALUES / "checkpoint"
+    checkpoint = checkpoints.of(
+        order, desk.where, copies, stop, lambda: code.store if code else open_store(order.storage)
+    )
     try:
         # Relative paths of one attempt are nothing to another one, and nothing to the bundle.
         os.chdir(desk.folder / scratch.FILES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyte_temporal.sdk.checkpoints import Checkpoint
@@ -18,16 +19,18 @@ from flyte_temporal.storage.checkpoints import Generations, Place
 
 if TYPE_CHECKING:
     from flyte_temporal.ports.blob_store import BlobStore
-    from flyte_temporal.runtime.attempt import Desk
     from flyte_temporal.spec.attempt import AttemptOrder
 
 
-def of(order: AttemptOrder, desk: Desk, stop: Stopping, store: Callable[[], BlobStore]) -> Checkpoint:
+def of(
+    order: AttemptOrder, where: Path, folder: Path, stop: Stopping, store: Callable[[], BlobStore]
+) -> Checkpoint:
     """Return the checkpoint of an attempt; nothing is opened before the task uses it.
 
     Args:
         order: What is run.
-        desk: Where.
+        where: The attempt's place on this machine.
+        folder: For copies; gone after the attempt.
         stop: How it hears that it is to stop.
         store: Gives the blob store.
     """
@@ -35,7 +38,7 @@ def of(order: AttemptOrder, desk: Desk, stop: Stopping, store: Callable[[], Blob
 
     def note(saved: SavedCheckpoint) -> None:
         try:
-            journal = scratch.open_journal(desk.where)
+            journal = scratch.open_journal(where)
         except FileNotFoundError:
             return  # it has been released: nobody wants to know any more
         try:
@@ -43,6 +46,4 @@ def of(order: AttemptOrder, desk: Desk, stop: Stopping, store: Callable[[], Blob
         finally:
             os.close(journal)
 
-    return Checkpoint(
-        lambda: Generations(store(), place), desk.folder / scratch.VALUES / "checkpoint", stop, note
-    )
+    return Checkpoint(lambda: Generations(store(), place), folder, stop, note)
