@@ -31,7 +31,7 @@ _EXECUTION = ExecutionId(project="p", domain="d", name="e")
 
 
 def main() -> None:
-    """Run all cases; a result is what each attempt of a case reported, and what was found after it."""
+    """Run all cases; a result is what each attempt of a case found and reported."""
     given = json.load(sys.stdin)
     if given["storage"]["root"].startswith("s3:"):
         import s3fs  # noqa: F401 - once, and not in each process
@@ -50,8 +50,9 @@ def _case(storage: StorageConfig, case: dict[str, Any]) -> list[dict[str, Any]]:
         passage = chance.randint(1, case["passages"])
         plan = "" if last else Plan((Rule(case["point"], at=passage),), case["seed"]).written()
         killed, reported = _forked(lambda n=number, p=plan: _attempt(storage, case, n, p))  # type: ignore[misc]
-        _, seen = _forked(lambda n=number + 1: _look(storage, case, n))  # type: ignore[misc]
-        found.append({"killed": killed, "begun": reported[0::2], "saved": reported[1::2], "restored": seen[0]})
+        found.append(
+            {"killed": killed, "restored": reported[0], "begun": reported[1::2], "saved": reported[2::2]}
+        )
     return found
 
 
@@ -89,11 +90,12 @@ def _checkpoint(storage: StorageConfig, case: dict[str, Any], number: int, scrat
 
 
 def _attempt(storage: StorageConfig, case: dict[str, Any], number: int, plan: str) -> Any:
-    """Begin where the attempts before were; yield each step twice: when its save begins, and when it has returned."""
+    """Yield the step that is restored, then each step twice: when its save begins, and when it has returned."""
     os.environ[VARIABLE] = plan
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = _checkpoint(storage, case, number, Path(folder) / "scratch")
         start = _step(checkpoint, Path(folder) / "before")
+        yield start
         state = Path(folder) / "state"
         state.mkdir()
         for step in range(start + 1, start + 1 + SAVES):
@@ -102,13 +104,6 @@ def _attempt(storage: StorageConfig, case: dict[str, Any], number: int, plan: st
             yield step
             checkpoint.save(state, step=step)
             yield step
-
-
-def _look(storage: StorageConfig, case: dict[str, Any], number: int) -> Any:
-    os.environ[VARIABLE] = ""
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = _checkpoint(storage, case, number, Path(folder) / "scratch")
-        yield _step(checkpoint, Path(folder) / "before")
 
 
 def _step(checkpoint: Checkpoint, folder: Path) -> int:

@@ -17,9 +17,9 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.storage.checkpoints import Generations, Place
 
-from .test_blob_store import s3_port, store
+from .s3 import STORES, make_store, s3_port
 
-__all__ = ["s3_port", "store"]
+__all__ = ["s3_port"]
 
 FIRST, SECOND = (ExecutionId(project="p", domain="d", name=name) for name in ("first", "second"))
 
@@ -62,6 +62,15 @@ class Node:
         return next(i.key for i in self.store.list(self.folder) if i.key.startswith(start) and "part-" in i.key)
 
 
+@pytest.fixture(params=["memory", "local"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    return make_store(request.param, request, tmp_path)
+
+
+everywhere = pytest.mark.parametrize("store", STORES, indirect=True)
+"""For tests of what each store does in its own way; the others are about what is above it."""
+
+
 @pytest.fixture
 def node(store: BlobStore, tmp_path: Path) -> Node:
     return Node(store, tmp_path / "scratch")
@@ -75,6 +84,7 @@ def test_the_first_attempt_finds_nothing(node: Node, tmp_path: Path) -> None:
     assert node.generations() == []
 
 
+@everywhere
 def test_bytes_come_back(node: Node) -> None:
     first = node.attempt()
     saved = first.write(b"one", step=1, tag="v1").wait()
@@ -96,6 +106,7 @@ def test_an_attempt_finds_what_was_there_when_it_began(node: Node) -> None:
     assert node.attempt().read() == b"mine 4"
 
 
+@everywhere
 def test_a_folder_comes_back_as_it_was(node: Node, tmp_path: Path) -> None:
     source = tmp_path / "model"
     (source / "deep" / "er").mkdir(parents=True)
@@ -141,6 +152,7 @@ def test_a_folder_that_was_restored_is_the_tasks_own(node: Node, tmp_path: Path)
         second.restore(tmp_path / "file")
 
 
+@everywhere
 def test_few_generations_stay(node: Node) -> None:
     first = node.attempt()
     for number in range(1, 6):
@@ -247,6 +259,7 @@ def test_attempts_that_are_not_of_the_line_are_not_believed(node: Node) -> None:
     assert last.last.generation == 6  # numbers are above all others
 
 
+@everywhere
 def test_each_node_has_its_own(store: BlobStore, tmp_path: Path) -> None:
     items = [Node(store, tmp_path / str(i), FIRST, f"n0[{i}]") for i in (1, 10)]
     inner = Node(store, tmp_path / "inner", FIRST, "n0")
@@ -257,6 +270,7 @@ def test_each_node_has_its_own(store: BlobStore, tmp_path: Path) -> None:
     assert inner.attempt().read() == b"inner"
 
 
+@everywhere
 def test_a_recovering_execution_goes_on_where_the_other_was(store: BlobStore, tmp_path: Path) -> None:
     old = Node(store, tmp_path / "old")
     old.attempt().write(b"a")
