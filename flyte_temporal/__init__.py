@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Artifact,
         Inputs,
     )
+    from flyte_temporal.sdk.checkpoints import Checkpoint
     from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.containers import ContainerTask
     from flyte_temporal.sdk.context import (
@@ -151,6 +152,7 @@ __all__ = [
     "BatchSize",
     "CSVFile",
     "Cache",
+    "Checkpoint",
     "ContainerTask",
     "CronSchedule",
     "Deck",
@@ -241,6 +243,7 @@ _HOMES = {
     "BatchSize": "sdk.types.batches",
     "CSVFile": "sdk.types.formats",
     "Cache": "sdk.policies",
+    "Checkpoint": "sdk.checkpoints",
     "ContainerTask": "sdk.containers",
     "CronSchedule": "sdk.schedules",
     "Deck": "sdk.decks",

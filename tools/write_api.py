@@ -27,7 +27,7 @@ _SUBJECTS = {
     "Resources, caching, secrets and images": "Resources Cache CachePolicy VersionParameters Secret ImageSpec PodTemplate",
     "Files, directories and tables": "FlyteFile FlyteDirectory StructuredDataset kwtypes BatchSize",
     "Types and annotations": "",
-    "Inside a task": "current_context ExecutionParameters Deck DeckField MarkdownRenderer TopFrameRenderer",
+    "Inside a task": "current_context ExecutionParameters Checkpoint Deck DeckField MarkdownRenderer TopFrameRenderer",
     "Errors": "",
     "Tests": "",
     "From Python: the client": "",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,7 +130,7 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
         # Relative paths of one attempt are nothing to another one, and nothing to the bundle.
         os.chdir(desk.folder / scratch.FILES)
         code = code or open_code(order, desk.cache)
-        with _over(desk, stop, checkpoint):
+        with checkpoints.over(desk.where, stop, checkpoint):
             found = _call(order, desk, code, _Things(report, stop, checkpoint))
         if isinstance(found, Closure):
             spec = _store(found, code.store)
@@ -162,21 +160,6 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
     if error is None:
         checkpoint.settle(keep=order.keep_checkpoint)
     return manifest
-
-
-@contextmanager
-def _over(desk: Desk, stop: Stopping, checkpoint: Checkpoint) -> Iterator[None]:
-    """When the task has ended, well or badly: wait for what it still saves, then hear of no stop any more."""
-    try:
-        yield
-    finally:
-        try:
-            checkpoint.close()
-        finally:
-            stop.close()
-            if stop.heard:
-                # Also if nobody of ours asked for it, such as a machine that goes down.
-                scratch.request_stop(desk.where)
 
 
 def _ship_log(order: AttemptOrder, desk: Desk, store: BlobStore) -> int:

@@ -7,7 +7,8 @@ there.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,3 +48,24 @@ def of(
             os.close(journal)
 
     return Checkpoint(lambda: Generations(store(), place), folder, stop, note)
+
+
+@contextmanager
+def over(where: Path, stop: Stopping, checkpoint: Checkpoint) -> Iterator[None]:
+    """Run a task inside of the block; afterwards wait for what it still saves, and hear of no stop any more.
+
+    Args:
+        where: The attempt's place on this machine.
+        stop: How it hears that it is to stop.
+        checkpoint: Its checkpoint.
+    """
+    try:
+        yield
+    finally:
+        try:
+            checkpoint.close()
+        finally:
+            stop.close()
+            if stop.heard:
+                # Also if nobody of ours asked for it, such as a machine that goes down.
+                scratch.request_stop(where)

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,6 @@ def test_a_training_that_is_killed_three_times_ends_as_one_that_is_not(cli: Comm
     runs = list(ran.values())
     assert len(runs) == 4, runs
     assert (runs[0][0], runs[-1][-1]) == (1, EPOCHS)
-    for before, after in zip(runs, runs[1:], strict=False):
+    for before, after in pairwise(runs):
         assert before == list(range(before[0], before[-1] + 1))
         assert before[-1] <= after[0] <= before[-1] + 1, runs

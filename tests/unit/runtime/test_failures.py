@@ -82,7 +82,9 @@ def test_whose_fault_it_is(error: BaseException, kind: ErrorKind, code: str, rec
 def test_an_exit_on_request_is_a_stop(tmp_path: Path) -> None:
     scratch.request_stop(tmp_path / "a")
     assert describe(SystemExit(1), tmp_path / "a").code == "Stopped"
-    assert describe(ValueError("x"), tmp_path / "a").code == "UserCodeError"
+    # However a task ends that was told to, after a last save.
+    assert describe(ValueError("x"), tmp_path / "a").code == "Stopped"
+    assert describe(ValueError("x"), tmp_path / "b").code == "UserCodeError"
     scratch.request_stop(tmp_path / "b", scratch.BY_PLATFORM)
     assert describe(SystemExit(1), tmp_path / "b").code == "PlatformStopped"
 

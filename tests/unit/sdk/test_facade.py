@@ -12,6 +12,7 @@ EXPORTED = [
     "BatchSize",
     "CSVFile",
     "Cache",
+    "Checkpoint",
     "ContainerTask",
     "CronSchedule",
     "Deck",
