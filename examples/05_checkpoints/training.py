@@ -47,7 +47,9 @@ def train(epochs: int, seconds_per_epoch: float) -> Trained:
         time.sleep(seconds_per_epoch)
         state = io.BytesIO()
         joblib.dump((model, epoch), state)
-        checkpoint.write(state.getvalue(), step=epoch, tag=SHAPE)  # when it returns, the epoch is never run again
+        checkpoint.write(
+            state.getvalue(), step=epoch, tag=SHAPE
+        )  # when it returns, the epoch is never run again
 
     return Trained(weights=model.coef_[0].tolist(), accuracy=float(model.score(x, y)))
 

@@ -48,7 +48,10 @@ class Node:
         if known:
             self.tokens.append(token)
         return Checkpoint(
-            lambda: Generations(self.store, place), self._folder / f"{number}-{token}", Stopping(), lambda _: None
+            lambda: Generations(self.store, place),
+            self._folder / f"{number}-{token}",
+            Stopping(),
+            lambda _: None,
         )
 
     def generations(self) -> list[str]:
@@ -59,7 +62,9 @@ class Node:
     def part(self, number: int) -> str:
         """Return the key of the first part of a generation."""
         start = f"{self.folder}/gen-{number:08d}-"
-        return next(i.key for i in self.store.list(self.folder) if i.key.startswith(start) and "part-" in i.key)
+        return next(
+            i.key for i in self.store.list(self.folder) if i.key.startswith(start) and "part-" in i.key
+        )
 
 
 @pytest.fixture(params=["memory", "local"])
@@ -120,7 +125,16 @@ def test_a_folder_comes_back_as_it_was(node: Node, tmp_path: Path) -> None:
     target = node.attempt().restore(tmp_path / "out")
     assert target == tmp_path / "out"
     found = {p.relative_to(target).as_posix() for p in target.rglob("*")}
-    expected = {".hidden", "deep", "deep/er", "deep/er/w ä.bin", "empty", "run.sh", "latest", "latest/w ä.bin"}
+    expected = {
+        ".hidden",
+        "deep",
+        "deep/er",
+        "deep/er/w ä.bin",
+        "empty",
+        "run.sh",
+        "latest",
+        "latest/w ä.bin",
+    }
     assert found == expected
     assert (target / "run.sh").stat().st_mode & 0o111
     with pytest.raises(CheckpointNotRestorable, match="found 4 files"):
@@ -177,7 +191,9 @@ def test_few_generations_stay(node: Node) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "part", "COMPLETE", "garbage"])
-def test_a_damaged_generation_is_passed_over(node: Node, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_generation_is_passed_over(
+    node: Node, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = node.attempt()
     first.write(b"old")
     first.write(b"new", step=2)

@@ -118,7 +118,9 @@ async def test_the_last_save_has_a_part_of_the_grace_time(
     assert manifest.checkpoint.step == 3
 
 
-@pytest.mark.parametrize(("task", "data"), [("polls", "last 2"), ("calls", "by the call 5"), ("saves_and_waits", "kept 8")])
+@pytest.mark.parametrize(
+    ("task", "data"), [("polls", "last 2"), ("calls", "by the call 5"), ("saves_and_waits", "kept 8")]
+)
 async def test_the_stack_goes_down(
     new: Make, bench: AttemptBench, tmp_path: Path, task: str, data: str
 ) -> None:
