@@ -20,6 +20,7 @@ from flyte_temporal.errors import CorruptBlob, StorageError, UserCodeError
 from flyte_temporal.sdk.checkpoint_files import Contents, copied
 from flyte_temporal.sdk.stopping import StopHook, Stopping
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
+from flyte_temporal.spec.document import sha256_hex
 
 if TYPE_CHECKING:
     from flyte_temporal.storage.checkpoints import Generations, Saved
@@ -103,9 +104,9 @@ class Checkpoint:
             StorageError: If the store did not answer.
         """
         with self._stop.put_off(), self._lock:
-            if self._restored:
-                saved = next(reversed(self._restored.values()))
-                return saved.generation.summary if _fits(saved, tag) else None
+            for saved in reversed(self._restored.values()):
+                if _fits(saved, tag):
+                    return saved.generation.summary
             for saved in self._candidates():
                 if _fits(saved, tag) and self._store().is_whole(saved):
                     return saved.generation.summary
@@ -125,7 +126,9 @@ class Checkpoint:
             CheckpointNotRestorable: If the place is a file.
             StorageError: If the store did not answer: an older checkpoint is never taken for that reason.
         """
-        target = Path(path) if path is not None else self._folder("prev_cp")
+        # One folder for each tag: what has another one must not be mixed in.
+        own = "prev_cp" if tag is None else f"prev_cp-{sha256_hex(tag.encode())[:12]}"
+        target = Path(path) if path is not None else self.scratch / own
         if target.exists() and not target.is_dir():
             raise CheckpointNotRestorable(
                 f"A checkpoint can be restored to a directory only, and {target} is a file. Give a folder."

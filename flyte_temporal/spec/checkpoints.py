@@ -23,7 +23,7 @@ class SavedCheckpoint(Document):
         step: How far the task was, if it said so.
         tag: The task's own word for the shape of what it saves; empty if it has none.
         size: Bytes of all files together.
-        saved_at: When it was complete, UTC.
+        saved_at: When it was saved, UTC.
     """
 
     execution: str
@@ -48,7 +48,7 @@ class Generation(Stored):
         parts: The files, in the order in which they are stored.
         step: How far the task was, if it said so.
         tag: The task's own word for the shape of it.
-        saved_at: When all parts were stored, UTC.
+        saved_at: When it was saved, UTC.
     """
 
     number: int

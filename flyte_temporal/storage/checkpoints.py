@@ -120,8 +120,9 @@ class Generations:
     def found(self) -> list[Saved]:
         """Return what may be restored, best first: the node's own, newest first, then those of the sources.
 
-        What was saved by this object is not among it: that is not what its attempt began with. A later attempt goes before an earlier one, whatever the numbers: an attempt that was given up and lives on may
-        save further, and its numbers grow too. Attempts that are not of this node's line are not believed.
+        What was saved by this object is not among it: that is not what its attempt began with. A later attempt goes before
+        an earlier one, whatever the numbers: an attempt that was given up and lives on may save further, and its numbers
+        grow too. Attempts that are not of this node's line are not believed.
 
         Raises:
             StorageError: If the store did not answer.
@@ -153,15 +154,33 @@ class Generations:
         self._last += 1
         attempt = self._place.attempt
         folder = f"{self._place.folder}/gen-{self._last:08d}-{attempt.token}"
+        generation = Generation(
+            number=self._last,
+            attempt=attempt,
+            parts=contents.tree,
+            step=step,
+            tag=tag,
+            saved_at=datetime.now(UTC),
+        )
+        try:
+            self._store(folder, contents, generation)
+        except Exception:
+            # A full disk must not become fuller with each try.
+            parts = [_part(folder, number) for number in range(len(contents.data))]
+            self._delete(_Listed(folder, 0, "", [f"{folder}/{COMPLETE}", *parts]))
+            raise
+        saved = Saved(folder, generation)
+        self._mine.append(saved)
+        buggify("checkpoint.confirmed")
+        self._delete_older()
+        return saved
+
+    def _store(self, folder: str, contents: Contents, generation: Generation) -> None:
         buggify("checkpoint.begin")
         for number, data in enumerate(contents.data):
             buggify("checkpoint.part")
             _tried(partial(self._blobs.put, _part(folder, number), data))
         contents.check()
-        now = datetime.now(UTC)
-        generation = Generation(
-            number=self._last, attempt=attempt, parts=contents.tree, step=step, tag=tag, saved_at=now
-        )
         buggify("checkpoint.parts")
         # Its bytes are this attempt's alone. So SAME is an answer that was lost, and CONFLICT cannot be.
         outcome = _tried(lambda: self._blobs.put_new(f"{folder}/{COMPLETE}", canonical_bytes(generation)))
@@ -170,11 +189,6 @@ class Generations:
             raise StorageError(
                 f"{folder}/{COMPLETE} was written by somebody else; nobody else has its token."
             )
-        saved = Saved(folder, generation)
-        self._mine.append(saved)
-        buggify("checkpoint.confirmed")
-        self._delete_older()
-        return saved
 
     def fetch(self, saved: Saved, target: Path) -> None:
         """Copy the files of a generation into a folder, which is made.
@@ -196,11 +210,9 @@ class Generations:
 
     def is_whole(self, saved: Saved) -> bool:
         """Return whether all files of a generation are there, with their sizes; their bytes are not read."""
-        heads = (_tried(partial(self._blobs.head, key)) for key in saved.parts)
+        found = {info.key: info.size for info in _tried(lambda: list(self._blobs.list(saved.folder)))}
         files = saved.generation.parts.files
-        return all(
-            head is not None and head.size == file.size for head, file in zip(heads, files, strict=True)
-        )
+        return all(found.get(key) == file.size for key, file in zip(saved.parts, files, strict=True))
 
     def tidy(self, kept: int) -> None:
         """Delete all generations of this node but the newest ones, once the node has succeeded.

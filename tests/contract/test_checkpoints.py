@@ -236,6 +236,11 @@ def test_another_shape_is_not_restored(node: Node, capsys: pytest.CaptureFixture
     assert "no checkpoint has the tag 'v3'" in capsys.readouterr().err
     assert not second.exists(tag="v3")
     assert second.read(tag="v1") == b"one"
+    assert second.read(tag="v2") == b"two"
+    assert second.restore(tag="v1") != second.restore(tag="v2")
+    found = second.prev(tag="v1")
+    assert found is not None
+    assert found.tag == "v1"
     assert node.attempt().read() == b"two"
 
 
@@ -386,6 +391,7 @@ def test_a_store_that_fails_is_asked_again_and_then_told(
     failures[0] = 3
     with pytest.raises(StorageError, match="checkpoint of step 3 was not saved: The disk is full"):
         second.write(b"three", step=3)
+    assert node.generations() == ["gen-00000001", "gen-00000002"]  # nothing is left of it
     failures[0] = 3
     saving = second.write(b"four", step=4, wait=False)
     with pytest.raises(StorageError, match="step 4"):

@@ -34,7 +34,7 @@ def saves(n: int) -> int:
 
 @workflow
 def twice(n: int = 1) -> list[int]:
-    return map_task(saves)(n=[saves(n=n), n])
+    return map_task(saves)(n=[saves(n=n), n])  # type: ignore[no-any-return]
 
 
 def test_a_plain_call_saves_and_never_finds_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
