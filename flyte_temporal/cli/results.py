@@ -16,6 +16,7 @@ from flyte_temporal.spec.execution import (
     ErrorKind,
     ExecutionPhase,
     ExecutionRecord,
+    FailedAttempt,
     GateReply,
     NodeRecord,
 )
@@ -121,6 +122,7 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "spec": node.spec or None,
         "reply": None if node.reply is None else _reply(node.reply),
         "checkpoint": None if node.checkpoint is None else _checkpoint(node.checkpoint),
+        "failed": [_attempt(each) for each in node.failed],
     }
 
 
@@ -132,6 +134,19 @@ def _checkpoint(saved: SavedCheckpoint) -> dict[str, Any]:
         "generation": saved.generation,
         "size": saved.size,
         "saved_at": instant(saved.saved_at),
+    }
+
+
+def _attempt(failed: FailedAttempt) -> dict[str, Any]:
+    return {
+        "attempt": failed.number,
+        "verdict": failed.verdict.value,
+        "code": failed.code,
+        "message": failed.message,
+        "asked_at": instant(failed.asked_at),
+        "finished_at": instant(failed.finished_at),
+        "memory": failed.memory or None,
+        "next": failed.next,
     }
 
 

@@ -17,6 +17,17 @@ from flyte_temporal.spec.literals import LiteralValue
 PLATFORM_STOPPED = "PlatformStopped"
 """Code of an attempt that the platform ended because it was itself told to stop: nobody's failure."""
 PLATFORM_STOPPED_MESSAGE = "The platform was stopped while the attempt ran."
+NO_MANIFEST = 70
+"""Exit code of our runtime when it could not leave a manifest (EX_SOFTWARE): its own fault, not the user code's."""
+
+
+class Intent(StrEnum):
+    """Why we asked an attempt to end; written down before it is told, so that whoever finds it dead knows."""
+
+    NONE = ""
+    CANCEL = "request"
+    PLATFORM = "platform"
+    TIMEOUT = "timeout"
 
 
 class StorageConfig(Document):
@@ -47,6 +58,7 @@ class AttemptOrder(Stored):
             (`spec.keys.checkpoints`); they count if the node has none of its own.
         keep_checkpoint: Whether the last checkpoint stays when the attempt succeeds.
         grace_s: Seconds between SIGTERM and SIGKILL when it is stopped.
+        interruptible: Whether it may run on a machine that can be taken away; decided for each attempt.
     """
 
     attempt: AttemptId
@@ -60,6 +72,7 @@ class AttemptOrder(Stored):
     checkpoint_from: tuple[str, ...] = ()
     keep_checkpoint: bool = True
     grace_s: float = 10.0
+    interruptible: bool = False
 
 
 class Manifest(Stored):
@@ -109,7 +122,8 @@ class AttemptState(Document):
         exit_code: Exit code, or the negative number of the signal, if EXITED.
         oom: Whether it ran out of memory, as far as is known.
         message: What happened or what it waits for, for people.
-        code: Code of the error, if it left no manifest and somebody noted why; empty otherwise.
+        intent: Why it was asked to end, if it was.
+        ran: Whether a process of it was ever at work.
         pid: Process id on this machine, if there is one.
         started_at: When its process began to run the attempt, UTC; time-outs of an attempt count from here.
         peak_rss_bytes: Largest resident memory if known.
@@ -120,7 +134,8 @@ class AttemptState(Document):
     exit_code: int | None = None
     oom: bool = False
     message: str = ""
-    code: str = ""
+    intent: Intent = Intent.NONE
+    ran: bool = True
     pid: int | None = None
     started_at: datetime | None = None
     peak_rss_bytes: int = 0
