@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         CachePolicy,
         VersionParameters,
     )
+    from flyte_temporal.sdk.checkpoints import Checkpoint
     from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.containers import ContainerTask
     from flyte_temporal.sdk.context import (
@@ -161,6 +162,7 @@ __all__ = [
     "CSVFile",
     "Cache",
     "CachePolicy",
+    "Checkpoint",
     "ContainerTask",
     "CronSchedule",
     "Deck",
@@ -257,6 +259,7 @@ _HOMES = {
     "CSVFile": "sdk.types.formats",
     "Cache": "sdk.cache",
     "CachePolicy": "sdk.cache",
+    "Checkpoint": "sdk.checkpoints",
     "ContainerTask": "sdk.containers",
     "CronSchedule": "sdk.schedules",
     "Deck": "sdk.decks",

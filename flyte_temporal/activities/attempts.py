@@ -20,6 +20,7 @@ from flyte_temporal.activities.outcome import NoManifest, read_manifest, without
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.refusals import our_failure, their_failure
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
+from flyte_temporal.faults import buggify
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import (
     AttemptOrder,
@@ -29,6 +30,7 @@ from flyte_temporal.spec.attempt import (
     Manifest,
 )
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import CacheStatus, ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
@@ -66,7 +68,7 @@ class Attempts:
         except FlyteTemporalError as error:
             raise our_failure(error) from error
         if manifest.error is not None:
-            raise their_failure(manifest.error)
+            raise their_failure(manifest.error, manifest.checkpoint)
         return AttemptResult(
             outputs=manifest.outputs or {},
             spec=manifest.spec,
@@ -75,6 +77,7 @@ class Attempts:
             finished_at=manifest.finished_at,
             peak_rss_bytes=manifest.peak_rss_bytes,
             put_failed=one.memory.status is CacheStatus.PUT_FAILED,
+            checkpoint=manifest.checkpoint,
         )
 
     async def _emitted(self, spec: str) -> Closure:
@@ -93,6 +96,7 @@ class _OneAttempt:
         self._attempt = request.attempt
         self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds()
         self._last = ""
+        self._checkpoint: SavedCheckpoint | None = None
         self._kind = "task"
         self.memory = Memory(parts.remembering, request)
 
@@ -109,6 +113,10 @@ class _OneAttempt:
             storage=self._parts.storage,
             inline_bytes=self._request.inline_bytes,
             created_at=self._request.created_at,
+            earlier=self._request.earlier,
+            checkpoint_from=self._request.checkpoint_from,
+            keep_checkpoint=self._parts.keep_checkpoints,
+            grace_s=self._parts.grace_s,
             interruptible=self._request.interruptible,
         )
         launcher = self._launcher(order)
@@ -116,7 +124,9 @@ class _OneAttempt:
         self._note(NodePhase.RUNNING)
         self._parts.pulse.open += 1
         try:
+            buggify("start.before")
             await launcher.start(order)
+            buggify("start.after")
             state = await self._observe(launcher, order.task.policy.timeouts)
         except asyncio.CancelledError:
             finished = await asyncio.shield(self._on_cancel(launcher))
@@ -150,8 +160,8 @@ class _OneAttempt:
             activity.heartbeat(state.phase.value)
             await self.memory.go_on()
             reason = state.message if state.phase is AttemptPhase.QUEUED else ""
-            if reason != self._last:
-                self._last = reason
+            if (reason, state.checkpoint) != (self._last, self._checkpoint):
+                self._last, self._checkpoint = reason, state.checkpoint
                 self._note(NodePhase.RUNNING, reason)
             if limits.passed(state):
                 stopping = launcher.stop(self._attempt, self._parts.grace_s, Intent.TIMEOUT)
@@ -169,6 +179,8 @@ class _OneAttempt:
             return None
         await beating(launcher.stop(self._attempt, self._parts.grace_s), self._beat_s)
         manifest = await self._manifest()
+        if manifest is not None:
+            self._checkpoint = manifest.checkpoint or self._checkpoint
         await launcher.release(self._attempt)
         if manifest is not None and manifest.error is None:
             return await self._done(manifest)
@@ -186,6 +198,7 @@ class _OneAttempt:
             return None
 
     async def _done(self, manifest: Manifest) -> Manifest:
+        self._checkpoint = manifest.checkpoint or self._checkpoint
         if manifest.spec:
             # A dynamic task is at work until what it gave has ended.
             self._note(NodePhase.RUNNING, spec=manifest.spec)
@@ -214,6 +227,7 @@ class _OneAttempt:
             attempt_key=self._attempt.key,
             reason=reason,
             spec=spec,
+            checkpoint=self._checkpoint,
             failed=request.failed,
         )
         self._parts.records.note(self._attempt.execution, record)

@@ -27,6 +27,7 @@ class Parts:
         remembering: Where outputs of cached tasks are put.
         grace_s: Seconds between SIGTERM and SIGKILL when an attempt is stopped.
         pulse: How often they heartbeat.
+        keep_checkpoints: Whether the last checkpoint of a node stays when the node has succeeded.
     """
 
     launchers: Mapping[str, Launcher]
@@ -37,3 +38,4 @@ class Parts:
     remembering: Remembering
     grace_s: float = 10.0
     pulse: Pulse = field(default_factory=Pulse)
+    keep_checkpoints: bool = True

@@ -10,6 +10,7 @@ from typing import Any
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.errors import ExecutionAborted
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
     ErrorDocument,
     ErrorKind,
@@ -121,7 +122,19 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "spec": node.spec or None,
         "source": f"{node.source.execution} {node.source.node}" if node.source else None,
         "reply": None if node.reply is None else _reply(node.reply),
+        "checkpoint": None if node.checkpoint is None else _checkpoint(node.checkpoint),
         "failed": [_attempt(each) for each in node.failed],
+    }
+
+
+def _checkpoint(saved: SavedCheckpoint) -> dict[str, Any]:
+    return {
+        "step": saved.step,
+        "tag": saved.tag or None,
+        "attempt": saved.attempt,
+        "generation": saved.generation,
+        "size": saved.size,
+        "saved_at": instant(saved.saved_at),
     }
 
 

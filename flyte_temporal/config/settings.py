@@ -95,6 +95,8 @@ class WorkerSettings(Group):
     """How long Temporal keeps a run for the worker that has it cached; 1 s on the local stack."""
     stop_grace_s: float = Field(default=10.0, ge=0)
     """How long an attempt that is to stop has between SIGTERM and SIGKILL, in seconds, to write a checkpoint."""
+    keep_checkpoints: bool = True
+    """Whether the last checkpoint of a task stays when the task has succeeded; older ones are deleted anyway."""
     graceful_shutdown_s: float = Field(default=10.0, ge=0)
     """How long a stopping worker lets activities finish, in seconds; attempts themselves go on."""
 

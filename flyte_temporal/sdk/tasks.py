@@ -30,6 +30,7 @@ from flyte_temporal.sdk.conversions import OutputInvalid
 from flyte_temporal.sdk.decks import DeckField, Report, deck_fields
 from flyte_temporal.sdk.entity import Entity, FunctionEntity
 from flyte_temporal.sdk.evaluating import python_inputs, written_outputs
+from flyte_temporal.sdk.plain_checkpoints import plain_checkpoint, plainly
 from flyte_temporal.sdk.plain_decks import kept_plainly
 from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.recording import active
@@ -159,6 +160,7 @@ class PythonTask(Called[P, R], FunctionEntity):
             placed(context, parameters.working_directory),
             exported(self.policy.secrets, self.policy.env),
             kept_plainly(parameters),
+            plainly(parameters.checkpoint),
         ):
             returned = self.invoke(values)
         return self.written(returned, context)
@@ -215,6 +217,7 @@ class PythonTask(Called[P, R], FunctionEntity):
             working_directory=folder,
             secrets=SecretsManager(self.policy.secrets),
             report=Report.of(self.policy),
+            checkpoint=plain_checkpoint(scratch),
         )
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from flyte_temporal.spec.cache import CacheOrder
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
@@ -70,6 +71,8 @@ class AttemptRequest(Document):
         first_started_at: When the node's first attempt was asked for, UTC.
         memo: By what its outputs are to be remembered, if they are.
         cache: What the cache has done for the node so far.
+        earlier: Tokens of the node's earlier attempts, oldest first.
+        checkpoint_from: Folders of the node's checkpoints in executions that this one recovers, the nearest first.
         asked_at: When this one was, UTC.
         memory: Memory that it gets, request and limit, instead of what the task says; empty = as the task says.
         interruptible: Whether it may run on a machine that can be taken away.
@@ -89,6 +92,8 @@ class AttemptRequest(Document):
     first_started_at: datetime | None = None
     memo: CacheOrder | None = None
     cache: CacheStatus = CacheStatus.DISABLED
+    earlier: tuple[str, ...] = ()
+    checkpoint_from: tuple[str, ...] = ()
     asked_at: datetime | None = None
     memory: str = ""
     interruptible: bool = False
@@ -115,6 +120,7 @@ class AttemptResult(Document):
         peak_rss_bytes: Largest resident memory of its process.
         put_failed: Whether its outputs were to be remembered and could not be.
         lease_lost: Whether it was not started, because another node has taken over the lease to compute the same.
+        checkpoint: The last checkpoint that it saved, if it saved one.
     """
 
     outputs: dict[str, LiteralValue] = {}
@@ -125,6 +131,7 @@ class AttemptResult(Document):
     peak_rss_bytes: int = 0
     put_failed: bool = False
     lease_lost: bool = False
+    checkpoint: SavedCheckpoint | None = None
 
 
 class StopRequest(Document):

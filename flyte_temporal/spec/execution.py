@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, Stored, digest
 from flyte_temporal.spec.entities import Root
 from flyte_temporal.spec.identifiers import ExecutionId, ExecutionName, NodePath, VersionName
@@ -329,6 +330,7 @@ class NodeRecord(Document):
         spec: Digest of the closure that it gave, for dynamic tasks.
         reply: The answer that it got, for gates.
         source: The node whose outputs it has, if they were not computed here.
+        checkpoint: The last checkpoint that one of its attempts saved.
         failed: Its attempts that failed, the last ones of them.
     """
 
@@ -349,6 +351,7 @@ class NodeRecord(Document):
     spec: str = ""
     reply: GateReply | None = None
     source: NodeRef | None = None
+    checkpoint: SavedCheckpoint | None = None
     failed: tuple[FailedAttempt, ...] = ()
 
 

@@ -86,6 +86,7 @@ async def build(settings: Settings) -> Platform:
         records=records,
         remembering=remembering,
         grace_s=settings.worker.stop_grace_s,
+        keep_checkpoints=settings.worker.keep_checkpoints,
         pulse=Pulse(settings.worker.heartbeats_per_s),
     )
     served: list[Callable[..., Any]] = [

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from flyte_temporal.spec.cache import CacheOrder
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
     CacheStatus,
     ErrorDocument,
@@ -50,6 +51,8 @@ class NodeState:
     """Position of an item of a map."""
     phase: NodePhase = NodePhase.QUEUED
     attempts: int = 0
+    tokens: list[str] = field(default_factory=list)
+    """Those of its attempts, oldest first."""
     budget: Budget = field(default_factory=Budget)
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -79,6 +82,7 @@ class NodeState:
     """How often it was told that another node computes the same."""
     again_at: datetime | None = None
     """When it asks again."""
+    checkpoint: SavedCheckpoint | None = None
 
     @property
     def name(self) -> str:
@@ -125,6 +129,7 @@ class NodeState:
             spec=self.spec,
             reply=self.reply,
             source=self.source,
+            checkpoint=self.checkpoint,
             failed=tuple(self.failed),
         )
 

@@ -14,6 +14,7 @@ from flyte_temporal.adapters.store.sql import SqlMetadataStore
 from flyte_temporal.errors import Conflict
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Root
 from flyte_temporal.spec.execution import (
     ErrorDocument,
@@ -182,6 +183,28 @@ def test_a_nodes_terminal_state_stays_and_a_later_attempt_wins(store: MetadataSt
     # … but the run itself can: its log is the truth.
     store.record(RecordRequest(execution=eid(), nodes=(a_node(NodePhase.ABORTED, 2),)))
     assert now() == (NodePhase.ABORTED, 2)
+
+
+def test_the_newest_checkpoint_stays_whoever_writes(store: MetadataStore) -> None:
+    def saved(attempt: int, generation: int) -> SavedCheckpoint:
+        return SavedCheckpoint(execution="run-1", attempt=attempt, generation=generation, saved_at=T0)
+
+    def now() -> SavedCheckpoint | None:
+        return store.nodes(eid())[0].checkpoint
+
+    store.create_execution(a_request(), T0)
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING)])
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, checkpoint=saved(1, 4))])
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, checkpoint=saved(1, 3))])
+    assert now() == saved(1, 4)
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, 2)])
+    assert now() == saved(1, 4)
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, 2, checkpoint=saved(2, 2))])
+    # An activity may tell of it later than the interpreter of the end.
+    store.record(RecordRequest(execution=eid(), nodes=(a_node(NodePhase.FAILED, 2),)))
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, 2, checkpoint=saved(2, 6))])
+    assert now() == saved(2, 6)
+    assert store.nodes(eid())[0].phase is NodePhase.FAILED
 
 
 def test_nodes_come_in_listing_order_and_in_large_numbers(store: MetadataStore) -> None:

@@ -74,7 +74,7 @@ LACKING = {
     "Blob": _MODEL,
     "BlobMetadata": _MODEL,
     "BlobType": _MODEL,
-    "Checkpoint": "split the task: each finished task is kept, so a retry starts at the one that failed",
+    "SyncCheckpoint": "use current_context().checkpoint; its class is Checkpoint",
     "ConcurrencyLimitBehavior": "give executions an id of your own (--name): equal requests attach to one execution",
     "ConcurrencyPolicy": "give executions an id of your own (--name): equal requests attach to one execution",
     "Config": _CLIENT,

@@ -13,6 +13,7 @@ EXPORTED = [
     "CSVFile",
     "Cache",
     "CachePolicy",
+    "Checkpoint",
     "ContainerTask",
     "CronSchedule",
     "Deck",
