@@ -26,6 +26,8 @@ Method = Literal[
     "status",
     "down",
     "start",
+    "recover",
+    "plan_recovery",
     "get",
     "executions",
     "nodes",

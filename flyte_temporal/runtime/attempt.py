@@ -21,6 +21,7 @@ from flyte_temporal.sdk.secrets import SecretsManager, exported
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest
+from flyte_temporal.spec.basis import basis_of_task
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument
@@ -143,6 +144,7 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
         peak_rss_bytes=peak_rss(),
         log_chunks=_ship_log(order, desk, store),
         runtime_version=__version__,
+        basis=basis_of_task(order.task, order.inputs),
     )
     store.put_new(keys.manifest(order.attempt), canonical_bytes(manifest))
     return manifest

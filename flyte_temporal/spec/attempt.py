@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.document import Document, Stored
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import Environment, ErrorDocument
@@ -66,6 +67,7 @@ class Manifest(Stored):
         peak_rss_bytes: Largest resident memory of the process.
         log_chunks: Number of log chunks that were uploaded.
         runtime_version: Version of this library in the attempt.
+        basis: What the result rests on; None if an earlier release wrote the manifest.
     """
 
     attempt: AttemptId
@@ -78,6 +80,7 @@ class Manifest(Stored):
     peak_rss_bytes: int = 0
     log_chunks: int = 0
     runtime_version: str = ""
+    basis: Basis | None = None
 
 
 class AttemptPhase(StrEnum):

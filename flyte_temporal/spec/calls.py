@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
@@ -21,6 +22,7 @@ from flyte_temporal.spec.execution import (
     GateReply,
     NodePhase,
     NodeRecord,
+    NodeRef,
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
@@ -113,6 +115,32 @@ class ReadResult(Document):
     lengths: dict[str, int] = {}
 
 
+class Recalled(Document):
+    """What a node of an earlier execution gave, if that stands for what it would give now.
+
+    Args:
+        done: Whether it does.
+        outputs: Its outputs.
+        spec: Digest of the closure that it gave, if it is a dynamic task.
+        closure: That closure.
+        reply: The answer that it got, if it is a gate.
+        source: The node that produced it.
+        basis: What it rests on.
+        reason: Why it does not stand, in words.
+        checkpoints: Folder of the earlier attempt of which a new one may take the checkpoints; empty if there is none.
+    """
+
+    done: bool = False
+    outputs: dict[str, LiteralValue] = {}
+    spec: str = ""
+    closure: Closure | None = None
+    reply: GateReply | None = None
+    source: NodeRef | None = None
+    basis: Basis | None = None
+    reason: str = ""
+    checkpoints: str = ""
+
+
 class ChildRequest(Document):
     """Record the execution of a launch plan that a node is about to start; idempotent.
 
@@ -123,6 +151,7 @@ class ChildRequest(Document):
         spec: Digest of the closure that holds the launch plan.
         launch_plan: Its name.
         inputs: What the node gives it.
+        anew: Whether nothing of an earlier execution is taken over, though the parent recovers one.
     """
 
     parent: ExecutionRequest
@@ -131,12 +160,19 @@ class ChildRequest(Document):
     spec: str
     launch_plan: EntityName
     inputs: dict[str, LiteralValue] = {}
+    anew: bool = False
 
 
 class ChildOpened(Document):
-    """The request by which the execution is to be started."""
+    """The request by which the execution is to be started.
+
+    Args:
+        request: The request; of the earlier execution, if that stands for this one.
+        recalled: What the earlier execution gave, if that stands; nothing is to be started then. Else why it does not.
+    """
 
     request: ExecutionRequest
+    recalled: Recalled | None = None
 
 
 class GateAnswer(Document):

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, GateReply, NodePhase, NodeRecord
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.nodes import Node, Target, TaskTarget
+from flyte_temporal.spec.nodes import GateTarget, LaunchPlanTarget, Node, Target, TaskTarget
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
 
@@ -38,12 +39,27 @@ class NodeState:
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    basis: Basis | None = None
+    """What its result rests on; of gates, and of what was copied."""
+    rerun: bool = False
+    """Whether it is run by wish, though an earlier result might stand for it (`recovering`)."""
+    anew: str = ""
+    """Why it was not copied from the execution that this one recovers."""
+    checkpoints: str = ""
+    """Folder of the attempt, of the execution that this one recovers, of which it may take the checkpoints."""
+    ran: bool = False
+    """Whether it, or something in it, was done here, instead of being copied or left out."""
 
     @property
     def name(self) -> str:
         """Return what people see."""
         name = self.node.name or self.node.id
         return name if self.index is None else f"{name}[{self.index}]"
+
+    @property
+    def bodiless(self) -> bool:
+        """Return whether it ends by itself, not with a body that was opened for it."""
+        return isinstance(self.node.target, TaskTarget | LaunchPlanTarget | GateTarget) and not self.spec
 
     @property
     def records_itself(self) -> bool:
@@ -70,6 +86,8 @@ class NodeState:
             child=self.child,
             spec=self.spec,
             reply=self.reply,
+            basis=self.basis,
+            anew=self.anew,
         )
 
 
@@ -141,6 +159,10 @@ class Scope(ABC):
         Raises:
             UserCodeError: As for `inputs_of`.
         """
+
+    def upstream(self, state: NodeState) -> list[NodeState]:  # noqa: ARG002 - of the interface
+        """Return the nodes that a node comes after, as far as they are of this scope."""
+        return []
 
     @property
     @abstractmethod

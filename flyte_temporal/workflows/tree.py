@@ -19,6 +19,7 @@ from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
 from flyte_temporal.workflows.records import Records
+from flyte_temporal.workflows.recovering import phase_of
 from flyte_temporal.workflows.scope import NodeState, Scope
 
 PATH_BYTES = 200
@@ -179,6 +180,8 @@ class Tree:
 
     def _finish(self, state: NodeState, phase: NodePhase) -> None:
         self.board.move(state, phase)
+        if state.bodiless:
+            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED}
         state.finished_at = self._now()
         self._end_changed(state)
         state.scope.active -= 1
@@ -213,6 +216,8 @@ class Tree:
 
     def _close(self, scope: Scope) -> None:
         scope.closed = True
+        if scope.parent is not None and scope.handles is None:
+            scope.parent.ran = scope.parent.attempts > 0 or any(state.ran for state in scope.states)
         if isinstance(scope.handles, NodeState):
             self._finish(scope.handles, NodePhase.FAILED)
         elif scope.handles is not None:
@@ -225,7 +230,7 @@ class Tree:
         elif scope.failing:
             self.abort(scope.parent)
         else:
-            self.succeed(scope.parent, scope.given)
+            self.succeed(scope.parent, scope.given, phase_of(scope))
 
     def stop(self, scope: Scope) -> None:
         """Let nothing new start in a scope and below it, and have cancelled what runs; failure handlers go on."""

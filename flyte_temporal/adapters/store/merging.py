@@ -69,6 +69,8 @@ def merge_node(old: NodeRecord | None, new: NodeRecord, *, authoritative: bool =
         update["attempt_key"] = old.attempt_key
     if not new.task:
         update["task"] = old.task
+    if new.basis is None and old.basis is not None:
+        update["basis"] = old.basis
     kept = new.model_copy(update=update) if update else new
     return _completed(kept, old.started_at)
 

@@ -1,0 +1,247 @@
+"""Results of an earlier execution: whether what a node gave then stands for what it would give now.
+
+Called by the activity that answers the interpreter, and by the use case that says beforehand what will be copied: one
+implementation, so that both say the same. Synchronous: called in threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import JsonValue
+
+from flyte_temporal.errors import InvalidIdentifier, UnsupportedSpec
+from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import Manifest
+from flyte_temporal.spec.basis import Basis, changed_inputs, difference, digests
+from flyte_temporal.spec.calls import Recalled
+from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.execution import (
+    ExecutionPhase,
+    ExecutionRecord,
+    NodePhase,
+    NodeRecord,
+    NodeRef,
+    Recovery,
+)
+from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.literals import Composite, LiteralValue, Offloaded
+from flyte_temporal.spec.pruning import same_work
+
+MAX_MANIFEST_BYTES = 32 * 1024**2
+"""A manifest holds inline outputs, each below the inline limit; more than this is not one of ours."""
+
+_DONE = frozenset({NodePhase.SUCCEEDED, NodePhase.RECOVERED})
+BEFORE = {
+    NodePhase.FAILED: "it failed before",
+    NodePhase.ABORTED: "it was aborted before it had ended",
+    NodePhase.SKIPPED: "it was not reached before",
+}
+"""Why a node that had ended so has nothing to copy."""
+UNKNOWN_BASIS = "an earlier release ran it, which did not note what its result rests on"
+
+
+class Earlier:
+    """Finds results of earlier executions.
+
+    Args:
+        store: Their records.
+        blobs: Their manifests and values.
+    """
+
+    def __init__(self, store: MetadataStore, blobs: BlobStore) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._kept: dict[str, Manifest | None] = {}
+
+    def remember(self, attempt_key: str) -> None:
+        """Read a manifest ahead and keep it; for a user that asks for many, once, of a store that is far away."""
+        self._kept[attempt_key] = self._read(attempt_key)
+
+    def find(
+        self, source: ExecutionId, recovery: Recovery, wanted: Mapping[str, Basis]
+    ) -> dict[str, Recalled]:
+        """Return for each node what is copied, or why nothing is.
+
+        Args:
+            source: The earlier execution.
+            recovery: How it is recovered.
+            wanted: What the result of each node, by path, would rest on.
+
+        Raises:
+            StorageError: If the blob store did not answer.
+            PlatformUnavailable: If the metadata store did not.
+        """
+        records = self._store.some_nodes(source, list(wanted))
+        return {
+            path: self.of_record(source, recovery, records.get(path), basis) for path, basis in wanted.items()
+        }
+
+    def of_record(
+        self, source: ExecutionId, recovery: Recovery, record: NodeRecord | None, basis: Basis
+    ) -> Recalled:
+        """Return what is copied of one record, or why nothing is; raises as `find`."""
+        if record is None:
+            return Recalled(reason="it is new")
+        moved = recovery.moved(record.basis)
+        if record.kind == "gate":
+            found = self._gate(record, moved, basis)
+        else:
+            found = self._task(record, basis, recovery)
+        if found.reason:
+            return found
+        return found.model_copy(update={"source": record.source or _producer(source, record), "basis": basis})
+
+    def child_before(self, parent: ExecutionId, recovery: Recovery, node: str) -> ExecutionRecord | None:
+        """Return the execution that a node started in the execution that is recovered, if that is over."""
+        source = parent.model_copy(update={"name": recovery.execution})
+        record = self._store.some_nodes(source, [node]).get(node)
+        if record is None or not record.child:
+            return None
+        found = self._store.execution(parent.model_copy(update={"name": record.child}))
+        return found if found is not None and found.phase.terminal else None
+
+    def child(
+        self,
+        before: ExecutionRecord,
+        recovery: Recovery,
+        closure: Closure,
+        inputs: Mapping[str, LiteralValue],
+    ) -> Recalled:
+        """Return what an earlier execution of a launch plan gave, if a new one would do the same; else why not.
+
+        Args:
+            before: The earlier execution, from `child_before`.
+            recovery: How its parent is recovered.
+            closure: What a new one would run.
+            inputs: What it would be given.
+        """
+        name = before.request.id.name
+        if before.phase is not ExecutionPhase.SUCCEEDED:
+            return Recalled(reason=f"its execution {name} ended {before.phase.value}")
+        data = self._blobs.get(keys.closure(before.request.spec), before.request.spec)
+        if data is None or not same_work(Closure.read(data), closure, trust_code=recovery.trust_code):
+            return Recalled(reason=f"what its execution {name} ran has changed")
+        interface = closure.interface
+        if changed := changed_inputs(
+            digests(interface, before.request.inputs), digests(interface, dict(inputs))
+        ):
+            return Recalled(reason=changed)
+        if gone := self._gone_of(before.outputs):
+            return Recalled(reason=f"its result is gone: {gone}")
+        source = (
+            NodeRef(execution=before.request.parent.execution, node=before.request.parent.node)
+            if before.request.parent
+            else None
+        )
+        return Recalled(done=True, outputs=before.outputs, source=source)
+
+    @staticmethod
+    def _gate(record: NodeRecord, old: Basis | None, basis: Basis) -> Recalled:
+        if record.phase not in _DONE:
+            return Recalled(reason=BEFORE.get(record.phase, "it had not ended"))
+        if old is None:
+            return Recalled(reason=UNKNOWN_BASIS)
+        changed = difference(old, basis)
+        return Recalled(reason=changed) if changed else Recalled(done=True, reply=record.reply)
+
+    def _task(self, record: NodeRecord, basis: Basis, recovery: Recovery) -> Recalled:
+        manifest = self._manifest(record.attempt_key) if record.attempt_key else None
+        if manifest is None or manifest.error is not None:
+            gone = record.phase in _DONE
+            reason = "its result is gone" if gone else BEFORE.get(record.phase, "it had not ended")
+            return Recalled(reason=reason, checkpoints=self._checkpoints(record, manifest, basis, recovery))
+        if record.phase is NodePhase.FAILED and not manifest.spec:
+            return Recalled(reason=BEFORE[NodePhase.FAILED])
+        # What was copied itself rests on what it was copied for: its names may have moved since it was produced.
+        old = recovery.moved(record.basis if record.phase is NodePhase.RECOVERED else manifest.basis)
+        if old is None:
+            return Recalled(reason=UNKNOWN_BASIS)
+        if changed := difference(old, basis, trust_code=recovery.trust_code):
+            return Recalled(reason=changed)
+        if gone := self._gone(manifest):
+            return Recalled(reason=f"its result is gone: {gone}")
+        return Recalled(done=True, outputs=manifest.outputs or {}, spec=manifest.spec)
+
+    def _checkpoints(
+        self, record: NodeRecord, manifest: Manifest | None, basis: Basis, recovery: Recovery
+    ) -> str:
+        """Return the key of the attempt whose checkpoints a new attempt may go on from; empty if none may.
+
+        They are of use with fixed code, which is why one recovers; with other inputs they would spoil the result.
+        """
+        old = recovery.moved(manifest.basis if manifest is not None and manifest.basis else record.basis)
+        if record.phase in _DONE or old is None or difference(old, basis, trust_code=True):
+            return ""
+        return record.attempt_key
+
+    def _manifest(self, attempt_key: str) -> Manifest | None:
+        return self._kept[attempt_key] if attempt_key in self._kept else self._read(attempt_key)
+
+    def _read(self, attempt_key: str) -> Manifest | None:
+        data = self._blobs.get(keys.manifest_of(attempt_key), max_bytes=MAX_MANIFEST_BYTES)
+        if data is None:
+            return None
+        try:
+            manifest = Manifest.read(data)
+        except UnsupportedSpec:
+            return None
+        return manifest if manifest.attempt.key == attempt_key else None
+
+    def _gone(self, manifest: Manifest) -> str:
+        if manifest.spec and self._blobs.head(keys.closure(manifest.spec)) is None:
+            return keys.closure(manifest.spec)
+        return self._gone_of(manifest.outputs or {})
+
+    def _gone_of(self, outputs: Mapping[str, LiteralValue]) -> str:
+        for literal in outputs.values():
+            for key, size in self._objects(literal):
+                if not self._is_there(key, size):
+                    return key
+        return ""
+
+    def _is_there(self, key: str, size: int | None) -> bool:
+        found = self._blobs.head(key)
+        if found is None:
+            # A folder, in a store where folders are no objects.
+            return next(iter(self._blobs.list(f"{key}/")), None) is not None
+        return size is None or found.size == size
+
+    def _objects(self, literal: LiteralValue) -> Iterator[tuple[str, int | None]]:
+        """Yield key and size of each object of ours that a literal refers to."""
+        match literal:
+            case Offloaded():
+                yield literal.key, literal.size
+            case Composite():
+                for item in literal.items:
+                    yield from self._objects(item)
+            case _:
+                yield from self._in_json(literal.value)
+
+    def _in_json(self, value: JsonValue) -> Iterator[tuple[str, int | None]]:
+        # By shape, not by type: at worst a user's own JSON looks like a file of ours, and a node runs again.
+        if isinstance(value, list):
+            for item in value:
+                yield from self._in_json(item)
+        elif isinstance(value, dict):
+            uri, size = value.get("uri"), value.get("size")
+            key = self._key(uri) if isinstance(uri, str) else None
+            if key is not None:
+                # The size of a directory is that of its files, not of the manifest that stands there.
+                yield key, size if isinstance(size, int) and value.get("files") is None else None
+            for item in value.values():
+                yield from self._in_json(item)
+
+    def _key(self, uri: str) -> str | None:
+        try:
+            return self._blobs.key(uri)
+        except InvalidIdentifier:
+            return None
+
+
+def _producer(source: ExecutionId, record: NodeRecord) -> NodeRef:
+    return NodeRef(
+        execution=source.name, node=record.id, attempt=record.attempts, attempt_key=record.attempt_key
+    )
