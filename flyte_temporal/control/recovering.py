@@ -150,7 +150,7 @@ class _Earlier:
         self._recovery = recovery
         self._closures = closures
         self._earlier = Earlier(store, blobs)
-        self._records = {node.id: node for node in store.nodes(source.request.id)}
+        self._records = self._earlier.records(source.request.id, recovery)
         if not blobs.quick:
             self._fetch([node.attempt_key for node in self._records.values() if node.attempt_key])
 
@@ -163,9 +163,7 @@ class _Earlier:
         return self._records.get(path)
 
     def recall(self, path: str, basis: Basis) -> calls.Recalled:
-        return self._earlier.of_record(
-            self._source.request.id, self._recovery, self._records.get(path), basis
-        )
+        return self._earlier.find(self._source.request.id, self._recovery, {path: basis})[path]
 
     def child(
         self, path: str, closure: Closure, launch_plan: str, inputs: dict[str, LiteralValue]

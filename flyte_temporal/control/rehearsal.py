@@ -36,8 +36,8 @@ from flyte_temporal.workflows.bindings import OutputMissing, at, resolve
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program
+from flyte_temporal.workflows.recovering import BY_WISH, gate_outputs
 
-BY_WISH = "it was asked for"
 Values = dict[str, LiteralValue]
 
 
@@ -238,7 +238,7 @@ class Rehearsal:
         if unsure := [each.path for each in before if each.runs is None]:
             return self._open(here, unsure[0])
         found = self._past.recall(here.path, basis_of_gate(target, here.inputs))
-        return self._say_found(here, found, gate_outputs(target, here.inputs, found))
+        return self._say_found(here, found, gate_outputs(target, here.inputs, found.reply))
 
     def _child(self, here: _Place, target: LaunchPlanTarget) -> _Known:
         if (known := self._undecided(here)) is not None or here.inputs is None:
@@ -286,7 +286,7 @@ class Rehearsal:
                 for name, literal in here.inputs.items()
             }
             items.append(self._item(here, target.item, f"{here.path}[{index}]", inputs))
-        outputs = None
+        outputs: Values | None = None
         if all(item.outputs is not None for item in items):
             names = [v.name for v in here.flow.program.closure.interface_of(target.item).outputs]
             outputs = {
@@ -356,13 +356,6 @@ class _Place:
         return _Flow(
             self.flow.program, f"{self.path}.", self.inputs, types, self.rerun, around, self.waits_for
         )
-
-
-def gate_outputs(target: GateTarget, inputs: Values, found: calls.Recalled) -> Values:
-    """Return what a gate gives by the answer that it got before."""
-    if target.gate == "sleep" or found.reply is None:
-        return {}
-    return {"o0": inputs["value"] if target.gate == "approve" else Inline(value=found.reply.value)}
 
 
 def _graph(program: Program, body: BranchBody) -> Graph:

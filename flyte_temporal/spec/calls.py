@@ -12,9 +12,11 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
+    CacheStatus,
     Environment,
     ErrorDocument,
     ExecutionPhase,
@@ -23,6 +25,7 @@ from flyte_temporal.spec.execution import (
     NodePhase,
     NodeRecord,
     NodeRef,
+    Recovery,
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
@@ -37,6 +40,12 @@ READ = "flyte_temporal.read"
 
 OPEN_CHILD = "flyte_temporal.open_child"
 """Local activity: record an execution that a node is about to start. Request `ChildRequest`, response `ChildOpened`."""
+
+LOOKUP = "flyte_temporal.lookup"
+"""Local activity: look many nodes up in the catalog. Request `LookupRequest`, response `LookupResult`."""
+
+STORE = "flyte_temporal.store"
+"""Local activity: remember outputs of nodes that no attempt gives. Request `StoreRequest`, response `StoreResult`."""
 
 
 class AttemptRequest(Document):
@@ -54,6 +63,9 @@ class AttemptRequest(Document):
         inline_bytes: Outputs larger than this travel by reference.
         created_at: When the execution started, UTC.
         first_started_at: When the node's first attempt was asked for, UTC.
+        memo: By what its outputs are to be remembered, if they are.
+        cache: What the cache has done for the node so far.
+        checkpoints: Folder of an attempt of an earlier execution of which it may take the checkpoints; empty = none.
     """
 
     attempt: AttemptId
@@ -67,6 +79,9 @@ class AttemptRequest(Document):
     inline_bytes: int = 64 * 1024
     created_at: datetime | None = None
     first_started_at: datetime | None = None
+    memo: CacheOrder | None = None
+    cache: CacheStatus = CacheStatus.DISABLED
+    checkpoints: str = ""
 
 
 class AttemptResult(Document):
@@ -79,6 +94,8 @@ class AttemptResult(Document):
         started_at: When user code was about to be loaded, UTC.
         finished_at: When the manifest was written, UTC.
         peak_rss_bytes: Largest resident memory of its process.
+        put_failed: Whether its outputs were to be remembered and could not be.
+        lease_lost: Whether it was not started, because another node has taken over the lease to compute the same.
     """
 
     outputs: dict[str, LiteralValue] = {}
@@ -87,6 +104,8 @@ class AttemptResult(Document):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     peak_rss_bytes: int = 0
+    put_failed: bool = False
+    lease_lost: bool = False
 
 
 class Wish(Document):
@@ -139,6 +158,102 @@ class Recalled(Document):
     basis: Basis | None = None
     reason: str = ""
     checkpoints: str = ""
+
+
+class LookupItem(Document):
+    """A node to look up.
+
+    Args:
+        node: Its path.
+        key: Its key; empty if the cache has nothing to do with it.
+        serialize: Whether it must not be computed while another one computes the same.
+        basis: What its result would rest on, if the execution that is recovered may have one that stands for it.
+    """
+
+    node: NodePath
+    key: str = ""
+    serialize: bool = False
+    basis: Basis | None = None
+
+
+class LookupRequest(Document):
+    """Look nodes up; a node that must not be computed twice at once gets a lease, or is told who has it.
+
+    Args:
+        execution: The execution.
+        items: The nodes.
+        lease_s: How long a lease holds unless it is extended.
+        recover: The execution that is recovered; asked before the catalog.
+    """
+
+    execution: ExecutionId
+    items: tuple[LookupItem, ...]
+    lease_s: float = 30.0
+    recover: Recovery | None = None
+
+
+class Hit(Document):
+    """Remembered outputs of a node, and which node gave them."""
+
+    outputs: dict[str, LiteralValue] = {}
+    source: NodeRef
+
+
+class LookupAnswer(Document):
+    """What is known about a node; nothing set = it is to be computed.
+
+    Args:
+        hit: Its outputs.
+        token: Of the lease that it got, if it asked for one.
+        holder: The node that computes the same now: to be asked again.
+        again_s: When the holder's lease ends if it is not extended, in seconds from now.
+        recalled: What the execution that is recovered has of it, if that was asked.
+    """
+
+    hit: Hit | None = None
+    token: int = 0
+    holder: NodeRef | None = None
+    again_s: float = 0.0
+    recalled: Recalled | None = None
+
+
+class LookupResult(Document):
+    """The answers, in the order of the request's items."""
+
+    answers: tuple[LookupAnswer, ...] = ()
+
+
+class StoreItem(Document):
+    """Outputs of a node to remember.
+
+    Args:
+        node: Its path.
+        spec: Digest of the closure that holds its task.
+        attempt: Number of its last attempt.
+        attempt_key: Folder of that in the blob store.
+        memo: By what they are remembered.
+        outputs: The outputs; none if it failed, which only ends its lease.
+    """
+
+    node: NodePath
+    spec: str
+    attempt: int = 0
+    attempt_key: str = ""
+    memo: CacheOrder
+    outputs: dict[str, LiteralValue] | None = None
+
+
+class StoreRequest(Document):
+    """Remember outputs of nodes; idempotent."""
+
+    execution: ExecutionId
+    items: tuple[StoreItem, ...]
+
+
+class StoreResult(Document):
+    """Whether each was stored, in the order of the request's items."""
+
+    stored: tuple[bool, ...] = ()
 
 
 class ChildRequest(Document):

@@ -49,7 +49,12 @@ class NodePhase(StrEnum):
 
 
 class CacheStatus(StrEnum):
-    """What the cache did for a node."""
+    """What the cache did for a node.
+
+    DISABLED: it is not to be cached. MISS: it was looked up, computed, and stored if it succeeded. HIT: its outputs were
+    remembered. PUT_FAILED: they were computed but could not be stored. SKIPPED: it was not looked up, as was asked for
+    (`--overwrite-cache`), but stored anew.
+    """
 
     DISABLED = "DISABLED"
     MISS = "MISS"
@@ -199,6 +204,7 @@ class ExecutionRequest(Document):
         requested_by: Who asked.
         labels: For people and search.
         overwrite_cache: Recompute and store anew.
+        no_cache: Neither look up nor store anything, whatever the tasks say.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
         parent: The node that started it, if one did.
         recover: What of an earlier execution it takes over, if it recovers one.
@@ -213,6 +219,7 @@ class ExecutionRequest(Document):
     requested_by: str = ""
     labels: dict[str, str] = {}
     overwrite_cache: bool = False
+    no_cache: bool = False
     max_parallelism: int = 0
     parent: ParentRef | None = None
     recover: Recovery | None = None

@@ -34,6 +34,7 @@ MAX_MANIFEST_BYTES = 32 * 1024**2
 """A manifest holds inline outputs, each below the inline limit; more than this is not one of ours."""
 
 _DONE = frozenset({NodePhase.SUCCEEDED, NodePhase.RECOVERED})
+_TRIED = _DONE | {NodePhase.FAILED}
 BEFORE = {
     NodePhase.FAILED: "it failed before",
     NodePhase.ABORTED: "it was aborted before it had ended",
@@ -66,42 +67,79 @@ class Earlier:
         """Return for each node what is copied, or why nothing is.
 
         Args:
-            source: The earlier execution.
-            recovery: How it is recovered.
+            source: The execution that recovers, or any other of its project and domain.
+            recovery: Which execution is recovered, and how.
             wanted: What the result of each node, by path, would rest on.
 
         Raises:
             StorageError: If the blob store did not answer.
             PlatformUnavailable: If the metadata store did not.
         """
-        records = self._store.some_nodes(source, list(wanted))
-        return {
-            path: self.of_record(source, recovery, records.get(path), basis) for path, basis in wanted.items()
-        }
+        found: dict[str, Recalled] = {}
+        rest = dict(wanted)
+        for execution, recoveries in self._line(source, recovery):
+            records = self._store.some_nodes(execution, list(rest))
+            for path, basis in list(rest.items()):
+                record = records.get(path)
+                recalled = self._of_record(execution, recoveries, record, basis)
+                if recalled.done or path not in found:
+                    found[path] = recalled
+                if recalled.done or not untried(record):
+                    del rest[path]
+            if not rest:
+                break
+        return found
 
-    def of_record(
-        self, source: ExecutionId, recovery: Recovery, record: NodeRecord | None, basis: Basis
+    def _line(
+        self, source: ExecutionId, recovery: Recovery
+    ) -> Iterator[tuple[ExecutionId, tuple[Recovery, ...]]]:
+        """Yield the execution that is recovered, then the one that it recovered itself, and so on.
+
+        What one of them never came to is to be had of the one before.
+        """
+        recoveries: tuple[Recovery, ...] = ()
+        step: Recovery | None = recovery
+        while step is not None:
+            recoveries = (step, *recoveries)
+            execution = source.model_copy(update={"name": step.execution})
+            yield execution, recoveries
+            record = self._store.execution(execution)
+            step = record.request.recover if record is not None else None
+
+    def records(self, source: ExecutionId, recovery: Recovery) -> dict[str, NodeRecord]:
+        """Return the records of all nodes, each of the last execution that came to it."""
+        found: dict[str, NodeRecord] = {}
+        for execution, _ in self._line(source, recovery):
+            for record in self._store.nodes(execution):
+                if untried(found.get(record.id)):
+                    found[record.id] = record
+        return found
+
+    def _of_record(
+        self,
+        source: ExecutionId,
+        recoveries: tuple[Recovery, ...],
+        record: NodeRecord | None,
+        basis: Basis,
     ) -> Recalled:
-        """Return what is copied of one record, or why nothing is; raises as `find`."""
         if record is None:
             return Recalled(reason="it is new")
-        moved = recovery.moved(record.basis)
-        if record.kind == "gate":
-            found = self._gate(record, moved, basis)
-        else:
-            found = self._task(record, basis, recovery)
+        gate = record.kind == "gate"
+        found = self._gate(record, basis) if gate else self._task(record, basis, recoveries)
         if found.reason:
             return found
         return found.model_copy(update={"source": record.source or _producer(source, record), "basis": basis})
 
     def child_before(self, parent: ExecutionId, recovery: Recovery, node: str) -> ExecutionRecord | None:
         """Return the execution that a node started in the execution that is recovered, if that is over."""
-        source = parent.model_copy(update={"name": recovery.execution})
-        record = self._store.some_nodes(source, [node]).get(node)
-        if record is None or not record.child:
-            return None
-        found = self._store.execution(parent.model_copy(update={"name": record.child}))
-        return found if found is not None and found.phase.terminal else None
+        for execution, _ in self._line(parent, recovery):
+            record = self._store.some_nodes(execution, [node]).get(node)
+            if record is not None and record.child:
+                found = self._store.execution(parent.model_copy(update={"name": record.child}))
+                return found if found is not None and found.phase.terminal else None
+            if not untried(record):
+                return None
+        return None
 
     def child(
         self,
@@ -131,48 +169,46 @@ class Earlier:
             return Recalled(reason=changed)
         if gone := self._gone_of(before.outputs):
             return Recalled(reason=f"its result is gone: {gone}")
-        source = (
-            NodeRef(execution=before.request.parent.execution, node=before.request.parent.node)
-            if before.request.parent
-            else None
-        )
+        above = before.request.parent
+        source = above and NodeRef(execution=above.execution, node=above.node)
         return Recalled(done=True, outputs=before.outputs, source=source)
 
     @staticmethod
-    def _gate(record: NodeRecord, old: Basis | None, basis: Basis) -> Recalled:
+    def _gate(record: NodeRecord, basis: Basis) -> Recalled:
         if record.phase not in _DONE:
             return Recalled(reason=BEFORE.get(record.phase, "it had not ended"))
-        if old is None:
+        if record.basis is None:
             return Recalled(reason=UNKNOWN_BASIS)
-        changed = difference(old, basis)
+        changed = difference(record.basis, basis)
         return Recalled(reason=changed) if changed else Recalled(done=True, reply=record.reply)
 
-    def _task(self, record: NodeRecord, basis: Basis, recovery: Recovery) -> Recalled:
-        manifest = self._manifest(record.attempt_key) if record.attempt_key else None
+    def _task(self, record: NodeRecord, basis: Basis, recoveries: tuple[Recovery, ...]) -> Recalled:
+        key = record.attempt_key or (record.source.attempt_key if record.source else "")
+        manifest = self._manifest(key) if key else None
         if manifest is None or manifest.error is not None:
-            gone = record.phase in _DONE
-            reason = "its result is gone" if gone else BEFORE.get(record.phase, "it had not ended")
-            return Recalled(reason=reason, checkpoints=self._checkpoints(record, manifest, basis, recovery))
+            was_done = record.phase in _DONE
+            reason = "its result is gone" if was_done else BEFORE.get(record.phase, "it had not ended")
+            return Recalled(reason=reason, checkpoints=self._checkpoints(record, manifest, basis, recoveries))
         if record.phase is NodePhase.FAILED and not manifest.spec:
             return Recalled(reason=BEFORE[NodePhase.FAILED])
         # What was copied itself rests on what it was copied for: its names may have moved since it was produced.
-        old = recovery.moved(record.basis if record.phase is NodePhase.RECOVERED else manifest.basis)
+        old = _moved(record.basis if record.phase is NodePhase.RECOVERED else manifest.basis, recoveries)
         if old is None:
             return Recalled(reason=UNKNOWN_BASIS)
-        if changed := difference(old, basis, trust_code=recovery.trust_code):
+        if changed := difference(old, basis, trust_code=recoveries[-1].trust_code):
             return Recalled(reason=changed)
         if gone := self._gone(manifest):
             return Recalled(reason=f"its result is gone: {gone}")
         return Recalled(done=True, outputs=manifest.outputs or {}, spec=manifest.spec)
 
     def _checkpoints(
-        self, record: NodeRecord, manifest: Manifest | None, basis: Basis, recovery: Recovery
+        self, record: NodeRecord, manifest: Manifest | None, basis: Basis, recoveries: tuple[Recovery, ...]
     ) -> str:
         """Return the key of the attempt whose checkpoints a new attempt may go on from; empty if none may.
 
         They are of use with fixed code, which is why one recovers; with other inputs they would spoil the result.
         """
-        old = recovery.moved(manifest.basis if manifest is not None and manifest.basis else record.basis)
+        old = _moved(manifest.basis if manifest is not None and manifest.basis else record.basis, recoveries)
         if record.phase in _DONE or old is None or difference(old, basis, trust_code=True):
             return ""
         return record.attempt_key
@@ -239,6 +275,19 @@ class Earlier:
             return self._blobs.key(uri)
         except InvalidIdentifier:
             return None
+
+
+def untried(record: NodeRecord | None) -> bool:
+    """Return whether an execution never came to a node: it started nothing for it, and copied nothing."""
+    if record is None:
+        return True
+    return not record.attempts and not record.attempt_key and record.phase not in _TRIED
+
+
+def _moved(basis: Basis | None, recoveries: tuple[Recovery, ...]) -> Basis | None:
+    for recovery in recoveries:
+        basis = recovery.moved(basis)
+    return basis
 
 
 def _producer(source: ExecutionId, record: NodeRecord) -> NodeRef:

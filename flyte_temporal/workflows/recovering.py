@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.basis import Basis, basis_of_gate, basis_of_task
-from flyte_temporal.spec.execution import NodePhase, Recovery
+from flyte_temporal.spec.execution import GateReply, NodePhase, Recovery
+from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import GateTarget, TaskTarget
 from flyte_temporal.workflows.scope import NodeState, Scope
 
@@ -83,6 +84,15 @@ class Recovering:
 
 
 BY_WISH = "it was asked for"
+
+
+def gate_outputs(
+    gate: GateTarget, inputs: dict[str, LiteralValue], reply: GateReply | None
+) -> dict[str, LiteralValue]:
+    """Return what a gate gives that got an answer; a sleep gets none, and gives nothing."""
+    if reply is None:
+        return {}
+    return {"o0": inputs["value"] if gate.gate == "approve" else Inline(value=reply.value)}
 
 
 def phase_of(scope: Scope) -> NodePhase:

@@ -15,7 +15,7 @@ from temporalio import workflow
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, NodePhase, RunInput
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -33,9 +33,11 @@ from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.lookups import Lookups
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
+from flyte_temporal.workflows.recovering import Recovering, gate_outputs
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.tree import Tree
 
@@ -70,7 +72,9 @@ class Run:
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._inbox = Inbox()
         self._attempts = Attempts(given, self._inbox)
-        self._children = Children(given, self._inbox)
+        self._recovering = Recovering(given.request.recover)
+        self._children = Children(given, self._inbox, self._recovering)
+        self.lookups = Lookups(given, self._inbox, self._recovering)
         self._reads = Reads(self._inbox)
         self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
@@ -108,6 +112,7 @@ class Run:
         tree, inbox = self._tree, self._inbox
         while tree.ready or tree.ready_free or inbox.open:
             self._dispatch()
+            self.lookups.flush()
             self.records.flush()
             workflow.set_current_details(tree.board.markdown())
             if self._held_up():
@@ -122,7 +127,8 @@ class Run:
     def _dispatch(self) -> None:
         tree = self._tree
         while tree.to_cancel and self._window.left():
-            if self._inbox.cancel(tree.to_cancel.popleft()):
+            stopped = tree.to_cancel.popleft()
+            if not self.lookups.cancel(stopped) and self._inbox.cancel(stopped):
                 self._window.take()
         while self._window.left():
             if tree.ready_free:
@@ -147,9 +153,22 @@ class Run:
     def _start(self, state: NodeState) -> None:
         self._tree.begin(state)
         try:
+            self._recovering.mark(state)
+            if self._looks_up(state) and self.lookups.take(state):
+                return
             self._start_kind(state, state.scope.inputs_of(state))
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
+
+    def _looks_up(self, state: NodeState) -> bool:
+        # What somebody has answered in this run wins over what somebody answered before.
+        match state.node.target:
+            case TaskTarget():
+                return True
+            case GateTarget():
+                return not self.gates.answered(state)
+            case _:
+                return False
 
     def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         target, program = state.node.target, state.scope.program
@@ -200,7 +219,11 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
-        if ended.cancelled:
+        if ended.answer is not None:
+            self._take_answer(state, ended.answer)
+            return
+        self.lookups.ended(state)
+        if ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
             tree.abort(state)
         elif ended.again:
             tree.again(state, ended.error)
@@ -215,7 +238,36 @@ class Run:
             except FlyteTemporalError as error:
                 tree.fail(state, document_of(error, state.path))
         else:
-            tree.succeed(state, ended.outputs or {})
+            tree.succeed(
+                state, ended.outputs or {}, NodePhase.RECOVERED if ended.copied else NodePhase.SUCCEEDED
+            )
+
+    def _take_answer(self, state: NodeState, answer: calls.LookupAnswer) -> None:
+        tree = self._tree
+        if state.scope.failing:
+            tree.abort(state)
+        elif not self.lookups.settle(state, answer):
+            self.records.changed(state)
+        elif answer.recalled is not None and answer.recalled.done:
+            self._take_recalled(state, answer.recalled)
+        elif answer.hit is not None:
+            tree.succeed(state, dict(answer.hit.outputs))
+            self.records.changed(state)
+        else:
+            tree.queue(state)
+
+    def _take_recalled(self, state: NodeState, found: calls.Recalled) -> None:
+        """Go on with what an earlier execution has given, as if it had been given now."""
+        target = state.node.target
+        if found.closure is not None:
+            self.records.changed(state)
+            self._take(Ended(state, closure=found.closure))
+        elif isinstance(target, GateTarget):
+            self.gates.recalled(state)
+            outputs = gate_outputs(target, state.scope.inputs_of(state), state.reply)
+            self._tree.succeed(state, outputs, NodePhase.RECOVERED)
+        else:
+            self._tree.succeed(state, dict(found.outputs), NodePhase.RECOVERED)
 
     def _continue(self, ended: Ended) -> None:
         state = ended.state

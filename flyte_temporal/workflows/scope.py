@@ -9,13 +9,31 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from flyte_temporal.spec.basis import Basis
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, GateReply, NodePhase, NodeRecord
+from flyte_temporal.spec.cache import CacheOrder
+from flyte_temporal.spec.execution import (
+    CacheStatus,
+    ErrorDocument,
+    GateReply,
+    NodePhase,
+    NodeRecord,
+    NodeRef,
+)
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import GateTarget, LaunchPlanTarget, Node, Target, TaskTarget
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
+
+
+class Stage(StrEnum):
+    """Where a node is between ready and its attempt (`lookups`)."""
+
+    NEW = "new"
+    LOOKUP = "lookup"
+    WAITS = "waits"
+    LOOKED_UP = "looked_up"
 
 
 @dataclass(eq=False)
@@ -49,6 +67,16 @@ class NodeState:
     """Folder of the attempt, of the execution that this one recovers, of which it may take the checkpoints."""
     ran: bool = False
     """Whether it, or something in it, was done here, instead of being copied or left out."""
+    cache: CacheStatus = CacheStatus.DISABLED
+    memo: CacheOrder | None = None
+    """By what its outputs are remembered."""
+    source: NodeRef | None = None
+    """The node whose outputs it has, if they were not computed here."""
+    stage: Stage = Stage.NEW
+    asked: int = 0
+    """How often it was told that another node computes the same."""
+    ask_at: datetime | None = None
+    """When it asks again."""
 
     @property
     def name(self) -> str:
@@ -75,7 +103,7 @@ class NodeState:
             kind="dynamic" if self.scope.program.is_dynamic(target) else target.kind,
             phase=self.phase,
             attempts=self.attempts,
-            cache=CacheStatus.DISABLED,
+            cache=self.cache,
             started_at=self.started_at,
             finished_at=self.finished_at,
             order=self.order,
@@ -88,6 +116,7 @@ class NodeState:
             reply=self.reply,
             basis=self.basis,
             anew=self.anew,
+            source=self.source,
         )
 
 

@@ -95,8 +95,7 @@ class Tree:
     def _enqueue(self, scope: Scope, states: list[NodeState]) -> None:
         scope.active += len(states)
         for state in states:
-            limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
-            (self.ready if limited else self.ready_free).append(state)
+            self._line(state).append(state)
 
     def begin(self, state: NodeState) -> None:
         """Note that a node is at work."""
@@ -115,13 +114,21 @@ class Tree:
         else:
             self.changed(state)
 
+    def queue(self, state: NodeState) -> None:
+        """Let a node that was begun go on as soon as the limits allow it."""
+        self.board.move(state, NodePhase.QUEUED)
+        self._line(state).append(state)
+
+    def _line(self, state: NodeState) -> deque[NodeState]:
+        limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
+        return self.ready if limited else self.ready_free
+
     def again(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Let a node be tried once more."""
         if state.scope.failing:
             self.fail(state, error)
         else:
-            self.board.move(state, NodePhase.QUEUED)
-            self.ready.append(state)
+            self.queue(state)
 
     def succeed(
         self, state: NodeState, outputs: dict[str, LiteralValue], phase: NodePhase = NodePhase.SUCCEEDED
