@@ -25,8 +25,9 @@ from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest, StorageConfig
+from flyte_temporal.spec.basis import basis_of_task
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
-from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.entities import Closure, TaskSpec
 from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
 
@@ -108,13 +109,14 @@ class _OneAttempt:
         self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
         self._last = ""
         self._kind = "task"
+        self._task: TaskSpec | None = None
 
     async def run(self) -> Manifest:
         if activity.info().attempt > 1 and (manifest := await self._manifest()) is not None:
             return await self._done(manifest)
         task = await self._parts.closures.task(self._request.spec, self._request.task)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
-        task = task.overridden(self._request.overrides)
+        self._task = task = task.overridden(self._request.overrides)
         order = AttemptOrder(
             attempt=self._attempt,
             task=task,
@@ -163,7 +165,7 @@ class _OneAttempt:
             return
         await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
         await launcher.release(self._attempt)
-        self._note(NodePhase.ABORTED)
+        self._note(NodePhase.ABORTED, unfinished=True)
 
     async def _beating(self, work: Coroutine[Any, Any, AttemptState]) -> None:
         """Await something slow while Temporal goes on hearing from us; silence would end the run before the task."""
@@ -187,11 +189,20 @@ class _OneAttempt:
             self._note(NodePhase.RUNNING, spec=manifest.spec)
         elif manifest.error is None:
             self._note(NodePhase.SUCCEEDED, finished_at=manifest.finished_at)
+        elif manifest.basis is None:
+            self._note(NodePhase.RUNNING, unfinished=True)
         return manifest
 
     def _note(
-        self, phase: NodePhase, reason: str = "", finished_at: datetime | None = None, spec: str = ""
+        self,
+        phase: NodePhase,
+        reason: str = "",
+        finished_at: datetime | None = None,
+        spec: str = "",
+        *,
+        unfinished: bool = False,
     ) -> None:
+        """Have the node's state written; `unfinished` = there is no manifest that tells what it rests on."""
         request = self._request
         record = NodeRecord(
             id=self._attempt.node,
@@ -207,6 +218,7 @@ class _OneAttempt:
             attempt_key=self._attempt.key,
             reason=reason,
             spec=spec,
+            basis=basis_of_task(self._task, request.inputs) if unfinished and self._task else None,
         )
         self._parts.records.note(self._attempt.execution, record)
 

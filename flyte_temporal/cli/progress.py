@@ -61,11 +61,21 @@ def line(node: NodeRecord) -> str:
         parts.append(f"attempt {node.attempts}")
     if node.cache.value == "HIT":
         parts.append("cache hit")
+    if copied := copied_from(node):
+        parts.append(copied)
     if node.reason and node.kind == "gate":
         parts.append(node.reason)
     if node.error is not None:
         parts.append(visible(node.error.message).split("\n")[0] or node.error.code)
     return "  ".join(parts)
+
+
+def copied_from(node: NodeRecord) -> str:
+    """Return where the result of a RECOVERED node comes from; empty for others."""
+    if node.phase is not NodePhase.RECOVERED or node.source is None:
+        return ""
+    child = f", execution {node.child}" if node.child else ""
+    return f"from {node.source.execution} {node.source.node}{child}"
 
 
 def progress(output: Output) -> Progress:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.place import Place
+from flyte_temporal.cli.progress import copied_from
 from flyte_temporal.cli.results import (
     error_of,
     error_text,
@@ -21,7 +21,7 @@ from flyte_temporal.cli.results import (
 )
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.errors import BadRequest
-from flyte_temporal.spec.execution import ExecutionPhase
+from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord
 
 ABORT_WAIT_S = 30.0
 """How long `abort` waits for the end, in seconds: three times the grace time that tasks get."""
@@ -75,19 +75,21 @@ def execution(output: Output, place: Place, id_: str) -> int:
 def nodes(output: Output, place: Place, id_: str) -> int:
     """List the nodes of an execution."""
     with open_client(output, place) as client:
-        rows = [node_row(node) for node in client.execution(id_).nodes()]
+        found = client.execution(id_).nodes()
     if output.json:
-        output.document(rows)
+        output.document([node_row(node) for node in found])
         return ExitCode.SUCCEEDED
     columns = ("id", "name", "kind", "phase", "attempts", "cache", "started_at", "finished_at", "note")
-    for line in table([{**row, "note": _note(row)} for row in rows], columns):
+    for line in table([{**node_row(node), "note": _note(node)} for node in found], columns):
         output.result(line)
     return ExitCode.SUCCEEDED
 
 
-def _note(row: Mapping[str, Any]) -> str:
-    """Return why a node waits, or the first line of why it failed."""
-    said = row["error"]["message"] if row["error"] else row["reason"]
+def _note(node: NodeRecord) -> str:
+    """Return why a node waits, the first line of why it failed, where it was copied from, or why it was not."""
+    said = node.error.message if node.error else node.reason or copied_from(node)
+    if not said and node.anew:
+        said = f"run anew: {node.anew}"
     return visible(said.partition("\n")[0])[:100]
 
 

@@ -66,10 +66,15 @@ def error_of(record: ExecutionRecord) -> ErrorDocument | None:
     )
 
 
-def print_result(output: Output, record: ExecutionRecord, outputs: Mapping[str, Any]) -> ExitCode:
-    """Print how an execution ended, and return the exit code for it."""
+def print_result(
+    output: Output,
+    record: ExecutionRecord,
+    outputs: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> ExitCode:
+    """Print how an execution ended, and return the exit code for it; `more` are further members of the document."""
     if output.json:
-        output.document(record_document(record, outputs))
+        output.document({**record_document(record, outputs), **(more or {})})
     else:
         print_outputs(output, outputs)
         took = duration(record.started_at or record.created_at, record.finished_at)
@@ -118,6 +123,10 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "error": error_fields(node.error) if node.error else None,
         "child": node.child or None,
         "spec": node.spec or None,
+        "source": None
+        if node.source is None
+        else {"execution": node.source.execution, "node": node.source.node},
+        "anew": node.anew or None,
         "reply": None if node.reply is None else _reply(node.reply),
     }
 
@@ -141,6 +150,7 @@ def execution_row(record: ExecutionRecord) -> dict[str, Any]:
         "started_at": instant(record.started_at),
         "finished_at": instant(record.finished_at),
         "parent": f"{request.parent.execution} {request.parent.node}" if request.parent else None,
+        "recovered_from": record.recovered_from or None,
     }
 
 

@@ -69,8 +69,8 @@ class Recoveries:
         closure = wanted.closure or self._closures.find(before.spec)
         check_plan(closure, self._limits.max_nodes)
         environment = wanted.environment or before.environment
-        if wanted.launcher:
-            environment = environment.model_copy(update={"launcher": wanted.launcher})
+        kept = {"launcher": wanted.launcher or before.environment.launcher, "env": before.environment.env}
+        environment = environment.model_copy(update=kept)
         return StartRequest(
             closure=closure,
             inputs={**_kept(before.inputs, closure), **wanted.inputs},

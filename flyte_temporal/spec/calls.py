@@ -65,7 +65,7 @@ class AttemptRequest(Document):
         first_started_at: When the node's first attempt was asked for, UTC.
         memo: By what its outputs are to be remembered, if they are.
         cache: What the cache has done for the node so far.
-        checkpoints: Folder of an attempt of an earlier execution of which it may take the checkpoints; empty = none.
+        checkpoint_from: Folders of the node's checkpoints in executions that this one recovers, the nearest first.
     """
 
     attempt: AttemptId
@@ -81,7 +81,7 @@ class AttemptRequest(Document):
     first_started_at: datetime | None = None
     memo: CacheOrder | None = None
     cache: CacheStatus = CacheStatus.DISABLED
-    checkpoints: str = ""
+    checkpoint_from: tuple[str, ...] = ()
 
 
 class AttemptResult(Document):
@@ -146,7 +146,8 @@ class Recalled(Document):
         source: The node that produced it.
         basis: What it rests on.
         reason: Why it does not stand, in words.
-        checkpoints: Folder of the earlier attempt of which a new one may take the checkpoints; empty if there is none.
+        settled: Whether the node was tried there, so that nothing older stands either.
+        checkpoint_from: As in `AttemptRequest`, for an attempt that is needed.
     """
 
     done: bool = False
@@ -157,7 +158,13 @@ class Recalled(Document):
     source: NodeRef | None = None
     basis: Basis | None = None
     reason: str = ""
-    checkpoints: str = ""
+    settled: bool = False
+    checkpoint_from: tuple[str, ...] = ()
+
+    def further_back(self, older: Recalled) -> Recalled:
+        """Return what is known once an older execution was asked, too, and had nothing to copy."""
+        folders = (*self.checkpoint_from, *older.checkpoint_from)
+        return self.model_copy(update={"settled": self.settled or older.settled, "checkpoint_from": folders})
 
 
 class LookupItem(Document):

@@ -355,3 +355,8 @@ class ExecutionRecord(Document):
     error: ErrorDocument | None = None
     abort_reason: str = ""
     aborted_by: str = ""
+
+    @property
+    def recovered_from(self) -> str:
+        """Return the name of the execution that it recovers; empty if it recovers none."""
+        return self.request.recover.execution if self.request.recover else ""

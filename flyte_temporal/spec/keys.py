@@ -53,3 +53,12 @@ def log_chunk(attempt_key: str, number: int) -> str:
 def attempts_prefix(execution: ExecutionId, node: str) -> str:
     """Return the folder that holds all attempts of a node; `AttemptId.key` lies below it."""
     return f"attempts/{execution.project}/{execution.domain}/{execution.name}/{node}"
+
+
+CHECKPOINTS = "checkpoints/"
+"""What the keys of all checkpoints begin with: stores may keep them more carefully than what is made again anyway."""
+
+
+def checkpoints(execution: ExecutionId, node: str) -> str:
+    """Return the folder of a node's checkpoints; all its attempts share it."""
+    return f"{CHECKPOINTS}{execution.project}/{execution.domain}/{execution.name}/{node}"

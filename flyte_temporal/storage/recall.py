@@ -43,6 +43,9 @@ BEFORE = {
 """Why a node that had ended so has nothing to copy."""
 UNKNOWN_BASIS = "an earlier release ran it, which did not note what its result rests on"
 
+_Line = tuple[Recovery, ...]
+"""Recoveries that followed each other, the first one first."""
+
 
 class Earlier:
     """Finds results of earlier executions.
@@ -80,24 +83,23 @@ class Earlier:
         for execution, recoveries in self._line(source, recovery):
             records = self._store.some_nodes(execution, list(rest))
             for path, basis in list(rest.items()):
-                record = records.get(path)
-                recalled = self._of_record(execution, recoveries, record, basis)
-                if recalled.done or path not in found:
-                    found[path] = recalled
-                if recalled.done or not untried(record):
+                before, record = found.get(path), records.get(path)
+                # What was tried and failed has nothing to be copied further back, but perhaps checkpoints.
+                copies = before is None or not before.settled
+                step = self._of_record(execution, recoveries, record, basis, copies=copies)
+                found[path] = step if before is None or step.done else before.further_back(step)
+                if step.done:
                     del rest[path]
             if not rest:
                 break
         return found
 
-    def _line(
-        self, source: ExecutionId, recovery: Recovery
-    ) -> Iterator[tuple[ExecutionId, tuple[Recovery, ...]]]:
+    def _line(self, source: ExecutionId, recovery: Recovery) -> Iterator[tuple[ExecutionId, _Line]]:
         """Yield the execution that is recovered, then the one that it recovered itself, and so on.
 
         What one of them never came to is to be had of the one before.
         """
-        recoveries: tuple[Recovery, ...] = ()
+        recoveries: _Line = ()
         step: Recovery | None = recovery
         while step is not None:
             recoveries = (step, *recoveries)
@@ -117,18 +119,24 @@ class Earlier:
 
     def _of_record(
         self,
-        source: ExecutionId,
-        recoveries: tuple[Recovery, ...],
+        execution: ExecutionId,
+        recoveries: _Line,
         record: NodeRecord | None,
         basis: Basis,
+        *,
+        copies: bool,
     ) -> Recalled:
+        """Return what one execution has of a node; nothing is copied unless `copies`."""
         if record is None:
             return Recalled(reason="it is new")
-        gate = record.kind == "gate"
-        found = self._gate(record, basis) if gate else self._task(record, basis, recoveries)
-        if found.reason:
-            return found
-        return found.model_copy(update={"source": record.source or _producer(source, record), "basis": basis})
+        if record.kind == "gate":
+            found = self._gate(record, basis)
+        else:
+            found = self._task(execution, record, basis, recoveries)
+        if not found.done or not copies:
+            return found.model_copy(update={"done": False, "settled": not untried(record)})
+        source = record.source or _producer(execution, record)
+        return found.model_copy(update={"source": source, "basis": basis})
 
     def child_before(self, parent: ExecutionId, recovery: Recovery, node: str) -> ExecutionRecord | None:
         """Return the execution that a node started in the execution that is recovered, if that is over."""
@@ -182,13 +190,15 @@ class Earlier:
         changed = difference(record.basis, basis)
         return Recalled(reason=changed) if changed else Recalled(done=True, reply=record.reply)
 
-    def _task(self, record: NodeRecord, basis: Basis, recoveries: tuple[Recovery, ...]) -> Recalled:
+    def _task(self, execution: ExecutionId, record: NodeRecord, basis: Basis, recoveries: _Line) -> Recalled:
         key = record.attempt_key or (record.source.attempt_key if record.source else "")
         manifest = self._manifest(key) if key else None
         if manifest is None or manifest.error is not None:
             was_done = record.phase in _DONE
             reason = "its result is gone" if was_done else BEFORE.get(record.phase, "it had not ended")
-            return Recalled(reason=reason, checkpoints=self._checkpoints(record, manifest, basis, recoveries))
+            old = _moved(manifest.basis if manifest is not None else record.basis, recoveries)
+            folders = () if was_done else (keys.checkpoints(execution, record.id),)
+            return Recalled(reason=reason, checkpoint_from=folders if _same_inputs(old, basis) else ())
         if record.phase is NodePhase.FAILED and not manifest.spec:
             return Recalled(reason=BEFORE[NodePhase.FAILED])
         # What was copied itself rests on what it was copied for: its names may have moved since it was produced.
@@ -200,18 +210,6 @@ class Earlier:
         if gone := self._gone(manifest):
             return Recalled(reason=f"its result is gone: {gone}")
         return Recalled(done=True, outputs=manifest.outputs or {}, spec=manifest.spec)
-
-    def _checkpoints(
-        self, record: NodeRecord, manifest: Manifest | None, basis: Basis, recoveries: tuple[Recovery, ...]
-    ) -> str:
-        """Return the key of the attempt whose checkpoints a new attempt may go on from; empty if none may.
-
-        They are of use with fixed code, which is why one recovers; with other inputs they would spoil the result.
-        """
-        old = _moved(manifest.basis if manifest is not None and manifest.basis else record.basis, recoveries)
-        if record.phase in _DONE or old is None or difference(old, basis, trust_code=True):
-            return ""
-        return record.attempt_key
 
     def _manifest(self, attempt_key: str) -> Manifest | None:
         return self._kept[attempt_key] if attempt_key in self._kept else self._read(attempt_key)
@@ -284,7 +282,12 @@ def untried(record: NodeRecord | None) -> bool:
     return not record.attempts and not record.attempt_key and record.phase not in _TRIED
 
 
-def _moved(basis: Basis | None, recoveries: tuple[Recovery, ...]) -> Basis | None:
+def _same_inputs(old: Basis | None, new: Basis) -> bool:
+    """Return whether checkpoints of then are of use now: with fixed code, which is why one recovers, but no other inputs."""
+    return old is not None and not difference(old, new, trust_code=True)
+
+
+def _moved(basis: Basis | None, recoveries: _Line) -> Basis | None:
     for recovery in recoveries:
         basis = recovery.moved(basis)
     return basis

@@ -86,7 +86,7 @@ class Attempts:
             first_started_at=state.started_at,
             memo=state.memo,
             cache=state.cache,
-            checkpoints=state.checkpoints,
+            checkpoint_from=state.checkpoint_from,
         )
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:

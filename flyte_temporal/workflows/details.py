@@ -69,5 +69,7 @@ def _row(state: NodeState) -> str:
     if state.error is not None:
         first = next(iter(state.error.message.splitlines()), "")
         note = f"{state.error.code}: {first[:120]}"
+    elif state.phase is NodePhase.RECOVERED and state.source is not None:
+        note = f"copied from `{state.source.execution}` {state.source.node}"
     error = note.replace("|", "\\|")
     return f"| `{state.path}` | {state.name} | {_SIGN[state.phase]} {state.phase} | {state.attempts or ''} | {error} |"

@@ -75,7 +75,7 @@ class Recovering:
     def settle(state: NodeState, found: calls.Recalled) -> None:
         """Note what was found of a node."""
         if not found.done:
-            state.anew, state.checkpoints = found.reason, found.checkpoints
+            state.anew, state.checkpoint_from = found.reason, found.checkpoint_from
             return
         state.source, state.basis, state.reply = found.source, found.basis, found.reply
         state.spec = found.spec

@@ -63,8 +63,8 @@ class NodeState:
     """Whether it is run by wish, though an earlier result might stand for it (`recovering`)."""
     anew: str = ""
     """Why it was not copied from the execution that this one recovers."""
-    checkpoints: str = ""
-    """Folder of the attempt, of the execution that this one recovers, of which it may take the checkpoints."""
+    checkpoint_from: tuple[str, ...] = ()
+    """Folders of its checkpoints in executions that this one recovers, the nearest first."""
     ran: bool = False
     """Whether it, or something in it, was done here, instead of being copied or left out."""
     cache: CacheStatus = CacheStatus.DISABLED
