@@ -90,7 +90,7 @@ def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output
         raise BadRequest(
             "--answers is for --local. A durable execution is answered by flyte-temporal approve, reject and set-input."
         )
-    _check_names(options)
+    check_names(options)
     from flyte_temporal.cli.durable_run import run_durably
 
     return run_durably(compiled, given, options, output)
@@ -104,7 +104,7 @@ def _refuse_with_local(options: RunOptions) -> None:
         raise BadRequest("--detach is for durable executions; leave it out, or leave out --local.")
 
 
-def _check_names(options: RunOptions) -> None:
+def check_names(options: RunOptions) -> None:
     """Refuse names that could not be stored or found, before anything is started for them."""
     from flyte_temporal.adapters.launchers import LAUNCHERS
     from flyte_temporal.spec.identifiers import execution_id, project_name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.basis import Basis, basis_of_gate, basis_of_task
-from flyte_temporal.spec.execution import GateReply, NodePhase, Recovery
+from flyte_temporal.spec.execution import GateReply, NodePhase, NodeRef, Recovery
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import GateTarget, TaskTarget
 from flyte_temporal.workflows.scope import NodeState, Scope
@@ -96,12 +96,18 @@ def gate_outputs(
 
 
 def phase_of(scope: Scope) -> NodePhase:
-    """Return the phase of a node whose body has ended well: RECOVERED if nothing in it was run and something copied."""
+    """Return the phase of a node whose body has ended well: RECOVERED if nothing in it was run and something copied.
+
+    Where it comes from is noted as well.
+    """
     parent = scope.parent
     if parent is None or parent.ran:
         return NodePhase.SUCCEEDED
-    copied = any(state.phase is NodePhase.RECOVERED for state in scope.states)
-    return NodePhase.RECOVERED if copied else NodePhase.SUCCEEDED
+    copied = [s.source for s in scope.states if s.phase is NodePhase.RECOVERED and s.source is not None]
+    if not copied:
+        return NodePhase.SUCCEEDED
+    parent.source = parent.source or NodeRef(execution=copied[0].execution, node=parent.path)
+    return NodePhase.RECOVERED
 
 
 def in_handler(state: NodeState) -> bool:

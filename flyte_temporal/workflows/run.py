@@ -70,6 +70,7 @@ class Run:
         self.records = Records(given.request.id, self.states)
         self._program = Program(closure, given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
+        self._tree.board.namespace = workflow.info().namespace
         self._inbox = Inbox()
         self._attempts = Attempts(given, self._inbox)
         self._recovering = Recovering(given.request.recover)
