@@ -18,9 +18,11 @@ from temporalio.common import RawValue
 from temporalio.service import RPCError
 
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.memory import LeaseLost, Memory
 from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.refusals import our_failure, their_failure
+from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
@@ -44,6 +46,7 @@ class Parts:
         storage: The same store, as attempts are told of it.
         closures: Tasks by digest and name.
         records: Where states are noted.
+        remembering: Where outputs of cached tasks are put.
         grace_s: Seconds between SIGTERM and SIGKILL when an attempt is stopped.
     """
 
@@ -52,6 +55,7 @@ class Parts:
     storage: StorageConfig
     closures: Closures
     records: Records
+    remembering: Remembering
     grace_s: float = 10.0
 
 
@@ -77,8 +81,11 @@ class Attempts:
                 Retryable if our side of it failed (the store did not answer, a launcher was not to be had).
         """
         request: AttemptRequest = activity.payload_converter().from_payload(args[0].payload, AttemptRequest)
+        one = _OneAttempt(self._parts, request)
         try:
-            manifest = await _OneAttempt(self._parts, request).run()
+            manifest = await one.run()
+        except LeaseLost:
+            return AttemptResult(lease_lost=True)
         except FlyteTemporalError as error:
             raise our_failure(error) from error
         if manifest.error is not None:
@@ -90,6 +97,7 @@ class Attempts:
             started_at=manifest.started_at,
             finished_at=manifest.finished_at,
             peak_rss_bytes=manifest.peak_rss_bytes,
+            put_failed=one.memory.status is CacheStatus.PUT_FAILED,
         )
 
     async def _emitted(self, spec: str) -> Closure:
@@ -110,6 +118,7 @@ class _OneAttempt:
         self._last = ""
         self._kind = "task"
         self._task: TaskSpec | None = None
+        self.memory = Memory(parts.remembering, request)
 
     async def run(self) -> Manifest:
         if activity.info().attempt > 1 and (manifest := await self._manifest()) is not None:
@@ -127,6 +136,7 @@ class _OneAttempt:
             created_at=self._request.created_at,
         )
         launcher = self._launcher(order)
+        await self.memory.begin(launcher)
         self._note(NodePhase.RUNNING)
         try:
             await launcher.start(order)
@@ -152,12 +162,14 @@ class _OneAttempt:
             if state.over:
                 return state
             activity.heartbeat(state.phase.value)
+            await self.memory.go_on()
             reason = state.message if state.phase is AttemptPhase.QUEUED else ""
             if reason != self._last:
                 self._last = reason
                 self._note(NodePhase.RUNNING, reason)
             if _too_long(state, timeouts):
                 await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
+                await self.memory.give_up(failed=True)
                 raise their_failure(_timed_out(timeouts.run_s))
 
     async def _on_cancel(self, launcher: Launcher) -> None:
@@ -165,6 +177,7 @@ class _OneAttempt:
             return
         await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
         await launcher.release(self._attempt)
+        await self.memory.give_up(failed=False)
         self._note(NodePhase.ABORTED, unfinished=True)
 
     async def _beating(self, work: Coroutine[Any, Any, AttemptState]) -> None:
@@ -187,10 +200,13 @@ class _OneAttempt:
         if manifest.spec:
             # A dynamic task is at work until what it gave has ended.
             self._note(NodePhase.RUNNING, spec=manifest.spec)
-        elif manifest.error is None:
+        elif manifest.error is not None:
+            await self.memory.give_up(failed=manifest.error.kind is ErrorKind.USER)
+            if manifest.basis is None:
+                self._note(NodePhase.RUNNING, unfinished=True)
+        else:
+            await self.memory.keep(manifest.outputs or {})
             self._note(NodePhase.SUCCEEDED, finished_at=manifest.finished_at)
-        elif manifest.basis is None:
-            self._note(NodePhase.RUNNING, unfinished=True)
         return manifest
 
     def _note(
@@ -210,7 +226,7 @@ class _OneAttempt:
             kind="dynamic" if spec else self._kind,
             phase=phase,
             attempts=self._attempt.number,
-            cache=CacheStatus.DISABLED,
+            cache=self.memory.status,
             started_at=request.first_started_at,
             finished_at=finished_at,
             order=request.order,

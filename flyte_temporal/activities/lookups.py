@@ -10,6 +10,8 @@ import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pydantic import TypeAdapter
 from temporalio import activity
@@ -120,6 +122,9 @@ class Lookups:
         return [entry for entry in wanted if any(stored.key in bad for stored in entry.objects)]
 
     def _size(self, key: str) -> int | None:
+        if key.startswith("file:"):
+            path = Path(unquote(urlsplit(key).path))
+            return path.stat().st_size if path.is_file() else None
         found = self._blobs.head(key)
         return None if found is None else found.size
 

@@ -31,6 +31,7 @@ class CacheOrder(Document):
         interface: Digest of the names and types that it takes and gives.
         inputs: Digest of its inputs, without those that are ignored.
         token: Of the lease under which it is computed; 0 if there is none.
+        lease_s: How long that lease holds each time it is extended.
     """
 
     key: str
@@ -39,10 +40,16 @@ class CacheOrder(Document):
     interface: str
     inputs: str
     token: int = 0
+    lease_s: float = 0.0
 
 
 class StoredObject(Document):
-    """An object in the blob store that remembered outputs refer to: they are good only as long as it is there."""
+    """What remembered outputs refer to: they are good only as long as it is there.
+
+    Args:
+        key: Its key in the blob store, or its `file://` address if it is not there.
+        size: Its size in bytes.
+    """
 
     key: str
     size: int

@@ -47,6 +47,9 @@ LOOKUP = "flyte_temporal.lookup"
 STORE = "flyte_temporal.store"
 """Local activity: remember outputs of nodes that no attempt gives. Request `StoreRequest`, response `StoreResult`."""
 
+CACHE_ENDED = "cache_ended"
+"""Signal to runs that wait for what another one computes: it has ended, well or badly. Argument: list of keys."""
+
 
 class AttemptRequest(Document):
     """Run one attempt and return when it has ended; the activity type is the task's name.
@@ -239,7 +242,7 @@ class StoreItem(Document):
         attempt: Number of its last attempt.
         attempt_key: Folder of that in the blob store.
         memo: By what they are remembered.
-        outputs: The outputs; none if it failed, which only ends its lease.
+        outputs: The outputs.
     """
 
     node: NodePath
@@ -247,7 +250,7 @@ class StoreItem(Document):
     attempt: int = 0
     attempt_key: str = ""
     memo: CacheOrder
-    outputs: dict[str, LiteralValue] | None = None
+    outputs: dict[str, LiteralValue] = {}
 
 
 class StoreRequest(Document):

@@ -241,6 +241,8 @@ class RunLimits(Document):
         nodes: Nodes and items of maps in one run at most, those of dynamic tasks included (an attempt makes some four
             events, and a history holds 51,200).
         system_retries: Attempts of a node that the platform may lose before it fails.
+        lease_s: How long a node keeps the right to compute what others wait for, unless its attempt extends it; that
+            happens three times in this time.
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
         run_timeout_s: Longest time of one attempt when the task sets none.
         inline_bytes: Largest value kept inline.
@@ -250,6 +252,7 @@ class RunLimits(Document):
     pending: int = 500
     nodes: int = 8_000
     system_retries: int = 3
+    lease_s: float = 30.0
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
     inline_bytes: int = 64 * 1024

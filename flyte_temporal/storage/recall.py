@@ -7,6 +7,7 @@ implementation, so that both say the same. Synchronous: called in threads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from pydantic import JsonValue
 
@@ -29,6 +30,7 @@ from flyte_temporal.spec.execution import (
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Composite, LiteralValue, Offloaded
 from flyte_temporal.spec.pruning import same_work
+from flyte_temporal.spec.trees import Tree
 
 MAX_MANIFEST_BYTES = 32 * 1024**2
 """A manifest holds inline outputs, each below the inline limit; more than this is not one of ours."""
@@ -263,10 +265,20 @@ class Earlier:
             uri, size = value.get("uri"), value.get("size")
             key = self._key(uri) if isinstance(uri, str) else None
             if key is not None:
-                # The size of a directory is that of its files, not of the manifest that stands there.
-                yield key, size if isinstance(size, int) and value.get("files") is None else None
+                if value.get("files") is None:
+                    yield key, size if isinstance(size, int) else None
+                else:
+                    yield from self._in_tree(key)
             for item in value.values():
                 yield from self._in_json(item)
+
+    def _in_tree(self, key: str) -> Iterator[tuple[str, int | None]]:
+        """Yield the manifest of a directory and its files; its size is that of them all."""
+        yield key, None
+        data = self._blobs.get(key)
+        if data is not None:
+            with suppress(UnsupportedSpec):
+                yield from ((keys.blob(file.sha256), file.size) for file in Tree.read(data).files)
 
     def _key(self, uri: str) -> str | None:
         try:

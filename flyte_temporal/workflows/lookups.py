@@ -66,7 +66,7 @@ class Lookups:
     def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering) -> None:
         self._request = given.request
         self._recovering = recovering
-        self._lease_s = given.limits.heartbeat_timeout_s
+        self._lease_s = given.limits.lease_s
         self._on = given.interpreter >= 3 and not given.request.no_cache
         self._inbox = inbox
         self._recipes: dict[tuple[str, str, CacheSettings], Recipe] = {}
@@ -196,7 +196,8 @@ class Lookups:
         else:
             state.stage = Stage.LOOKED_UP
             if state.memo is not None and answer.token:
-                state.memo = state.memo.model_copy(update={"token": answer.token})
+                lease = {"token": answer.token, "lease_s": self._lease_s}
+                state.memo = state.memo.model_copy(update=lease)
         return True
 
     def _wait(self, state: NodeState, holder: NodeRef, again_s: float) -> None:

@@ -15,7 +15,7 @@ from temporalio import workflow
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, NodePhase, RunInput
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, NodePhase, RunInput
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -39,6 +39,7 @@ from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.recovering import Recovering, gate_outputs
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.stores import Stores
 from flyte_temporal.workflows.tree import Tree
 
 OPENED = 2_000
@@ -76,6 +77,7 @@ class Run:
         self._recovering = Recovering(given.request.recover)
         self._children = Children(given, self._inbox, self._recovering)
         self.lookups = Lookups(given, self._inbox, self._recovering)
+        self._stores = Stores(given.request.id, self._inbox)
         self._reads = Reads(self._inbox)
         self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
@@ -111,9 +113,10 @@ class Run:
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or inbox.open:
+        while tree.ready or tree.ready_free or tree.to_store or inbox.open:
             self._dispatch()
             self.lookups.flush()
+            self._stores.flush(tree.to_store)
             self.records.flush()
             workflow.set_current_details(tree.board.markdown())
             if self._held_up():
@@ -222,6 +225,10 @@ class Run:
         state, tree = ended.state, self._tree
         if ended.answer is not None:
             self._take_answer(state, ended.answer)
+            return
+        if ended.stored is not None:
+            state.cache = state.cache if ended.stored else CacheStatus.PUT_FAILED
+            tree.changed(state)
             return
         self.lookups.ended(state)
         if ended.cancelled or (ended.again and ended.error is None and state.scope.failing):

@@ -46,6 +46,8 @@ class Tree:
         self.ready_free: deque[NodeState] = deque()
         """Other nodes that may run."""
         self.to_cancel: deque[NodeState] = deque()
+        self.to_store: deque[tuple[NodeState, dict[str, LiteralValue]]] = deque()
+        """Dynamic tasks that have ended, with outputs that are to be remembered."""
         self.opened = 0
         """Nodes that were made, for the budget of an activation."""
         self.result: dict[str, LiteralValue] | None = None
@@ -135,6 +137,8 @@ class Tree:
     ) -> None:
         """Take in that a node has ended well."""
         state.error = None
+        if state.spec and state.memo is not None and state.source is None:
+            self.to_store.append((state, outputs))
         ready = state.scope.after(state, outputs)
         if not state.scope.failing:
             self._enqueue(state.scope, ready)
