@@ -312,6 +312,10 @@ class Rehearsal:
 
     def _held(self, here: _Place, row: int, inside: Sequence[_Known], outputs: Values | None) -> _Known:
         """Say of a node what has come of those that it holds."""
+        if not inside:
+            # Nothing of it is copied or run; it is gone through again.
+            del self._found[row]
+            return _Known(here.path, outputs, runs=False)
         running = sum(each.runs is True for each in inside)
         unsure = sum(each.runs is None for each in inside)
         runs = True if running else None if unsure else False
