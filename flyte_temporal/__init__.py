@@ -29,6 +29,11 @@ if TYPE_CHECKING:
         Artifact,
         Inputs,
     )
+    from flyte_temporal.sdk.cache import (
+        Cache,
+        CachePolicy,
+        VersionParameters,
+    )
     from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.containers import ContainerTask
     from flyte_temporal.sdk.context import (
@@ -67,10 +72,7 @@ if TYPE_CHECKING:
     )
     from flyte_temporal.sdk.options import Options
     from flyte_temporal.sdk.pods import PodTemplate
-    from flyte_temporal.sdk.policies import (
-        Cache,
-        Resources,
-    )
+    from flyte_temporal.sdk.policies import Resources
     from flyte_temporal.sdk.recording import create_node
     from flyte_temporal.sdk.references import (
         reference_launch_plan,
@@ -151,6 +153,7 @@ __all__ = [
     "BatchSize",
     "CSVFile",
     "Cache",
+    "CachePolicy",
     "ContainerTask",
     "CronSchedule",
     "Deck",
@@ -214,6 +217,7 @@ __all__ = [
     "TopFrameRenderer",
     "TypeEngine",
     "TypeTransformer",
+    "VersionParameters",
     "Workflow",
     "WorkflowExecutionPhase",
     "WorkflowFailurePolicy",
@@ -240,7 +244,8 @@ _HOMES = {
     "Artifact": "sdk.artifacts",
     "BatchSize": "sdk.types.batches",
     "CSVFile": "sdk.types.formats",
-    "Cache": "sdk.policies",
+    "Cache": "sdk.cache",
+    "CachePolicy": "sdk.cache",
     "ContainerTask": "sdk.containers",
     "CronSchedule": "sdk.schedules",
     "Deck": "sdk.decks",
@@ -305,6 +310,7 @@ _HOMES = {
     "TopFrameRenderer": "sdk.deck_renderers",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
+    "VersionParameters": "sdk.cache",
     "Workflow": "sdk.imperative",
     "WorkflowExecutionPhase": "spec.execution",
     "WorkflowFailurePolicy": "spec.entities",

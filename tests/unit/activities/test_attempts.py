@@ -20,6 +20,7 @@ from temporalio.testing import ActivityEnvironment
 from flyte_temporal.activities.attempts import Attempts, Parts
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import (
@@ -39,6 +40,7 @@ from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import Overrides, Timeouts
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
+from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 
 EXECUTION = ExecutionId(project="p", domain="d", name="e")
@@ -133,8 +135,14 @@ def house(tmp_path: Path) -> House:
     store = MemoryMetadataStore()
     records = Records(store)
     launcher = Scripted(states=[RUNNING, EXITED])
+    closures = Closures(blobs)
     parts = Parts(
-        launchers={"pool": launcher}, blobs=blobs, storage=storage, closures=Closures(blobs), records=records
+        launchers={"pool": launcher},
+        blobs=blobs,
+        storage=storage,
+        closures=closures,
+        records=records,
+        remembering=Remembering(MemoryCatalog(), blobs, closures),
     )
     return House(blobs, store, records, launcher, Attempts(parts))
 
