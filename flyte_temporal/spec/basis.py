@@ -92,14 +92,18 @@ def digests(interface: Interface, inputs: Mapping[str, LiteralValue]) -> dict[st
 
 
 def identity(task: TaskSpec) -> str:
-    """Return what stands for a task's code: the cache version that its user declared, or else what the code itself is."""
-    return task.policy.cache.version or task.code or _short(_declared(task))
+    """Return what stands for a task's code: the cache version that its user declared, or else the code and where it runs.
 
-
-def _declared(task: TaskSpec) -> object:
-    """Return what a task without Python of the user's own is made of."""
-    written = task.model_dump(mode="json")
-    return {name: written.get(name) for name in ("type", "entry", "container", "config")}
+    Args:
+        task: The task; what its node sets anew is applied.
+    """
+    policy = task.policy
+    if policy.cache.version:
+        return f"{policy.cache.version}-{policy.cache.salt}" if policy.cache.salt else policy.cache.version
+    environment = [policy.image, policy.image_spec, policy.env, policy.pod_template]
+    parts = [task.container, policy.pod]
+    written = [None if part is None else part.model_dump(mode="json") for part in parts]
+    return _short([task.code, task.type, task.config, environment, *written])
 
 
 def _interface(interface: Interface) -> str:

@@ -69,7 +69,7 @@ class TaskSpec(Document):
         policy: Resources, retries, cache and so on.
         config: Configuration of the task type, as JSON.
         description: From the docstring.
-        code: Identity of its code, by which equal code is known across bundles; empty if it has none of the user's own.
+        code: Digest of its function and of the code that it uses, by which equal code is known across bundles.
     """
 
     kind: Literal["task"] = "task"
