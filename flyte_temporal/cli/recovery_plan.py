@@ -47,7 +47,8 @@ def plan_lines(plan: RecoveryPlan) -> list[str]:
     lines = [f"Recovers {plan.source}: {copied} of {len(plan.nodes)} nodes copied, {runs} run{decided}."]
     shown, left_out = _shown(plan.nodes)
     widths = [max((len(part(node)) for node in shown), default=0) for part in (_place, _name)]
-    lines += [_line(node, widths, plan.source) for node in shown]
+    items = Counter(parent(node.id) for node in plan.nodes if _is_copied_item(node))
+    lines += [_line(node, widths, plan.source, items[node.id]) for node in shown]
     if left_out:
         lines.append(f"  … and {', '.join(f'{n} {fate.value}' for fate, n in sorted(left_out.items()))}")
     return [*lines, *plan.notes]
@@ -55,7 +56,7 @@ def plan_lines(plan: RecoveryPlan) -> list[str]:
 
 def _shown(nodes: Sequence[PlannedNode]) -> tuple[list[PlannedNode], Counter[Fate]]:
     """Choose the lines that are shown, and count what is left out."""
-    kept = [node for node in nodes if not (node.id.endswith("]") and node.fate is Fate.COPIED)]
+    kept = nodes = [node for node in nodes if not _is_copied_item(node)]
     if len(kept) > ROWS:
         told = [node for node in kept if node.fate is not Fate.COPIED][:ROWS]
         chosen = {node.id for node in told}
@@ -63,8 +64,12 @@ def _shown(nodes: Sequence[PlannedNode]) -> tuple[list[PlannedNode], Counter[Fat
     return kept, Counter(node.fate for node in nodes) - Counter(node.fate for node in kept)
 
 
-def _line(node: PlannedNode, widths: Sequence[int], source: str) -> str:
-    said = _said(node, source)
+def _is_copied_item(node: PlannedNode) -> bool:
+    return node.id.endswith("]") and node.fate is Fate.COPIED
+
+
+def _line(node: PlannedNode, widths: Sequence[int], source: str, items: int) -> str:
+    said = _said(node, source) + (f" ({items:,} items copied)" if items else "")
     return f"  {_SIGN[node.fate]} {_place(node):<{widths[0]}}  {_name(node):<{widths[1]}}  {said}".rstrip()
 
 

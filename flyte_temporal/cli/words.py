@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from flyte_temporal.errors import BadRequest
@@ -66,7 +67,7 @@ class Words:
 
     def after(self, flag: str) -> str | None:
         """Return what is given to a flag that stands somewhere among the words, without taking it; None if it does not."""
-        for word, following in zip(self._words, [*self._words[1:], ""], strict=True):
+        for word, following in pairwise([*self._words, ""]):
             if word == flag:
                 return following or None
             if word.startswith(f"{flag}="):
