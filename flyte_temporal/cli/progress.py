@@ -61,8 +61,8 @@ def line(node: NodeRecord) -> str:
         parts.append(f"attempt {node.attempts}")
     if node.cache.value == "HIT":
         parts.append("cache hit")
-    if copied := copied_from(node):
-        parts.append(copied)
+    if taken := taken_from(node):
+        parts.append(taken)
     if node.reason and node.kind == "gate":
         parts.append(node.reason)
     if node.error is not None:
@@ -70,9 +70,9 @@ def line(node: NodeRecord) -> str:
     return "  ".join(parts)
 
 
-def copied_from(node: NodeRecord) -> str:
-    """Return where the result of a RECOVERED node comes from; empty for others."""
-    if node.phase is not NodePhase.RECOVERED or node.source is None:
+def taken_from(node: NodeRecord) -> str:
+    """Return where the outputs of a node come from that were remembered or copied; empty for others."""
+    if node.source is None:
         return ""
     child = f", execution {node.child}" if node.child else ""
     return f"from {node.source.execution} {node.source.node}{child}"

@@ -9,7 +9,7 @@ from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.place import Place
-from flyte_temporal.cli.progress import copied_from
+from flyte_temporal.cli.progress import taken_from
 from flyte_temporal.cli.results import (
     error_of,
     error_text,
@@ -86,8 +86,8 @@ def nodes(output: Output, place: Place, id_: str) -> int:
 
 
 def _note(node: NodeRecord) -> str:
-    """Return why a node waits, the first line of why it failed, where it was copied from, or why it was not."""
-    said = node.error.message if node.error else node.reason or copied_from(node)
+    """Return why a node waits, the first line of why it failed, where its outputs come from, or why it was run anew."""
+    said = node.error.message if node.error else node.reason or taken_from(node)
     if not said and node.anew:
         said = f"run anew: {node.anew}"
     return visible(said.partition("\n")[0])[:100]

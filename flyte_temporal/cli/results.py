@@ -123,9 +123,7 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "error": error_fields(node.error) if node.error else None,
         "child": node.child or None,
         "spec": node.spec or None,
-        "source": None
-        if node.source is None
-        else {"execution": node.source.execution, "node": node.source.node},
+        "source": f"{node.source.execution} {node.source.node}" if node.source else None,
         "anew": node.anew or None,
         "reply": None if node.reply is None else _reply(node.reply),
     }

@@ -81,6 +81,7 @@ class Recoveries:
             requested_by=wanted.requested_by,
             labels=before.labels,
             overwrite_cache=before.overwrite_cache,
+            no_cache=before.no_cache,
             max_parallelism=before.max_parallelism,
             recover=Recovery(
                 execution=before.id.name,

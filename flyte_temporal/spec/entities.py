@@ -136,12 +136,15 @@ class LaunchPlanSpec(Document):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     max_parallelism: int = 0
+    overwrite_cache: bool = False
     description: str = ""
 
     def complete(self, given: dict[str, LiteralValue]) -> dict[str, LiteralValue]:
         """Return the inputs of an execution that a node starts: with its defaults, and with what it has fixed."""
         defaults: dict[str, LiteralValue] = {
-            v.name: Inline(value=v.default.value) for v in self.interface.inputs if v.default is not None
+            v.name: Inline(value=v.default.value, hash=v.default.hash)
+            for v in self.interface.inputs
+            if v.default is not None
         }
         return {**defaults, **given, **self.fixed_inputs}
 

@@ -72,11 +72,12 @@ def _place(state: NodeState) -> tuple[int, ...]:
 
 def _row(state: NodeState, namespace: str) -> str:
     note = state.reason if state.phase is NodePhase.RUNNING else ""
+    if state.source is not None:
+        name = state.source.execution
+        how = "copied" if state.phase is NodePhase.RECOVERED else f"{state.cache}"
+        note = f"{how} from [{name}](/namespaces/{namespace}/workflows/{name}) {state.source.node}"
     if state.error is not None:
         first = next(iter(state.error.message.splitlines()), "")
         note = f"{state.error.code}: {first[:120]}"
-    elif state.phase is NodePhase.RECOVERED and state.source is not None:
-        name = state.source.execution
-        note = f"copied from [{name}](/namespaces/{namespace}/workflows/{name}) {state.source.node}"
     error = note.replace("|", "\\|")
     return f"| `{state.path}` | {state.name} | {_SIGN[state.phase]} {state.phase} | {state.attempts or ''} | {error} |"

@@ -64,7 +64,7 @@ def test_a_training_that_failed_late_goes_on_with_fixed_code(
 
     rows = {row["id"]: row for row in cli("get", "nodes", "rec-2", "-o", "json").document}
     assert Counter(row["phase"] for row in rows.values()) == {"RECOVERED": 3, "SUCCEEDED": 1}
-    assert rows["n0"]["source"] == {"execution": "rec-1", "node": "n0"}
+    assert rows["n0"]["source"] == "rec-1 n0"
     assert "from rec-1 n0" in cli("get", "nodes", "rec-2").stdout
     assert cli("get", "execution", "rec-2", "-o", "json").document["recovered_from"] == "rec-1"
     same = cli("recover", "rec-1", "--file", good, "--name", "rec-2", "-o", "json").document

@@ -41,6 +41,9 @@ from flyte_temporal.testing import closures
 from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 from flyte_temporal.workflows.interpreter import Interpreter
+from tests.contract.databases import postgres_url
+
+__all__ = ["postgres_url"]
 
 Behaviour = Callable[[calls.AttemptRequest], Awaitable[Any]]
 

@@ -82,9 +82,10 @@ def version(tmp_path: Path) -> Iterator[Versions]:
         folder = tmp_path / f"v{next(_names)}"
         folder.mkdir()
         for name, text in (("program", PROGRAM), ("helpers", HELPERS), ("late", LATE)):
+            written = text
             for old, new in changes:
-                text = text.replace(old, new)
-            (folder / f"{name}.py").write_text(textwrap.dedent(text))
+                written = written.replace(old, new)
+            (folder / f"{name}.py").write_text(textwrap.dedent(written))
         for name in ("program", "helpers", "late"):
             sys.modules.pop(name, None)
         loaded.append(str(folder))
@@ -153,8 +154,11 @@ def test_a_module_that_is_imported_in_the_body_counts_as_a_whole(version: Versio
 def test_policies_make_the_version(version: Versions) -> None:
     policies = (
         "@task(cache=True)",
-        "class P:\n    def get_version(self, salt, params):\n        return salt + params.func.__name__\n\n"
-        "@task(cache=Cache(policies=[P()], salt='s'))",
+        """class P:
+    def get_version(self, salt, params):
+        return salt + params.func.__name__
+
+@task(cache=Cache(policies=[P()], salt='s'))""",
     )
     assert len(version(policies)) == 64
     assert version(policies, ("return local(x) +", "return 1 + local(x) +")) == version(policies)
