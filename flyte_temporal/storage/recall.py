@@ -35,6 +35,8 @@ from flyte_temporal.spec.trees import Tree
 MAX_MANIFEST_BYTES = 32 * 1024**2
 """A manifest holds inline outputs, each below the inline limit; more than this is not one of ours."""
 
+_KEPT = 1_000
+
 _DONE = frozenset({NodePhase.SUCCEEDED, NodePhase.RECOVERED})
 _TRIED = _DONE | {NodePhase.FAILED}
 BEFORE = {
@@ -61,6 +63,7 @@ class Earlier:
         self._store = store
         self._blobs = blobs
         self._kept: dict[str, Manifest | None] = {}
+        self._requests: dict[ExecutionId, Recovery | None] = {}
 
     def remember(self, attempt_key: str) -> None:
         """Read a manifest ahead and keep it; for a user that asks for many, once, of a store that is far away."""
@@ -107,8 +110,16 @@ class Earlier:
             recoveries = (step, *recoveries)
             execution = source.model_copy(update={"name": step.execution})
             yield execution, recoveries
+            step = self._recovered_by(execution)
+
+    def _recovered_by(self, execution: ExecutionId) -> Recovery | None:
+        """Return which execution another one recovers. A request never changes, so that it is asked for once."""
+        if execution not in self._requests:
             record = self._store.execution(execution)
-            step = record.request.recover if record is not None else None
+            if len(self._requests) > _KEPT:
+                self._requests.clear()
+            self._requests[execution] = record.request.recover if record is not None else None
+        return self._requests[execution]
 
     def records(self, source: ExecutionId, recovery: Recovery) -> dict[str, NodeRecord]:
         """Return the records of all nodes, each of the last execution that came to it."""

@@ -113,7 +113,7 @@ class House:
                     raise RuntimeError("the catalog is broken")
                 return await lookups.lookup(request)
 
-        served = [
+        served: list[Callable[..., Any]] = [
             Attempts(parts).run,
             records.record,
             Values(blobs, Path("unused")).read,

@@ -50,7 +50,6 @@ def test_node_rows_have_the_promised_keys() -> None:
         "spec": None,
         "source": None,
         "reply": None,
-        "source": None,
         "anew": None,
     }
 
