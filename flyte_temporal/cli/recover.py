@@ -17,7 +17,7 @@ from flyte_temporal.cli.output import Output, output_format
 from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.recovery_plan import plan_document, plan_lines
 from flyte_temporal.cli.results import record_document, run_document
-from flyte_temporal.cli.run import check_names
+from flyte_temporal.cli.run import check_options
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.cli.words import RecoverCommand, read_recover
 from flyte_temporal.errors import BadRequest, NotFound
@@ -74,7 +74,7 @@ def _of_execution(command: RecoverCommand, id_: str, output: Output) -> int:
         if command.options.has("--help"):
             show_help(usage.recover_page(id_, root, interface), output)
             return ExitCode.SUCCEEDED
-        check_names(command.options)
+        check_options(command.options)
         submission = _submission(command, id_, file, entity)
         read = given.values(root, interface, client.values())
         from flyte_temporal.sdk.types.values import literal_of
@@ -128,6 +128,8 @@ def _submission(
         execution_id=options.get("--name"),
         launcher=options.get("--launcher") or "",
         trust_code=options.has("--trust-code"),
+        overwrite_cache=options.has("--overwrite-cache"),
+        no_cache=options.has("--no-cache"),
         rerun=tuple(options.all.get("--from", ())),
     )
     if file is None or entity is None:

@@ -56,6 +56,8 @@ Options:
   --inputs FILE      JSON or YAML file with other inputs, - for standard input; flags win over it.
   --from NODE        Run this node (its id or name) again, and all that comes after it; may be repeated.
   --trust-code       Copy results of code that has changed since, too.
+  --overwrite-cache  Compute what is run, and remember it anew.
+  --no-cache         Neither take what is run from the cache nor remember it.
   --dry-run          Only say what would be copied and run.
   --detach           Print the id of the new execution and return at once.
   --name ID          Id of the new execution. The same id with the same request attaches to it.

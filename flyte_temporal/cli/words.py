@@ -29,7 +29,15 @@ VALUES = {
 
 SHORT = {"-o": "--output", "-h": "--help"}
 
-RECOVER_SWITCHES = ("--dry-run", "--trust-code", "--detach", "--debug", "--help")
+RECOVER_SWITCHES = (
+    "--dry-run",
+    "--trust-code",
+    "--overwrite-cache",
+    "--no-cache",
+    "--detach",
+    "--debug",
+    "--help",
+)
 """Options of `recover` without a value."""
 
 RECOVER_VALUES = {

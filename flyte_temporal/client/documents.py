@@ -56,6 +56,8 @@ class RecoverySubmission:
         execution_id: The caller's own id for the new execution; None = one is made up.
         launcher: What runs attempts; empty = as then.
         trust_code: Whether results of code that has changed since are taken over too.
+        overwrite_cache: What is run is computed and stored anew, also if it was not so then.
+        no_cache: What is run is neither looked up nor stored, also if it was not so then.
         rerun: Nodes, by path or name, that are run again with all that comes after them.
     """
 
@@ -66,6 +68,8 @@ class RecoverySubmission:
     execution_id: str | None = None
     launcher: str = ""
     trust_code: bool = False
+    overwrite_cache: bool = False
+    no_cache: bool = False
     rerun: tuple[str, ...] = ()
 
 
@@ -77,12 +81,16 @@ class RecoverOptions:
         execution_id: The caller's own id for the new execution: the same id and request attach to the same execution.
         rerun: Nodes, by path or name, that are run again with all that comes after them, though nothing has changed.
         trust_code: Whether results of code that has changed since are taken over too.
+        overwrite_cache: What is run is computed and stored anew, also if it was not so then.
+        no_cache: What is run is neither looked up nor stored, also if it was not so then.
         launcher: What runs attempts; None = as then.
     """
 
     execution_id: str | None = None
     rerun: Sequence[str] = ()
     trust_code: bool = False
+    overwrite_cache: bool = False
+    no_cache: bool = False
     launcher: str | None = None
 
     def applied(self, submission: RecoverySubmission) -> RecoverySubmission:
@@ -92,6 +100,8 @@ class RecoverOptions:
             execution_id=self.execution_id,
             rerun=tuple(self.rerun),
             trust_code=self.trust_code,
+            overwrite_cache=self.overwrite_cache,
+            no_cache=self.no_cache,
             launcher=self.launcher or "",
         )
 

@@ -176,6 +176,8 @@ class Workshop:
             execution_id=submission.execution_id or new_execution_id(entity),
             requested_by=self.caller.user,
             trust_code=submission.trust_code,
+            overwrite_cache=submission.overwrite_cache,
+            no_cache=submission.no_cache,
             rerun=submission.rerun,
         )
 

@@ -60,6 +60,8 @@ class RecoverRequest(Document):
         execution_id: As in `StartRequest`.
         requested_by: As in `StartRequest`.
         trust_code: Whether results of code that has changed since are taken over too.
+        overwrite_cache: What is run is computed and stored anew, also if it was not so then.
+        no_cache: What is run is neither looked up nor stored, also if it was not so then.
         rerun: Nodes, by path or name, that are run again with all that comes after them.
     """
 
@@ -71,6 +73,8 @@ class RecoverRequest(Document):
     execution_id: ExecutionName | None = None
     requested_by: str = ""
     trust_code: bool = False
+    overwrite_cache: bool = False
+    no_cache: bool = False
     rerun: tuple[str, ...] = ()
 
 

@@ -80,8 +80,8 @@ class Recoveries:
             execution_id=wanted.execution_id,
             requested_by=wanted.requested_by,
             labels=before.labels,
-            overwrite_cache=before.overwrite_cache,
-            no_cache=before.no_cache,
+            overwrite_cache=wanted.overwrite_cache or (before.overwrite_cache and not wanted.no_cache),
+            no_cache=wanted.no_cache or (before.no_cache and not wanted.overwrite_cache),
             max_parallelism=before.max_parallelism,
             recover=Recovery(
                 execution=before.id.name,
