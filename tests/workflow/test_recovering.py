@@ -18,7 +18,7 @@ from flyte_temporal.testing import closures
 from tests.workflow.conftest import Behaviour, Stage, arithmetic, plain, user_error
 from tests.workflow.recovering import Kept, recover, run
 from tests.workflow.test_interpreter import failing
-from tests.workflow.test_structures import BRANCHED, body, branch, emitted, mapped, planned
+from tests.workflow.test_structures import BRANCHED, body, branch, emitted, handled, mapped, planned
 
 LAST = "shapes.last"
 """A task of its own for the node that fails, so that its code changes alone."""
@@ -220,7 +220,7 @@ async def test_a_child_that_failed_is_recovered_itself(stage: Stage) -> None:
     assert started.recovered_from == f"{before.request.id.name}.lp"
 
 
-def asking(code: str = "old") -> Closure:
+def asking(code: str = "old", first: str = "old") -> Closure:
     nodes = [
         closures.step("a", InputRef(name="x")),
         Node(
@@ -228,8 +228,9 @@ def asking(code: str = "old") -> Closure:
             target=GateTarget(gate="approve", name="ok", type=INTEGER),
             inputs={"value": closures.out("a")},
         ),
-        closures.step("first", 0),
-        Node(id="h", target=GateTarget(gate="input", name="more", type=INTEGER), after=("g", "first")),
+        closures.step("first", 0, name="shapes.middle"),
+        closures.step("then", closures.out("first"), name=LAST),
+        Node(id="h", target=GateTarget(gate="input", name="more", type=INTEGER), after=("g", "then")),
         Node(
             id="last",
             target=TaskTarget(task=closures.TOTAL),
@@ -237,7 +238,9 @@ def asking(code: str = "old") -> Closure:
         ),
     ]
     step = closures.task(closures.STEP, "x").model_copy(update={"code": code})
-    return closures.closure(closures.workflow("shapes.asking", nodes, closures.out("last")), step)
+    middle = closures.task("shapes.middle", "x").model_copy(update={"code": first})
+    main = closures.workflow("shapes.asking", nodes, closures.out("last"))
+    return closures.closure(main, step, middle, closures.task(LAST, "x"))
 
 
 def says(gate: str, **reply: Any) -> GateAnswer:
@@ -275,17 +278,14 @@ async def test_an_answer_given_now_wins(stage: Stage) -> None:
                 return await arithmetic(request)
             await asyncio.sleep(0.02)
 
-    # The first node runs again, so that the gate is not reached before it is answered.
-    after = await recover(
-        before, rerun=("first",), behaviour=after_the_answer, answers=(says("more", value=7),)
-    )
+    # The first node runs again, so that the gate is not reached before it is answered; it gives the same as before.
+    closure, answers = asking(first="changed"), (says("more", value=7),)
+    after = await recover(before, closure, after_the_answer, answers=answers)
     assert after.state.outputs == {"o0": Inline(value=8)}
-    assert (after.phases()["g"], after.phases()["h"]) == ("RECOVERED", "SUCCEEDED")
+    assert (after.phases()["then"], after.phases()["h"]) == ("RECOVERED", "SUCCEEDED")
 
 
 async def test_failure_handlers_act_on_the_failure_of_this_run(stage: Stage) -> None:
-    from tests.workflow.test_structures import handled
-
     async def cleans_up(request: AttemptRequest) -> int:
         return 0 if request.task == "shapes.handler" else await arithmetic(request)
 
