@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 EXACT_TO = timedelta(hours=1)
 """How exactly an entry knows when it was last hit; a write for each hit would cost more than the hit."""
 
+_FEW = 20
+"""Nodes that are looked up without a thread where that is quick: some milliseconds at most."""
+
 _HEADS = 32
 """Objects that are asked after at once, where each question is a round trip."""
 
@@ -58,6 +61,7 @@ class Lookups:
         self._catalog = catalog
         self._blobs = blobs
         self._recalls = recalls
+        self._note = ThreadPoolExecutor(1, thread_name_prefix="cache used")
 
     @activity.defn(name=LOOKUP)
     async def lookup(self, request: LookupRequest) -> LookupResult:
@@ -68,28 +72,37 @@ class Lookups:
         """
         try:
             recalled = await self._recalls.find(request)
+            # Nearly always all of them: only an execution that recovers another one asks for other items, or has some.
             rest = [item for item in request.items if item.key and not _is_done(recalled.get(item.node))]
-            found = await asyncio.to_thread(self._lookup, request, rest) if rest else {}
+            found = await self._in_catalog(request, rest)
         except FlyteTemporalError as error:
             raise our_failure(error) from error
-        answers = [found.get(item.node, LookupAnswer()) for item in request.items]
-        return LookupResult(
-            answers=tuple(
-                answer.model_copy(update={"recalled": recalled[item.node]})
-                if item.node in recalled
-                else answer
+        answers = [found.get(item.node) or LookupAnswer() for item in request.items]
+        if recalled:
+            answers = [
+                answer.model_copy(update={"recalled": recalled.get(item.node)})
                 for item, answer in zip(request.items, answers, strict=True)
-            )
-        )
+            ]
+        return LookupResult(answers=tuple(answers))
 
-    def _lookup(self, request: LookupRequest, items: list[LookupItem]) -> dict[str, LookupAnswer]:
+    async def _in_catalog(
+        self, request: LookupRequest, items: list[LookupItem]
+    ) -> dict[str, LookupAnswer | None]:
+        if not items:
+            return {}
+        here = len(items) <= _FEW and self._catalog.quick and self._blobs.quick
+        # A lease is a write, which may have to wait for another one.
+        if here and not any(item.serialize for item in items):
+            return self._lookup(request, items)
+        return await asyncio.to_thread(self._lookup, request, items)
+
+    def _lookup(self, request: LookupRequest, items: list[LookupItem]) -> dict[str, LookupAnswer | None]:
         hits = self._hits({item.key for item in items})
         alone = [item for item in items if item.serialize and item.key not in hits]
         leases = self._reserved(request, alone, hits) if alone else {}
-        answers = {
+        return {
             item.node: _hit(hits[item.key]) if item.key in hits else leases.get(item.node) for item in items
         }
-        return {node: answer for node, answer in answers.items() if answer is not None}
 
     def _hits(self, keys: set[str]) -> dict[str, CacheEntry]:
         found = self._catalog.find(keys)
@@ -104,8 +117,14 @@ class Lookups:
         now = datetime.now(UTC)
         stale = [entry.key for entry in found.values() if now - entry.last_used_at > EXACT_TO]
         if stale:
-            self._catalog.used(stale, now)
+            self._note.submit(self._used, stale, now)
         return {key: self._complete(entry) for key, entry in found.items()}
+
+    def _used(self, keys: list[str], at: datetime) -> None:
+        try:
+            self._catalog.used(keys, at)
+        except FlyteTemporalError as error:
+            _log.warning("It was not noted that %d remembered results were used: %s", len(keys), error)
 
     def _lost(self, entries: Iterable[CacheEntry]) -> list[CacheEntry]:
         """Return the entries of which an object is gone, or is not of the size that it had."""
@@ -165,7 +184,8 @@ def _is_done(recalled: Recalled | None) -> bool:
 
 
 def _hit(entry: CacheEntry) -> LookupAnswer:
-    source = NodeRef(
+    # Not checked again: a thousand of them are answered for one map.
+    source = NodeRef.model_construct(
         execution=entry.execution, node=entry.node, attempt=entry.attempt, attempt_key=entry.attempt_key
     )
-    return LookupAnswer(hit=Hit(outputs=entry.outputs, source=source))
+    return LookupAnswer.model_construct(hit=Hit.model_construct(outputs=entry.outputs, source=source))

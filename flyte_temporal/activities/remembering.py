@@ -25,6 +25,7 @@ from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.spec.cache import CacheEntry, CacheOrder, Lease, LeaseOwner
 from flyte_temporal.spec.calls import CACHE_ENDED, STORE, StoreItem, StoreRequest, StoreResult
 from flyte_temporal.spec.identifiers import ExecutionId, NodePath
+from flyte_temporal.spec.interface import Interface
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +55,7 @@ class Remembering:
         lease = lease_of(execution, item.node, item.memo)
         try:
             task = await self._closures.task(item.spec, item.memo.task)
-            now = datetime.now(UTC)
-            entry = await asyncio.to_thread(make_entry, self._blobs, execution, item, task.interface, now)
+            entry = await self._entry(execution, item, task.interface)
             stored = await self._written((entry, lease))
         except FlyteTemporalError as error:
             _log.warning("Outputs of %s/%s were not remembered: %s", execution.name, item.node, error)
@@ -65,6 +65,12 @@ class Remembering:
                 await self._released(lease, failed=False)
             self._tell(lease)
         return stored
+
+    async def _entry(self, execution: ExecutionId, item: StoreItem, interface: Interface) -> CacheEntry:
+        now = datetime.now(UTC)
+        if self._blobs.quick:
+            return make_entry(self._blobs, execution, item, interface, now)
+        return await asyncio.to_thread(make_entry, self._blobs, execution, item, interface, now)
 
     async def _written(self, put: _Put) -> bool:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

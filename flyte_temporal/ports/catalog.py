@@ -16,6 +16,10 @@ class Catalog(Protocol):
     the store does not answer.
     """
 
+    quick: bool
+    """Whether a few entries are found within a millisecond (a local file), so that an event loop may do it itself: to
+    wait for a thread costs more, and several times as much on a busy machine."""
+
     def find(self, keys: Collection[str]) -> dict[str, CacheEntry]:
         """Return the entries that there are, by key."""
 

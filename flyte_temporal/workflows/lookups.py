@@ -77,6 +77,11 @@ class Lookups:
         self._timer: asyncio.Task[None] | None = None
         self._wakes_at: datetime | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Return whether an answer is awaited."""
+        return self._asking
+
     def take(self, state: NodeState) -> bool:
         """Queue a node that is ready, if it is to be looked up and was not."""
         if state.stage is Stage.LOOKED_UP:

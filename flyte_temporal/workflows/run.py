@@ -45,6 +45,10 @@ from flyte_temporal.workflows.tree import Tree
 OPENED = 2_000
 """Nodes made in one activation at most; some 20 µs each."""
 
+HELD_BACK = 1_000
+"""Changes of nodes that are not written while answers of the cache come in, which they do within milliseconds: a chain of
+hits would else pay a write for each of its nodes, and again for all at the end."""
+
 
 @dataclass
 class RunFailed(Exception):
@@ -117,7 +121,8 @@ class Run:
             self._dispatch()
             self.lookups.flush()
             self._stores.flush(tree.to_store)
-            self.records.flush()
+            if not self.lookups.busy or self.records.waiting >= HELD_BACK:
+                self.records.flush()
             workflow.set_current_details(tree.board.markdown())
             if self._held_up():
                 inbox.wake_soon()

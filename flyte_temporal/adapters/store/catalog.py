@@ -42,6 +42,7 @@ class SqlCatalog:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._leases = Leases(engine.dialect.name)
+        self.quick = engine.dialect.name == "sqlite"
 
     def find(self, keys: Collection[str]) -> dict[str, CacheEntry]:
         """Return the entries that there are, by key."""
