@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from flyte_temporal.cli.handle import Update
 from flyte_temporal.cli.output import Output, visible
-from flyte_temporal.cli.results import duration
+from flyte_temporal.cli.results import duration, taken_from
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
 
 
@@ -68,14 +68,6 @@ def line(node: NodeRecord) -> str:
     if node.error is not None:
         parts.append(visible(node.error.message).split("\n")[0] or node.error.code)
     return "  ".join(parts)
-
-
-def taken_from(node: NodeRecord) -> str:
-    """Return where the outputs of a node come from that were remembered or copied; empty for others."""
-    if node.source is None:
-        return ""
-    child = f", execution {node.child}" if node.child else ""
-    return f"from {node.source.execution} {node.source.node}{child}"
 
 
 def progress(output: Output) -> Progress:

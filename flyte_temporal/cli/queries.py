@@ -9,7 +9,6 @@ from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.place import Place
-from flyte_temporal.cli.progress import taken_from
 from flyte_temporal.cli.results import (
     error_of,
     error_text,
@@ -18,6 +17,7 @@ from flyte_temporal.cli.results import (
     plain,
     record_document,
     table,
+    taken_from,
 )
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.errors import BadRequest

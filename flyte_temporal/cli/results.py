@@ -129,6 +129,14 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
     }
 
 
+def taken_from(node: NodeRecord) -> str:
+    """Return where the outputs of a node come from that were remembered or copied; empty for others."""
+    if node.source is None:
+        return ""
+    child = f", execution {node.child}" if node.child else ""
+    return f"from {node.source.execution} {node.source.node}{child}"
+
+
 def _reply(reply: GateReply) -> dict[str, Any]:
     answer = {"value": reply.value} if reply.approved is None else {"approved": reply.approved}
     return {**answer, "by": reply.by, "at": instant(reply.at)}

@@ -14,8 +14,7 @@ from rich.text import Text
 from flyte_temporal.cli.handle import Update
 from flyte_temporal.cli.nesting import Row, rows, shown
 from flyte_temporal.cli.output import Output, visible
-from flyte_temporal.cli.progress import taken_from
-from flyte_temporal.cli.results import duration
+from flyte_temporal.cli.results import duration, taken_from
 from flyte_temporal.spec.execution import NodePhase
 
 _LOOK: dict[NodePhase, tuple[str, str]] = {
