@@ -79,6 +79,12 @@ if TYPE_CHECKING:
         reference_task,
         reference_workflow,
     )
+    from flyte_temporal.sdk.retrying import (
+        Backoff,
+        OnOom,
+        RetryPolicy,
+        Timeouts,
+    )
     from flyte_temporal.sdk.schedules import (
         CronSchedule,
         FixedRate,
@@ -150,6 +156,7 @@ if TYPE_CHECKING:
 __all__ = [
     "JSON",
     "Artifact",
+    "Backoff",
     "BatchSize",
     "CSVFile",
     "Cache",
@@ -184,6 +191,7 @@ __all__ = [
     "LaunchPlan",
     "MarkdownRenderer",
     "ONNXFile",
+    "OnOom",
     "Options",
     "OutputLocation",
     "PDFFile",
@@ -197,6 +205,7 @@ __all__ = [
     "PythonPickledFile",
     "PythonTask",
     "Resources",
+    "RetryPolicy",
     "SQLAlchemyConfig",
     "SQLAlchemyTask",
     "SQLTask",
@@ -214,6 +223,7 @@ __all__ = [
     "TFRecordsDirectory",
     "TaskMetadata",
     "TensorboardLogs",
+    "Timeouts",
     "TopFrameRenderer",
     "TypeEngine",
     "TypeTransformer",
@@ -242,6 +252,7 @@ __all__ = [
 
 _HOMES = {
     "Artifact": "sdk.artifacts",
+    "Backoff": "sdk.retrying",
     "BatchSize": "sdk.types.batches",
     "CSVFile": "sdk.types.formats",
     "Cache": "sdk.cache",
@@ -277,6 +288,7 @@ _HOMES = {
     "LaunchPlan": "sdk.launch_plans",
     "MarkdownRenderer": "sdk.deck_renderers",
     "ONNXFile": "sdk.types.formats",
+    "OnOom": "sdk.retrying",
     "Options": "sdk.options",
     "OutputLocation": "sdk.shell",
     "PDFFile": "sdk.types.formats",
@@ -290,6 +302,7 @@ _HOMES = {
     "PythonPickledFile": "sdk.types.formats",
     "PythonTask": "sdk.tasks",
     "Resources": "sdk.policies",
+    "RetryPolicy": "sdk.retrying",
     "SQLAlchemyConfig": "adapters.databases.sqlalchemy_task",
     "SQLAlchemyTask": "adapters.databases.sqlalchemy_task",
     "SQLTask": "sdk.sql",
@@ -307,6 +320,7 @@ _HOMES = {
     "TFRecordsDirectory": "sdk.types.formats",
     "TaskMetadata": "sdk.instances",
     "TensorboardLogs": "sdk.types.formats",
+    "Timeouts": "sdk.retrying",
     "TopFrameRenderer": "sdk.deck_renderers",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from temporalio import activity
@@ -39,6 +40,11 @@ class Memory:
         self._lease = None if memo is None else lease_of(attempt.execution, attempt.node, memo)
         self._lease_s = 0.0 if memo is None else memo.lease_s
         self._extended_at = 0.0
+
+    @property
+    def look_s(self) -> float:
+        """Return how often to look after the lease."""
+        return self._lease_s / EXTENSIONS if self._lease is not None else math.inf
 
     async def begin(self, launcher: Launcher) -> None:
         """Make sure that the lease holds; it can have ended while the attempt waited for a worker.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -90,6 +91,7 @@ class AsyncClient:
         execution_id: str | None = None,
         overwrite_cache: bool = False,
         no_cache: bool = False,
+        deadline: float | timedelta = 0,
     ) -> AsyncExecution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
 
@@ -99,10 +101,14 @@ class AsyncClient:
             execution_id: The caller's own id, as in `run`.
             overwrite_cache: Recompute what is remembered, and remember it anew.
             no_cache: Neither look up nor remember anything.
+            deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
         """
+        limit_s = deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline)
         submission = await asyncio.to_thread(self._workshop.submission, entity, inputs, execution_id)
         return await self.submit(
-            dataclasses.replace(submission, overwrite_cache=overwrite_cache, no_cache=no_cache)
+            dataclasses.replace(
+                submission, overwrite_cache=overwrite_cache, no_cache=no_cache, deadline_s=limit_s
+            )
         )
 
     async def submit(self, submission: Submission) -> AsyncExecution:

@@ -28,6 +28,7 @@ class Submission:
         overwrite_cache: Recompute and store anew.
         no_cache: Neither look up nor store anything.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit.
+        deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
 
     closure: Closure
@@ -42,6 +43,7 @@ class Submission:
     overwrite_cache: bool = False
     no_cache: bool = False
     max_parallelism: int = 0
+    deadline_s: float = 0.0
 
 
 @dataclass(frozen=True)

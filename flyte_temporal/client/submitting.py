@@ -152,6 +152,7 @@ class Workshop:
             overwrite_cache=submission.overwrite_cache,
             no_cache=submission.no_cache,
             max_parallelism=submission.max_parallelism,
+            deadline_s=submission.deadline_s,
         )
 
     def recover_request(self, submission: RecoverySubmission, entity: str) -> RecoverRequest:

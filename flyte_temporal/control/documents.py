@@ -31,6 +31,7 @@ class StartRequest(Document):
         no_cache: Neither look up nor store anything.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
         recover: What of an earlier execution is taken over.
+        deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
 
     closure: Closure
@@ -45,6 +46,7 @@ class StartRequest(Document):
     overwrite_cache: bool = False
     no_cache: bool = False
     max_parallelism: int = 0
+    deadline_s: float = 0.0
     recover: Recovery | None = None
 
 

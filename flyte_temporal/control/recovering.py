@@ -83,6 +83,7 @@ class Recoveries:
             overwrite_cache=wanted.overwrite_cache or (before.overwrite_cache and not wanted.no_cache),
             no_cache=wanted.no_cache or (before.no_cache and not wanted.overwrite_cache),
             max_parallelism=before.max_parallelism,
+            deadline_s=before.deadline_s,
             recover=Recovery(
                 execution=before.id.name,
                 trust_code=wanted.trust_code,

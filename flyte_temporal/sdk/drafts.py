@@ -171,6 +171,11 @@ class NodeDraft:
             given = options.get("cache")
             cache = settled(changed.cache, task, whole, given if isinstance(given, Cache) else None)
             changed = changed.model_copy(update={"cache": cache})
+        if isinstance(options.get("retries"), int) and isinstance(policy, TaskPolicy):
+            # A number changes the number alone, not which exceptions are retried, nor the pauses.
+            count = changed.retries.count if changed.retries else 0
+            kept = (self.overrides or Overrides()).apply(policy).retries
+            changed = changed.model_copy(update={"retries": kept.model_copy(update={"count": count})})
         self.overrides = (self.overrides or Overrides()).then(changed)
         if isinstance(policy, TaskPolicy):
             check_resources(self.overrides.apply(policy).resources, where)

@@ -86,7 +86,7 @@ class PythonTask(Called[P, R], FunctionEntity):
             self.untyped = FlytePickle | None
         cache = options.get("cache")
         self.cache_policies: Cache | None = cache if isinstance(cache, Cache) else None
-        self.policy = overrides(options, where).apply(
+        self.policy = overrides(options, where, getattr(inspect.unwrap(function), "__globals__", None)).apply(
             TaskPolicy(
                 deprecated=options.get("deprecated") or "",
                 deck=bool(options.get("enable_deck", False)),

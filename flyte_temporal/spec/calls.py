@@ -21,6 +21,7 @@ from flyte_temporal.spec.execution import (
     ErrorDocument,
     ExecutionPhase,
     ExecutionRequest,
+    FailedAttempt,
     GateReply,
     NodePhase,
     NodeRecord,
@@ -29,7 +30,7 @@ from flyte_temporal.spec.execution import (
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.policies import Overrides
+from flyte_temporal.spec.policies import Overrides, Resources, ResourceValues
 from flyte_temporal.spec.types import LiteralType
 
 RECORD = "flyte_temporal.record"
@@ -37,6 +38,9 @@ RECORD = "flyte_temporal.record"
 
 READ = "flyte_temporal.read"
 """Local activity: read values that travel by reference. Request `ReadRequest`, response `ReadResult`."""
+
+STOP = "flyte_temporal.stop"
+"""Activity: see that attempts are over whose own activities ended without saying so. Request `StopRequest`."""
 
 OPEN_CHILD = "flyte_temporal.open_child"
 """Local activity: record an execution that a node is about to start. Request `ChildRequest`, response `ChildOpened`."""
@@ -69,6 +73,10 @@ class AttemptRequest(Document):
         memo: By what its outputs are to be remembered, if they are.
         cache: What the cache has done for the node so far.
         checkpoint_from: Folders of the node's checkpoints in executions that this one recovers, the nearest first.
+        asked_at: When this one was, UTC.
+        memory: Memory that it gets, request and limit, instead of what the task says; empty = as the task says.
+        interruptible: Whether it may run on a machine that can be taken away.
+        failed: Earlier attempts, for the node's record.
     """
 
     attempt: AttemptId
@@ -85,6 +93,18 @@ class AttemptRequest(Document):
     memo: CacheOrder | None = None
     cache: CacheStatus = CacheStatus.DISABLED
     checkpoint_from: tuple[str, ...] = ()
+    asked_at: datetime | None = None
+    memory: str = ""
+    interruptible: bool = False
+    failed: tuple[FailedAttempt, ...] = ()
+
+    def changes(self) -> Overrides:
+        """Return all that this attempt sets anew of its task's policy."""
+        given = self.overrides or Overrides()
+        if not self.memory:
+            return given
+        side = ResourceValues(mem=self.memory)
+        return given.then(Overrides(resources=Resources(requests=side, limits=side)))
 
 
 class AttemptResult(Document):
@@ -109,6 +129,18 @@ class AttemptResult(Document):
     peak_rss_bytes: int = 0
     put_failed: bool = False
     lease_lost: bool = False
+
+
+class StopRequest(Document):
+    """Stop attempts that may still be at work, and keep those from starting that have not begun.
+
+    Args:
+        attempts: Which.
+        launcher: Name of their launcher.
+    """
+
+    attempts: tuple[AttemptId, ...]
+    launcher: str
 
 
 class Wish(Document):
@@ -330,6 +362,20 @@ class GateState(Document):
     type: LiteralType | None = None
     phase: NodePhase = NodePhase.QUEUED
     reply: GateReply | None = None
+
+
+class NodeAbort(Document):
+    """Argument of the update `abort_node`: have one node fail for good.
+
+    Args:
+        node: Its path, or its name if no other node has it.
+        reason: Why.
+        by: Who asks.
+    """
+
+    node: str
+    reason: str = ""
+    by: str = ""
 
 
 class RecordRequest(Document):

@@ -11,10 +11,13 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from flyte_temporal._version import __version__
-from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.attempts import Attempts
+from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.limits import Pulse
 from flyte_temporal.activities.lookups import Lookups
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
@@ -84,9 +87,11 @@ async def build(settings: Settings) -> Platform:
         records=records,
         remembering=remembering,
         grace_s=settings.worker.stop_grace_s,
+        pulse=Pulse(settings.worker.heartbeats_per_s),
     )
     served: list[Callable[..., Any]] = [
         Attempts(parts).run,
+        Stops(parts).stop,
         records.record,
         Values(blobs, settings.worker.scratch).read,
         Children(blobs, store, closures).open,
@@ -115,7 +120,7 @@ def temporal_worker(client: Client, settings: Settings, activities: Sequence[Cal
         build_id=f"flyte-temporal-{__version__}",
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
-        max_heartbeat_throttle_interval=timedelta(seconds=settings.worker.heartbeat_timeout_s / 3),
+        max_heartbeat_throttle_interval=timedelta(seconds=min(1.0, settings.worker.heartbeat_timeout_s / 3)),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.worker.sticky_timeout_s),
         graceful_shutdown_timeout=timedelta(seconds=settings.worker.graceful_shutdown_s),
     )

@@ -38,6 +38,7 @@ class Ended:
         answer: What is known about it before it is computed.
         stored: Whether its outputs are remembered now; it had ended before.
         copied: Whether its outputs are those of an earlier execution.
+        doubtful: Whether nothing proves, though, that its attempt is over.
     """
 
     state: NodeState
@@ -50,6 +51,7 @@ class Ended:
     answer: calls.LookupAnswer | None = None
     stored: bool | None = None
     copied: bool = False
+    doubtful: bool = False
 
 
 class Inbox:
@@ -117,16 +119,16 @@ class Inbox:
         """Return whether `cancel` was called for a node."""
         return state.path in self._cancelled
 
+    def wake(self) -> None:
+        """Let `ended` return, whether or not anything has ended."""
+        self._wake.set()
+
     async def ended(self) -> list[Ended]:
-        """Wait until something has ended, or the time of `wake_soon` has come; return what has ended, in order."""
+        """Wait until something has ended, or somebody wakes the loop; return what has ended, in order."""
         await self._wake.wait()
         self._wake.clear()
         taken, self._ended = self._ended, []
         return taken
-
-    def wake(self) -> None:
-        """Let `ended` return, although nothing has ended."""
-        self._wake.set()
 
     def wake_soon(self) -> None:
         """Let `ended` return soon, in an activation of its own, whether or not anything ends by then."""

@@ -8,7 +8,7 @@ after the other, in a replay as well.
 An earlier execution that is recovered is asked first (`recovering`), for all tasks and gates, in the same call: what it
 has that still stands ends the node as RECOVERED, and only what it does not have is looked for in the catalog.
 
-All that is known of a node stands in its `NodeState` (`stage`, `memo`, `cache`, `source`, `ask_at`), nothing in tasks or
+All that is known of a node stands in its `NodeState` (`stage`, `memo`, `cache`, `source`, `again_at`), nothing in tasks or
 closures.
 """
 
@@ -161,7 +161,7 @@ class Lookups:
         return states, items
 
     def _item(self, state: NodeState) -> calls.LookupItem:
-        recall = not state.asked and self._recovering.may_recall(state)
+        recall = self._recovering.may_recall(state)
         basis = self._recovering.basis(state) if recall else None
         settings = self._settings(state)
         if settings is None or state.cache is not CacheStatus.MISS:
@@ -211,18 +211,18 @@ class Lookups:
         where = f"node {holder.node}" if mine else f"node {holder.node} of execution {holder.execution}"
         state.reason = f"waits for {where}, which computes the same"
         # One of this run wakes it when it ends; the pause is for what nobody foresees.
-        longest = LONGEST_WAIT_S if mine else min(FIRST_WAIT_S * 2**state.asked, LONGEST_WAIT_S)
-        state.asked += 1
-        state.ask_at = workflow.now() + timedelta(seconds=max(0.1, min(longest, again_s + 0.1)))
+        longest = LONGEST_WAIT_S if mine else min(FIRST_WAIT_S * 2**state.told, LONGEST_WAIT_S)
+        state.told += 1
+        state.again_at = workflow.now() + timedelta(seconds=max(0.1, min(longest, again_s + 0.1)))
         self._inbox.hold(state)
         self._waiting[state.path] = state
-        self._arm(state.ask_at)
+        self._arm(state.again_at)
 
     def _requeue_due(self) -> None:
         now = workflow.now()
-        self._requeue([s for s in self._waiting.values() if s.ask_at is not None and s.ask_at <= now])
+        self._requeue([s for s in self._waiting.values() if s.again_at is not None and s.again_at <= now])
         if self._waiting and (self._timer is None or self._timer.done()):
-            self._arm(min(s.ask_at for s in self._waiting.values() if s.ask_at is not None))
+            self._arm(min(s.again_at for s in self._waiting.values() if s.again_at is not None))
 
     def _requeue(self, states: Iterable[NodeState]) -> None:
         for state in states:

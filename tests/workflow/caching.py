@@ -13,10 +13,12 @@ from typing import Any
 from temporalio import activity
 from temporalio.worker import Worker
 
-from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.attempts import Attempts
+from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.lookups import Lookups
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
@@ -115,6 +117,7 @@ class House:
 
         served: list[Callable[..., Any]] = [
             Attempts(parts).run,
+            Stops(parts).stop,
             records.record,
             Values(blobs, Path("unused")).read,
             Children(blobs, store, made).open,

@@ -51,6 +51,7 @@ def test_node_rows_have_the_promised_keys() -> None:
         "source": None,
         "reply": None,
         "anew": None,
+        "failed": [],
     }
 
 
