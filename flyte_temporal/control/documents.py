@@ -118,7 +118,7 @@ class RecoveryPlan(Document):
         notes: What else is to be known, in sentences.
     """
 
-    source: ExecutionName
+    source: str
     nodes: tuple[PlannedNode, ...] = ()
     notes: tuple[str, ...] = ()
 
