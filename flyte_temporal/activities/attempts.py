@@ -29,9 +29,10 @@ from flyte_temporal.spec.attempt import (
     Intent,
     Manifest,
 )
+from flyte_temporal.spec.basis import basis_of_task
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
-from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.entities import Closure, TaskSpec
 from flyte_temporal.spec.execution import CacheStatus, ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
 
@@ -98,6 +99,7 @@ class _OneAttempt:
         self._last = ""
         self._checkpoint: SavedCheckpoint | None = None
         self._kind = "task"
+        self._task: TaskSpec | None = None
         self.memory = Memory(parts.remembering, request)
 
     async def run(self) -> Manifest:
@@ -105,9 +107,10 @@ class _OneAttempt:
             return await self._done(manifest)
         task = await self._parts.closures.task(self._request.spec, self._request.task)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
+        self._task = task.overridden(self._request.changes())
         order = AttemptOrder(
             attempt=self._attempt,
-            task=task.overridden(self._request.changes()),
+            task=self._task,
             inputs=self._request.inputs,
             environment=self._request.environment,
             storage=self._parts.storage,
@@ -185,7 +188,7 @@ class _OneAttempt:
         if manifest is not None and manifest.error is None:
             return await self._done(manifest)
         await self.memory.give_up(failed=False)
-        self._note(NodePhase.ABORTED)
+        self._note(NodePhase.ABORTED, unfinished=True)
         return None
 
     async def _manifest(self) -> Manifest | None:
@@ -204,14 +207,23 @@ class _OneAttempt:
             self._note(NodePhase.RUNNING, spec=manifest.spec)
         elif manifest.error is not None:
             await self.memory.give_up(failed=manifest.error.kind is ErrorKind.USER)
+            if manifest.basis is None:
+                self._note(NodePhase.RUNNING, unfinished=True)
         else:
             await self.memory.keep(manifest.outputs or {})
             self._note(NodePhase.SUCCEEDED, finished_at=manifest.finished_at)
         return manifest
 
     def _note(
-        self, phase: NodePhase, reason: str = "", finished_at: datetime | None = None, spec: str = ""
+        self,
+        phase: NodePhase,
+        reason: str = "",
+        finished_at: datetime | None = None,
+        spec: str = "",
+        *,
+        unfinished: bool = False,
     ) -> None:
+        """Have the node's state written; `unfinished` = there is no manifest that tells what it rests on."""
         request = self._request
         record = NodeRecord(
             id=self._attempt.node,
@@ -228,6 +240,7 @@ class _OneAttempt:
             reason=reason,
             spec=spec,
             checkpoint=self._checkpoint,
+            basis=basis_of_task(self._task, request.inputs) if unfinished and self._task else None,
             failed=request.failed,
         )
         self._parts.records.note(self._attempt.execution, record)

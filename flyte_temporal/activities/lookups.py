@@ -16,12 +16,21 @@ from urllib.parse import unquote, urlsplit
 from pydantic import TypeAdapter
 from temporalio import activity
 
+from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.refusals import our_failure
 from flyte_temporal.errors import FlyteTemporalError, StorageError
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.spec.cache import CacheEntry, Lease, LeaseOwner
-from flyte_temporal.spec.calls import LOOKUP, Hit, LookupAnswer, LookupItem, LookupRequest, LookupResult
+from flyte_temporal.spec.calls import (
+    LOOKUP,
+    Hit,
+    LookupAnswer,
+    LookupItem,
+    LookupRequest,
+    LookupResult,
+    Recalled,
+)
 from flyte_temporal.spec.execution import NodeRef
 from flyte_temporal.spec.literals import LiteralValue
 
@@ -45,11 +54,13 @@ class Lookups:
     Args:
         catalog: The entries and leases.
         blobs: Where the objects are that outputs refer to.
+        recalls: What an earlier execution has.
     """
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, recalls: Recalls) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._recalls = recalls
         self._note = ThreadPoolExecutor(1, thread_name_prefix="cache used")
 
     @activity.defn(name=LOOKUP)
@@ -59,24 +70,39 @@ class Lookups:
         Raises:
             ApplicationError: If the catalog did not answer.
         """
-        items = request.items
-        here = len(items) <= _FEW and self._catalog.quick and self._blobs.quick
         try:
-            # A lease is a write, which may have to wait for another one.
-            if here and not any(item.serialize for item in items):
-                return self._lookup(request)
-            return await asyncio.to_thread(self._lookup, request)
+            recalled = await self._recalls.find(request)
+            # Nearly always all of them: only an execution that recovers another one asks for other items, or has some.
+            rest = [item for item in request.items if item.key and not _is_done(recalled.get(item.node))]
+            found = await self._in_catalog(request, rest)
         except FlyteTemporalError as error:
             raise our_failure(error) from error
+        answers = [found.get(item.node) or LookupAnswer() for item in request.items]
+        if recalled:
+            answers = [
+                answer.model_copy(update={"recalled": recalled.get(item.node)})
+                for item, answer in zip(request.items, answers, strict=True)
+            ]
+        return LookupResult(answers=tuple(answers))
 
-    def _lookup(self, request: LookupRequest) -> LookupResult:
-        hits = self._hits({item.key for item in request.items})
-        alone = [item for item in request.items if item.serialize and item.key not in hits]
+    async def _in_catalog(
+        self, request: LookupRequest, items: list[LookupItem]
+    ) -> dict[str, LookupAnswer | None]:
+        if not items:
+            return {}
+        here = len(items) <= _FEW and self._catalog.quick and self._blobs.quick
+        # A lease is a write, which may have to wait for another one.
+        if here and not any(item.serialize for item in items):
+            return self._lookup(request, items)
+        return await asyncio.to_thread(self._lookup, request, items)
+
+    def _lookup(self, request: LookupRequest, items: list[LookupItem]) -> dict[str, LookupAnswer | None]:
+        hits = self._hits({item.key for item in items})
+        alone = [item for item in items if item.serialize and item.key not in hits]
         leases = self._reserved(request, alone, hits) if alone else {}
-        answers = (
-            _hit(hits[item.key]) if item.key in hits else leases.get(item.node) for item in request.items
-        )
-        return LookupResult(answers=tuple(answer or LookupAnswer() for answer in answers))
+        return {
+            item.node: _hit(hits[item.key]) if item.key in hits else leases.get(item.node) for item in items
+        }
 
     def _hits(self, keys: set[str]) -> dict[str, CacheEntry]:
         found = self._catalog.find(keys)
@@ -151,6 +177,10 @@ class Lookups:
             self._catalog.release(needless, failed=False)
         hits.update(fresh)
         return answers
+
+
+def _is_done(recalled: Recalled | None) -> bool:
+    return recalled is not None and recalled.done
 
 
 def _hit(entry: CacheEntry) -> LookupAnswer:

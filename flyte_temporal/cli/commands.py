@@ -81,6 +81,11 @@ def run() -> None:
     """Stand in the list of commands; `program` hands `run` to its own module before typer is asked."""
 
 
+@app.command(help=usage.RECOVER.partition("\n\n")[2], add_help_option=False)
+def recover() -> None:
+    """Stand in the list of commands, as `run` does."""
+
+
 @get.command("executions")
 def get_executions(
     context: typer.Context,

@@ -68,10 +68,15 @@ def error_of(record: ExecutionRecord) -> ErrorDocument | None:
     )
 
 
-def print_result(output: Output, record: ExecutionRecord, outputs: Mapping[str, Any]) -> ExitCode:
-    """Print how an execution ended, and return the exit code for it."""
+def print_result(
+    output: Output,
+    record: ExecutionRecord,
+    outputs: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> ExitCode:
+    """Print how an execution ended, and return the exit code for it; `more` are further members of the document."""
     if output.json:
-        output.document(record_document(record, outputs))
+        output.document({**record_document(record, outputs), **(more or {})})
     else:
         print_outputs(output, outputs)
         took = duration(record.started_at or record.created_at, record.finished_at)
@@ -121,6 +126,7 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "child": node.child or None,
         "spec": node.spec or None,
         "source": f"{node.source.execution} {node.source.node}" if node.source else None,
+        "anew": node.anew or None,
         "reply": None if node.reply is None else _reply(node.reply),
         "checkpoint": None if node.checkpoint is None else _checkpoint(node.checkpoint),
         "failed": [_attempt(each) for each in node.failed],
@@ -151,6 +157,14 @@ def _attempt(failed: FailedAttempt) -> dict[str, Any]:
     }
 
 
+def taken_from(node: NodeRecord) -> str:
+    """Return where the outputs of a node come from that were remembered or copied; empty for others."""
+    if node.source is None:
+        return ""
+    child = f", execution {node.child}" if node.child else ""
+    return f"from {node.source.execution} {node.source.node}{child}"
+
+
 def _reply(reply: GateReply) -> dict[str, Any]:
     answer = {"value": reply.value} if reply.approved is None else {"approved": reply.approved}
     return {**answer, "by": reply.by, "at": instant(reply.at)}
@@ -170,6 +184,7 @@ def execution_row(record: ExecutionRecord) -> dict[str, Any]:
         "started_at": instant(record.started_at),
         "finished_at": instant(record.finished_at),
         "parent": f"{request.parent.execution} {request.parent.node}" if request.parent else None,
+        "recovered_from": record.recovered_from or None,
     }
 
 

@@ -90,11 +90,7 @@ def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output
         raise BadRequest(
             "--answers is for --local. A durable execution is answered by flyte-temporal approve, reject and set-input."
         )
-    _check_names(options)
-    if options.has("--overwrite-cache") and options.has("--no-cache"):
-        raise BadRequest(
-            "--overwrite-cache remembers what is computed, --no-cache does not. Give one of them."
-        )
+    check_options(options)
     from flyte_temporal.cli.durable_run import run_durably
 
     return run_durably(compiled, given, options, output)
@@ -109,8 +105,12 @@ def _refuse_with_local(options: RunOptions) -> None:
             raise BadRequest(f"{switch} is for durable executions; leave it out, or leave out --local.")
 
 
-def _check_names(options: RunOptions) -> None:
-    """Refuse names that could not be stored or found, before anything is started for them."""
+def check_options(options: RunOptions) -> None:
+    """Refuse names that could not be stored or found, and what contradicts itself, before anything is started."""
+    if options.has("--overwrite-cache") and options.has("--no-cache"):
+        raise BadRequest(
+            "--overwrite-cache remembers what is computed, --no-cache does not. Give one of them."
+        )
     from flyte_temporal.adapters.launchers import LAUNCHERS
     from flyte_temporal.spec.identifiers import execution_id, project_name
 

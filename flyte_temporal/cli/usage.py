@@ -45,6 +45,32 @@ Options:
 Exit codes: 0 succeeded, 1 failed or aborted, 2 bad usage or inputs (nothing was started), 3 platform unavailable.
 """
 
+RECOVER = """\
+Usage: flyte-temporal recover [OPTIONS] ID [--NAME VALUE ...] [OPTIONS]
+
+Start an execution that takes over what an earlier one has done, as far as it still stands, and runs the rest: after a
+failure, an abort, with fixed code or with other inputs. Says beforehand what is copied, and why each other node is not.
+
+Options:
+  --file FILE        The fixed code. Without it: the code of then, whatever has become of the files.
+  --NAME VALUE       Another value for an input; the others are as they were.
+  --inputs FILE      JSON or YAML file with other inputs, - for standard input; flags win over it.
+  --from NODE        Run this node (its id or name) again, and all that comes after it; may be repeated.
+  --trust-code       Copy results of code that has changed since, too.
+  --overwrite-cache  Compute what is run, and remember it anew.
+  --no-cache         Neither take what is run from the cache nor remember it.
+  --dry-run          Only say what would be copied and run.
+  --detach           Print the id of the new execution and return at once.
+  --name ID          Id of the new execution. The same id with the same request attaches to it.
+  -o, --output FMT   text or json: exactly one document on stdout, with the plan in it.
+  --launcher NAME    What runs the attempts: pool or process; without it, what ran them then.
+  --project NAME     Project of the execution.
+  --domain NAME      Domain of the execution.
+  --debug            Show tracebacks.
+
+Exit codes: 0 succeeded, 1 failed or aborted, 2 bad usage or inputs (nothing was started), 3 platform unavailable.
+"""
+
 
 def file_page(file: Path, entities: Mapping[str, Entity]) -> HelpPage:
     """Return what a file has to run, with the first sentence of each docstring."""
@@ -90,6 +116,17 @@ def entity_page(file: Path, name: str, entity: Described) -> HelpPage:
         intro,
         {"Inputs": inputs, "Outputs": outputs, "How values are written": forms(interface)},
         _closing(interface),
+    )
+
+
+def recover_page(id_: str, entity: str, interface: Interface) -> HelpPage:
+    """Return the inputs that may be given anew when an execution is recovered."""
+    inputs = [Row(_flags(v), _kind(v), v.description, "") for v in interface.inputs]
+    return HelpPage(
+        f"flyte-temporal recover {id_}" + (" [INPUTS]" if inputs else "") + " [OPTIONS]",
+        f"It ran {entity}. What is not given is as it was.",
+        {"Inputs": inputs, "How values are written": forms(interface)},
+        "Options such as --file, --from and --dry-run: see 'flyte-temporal recover --help'.",
     )
 
 

@@ -9,12 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from flyte_temporal.client.documents import Submission
+from flyte_temporal.client.documents import RecoverOptions, RecoverySubmission, Submission
 from flyte_temporal.client.executions import AsyncExecution
 from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.config.home import home_directory
 from flyte_temporal.config.local import caller
-from flyte_temporal.control.documents import CacheSweep
+from flyte_temporal.control.documents import CacheSweep, RecoverRequest, RecoveryPlan
 from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
 from flyte_temporal.spec.cache import CacheEntry, EntryFilter
@@ -120,6 +120,65 @@ class AsyncClient:
         answer = await self._connection.call("start", request)
         record = ExecutionRecord.model_validate(answer)
         return AsyncExecution(record.request.id, self._connection, self._workshop)
+
+    async def recover(
+        self,
+        id: str,  # noqa: A002 - as in `execution`
+        *,
+        entity: Entity | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        options: RecoverOptions | None = None,
+    ) -> AsyncExecution:
+        """Start an execution that copies what an earlier one has done, as far as it still stands, and runs the rest.
+
+        Args:
+            id: Id of the earlier execution; it is over.
+            entity: The fixed code: what `@workflow` or `@task` made; None = the code of then.
+            inputs: Python values for inputs that are to be otherwise; the rest is as it was.
+            options: What else is to be otherwise than by default.
+
+        Raises:
+            BadRequest: If the execution is not over, or the entity, an input or a node is wrong; nothing was started.
+            PlatformError: If the stack cannot be started or a store failed.
+        """
+        return await self.submit_recovery(await self._recovery(id, entity, inputs, options))
+
+    async def plan_recovery(
+        self,
+        id: str,  # noqa: A002 - as in `execution`
+        *,
+        entity: Entity | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        options: RecoverOptions | None = None,
+    ) -> RecoveryPlan:
+        """Return what `recover` would copy and what it would run, and why; nothing is started. Raises as `recover`."""
+        return await self.preview_recovery(await self._recovery(id, entity, inputs, options))
+
+    async def _recovery(
+        self,
+        id_: str,
+        entity: Entity | None,
+        inputs: Mapping[str, Any] | None,
+        options: RecoverOptions | None,
+    ) -> RecoverySubmission:
+        interface = await self.execution(id_).interface()
+        made = await asyncio.to_thread(self._workshop.recovery, id_, entity, inputs or {}, interface)
+        return made if options is None else options.applied(made)
+
+    async def submit_recovery(self, submission: RecoverySubmission) -> AsyncExecution:
+        """Recover an execution with code that is compiled already; raises as `recover` does."""
+        answer = await self._connection.call("recover", await self._recover_request(submission))
+        record = ExecutionRecord.model_validate(answer)
+        return AsyncExecution(record.request.id, self._connection, self._workshop)
+
+    async def preview_recovery(self, submission: RecoverySubmission) -> RecoveryPlan:
+        """Return what `submit_recovery` would copy and run; raises as `recover` does."""
+        answer = await self._connection.call("plan_recovery", await self._recover_request(submission))
+        return RecoveryPlan.model_validate(answer)
+
+    async def _recover_request(self, submission: RecoverySubmission) -> RecoverRequest:
+        before = (await self.execution(submission.source).record()).request
+        return await asyncio.to_thread(self._workshop.recover_request, submission, before.root.name)
 
     def execution(self, id: str) -> AsyncExecution:  # noqa: A002 - the word of the CLI and of `Execution.id`
         """Return an execution by its id; whether it exists shows when it is asked something.

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flyte_temporal.client.asynchronous import AsyncClient
 from flyte_temporal.client.background import BackgroundLoop
-from flyte_temporal.client.documents import DeckCopy, Submission, Update
+from flyte_temporal.client.documents import (
+    DeckCopy,
+    RecoverOptions,
+    RecoverySubmission,
+    Submission,
+    Update,
+)
 from flyte_temporal.client.executions import AsyncExecution
-from flyte_temporal.control.documents import CacheSweep, LogLine
+from flyte_temporal.control.documents import CacheSweep, LogLine, RecoveryPlan
 from flyte_temporal.local.protocol import StackStatus
 from flyte_temporal.spec.cache import CacheEntry
 from flyte_temporal.spec.calls import GateState
@@ -208,6 +214,48 @@ class Client:
     def submit(self, submission: Submission) -> Execution:
         """Start something that is compiled already; raises as `run` does."""
         return Execution(self._loop.run(self._async.submit(submission)), self._loop)
+
+    def recover(
+        self,
+        id: str,  # noqa: A002 - as in `execution`
+        *,
+        entity: Entity | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        options: RecoverOptions | None = None,
+    ) -> Execution:
+        """Start an execution that copies what an earlier one has done, as far as it still stands, and runs the rest.
+
+        Args:
+            id: Id of the earlier execution; it is over.
+            entity: The fixed code: what `@workflow` or `@task` made; None = the code of then.
+            inputs: Python values for inputs that are to be otherwise; the rest is as it was.
+            options: What else is to be otherwise than by default.
+
+        Raises:
+            BadRequest: If the execution is not over, or the entity, an input or a node is wrong; nothing was started.
+            PlatformError: If the stack cannot be started or a store failed.
+        """
+        started = self._loop.run(self._async.recover(id, entity=entity, inputs=inputs, options=options))
+        return Execution(started, self._loop)
+
+    def plan_recovery(
+        self,
+        id: str,  # noqa: A002 - as in `execution`
+        *,
+        entity: Entity | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        options: RecoverOptions | None = None,
+    ) -> RecoveryPlan:
+        """Return what `recover` would copy and what it would run, and why; nothing is started. Raises as `recover`."""
+        return self._loop.run(self._async.plan_recovery(id, entity=entity, inputs=inputs, options=options))
+
+    def submit_recovery(self, submission: RecoverySubmission) -> Execution:
+        """Recover an execution with code that is compiled already; raises as `recover` does."""
+        return Execution(self._loop.run(self._async.submit_recovery(submission)), self._loop)
+
+    def preview_recovery(self, submission: RecoverySubmission) -> RecoveryPlan:
+        """Return what `submit_recovery` would copy and run; raises as `recover` does."""
+        return self._loop.run(self._async.preview_recovery(submission))
 
     def execution(self, id: str) -> Execution:  # noqa: A002 - the word of the CLI and of `Execution.id`
         """Return an execution by its id; whether it exists shows when it is asked something."""

@@ -9,13 +9,21 @@ from dataclasses import dataclass
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.control.caching import Caching
 from flyte_temporal.control.closures import Closures
-from flyte_temporal.control.documents import LogLine, StartRequest, Update, new_execution_id
+from flyte_temporal.control.documents import (
+    LogLine,
+    RecoverRequest,
+    RecoveryPlan,
+    StartRequest,
+    Update,
+    new_execution_id,
+)
 from flyte_temporal.control.endings import Endings
 from flyte_temporal.control.following import Followers, Sources
 from flyte_temporal.control.gates import check_value
 from flyte_temporal.control.launching import Launching
 from flyte_temporal.control.logs import choose, lines, with_attempt
 from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
+from flyte_temporal.control.recovering import Recoveries
 from flyte_temporal.control.requests import complete_inputs, default_version
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
@@ -60,6 +68,7 @@ class Control:
         self._launching = Launching(
             ports.engine, ports.store, self._closures, self._endings, settings.run_limits()
         )
+        self._recoveries = Recoveries(ports.store, ports.blobs, self._closures, settings.limits)
         self._followers = Followers(Sources(ports.engine, self.get, self._nodes_of, self._endings.write))
 
     async def register(self, closure: Closure, project: str, domain: str, version: str) -> EntityId:
@@ -92,6 +101,32 @@ class Control:
             await self._launching.launch(record, wish.closure)
         return record
 
+    async def plan_recovery(self, wanted: RecoverRequest) -> RecoveryPlan:
+        """Return what `recover` would copy and run; nothing is started.
+
+        Raises:
+            BadRequest: As for `recover`.
+            PlatformError: If a store failed.
+        """
+        source = await self.get(wanted.source)
+
+        def plan() -> RecoveryPlan:
+            return self._recoveries.plan(self._recoveries.wish(wanted, source), source)
+
+        return await asyncio.to_thread(plan)
+
+    async def recover(self, wanted: RecoverRequest) -> ExecutionRecord:
+        """Start an execution that copies what an earlier one has done as far as that still stands, and runs the rest.
+
+        Raises:
+            NotFound: If there is no such execution, or no node of a name that is given.
+            Conflict: If the earlier execution is not over.
+            BadRequest: If anything else about the request is wrong; nothing was started.
+            PlatformError: If a store failed; asking again with the same id is safe.
+        """
+        source = await self.get(wanted.source)
+        return await self.start(await asyncio.to_thread(self._recoveries.wish, wanted, source))
+
     def _accept(self, wish: StartRequest) -> ExecutionRecord:
         closure = wish.closure
         # Before its inputs are looked at: a closure that does not hold together has no interface to speak of.
@@ -122,6 +157,7 @@ class Control:
             overwrite_cache=wish.overwrite_cache or _overwrites(closure),
             no_cache=wish.no_cache,
             max_parallelism=wish.max_parallelism,
+            recover=wish.recover,
             deadline_s=wish.deadline_s,
         )
         return self._ports.store.create_execution(request, self._ports.clock.now())

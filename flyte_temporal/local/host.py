@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from flyte_temporal._version import __version__
-from flyte_temporal.control.documents import LogLine, StartRequest
+from flyte_temporal.control.documents import LogLine, RecoverRequest, StartRequest
 from flyte_temporal.control.usecases import Control
 from flyte_temporal.errors import BadRequest, FlyteTemporalError, PlatformError, PlatformUnavailable
 from flyte_temporal.local import protocol
@@ -51,6 +51,8 @@ class Host:
             "status": self._status,
             "down": self._down,
             "start": self._start,
+            "recover": self._recover,
+            "plan_recovery": self._plan_recovery,
             "get": self._get,
             "executions": self._executions,
             "nodes": self._nodes,
@@ -189,13 +191,25 @@ class Host:
         self._stop()
 
     async def _start(self, params: dict[str, JsonValue], send: Send) -> None:
+        self._refuse_without_worker()
+        wish = await asyncio.to_thread(StartRequest.model_validate, params)
+        await send(_result(await self._control.start(wish)))
+
+    def _refuse_without_worker(self) -> None:
         worker = self._stack.children["worker"]
         if worker.failing:
             raise PlatformUnavailable(
                 f"Nothing can run now, because the worker cannot start. {worker.problem}"
             )
-        wish = await asyncio.to_thread(StartRequest.model_validate, params)
-        await send(_result(await self._control.start(wish)))
+
+    async def _recover(self, params: dict[str, JsonValue], send: Send) -> None:
+        self._refuse_without_worker()
+        wanted = await asyncio.to_thread(RecoverRequest.model_validate, params)
+        await send(_result(await self._control.recover(wanted)))
+
+    async def _plan_recovery(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = await asyncio.to_thread(RecoverRequest.model_validate, params)
+        await send(_result(await self._control.plan_recovery(wanted)))
 
     async def _get(self, params: dict[str, JsonValue], send: Send) -> None:
         await send(_result(await self._control.get(protocol.One.model_validate(params).execution)))

@@ -27,6 +27,8 @@ Method = Literal[
     "status",
     "down",
     "start",
+    "recover",
+    "plan_recovery",
     "get",
     "executions",
     "nodes",

@@ -24,6 +24,7 @@ from flyte_temporal.sdk.stopping import Stopping
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder, Manifest
+from flyte_temporal.spec.basis import basis_of_task
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument
@@ -149,6 +150,7 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
         log_chunks=_ship_log(order, desk, store),
         runtime_version=__version__,
         checkpoint=checkpoint.last,
+        basis=basis_of_task(order.task, order.inputs),
     )
     buggify("manifest.before")
     store.put_new(keys.manifest(order.attempt), canonical_bytes(manifest))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.branch import Branch, Given
+from flyte_temporal.sdk.code_digest import code_digest
 from flyte_temporal.sdk.drafts import Body, NodeDraft
 from flyte_temporal.sdk.dynamics import DynamicTask
 from flyte_temporal.sdk.entities import (
@@ -274,4 +275,5 @@ def _task_spec(task: PythonTask[..., object], name: str) -> TaskSpec:
         policy=task.settled_policy(),
         config=dict(task.config),
         description=task.description,
+        code="" if task.container is not None else code_digest(task.function),
     )

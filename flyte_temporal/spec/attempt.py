@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, Stored
 from flyte_temporal.spec.entities import TaskSpec
@@ -90,6 +91,7 @@ class Manifest(Stored):
         log_chunks: Number of log chunks that were uploaded.
         runtime_version: Version of this library in the attempt.
         checkpoint: The last checkpoint that it saved, if it saved one.
+        basis: What the result rests on; None if an earlier release wrote the manifest.
     """
 
     attempt: AttemptId
@@ -103,6 +105,7 @@ class Manifest(Stored):
     log_chunks: int = 0
     runtime_version: str = ""
     checkpoint: SavedCheckpoint | None = None
+    basis: Basis | None = None
 
 
 class AttemptPhase(StrEnum):

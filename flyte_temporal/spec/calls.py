@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document
@@ -26,6 +27,7 @@ from flyte_temporal.spec.execution import (
     NodePhase,
     NodeRecord,
     NodeRef,
+    Recovery,
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
@@ -172,18 +174,53 @@ class ReadResult(Document):
     lengths: dict[str, int] = {}
 
 
+class Recalled(Document):
+    """What a node of an earlier execution gave, if that stands for what it would give now.
+
+    Args:
+        done: Whether it does.
+        outputs: Its outputs.
+        spec: Digest of the closure that it gave, if it is a dynamic task.
+        closure: That closure.
+        reply: The answer that it got, if it is a gate.
+        source: The node that produced it.
+        basis: What it rests on.
+        reason: Why it does not stand, in words.
+        settled: Whether the node was tried there, so that nothing older stands either.
+        checkpoint_from: As in `AttemptRequest`, for an attempt that is needed.
+    """
+
+    done: bool = False
+    outputs: dict[str, LiteralValue] = {}
+    spec: str = ""
+    closure: Closure | None = None
+    reply: GateReply | None = None
+    source: NodeRef | None = None
+    basis: Basis | None = None
+    reason: str = ""
+    settled: bool = False
+    checkpoint_from: tuple[str, ...] = ()
+
+    def further_back(self, older: Recalled) -> Recalled:
+        """Return what is known once an older execution was asked, too, and had nothing to copy."""
+        folders = (*self.checkpoint_from, *older.checkpoint_from)
+        return self.model_copy(update={"settled": self.settled or older.settled, "checkpoint_from": folders})
+
+
 class LookupItem(Document):
     """A node to look up.
 
     Args:
         node: Its path.
-        key: Its key.
+        key: Its key; empty if the cache has nothing to do with it.
         serialize: Whether it must not be computed while another one computes the same.
+        basis: What its result would rest on, if the execution that is recovered may have one that stands for it.
     """
 
     node: NodePath
-    key: str
+    key: str = ""
     serialize: bool = False
+    basis: Basis | None = None
 
 
 class LookupRequest(Document):
@@ -193,11 +230,13 @@ class LookupRequest(Document):
         execution: The execution.
         items: The nodes.
         lease_s: How long a lease holds unless it is extended.
+        recover: The execution that is recovered; asked before the catalog.
     """
 
     execution: ExecutionId
     items: tuple[LookupItem, ...]
     lease_s: float = 30.0
+    recover: Recovery | None = None
 
 
 class Hit(Document):
@@ -215,12 +254,14 @@ class LookupAnswer(Document):
         token: Of the lease that it got, if it asked for one.
         holder: The node that computes the same now: to be asked again.
         again_s: When the holder's lease ends if it is not extended, in seconds from now.
+        recalled: What the execution that is recovered has of it, if that was asked.
     """
 
     hit: Hit | None = None
     token: int = 0
     holder: NodeRef | None = None
     again_s: float = 0.0
+    recalled: Recalled | None = None
 
 
 class LookupResult(Document):
@@ -272,6 +313,7 @@ class ChildRequest(Document):
         spec: Digest of the closure that holds the launch plan.
         launch_plan: Its name.
         inputs: What the node gives it.
+        anew: Whether nothing of an earlier execution is taken over, though the parent recovers one.
     """
 
     parent: ExecutionRequest
@@ -280,12 +322,19 @@ class ChildRequest(Document):
     spec: str
     launch_plan: EntityName
     inputs: dict[str, LiteralValue] = {}
+    anew: bool = False
 
 
 class ChildOpened(Document):
-    """The request by which the execution is to be started."""
+    """The request by which the execution is to be started.
+
+    Args:
+        request: The request; of the earlier execution, if that stands for this one.
+        recalled: What the earlier execution gave, if that stands; nothing is to be started then. Else why it does not.
+    """
 
     request: ExecutionRequest
+    recalled: Recalled | None = None
 
 
 class GateAnswer(Document):

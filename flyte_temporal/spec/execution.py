@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, Stored, digest
 from flyte_temporal.spec.entities import Root
@@ -169,6 +170,47 @@ class NodeRef(Document):
     attempt_key: str = ""
 
 
+class Recovery(Document):
+    """An earlier execution of which results are taken over.
+
+    Args:
+        execution: Its name; of the same project and domain.
+        trust_code: Whether results of code that has changed since are taken over too.
+        rerun: Paths of nodes that are run again, with all that is in them and after them, though nothing has changed.
+        module: Name of the module that the root entity was in then and, behind it, of the one that it is in now, if the code
+            has moved to another file; else empty. Tasks of the one are those of the other.
+    """
+
+    execution: ExecutionName
+    trust_code: bool = False
+    rerun: tuple[NodePath, ...] = ()
+    module: tuple[str, ...] = ()
+
+    def moved(self, basis: Basis | None) -> Basis | None:
+        """Return a basis of then as it reads in the module of now."""
+        if basis is None or not self.module:
+            return basis
+        return basis.model_copy(update={"what": self.renamed(basis.what)})
+
+    def of_child(self, execution: str) -> Recovery:
+        """Return how a child recovers the one of before: as its parent does, from its own first nodes on."""
+        return self.model_copy(update={"execution": execution, "rerun": ()})
+
+    def asks_for(self, path: str) -> bool:
+        """Return whether a node is to be run again by wish: it is one of those named, or inside of one."""
+        return any(path == name or path.startswith((f"{name}.", f"{name}[")) for name in self.rerun)
+
+    def asks_within(self, path: str) -> bool:
+        """Return whether something inside of a node is to be run again by wish."""
+        return any(name.startswith((f"{path}.", f"{path}[")) for name in self.rerun)
+
+    def renamed(self, name: str) -> str:
+        """Return the name that an entity of then has now."""
+        if not self.module or not name.startswith(f"{self.module[0]}."):
+            return name
+        return self.module[1] + name[len(self.module[0]) :]
+
+
 class ExecutionRequest(Document):
     """A request to start an execution, complete: running it needs nothing of the requester's machine but storage.
 
@@ -185,6 +227,7 @@ class ExecutionRequest(Document):
         no_cache: Neither look up nor store anything, whatever the tasks say.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
         parent: The node that started it, if one did.
+        recover: What of an earlier execution it takes over, if it recovers one.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
 
@@ -200,6 +243,7 @@ class ExecutionRequest(Document):
     no_cache: bool = False
     max_parallelism: int = 0
     parent: ParentRef | None = None
+    recover: Recovery | None = None
     deadline_s: float = 0.0
 
     def fingerprint(self) -> str:
@@ -331,6 +375,8 @@ class NodeRecord(Document):
         reply: The answer that it got, for gates.
         source: The node whose outputs it has, if they were not computed here.
         checkpoint: The last checkpoint that one of its attempts saved.
+        basis: What its result rests on. For tasks their manifests say so for sure.
+        anew: Why it was not copied from the execution that this one recovers, in words.
         failed: Its attempts that failed, the last ones of them.
     """
 
@@ -352,6 +398,8 @@ class NodeRecord(Document):
     reply: GateReply | None = None
     source: NodeRef | None = None
     checkpoint: SavedCheckpoint | None = None
+    basis: Basis | None = None
+    anew: str = ""
     failed: tuple[FailedAttempt, ...] = ()
 
 
@@ -367,3 +415,8 @@ class ExecutionRecord(Document):
     error: ErrorDocument | None = None
     abort_reason: str = ""
     aborted_by: str = ""
+
+    @property
+    def recovered_from(self) -> str:
+        """Return the name of the execution that it recovers; empty if it recovers none."""
+        return self.request.recover.execution if self.request.recover else ""

@@ -27,7 +27,12 @@ def payload(sha256: str) -> str:
 
 def manifest(attempt: AttemptId) -> str:
     """Return the key of an attempt's manifest."""
-    return f"{attempt.key}/manifest.json"
+    return manifest_of(attempt.key)
+
+
+def manifest_of(attempt_key: str) -> str:
+    """Return the key of the manifest of an attempt that is known by its folder."""
+    return f"{attempt_key}/manifest.json"
 
 
 def deck(attempt_key: str) -> str:

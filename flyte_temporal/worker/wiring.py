@@ -18,6 +18,7 @@ from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.limits import Pulse
 from flyte_temporal.activities.lookups import Lookups
 from flyte_temporal.activities.parts import Parts
+from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.values import Values
@@ -95,7 +96,7 @@ async def build(settings: Settings) -> Platform:
         records.record,
         Values(blobs, settings.worker.scratch).read,
         Children(blobs, store, closures).open,
-        Lookups(store.catalog, blobs).lookup,
+        Lookups(store.catalog, blobs, Recalls(store, blobs, closures)).lookup,
         remembering.store,
     ]
     return Platform(temporal_worker(client, settings, served), records, remembering, launchers, store)

@@ -105,6 +105,7 @@ class Attempts:
             memo=state.memo,
             cache=state.cache,
             earlier=tuple(state.tokens),
+            checkpoint_from=state.checkpoint_from,
             asked_at=state.asked_at,
             memory=state.memory,
             interruptible=state.on_spot,

@@ -37,6 +37,7 @@ class Ended:
         cancelled: Whether it ended because we asked it to.
         answer: What is known about it before it is computed.
         stored: Whether its outputs are remembered now; it had ended before.
+        copied: Whether its outputs are those of an earlier execution.
         doubtful: Whether nothing proves, though, that its attempt is over.
     """
 
@@ -49,6 +50,7 @@ class Ended:
     cancelled: bool = False
     answer: calls.LookupAnswer | None = None
     stored: bool | None = None
+    copied: bool = False
     doubtful: bool = False
 
 

@@ -5,10 +5,11 @@
 way at a time: a local activity costs no round trip to the server, and the order of commands then follows from one answer
 after the other, in a replay as well.
 
-A second source of outputs (an earlier execution that is recovered) plugs in like this: `take` says of further nodes that
-they are to be looked up, `_item` adds to `calls.LookupItem` what the source needs, `activities.lookups` asks it before the
-catalog, and `settle` ends the node with the phase that goes with it. All that is known of a node stands in its
-`NodeState` (`stage`, `memo`, `cache`, `source`, `again_at`), nothing in tasks or closures.
+An earlier execution that is recovered is asked first (`recovering`), for all tasks and gates, in the same call: what it
+has that still stands ends the node as RECOVERED, and only what it does not have is looked for in the catalog.
+
+All that is known of a node stands in its `NodeState` (`stage`, `memo`, `cache`, `source`, `again_at`), nothing in tasks or
+closures.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.spec.policies import CacheSettings
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
+from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.scope import NodeState, Stage
 
 BATCH = 200
@@ -45,6 +47,12 @@ _CALL: dict[str, Any] = {
     "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=4),
 }
 
+_RECALL: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=200)),
+}
+"""Without an answer, what is done already would be done again: it is asked for until it comes."""
+
 
 class Lookups:
     """Looks nodes up, and lets those wait whose outputs another node computes.
@@ -52,10 +60,12 @@ class Lookups:
     Args:
         given: The run's input.
         inbox: Where answers go.
+        recovering: Which nodes an earlier execution may stand for.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering) -> None:
         self._request = given.request
+        self._recovering = recovering
         self._lease_s = given.limits.lease_s
         self._on = given.interpreter >= 3 and not given.request.no_cache
         self._inbox = inbox
@@ -78,13 +88,13 @@ class Lookups:
             state.stage = Stage.NEW
             return False
         settings = self._settings(state) if self._on else None
-        if settings is None:
-            return False
-        if self._request.overwrite_cache:
+        if settings is not None and (self._request.overwrite_cache or state.rerun):
             state.cache = CacheStatus.SKIPPED
             state.memo = self._recipe(state, settings).order(state.scope.inputs_of(state))
+        elif settings is not None:
+            state.cache = CacheStatus.MISS
+        if state.cache is not CacheStatus.MISS and not self._recovering.may_recall(state):
             return False
-        state.cache = CacheStatus.MISS
         self._enqueue(state)
         return True
 
@@ -124,10 +134,15 @@ class Lookups:
             return
         handle: asyncio.Task[Any] = workflow.start_local_activity(
             calls.LOOKUP,
-            calls.LookupRequest(execution=self._request.id, items=tuple(items), lease_s=self._lease_s),
+            calls.LookupRequest(
+                execution=self._request.id,
+                items=tuple(items),
+                lease_s=self._lease_s,
+                recover=self._request.recover,
+            ),
             result_type=calls.LookupResult,
             summary=_summary(states),
-            **_CALL,
+            **(_RECALL if self._request.recover is not None else _CALL),
         )
         self._asking = True
         handle.add_done_callback(lambda done: self._on_answers(states, done))
@@ -146,11 +161,15 @@ class Lookups:
         return states, items
 
     def _item(self, state: NodeState) -> calls.LookupItem:
-        settings = self._settings(state) or CacheSettings()
+        recall = self._recovering.may_recall(state)
+        basis = self._recovering.basis(state) if recall else None
+        settings = self._settings(state)
+        if settings is None or state.cache is not CacheStatus.MISS:
+            return calls.LookupItem(node=state.path, basis=basis)
         state.memo = self._recipe(state, settings).order(state.scope.inputs_of(state))
         # A dynamic task's lease would have to be kept while what it gave runs, by nobody.
         serialize = settings.serialize and not state.scope.program.is_dynamic(state.node.target)
-        return calls.LookupItem(node=state.path, key=state.memo.key, serialize=serialize)
+        return calls.LookupItem(node=state.path, key=state.memo.key, serialize=serialize, basis=basis)
 
     def _on_answers(self, states: list[NodeState], done: asyncio.Task[Any]) -> None:
         self._asking = False
@@ -165,10 +184,15 @@ class Lookups:
         """Take in the answer about a node.
 
         Returns:
-            Whether it may go on to an attempt; else it waits here. (A hit ends it; the caller sees to that.)
+            Whether it may go on to an attempt; else it waits here. (A hit ends it, and so does what was recalled; the
+            caller sees to that.)
         """
         state.reason = ""
-        if answer.hit is not None:
+        if answer.recalled is not None:
+            self._recovering.settle(state, answer.recalled)
+        if answer.recalled is not None and answer.recalled.done:
+            state.cache, state.memo = CacheStatus.DISABLED, None
+        elif answer.hit is not None:
             state.cache = CacheStatus.HIT
             state.source = answer.hit.source
         elif answer.holder is not None:
@@ -241,4 +265,8 @@ class Lookups:
 
 def _summary(states: list[NodeState]) -> str:
     first = states[0].path
-    return f"cache: {first}"[:200] if len(states) == 1 else f"cache: {first} and {len(states) - 1} more"[:200]
+    return (
+        f"looks up {first}"[:200]
+        if len(states) == 1
+        else f"looks up {first} and {len(states) - 1} more"[:200]
+    )

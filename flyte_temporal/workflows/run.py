@@ -15,7 +15,7 @@ from temporalio import workflow
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, NodeRecord, RunInput
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, NodePhase, NodeRecord, RunInput
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -39,6 +39,7 @@ from flyte_temporal.workflows.lookups import Lookups
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
+from flyte_temporal.workflows.recovering import Recovering, gate_outputs
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.stores import Stores
@@ -77,10 +78,12 @@ class Run:
         self.records = Records(given.request.id, self.states)
         self._program = Program(closure, given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
+        self._tree.board.namespace = workflow.info().namespace
         self._inbox = Inbox()
         self._attempts = Attempts(given, self._inbox, self.records.changed)
-        self._children = Children(given, self._inbox)
-        self.lookups = Lookups(given, self._inbox)
+        self._recovering = Recovering(given.request.recover)
+        self._children = Children(given, self._inbox, self._recovering)
+        self.lookups = Lookups(given, self._inbox, self._recovering)
         self._stores = Stores(given.request.id, self._inbox)
         self._stops = Stops(given, self._inbox)
         self._deadlines = Deadlines(self._inbox.wake)
@@ -201,11 +204,22 @@ class Run:
     def _start(self, state: NodeState) -> None:
         self._tree.begin(state)
         try:
-            if self.lookups.take(state):
+            self._recovering.mark(state)
+            if self._looks_up(state) and self.lookups.take(state):
                 return
             self._start_kind(state, state.scope.inputs_of(state))
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
+
+    def _looks_up(self, state: NodeState) -> bool:
+        # What somebody has answered in this run wins over what somebody answered before.
+        match state.node.target:
+            case TaskTarget():
+                return True
+            case GateTarget():
+                return not self.gates.answered(state)
+            case _:
+                return False
 
     def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         target, program = state.node.target, state.scope.program
@@ -285,7 +299,9 @@ class Run:
             except FlyteTemporalError as error:
                 tree.fail(state, document_of(error, state.path))
         else:
-            tree.succeed(state, ended.outputs or {})
+            tree.succeed(
+                state, ended.outputs or {}, NodePhase.RECOVERED if ended.copied else NodePhase.SUCCEEDED
+            )
 
     def _take_answer(self, state: NodeState, answer: calls.LookupAnswer) -> None:
         tree = self._tree
@@ -293,11 +309,26 @@ class Run:
             tree.abort(state)
         elif not self.lookups.settle(state, answer):
             self.records.changed(state)
+        elif answer.recalled is not None and answer.recalled.done:
+            self._take_recalled(state, answer.recalled)
         elif answer.hit is not None:
             tree.succeed(state, dict(answer.hit.outputs))
             self.records.changed(state)
         else:
             tree.queue(state)
+
+    def _take_recalled(self, state: NodeState, found: calls.Recalled) -> None:
+        """Go on with what an earlier execution has given, as if it had been given now."""
+        target = state.node.target
+        if found.closure is not None:
+            self.records.changed(state)
+            self._take(Ended(state, closure=found.closure))
+        elif isinstance(target, GateTarget):
+            self.gates.recalled(state)
+            outputs = gate_outputs(target, state.scope.inputs_of(state), state.reply)
+            self._tree.succeed(state, outputs, NodePhase.RECOVERED)
+        else:
+            self._tree.succeed(state, dict(found.outputs), NodePhase.RECOVERED)
 
     def _continue(self, ended: Ended) -> None:
         state = ended.state

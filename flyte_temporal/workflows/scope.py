@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
@@ -24,7 +25,7 @@ from flyte_temporal.spec.execution import (
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.nodes import Node, Target, TaskTarget
+from flyte_temporal.spec.nodes import GateTarget, LaunchPlanTarget, Node, Target, TaskTarget
 from flyte_temporal.spec.policies import TaskPolicy
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
@@ -72,6 +73,16 @@ class NodeState:
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    basis: Basis | None = None
+    """What its result rests on; of gates, and of what was copied."""
+    rerun: bool = False
+    """Whether it is run by wish, though an earlier result might stand for it (`recovering`)."""
+    anew: str = ""
+    """Why it was not copied from the execution that this one recovers."""
+    checkpoint_from: tuple[str, ...] = ()
+    """Folders of its checkpoints in executions that this one recovers, the nearest first."""
+    ran: bool = False
+    """Whether it, or something in it, was done here, instead of being copied or left out."""
     cache: CacheStatus = CacheStatus.DISABLED
     memo: CacheOrder | None = None
     """By what its outputs are remembered."""
@@ -89,6 +100,11 @@ class NodeState:
         """Return what people see."""
         name = self.node.name or self.node.id
         return name if self.index is None else f"{name}[{self.index}]"
+
+    @property
+    def bodiless(self) -> bool:
+        """Return whether it ends by itself, not with a body that was opened for it."""
+        return isinstance(self.node.target, TaskTarget | LaunchPlanTarget | GateTarget) and not self.spec
 
     @property
     def records_itself(self) -> bool:
@@ -128,6 +144,8 @@ class NodeState:
             child=self.child,
             spec=self.spec,
             reply=self.reply,
+            basis=self.basis,
+            anew=self.anew,
             source=self.source,
             checkpoint=self.checkpoint,
             failed=tuple(self.failed),
@@ -205,6 +223,10 @@ class Scope(ABC):
         Raises:
             UserCodeError: As for `inputs_of`.
         """
+
+    def upstream(self, state: NodeState) -> list[NodeState]:  # noqa: ARG002 - of the interface
+        """Return the nodes that a node comes after, as far as they are of this scope."""
+        return []
 
     @property
     @abstractmethod

@@ -19,6 +19,7 @@ from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
 from flyte_temporal.workflows.records import Records
+from flyte_temporal.workflows.recovering import phase_of
 from flyte_temporal.workflows.scope import NodeState, Scope
 
 PATH_BYTES = 200
@@ -109,8 +110,7 @@ class Tree:
         states = [state for state in states if not state.phase.terminal]
         scope.active += len(states)
         for state in states:
-            limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
-            (self.ready if limited else self.ready_free).append(state)
+            self._line(state).append(state)
 
     def begin(self, state: NodeState) -> None:
         """Note that a node is at work."""
@@ -132,7 +132,11 @@ class Tree:
     def queue(self, state: NodeState) -> None:
         """Let a node that was begun go on as soon as the limits allow it."""
         self.board.move(state, NodePhase.QUEUED)
-        self.ready.append(state)
+        self._line(state).append(state)
+
+    def _line(self, state: NodeState) -> deque[NodeState]:
+        limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
+        return self.ready if limited else self.ready_free
 
     def again(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Let a node be tried once more."""
@@ -228,6 +232,8 @@ class Tree:
 
     def _finish(self, state: NodeState, phase: NodePhase) -> None:
         self.board.move(state, phase)
+        if state.bodiless:
+            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED}
         state.finished_at = self._now()
         self._end_changed(state)
         state.scope.active -= 1
@@ -265,6 +271,8 @@ class Tree:
 
     def _close(self, scope: Scope) -> None:
         scope.closed = True
+        if scope.parent is not None and scope.handles is None:
+            scope.parent.ran = scope.parent.attempts > 0 or any(state.ran for state in scope.states)
         if isinstance(scope.handles, NodeState):
             self._finish(scope.handles, NodePhase.FAILED)
         elif scope.handles is not None:
@@ -277,7 +285,7 @@ class Tree:
         elif scope.failing:
             self.abort(scope.parent)
         else:
-            self.succeed(scope.parent, scope.given)
+            self.succeed(scope.parent, scope.given, phase_of(scope))
 
     def stop(self, scope: Scope) -> None:
         """Let nothing new start in a scope and below it, and have cancelled what runs; failure handlers go on."""

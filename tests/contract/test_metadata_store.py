@@ -13,6 +13,7 @@ import pytest
 from flyte_temporal.adapters.store.sql import SqlMetadataStore
 from flyte_temporal.errors import Conflict
 from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Root
@@ -214,6 +215,23 @@ def test_nodes_come_in_listing_order_and_in_large_numbers(store: MetadataStore) 
     store.record(RecordRequest(execution=eid(), nodes=tuple(nodes)))
     assert [node.id for node in store.nodes(eid())] == [f"n{i}" for i in range(1203)]
     assert store.nodes(eid("another")) == []
+
+
+def test_some_nodes_are_found_by_their_paths(store: MetadataStore) -> None:
+    nodes = [a_node(NodePhase.SUCCEEDED, id=f"n{i}", order=i) for i in range(900)]
+    store.record(RecordRequest(execution=eid(), nodes=tuple(nodes)))
+    wanted = [f"n{i}" for i in range(0, 1200, 2)]
+    assert set(store.some_nodes(eid(), wanted)) == {f"n{i}" for i in range(0, 900, 2)}
+    assert store.some_nodes(eid(), []) == {}
+    assert store.some_nodes(eid("another"), wanted) == {}
+
+
+def test_what_a_result_rests_on_stays_when_a_later_state_does_not_say_it(store: MetadataStore) -> None:
+    basis = Basis(what="m.fit", inputs={"x": "1"})
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, basis=basis)])
+    store.record(RecordRequest(execution=eid(), nodes=(a_node(NodePhase.ABORTED),)))
+    (node,) = store.nodes(eid())
+    assert (node.phase, node.basis) == (NodePhase.ABORTED, basis)
 
 
 def test_nodes_of_an_execution_that_was_lost_are_kept(store: MetadataStore) -> None:

@@ -19,6 +19,7 @@ from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.lookups import Lookups
 from flyte_temporal.activities.parts import Parts
+from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.values import Values
@@ -103,7 +104,7 @@ class House:
             records=records,
             remembering=remembering,
         )
-        lookups = Lookups(self.catalog, blobs)
+        lookups = Lookups(self.catalog, blobs, Recalls(store, blobs, made))
         house = self
 
         class Counted:

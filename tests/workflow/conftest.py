@@ -22,6 +22,7 @@ from temporalio.worker import Worker
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.lookups import Lookups
+from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.converter import data_converter
@@ -134,7 +135,7 @@ class Stage:
         return [
             Values(self.blobs, Path("unused")).read,
             Children(self.blobs, self.store, closures).open,
-            Lookups(self.catalog, self.blobs).lookup,
+            Lookups(self.catalog, self.blobs, Recalls(self.store, self.blobs, closures)).lookup,
             Remembering(self.catalog, self.blobs, closures).store,
         ]
 

@@ -82,6 +82,8 @@ def _merged(old: NodeRecord, new: NodeRecord, *, authoritative: bool) -> NodeRec
         update["attempt_key"] = old.attempt_key
     if not new.task:
         update["task"] = old.task
+    if new.basis is None and old.basis is not None:
+        update["basis"] = old.basis
     kept = new.model_copy(update=update) if update else new
     return _completed(kept, old.started_at)
 

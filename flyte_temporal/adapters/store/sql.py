@@ -143,6 +143,14 @@ class SqlMetadataStore:
         with self._reading() as connection:
             return [read_node(row) for row in connection.execute(wanted).mappings()]
 
+    def some_nodes(self, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
+        """Return the records of some nodes of an execution by their paths."""
+        found: dict[str, NodeRecord] = {}
+        with self._reading() as connection:
+            for start in range(0, len(paths), _BATCH):
+                found |= self._some(connection, execution, paths[start : start + _BATCH])
+        return found
+
     def mark_aborting(self, execution: ExecutionId, reason: str, by: str) -> None:
         """Remember who asked for an abort and why; the first who asked stays."""
         mine = and_(*(executions.c[k] == v for k, v in execution_key(execution).items()))
@@ -195,8 +203,7 @@ class SqlMetadataStore:
     ) -> None:
         for start in range(0, len(records), _BATCH):
             batch = records[start : start + _BATCH]
-            wanted = select(nodes.c.document).where(_of(execution), nodes.c.node.in_([r.id for r in batch]))
-            kept = {old.id: old for old in map(read_node, connection.execute(wanted).mappings())}
+            kept = self._some(connection, execution, [record.id for record in batch])
             changed: dict[str, NodeRecord] = {}
             for record in batch:
                 old = kept.get(record.id)
@@ -204,6 +211,11 @@ class SqlMetadataStore:
                 if merged != old:
                     kept[record.id] = changed[record.id] = merged
             self._upsert_nodes(connection, [node_row(execution, record) for record in changed.values()])
+
+    @staticmethod
+    def _some(connection: Connection, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
+        wanted = select(nodes.c.document).where(_of(execution), nodes.c.node.in_(paths))
+        return {node.id: node for node in map(read_node, connection.execute(wanted).mappings())}
 
     def _upsert_nodes(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
         if not rows:

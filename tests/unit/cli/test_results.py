@@ -50,6 +50,7 @@ def test_node_rows_have_the_promised_keys() -> None:
         "spec": None,
         "source": None,
         "reply": None,
+        "anew": None,
         "failed": [],
     }
 
