@@ -408,7 +408,7 @@ async def test_an_attempt_over_its_time_tells_what_it_saved_at_last(house: House
     house.launcher.states = [RUNNING.model_copy(update={"started_at": started})]
 
     async def save() -> None:
-        error = ErrorDocument(kind=ErrorKind.SYSTEM, code="Stopped", message="")
+        error = ErrorDocument(kind=ErrorKind.USER, code="TimedOut", message="")
         house.manifest(error=error, checkpoint=SAVED)
 
     house.launcher.until_stopped = save
