@@ -15,6 +15,7 @@ from temporalio.common import RawValue
 
 from flyte_temporal.activities.cancels import beating, wanted
 from flyte_temporal.activities.limits import Limits
+from flyte_temporal.activities.memory import LeaseLost, Memory
 from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.refusals import our_failure, their_failure
@@ -31,7 +32,7 @@ from flyte_temporal.spec.attempt import (
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import CacheStatus, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import CacheStatus, ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
 
 _NO_HEARTBEAT = timedelta(seconds=30)
@@ -59,8 +60,11 @@ class Attempts:
                 Retryable if our side of it failed (the store did not answer, a launcher was not to be had).
         """
         request: AttemptRequest = activity.payload_converter().from_payload(args[0].payload, AttemptRequest)
+        one = _OneAttempt(self._parts, request)
         try:
-            manifest = await _OneAttempt(self._parts, request).run()
+            manifest = await one.run()
+        except LeaseLost:
+            return AttemptResult(lease_lost=True)
         except FlyteTemporalError as error:
             raise our_failure(error) from error
         if manifest.error is not None:
@@ -72,6 +76,7 @@ class Attempts:
             started_at=manifest.started_at,
             finished_at=manifest.finished_at,
             peak_rss_bytes=manifest.peak_rss_bytes,
+            put_failed=one.memory.status is CacheStatus.PUT_FAILED,
             checkpoint=manifest.checkpoint,
         )
 
@@ -93,6 +98,7 @@ class _OneAttempt:
         self._last = ""
         self._checkpoint: SavedCheckpoint | None = None
         self._kind = "task"
+        self.memory = Memory(parts.remembering, request)
 
     async def run(self) -> Manifest:
         if activity.info().attempt > 1 and (manifest := await self._manifest()) is not None:
@@ -114,6 +120,7 @@ class _OneAttempt:
             interruptible=self._request.interruptible,
         )
         launcher = self._launcher(order)
+        await self.memory.begin(launcher)
         self._note(NodePhase.RUNNING)
         self._parts.pulse.open += 1
         try:
@@ -146,10 +153,12 @@ class _OneAttempt:
         limits = Limits(timeouts, self._request.asked_at, _most_s())
         state: AttemptState | None = None
         while True:
-            state = await launcher.observe(self._attempt, limits.look_s(state, self._beat_s))
+            look_s = min(limits.look_s(state, self._beat_s), self.memory.look_s)
+            state = await launcher.observe(self._attempt, look_s)
             if state.over:
                 return state
             activity.heartbeat(state.phase.value)
+            await self.memory.go_on()
             reason = state.message if state.phase is AttemptPhase.QUEUED else ""
             if (reason, state.checkpoint) != (self._last, self._checkpoint):
                 self._last, self._checkpoint = reason, state.checkpoint
@@ -175,6 +184,7 @@ class _OneAttempt:
         await launcher.release(self._attempt)
         if manifest is not None and manifest.error is None:
             return await self._done(manifest)
+        await self.memory.give_up(failed=False)
         self._note(NodePhase.ABORTED)
         return None
 
@@ -192,7 +202,10 @@ class _OneAttempt:
         if manifest.spec:
             # A dynamic task is at work until what it gave has ended.
             self._note(NodePhase.RUNNING, spec=manifest.spec)
-        elif manifest.error is None:
+        elif manifest.error is not None:
+            await self.memory.give_up(failed=manifest.error.kind is ErrorKind.USER)
+        else:
+            await self.memory.keep(manifest.outputs or {})
             self._note(NodePhase.SUCCEEDED, finished_at=manifest.finished_at)
         return manifest
 
@@ -206,7 +219,7 @@ class _OneAttempt:
             kind="dynamic" if spec else self._kind,
             phase=phase,
             attempts=self._attempt.number,
-            cache=CacheStatus.DISABLED,
+            cache=self.memory.status,
             started_at=request.first_started_at,
             finished_at=finished_at,
             order=request.order,

@@ -67,7 +67,8 @@ class Children:
             environment=parent.environment,
             requested_by=parent.requested_by,
             labels={**parent.labels, **plan.labels},
-            overwrite_cache=parent.overwrite_cache,
+            overwrite_cache=parent.overwrite_cache or plan.overwrite_cache,
+            no_cache=parent.no_cache,
             max_parallelism=plan.max_parallelism or parent.max_parallelism,
             parent=ParentRef(execution=parent.id.name, node=request.node),
         )
@@ -77,6 +78,8 @@ class Children:
 
 def _inputs(plan: LaunchPlanSpec, given: dict[str, LiteralValue]) -> dict[str, LiteralValue]:
     defaults: dict[str, LiteralValue] = {
-        v.name: Inline(value=v.default.value) for v in plan.interface.inputs if v.default is not None
+        v.name: Inline(value=v.default.value, hash=v.default.hash)
+        for v in plan.interface.inputs
+        if v.default is not None
     }
     return {**defaults, **given, **plan.fixed_inputs}

@@ -60,7 +60,9 @@ def line(node: NodeRecord) -> str:
     if node.attempts > 1:
         parts.append(f"attempt {node.attempts}")
     if node.cache.value == "HIT":
-        parts.append("cache hit")
+        parts.append(
+            "cache hit" + (f" from {node.source.execution} {node.source.node}" if node.source else "")
+        )
     if node.reason and node.kind == "gate":
         parts.append(node.reason)
     if node.error is not None:

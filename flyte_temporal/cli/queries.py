@@ -101,11 +101,13 @@ def abort_node(output: Output, place: Place, id_: str, wish: tuple[str, str]) ->
 
 
 def _note(row: Mapping[str, Any]) -> str:
-    """Return why a node waits, why it failed, or why its earlier attempts did."""
+    """Return why a node waits, why it failed, why its earlier attempts did, or where its outputs come from."""
     said = row["error"]["message"] if row["error"] else row["reason"]
     if not said and row["failed"]:
         last = row["failed"][-1]
         said = f"attempt {last['attempt']}: {last['verdict']} {last['code']}: {last['message']}"
+    if not said and row["source"]:
+        said = f"from {row['source']}"
     return visible(said.partition("\n")[0])[:100]
 
 

@@ -120,6 +120,7 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "error": error_fields(node.error) if node.error else None,
         "child": node.child or None,
         "spec": node.spec or None,
+        "source": f"{node.source.execution} {node.source.node}" if node.source else None,
         "reply": None if node.reply is None else _reply(node.reply),
         "checkpoint": None if node.checkpoint is None else _checkpoint(node.checkpoint),
         "failed": [_attempt(each) for each in node.failed],

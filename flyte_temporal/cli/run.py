@@ -91,6 +91,10 @@ def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output
             "--answers is for --local. A durable execution is answered by flyte-temporal approve, reject and set-input."
         )
     _check_names(options)
+    if options.has("--overwrite-cache") and options.has("--no-cache"):
+        raise BadRequest(
+            "--overwrite-cache remembers what is computed, --no-cache does not. Give one of them."
+        )
     from flyte_temporal.cli.durable_run import run_durably
 
     return run_durably(compiled, given, options, output)
@@ -100,8 +104,9 @@ def _refuse_with_local(options: RunOptions) -> None:
     for option in ("--name", "--launcher", "--deadline"):
         if options.get(option) is not None:
             raise BadRequest(f"{option} is for durable executions; leave it out, or leave out --local.")
-    if options.has("--detach"):
-        raise BadRequest("--detach is for durable executions; leave it out, or leave out --local.")
+    for switch in ("--detach", "--overwrite-cache", "--no-cache"):
+        if options.has(switch):
+            raise BadRequest(f"{switch} is for durable executions; leave it out, or leave out --local.")
 
 
 def _check_names(options: RunOptions) -> None:

@@ -86,6 +86,8 @@ def _cells(row: Row, now: datetime) -> tuple[Text, Text, Text, Text]:
     took = duration(node.started_at, node.finished_at or (None if node.phase.terminal else now))
     if node.error is not None:
         note = Text(visible(node.error.message).split("\n")[0], style="red")
+    elif node.source is not None:
+        note = Text(f"from {node.source.execution} {node.source.node}", style="dim")
     elif node.attempts > 1:
         note = Text(f"attempt {node.attempts}", style="yellow")
     else:

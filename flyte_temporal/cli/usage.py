@@ -30,6 +30,8 @@ the file has. 'run FILE ENTITY --help' lists the inputs.
 Options:
   --local            Run as plain Python in this process, without the engine.
   --detach           Print the id of the execution and return at once.
+  --overwrite-cache  Compute what is remembered anew, and remember that.
+  --no-cache         Neither look for what is remembered nor remember anything.
   --name ID          Id of the execution. The same id with the same request attaches to it.
   --inputs FILE      JSON or YAML file with inputs, - for standard input; flags win over it.
   --answers FILE     With --local: JSON or YAML file with the answers to gates, by name.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flyte_temporal.errors import BadRequest
 
-SWITCHES = ("--local", "--detach", "--debug", "--help")
+SWITCHES = ("--local", "--detach", "--overwrite-cache", "--no-cache", "--debug", "--help")
 """Options of ours without a value."""
 
 VALUES = {

@@ -14,8 +14,10 @@ from flyte_temporal.client.executions import AsyncExecution
 from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.config.home import home_directory
 from flyte_temporal.config.local import caller
+from flyte_temporal.control.documents import CacheSweep
 from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
+from flyte_temporal.spec.cache import CacheEntry, EntryFilter
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 
@@ -87,6 +89,8 @@ class AsyncClient:
         inputs: Mapping[str, Any],
         *,
         execution_id: str | None = None,
+        overwrite_cache: bool = False,
+        no_cache: bool = False,
         deadline: float | timedelta = 0,
     ) -> AsyncExecution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
@@ -95,11 +99,17 @@ class AsyncClient:
             entity: What `@workflow` or `@task` made.
             inputs: Python values by the names of the inputs.
             execution_id: The caller's own id, as in `run`.
+            overwrite_cache: Recompute what is remembered, and remember it anew.
+            no_cache: Neither look up nor remember anything.
             deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
         """
         limit_s = deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline)
         submission = await asyncio.to_thread(self._workshop.submission, entity, inputs, execution_id)
-        return await self.submit(dataclasses.replace(submission, deadline_s=limit_s))
+        return await self.submit(
+            dataclasses.replace(
+                submission, overwrite_cache=overwrite_cache, no_cache=no_cache, deadline_s=limit_s
+            )
+        )
 
     async def submit(self, submission: Submission) -> AsyncExecution:
         """Start something that is compiled already; raises as `run` does."""
@@ -129,6 +139,57 @@ class AsyncClient:
         wanted = protocol.Many(project=mine.project, domain=mine.domain, phases=tuple(phases), limit=limit)
         answer = await self._connection.call("executions", wanted)
         return [ExecutionRecord.model_validate(record) for record in answer]
+
+    async def cache_entries(
+        self, *, key: str = "", task: str = "", execution: str = "", limit: int = 100
+    ) -> list[CacheEntry]:
+        """Return remembered outputs of the client's project and domain, the most recently used first.
+
+        Args:
+            key: Only that key; its beginning is enough.
+            task: Only of that task; the last part of its name is enough.
+            execution: Only those that this execution computed.
+            limit: At most so many; 0 = all.
+        """
+        wanted = self._entries(key=key, task=task, execution=execution, limit=limit)
+        return [CacheEntry.model_validate(e) for e in await self._connection.call("cache_entries", wanted)]
+
+    async def cache_remove(
+        self, *, key: str = "", task: str = "", execution: str = "", dry_run: bool = False
+    ) -> CacheSweep:
+        """Forget remembered outputs: of a key, a task or an execution. The outputs themselves stay where they are.
+
+        Raises:
+            BadRequest: If none is named, or the beginning of a key means several.
+            NotFound: If there are none.
+        """
+        wanted = self._entries(key=key, task=task, execution=execution)
+        answer = await self._connection.call(
+            "cache_remove", protocol.CacheRemoval(wanted=wanted, dry_run=dry_run)
+        )
+        return CacheSweep.model_validate(answer)
+
+    async def cache_gc(
+        self, *, unused_s: float | None = None, most_bytes: int | None = None, dry_run: bool = False
+    ) -> CacheSweep:
+        """Forget what was not hit for `unused_s` seconds, and what was hit longest ago beyond `most_bytes` of outputs.
+
+        Raises:
+            BadRequest: If neither is given.
+        """
+        mine = self._workshop.caller
+        asked = protocol.CacheCollection(
+            project=mine.project,
+            domain=mine.domain,
+            unused_s=unused_s,
+            most_bytes=most_bytes,
+            dry_run=dry_run,
+        )
+        return CacheSweep.model_validate(await self._connection.call("cache_gc", asked))
+
+    def _entries(self, **wanted: Any) -> EntryFilter:
+        mine = self._workshop.caller
+        return EntryFilter(project=mine.project, domain=mine.domain, **wanted)
 
     async def up(self) -> protocol.StackStatus:
         """Start the stack in the background, if it does not run, and return its status.

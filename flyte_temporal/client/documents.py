@@ -26,6 +26,7 @@ class Submission:
         labels: For people and search.
         version: The caller's own version; None = digest of code and spec.
         overwrite_cache: Recompute and store anew.
+        no_cache: Neither look up nor store anything.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
@@ -40,6 +41,7 @@ class Submission:
     labels: Mapping[str, str] = field(default_factory=dict)
     version: str | None = None
     overwrite_cache: bool = False
+    no_cache: bool = False
     max_parallelism: int = 0
     deadline_s: float = 0.0
 

@@ -147,6 +147,7 @@ class Workshop:
             requested_by=self.caller.user,
             labels=dict(submission.labels),
             overwrite_cache=submission.overwrite_cache,
+            no_cache=submission.no_cache,
             max_parallelism=submission.max_parallelism,
             deadline_s=submission.deadline_s,
         )

@@ -11,8 +11,9 @@ from flyte_temporal.client.asynchronous import AsyncClient
 from flyte_temporal.client.background import BackgroundLoop
 from flyte_temporal.client.documents import DeckCopy, Submission, Update
 from flyte_temporal.client.executions import AsyncExecution
-from flyte_temporal.control.documents import LogLine
+from flyte_temporal.control.documents import CacheSweep, LogLine
 from flyte_temporal.local.protocol import StackStatus
+from flyte_temporal.spec.cache import CacheEntry
 from flyte_temporal.spec.calls import GateState
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRecord
 from flyte_temporal.spec.interface import Interface
@@ -178,6 +179,8 @@ class Client:
         inputs: Mapping[str, Any],
         *,
         execution_id: str | None = None,
+        overwrite_cache: bool = False,
+        no_cache: bool = False,
         deadline: float | timedelta = 0,
     ) -> Execution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
@@ -186,10 +189,19 @@ class Client:
             entity: What `@workflow` or `@task` made.
             inputs: Python values by the names of the inputs.
             execution_id: The caller's own id, as in `run`.
+            overwrite_cache: Recompute what is remembered, and remember it anew.
+            no_cache: Neither look up nor remember anything.
             deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
         """
         started = self._loop.run(
-            self._async.start(entity, inputs, execution_id=execution_id, deadline=deadline)
+            self._async.start(
+                entity,
+                inputs,
+                execution_id=execution_id,
+                overwrite_cache=overwrite_cache,
+                no_cache=no_cache,
+                deadline=deadline,
+            )
         )
         return Execution(started, self._loop)
 
@@ -204,6 +216,26 @@ class Client:
     def executions(self, *, limit: int = 100, phases: Sequence[ExecutionPhase] = ()) -> list[ExecutionRecord]:
         """Return executions, newest first."""
         return self._loop.run(self._async.executions(limit=limit, phases=phases))
+
+    def cache_entries(
+        self, *, key: str = "", task: str = "", execution: str = "", limit: int = 100
+    ) -> list[CacheEntry]:
+        """Return remembered outputs, the most recently used first; see `AsyncClient.cache_entries`."""
+        return self._loop.run(self._async.cache_entries(key=key, task=task, execution=execution, limit=limit))
+
+    def cache_remove(
+        self, *, key: str = "", task: str = "", execution: str = "", dry_run: bool = False
+    ) -> CacheSweep:
+        """Forget remembered outputs of a key, a task or an execution."""
+        return self._loop.run(
+            self._async.cache_remove(key=key, task=task, execution=execution, dry_run=dry_run)
+        )
+
+    def cache_gc(
+        self, *, unused_s: float | None = None, most_bytes: int | None = None, dry_run: bool = False
+    ) -> CacheSweep:
+        """Forget what was not hit for so long, and what was hit longest ago beyond a size of outputs."""
+        return self._loop.run(self._async.cache_gc(unused_s=unused_s, most_bytes=most_bytes, dry_run=dry_run))
 
     def up(self) -> StackStatus:
         """Start the stack in the background, if it does not run, and return its status."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 
+from flyte_temporal.spec.cache import CacheEntry
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import Environment, ExecutionRecord, NodeRecord
@@ -26,6 +27,7 @@ class StartRequest(Document):
         requested_by: Who asks; empty = the installation's owner.
         labels: For people and search.
         overwrite_cache: Recompute and store anew.
+        no_cache: Neither look up nor store anything.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
@@ -40,6 +42,7 @@ class StartRequest(Document):
     requested_by: str = ""
     labels: dict[str, str] = {}
     overwrite_cache: bool = False
+    no_cache: bool = False
     max_parallelism: int = 0
     deadline_s: float = 0.0
 
@@ -54,6 +57,26 @@ class Update(Document):
 
     execution: ExecutionRecord
     nodes: tuple[NodeRecord, ...] = ()
+
+
+class CacheSweep(Document):
+    """What was removed of the cache, or would be.
+
+    Args:
+        removed: Number of entries.
+        removed_bytes: Size of their outputs, which stay where they are.
+        left: Number of entries that stay, if that was looked at.
+        left_bytes: Size of their outputs.
+        entries: The first of those that were removed.
+        dry_run: Whether nothing was done.
+    """
+
+    removed: int = 0
+    removed_bytes: int = 0
+    left: int = 0
+    left_bytes: int = 0
+    entries: tuple[CacheEntry, ...] = ()
+    dry_run: bool = False
 
 
 class LogLine(Document):

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 
 from flyte_temporal.config.settings import Settings
+from flyte_temporal.control.caching import Caching
 from flyte_temporal.control.closures import Closures
 from flyte_temporal.control.documents import LogLine, StartRequest, Update, new_execution_id
 from flyte_temporal.control.endings import Endings
@@ -18,11 +19,12 @@ from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
 from flyte_temporal.control.requests import complete_inputs, default_version
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.ports.clock import Clock
 from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
-from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.entities import Closure, LaunchPlanSpec
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
 
@@ -38,6 +40,7 @@ class Ports:
     store: MetadataStore
     blobs: BlobStore
     clock: Clock
+    catalog: Catalog
 
 
 class Control:
@@ -51,6 +54,7 @@ class Control:
     def __init__(self, ports: Ports, settings: Settings) -> None:
         self._ports = ports
         self._settings = settings
+        self.caching = Caching(ports.catalog, ports.clock)
         self._closures = Closures(ports.blobs, ports.store, ports.clock, settings.limits)
         self._endings = Endings(ports.engine, ports.store, ports.clock)
         self._launching = Launching(
@@ -115,7 +119,8 @@ class Control:
             environment=wish.environment,
             requested_by=wish.requested_by or self._settings.owner,
             labels=wish.labels,
-            overwrite_cache=wish.overwrite_cache,
+            overwrite_cache=wish.overwrite_cache or _overwrites(closure),
+            no_cache=wish.no_cache,
             max_parallelism=wish.max_parallelism,
             deadline_s=wish.deadline_s,
         )
@@ -301,3 +306,9 @@ class Control:
     async def close(self) -> None:
         """End what waits and watches. Runs go on."""
         await self._followers.close()
+
+
+def _overwrites(closure: Closure) -> bool:
+    """Return whether what is started says of itself that it recomputes what is remembered."""
+    entity = closure.entity()
+    return isinstance(entity, LaunchPlanSpec) and entity.overwrite_cache

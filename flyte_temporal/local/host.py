@@ -20,6 +20,7 @@ from flyte_temporal.errors import BadRequest, FlyteTemporalError, PlatformError,
 from flyte_temporal.local import protocol
 from flyte_temporal.local.stack import Stack
 from flyte_temporal.local.version import PROTOCOL
+from flyte_temporal.spec.cache import EntryFilter
 from flyte_temporal.spec.execution import NodeRecord
 
 _log = logging.getLogger(__name__)
@@ -61,6 +62,9 @@ class Host:
             "gates": self._gates,
             "abort_node": self._abort_node,
             "answer": self._answer_gate,
+            "cache_entries": self._cache_entries,
+            "cache_remove": self._cache_remove,
+            "cache_gc": self._cache_gc,
         }
 
     async def open(self, path: Path) -> None:
@@ -195,6 +199,25 @@ class Host:
 
     async def _get(self, params: dict[str, JsonValue], send: Send) -> None:
         await send(_result(await self._control.get(protocol.One.model_validate(params).execution)))
+
+    async def _cache_entries(self, params: dict[str, JsonValue], send: Send) -> None:
+        found = await self._control.caching.entries(EntryFilter.model_validate(params))
+        await send(protocol.line("result", [entry.model_dump(mode="json") for entry in found]))
+
+    async def _cache_remove(self, params: dict[str, JsonValue], send: Send) -> None:
+        asked = protocol.CacheRemoval.model_validate(params)
+        await send(_result(await self._control.caching.remove(asked.wanted, dry_run=asked.dry_run)))
+
+    async def _cache_gc(self, params: dict[str, JsonValue], send: Send) -> None:
+        asked = protocol.CacheCollection.model_validate(params)
+        swept = await self._control.caching.collect(
+            asked.project,
+            asked.domain,
+            unused_s=asked.unused_s,
+            most_bytes=asked.most_bytes,
+            dry_run=asked.dry_run,
+        )
+        await send(_result(swept))
 
     async def _executions(self, params: dict[str, JsonValue], send: Send) -> None:
         wanted = protocol.Many.model_validate(params)

@@ -271,7 +271,7 @@ def _task_spec(task: PythonTask[..., object], name: str) -> TaskSpec:
         interface=task.interface,
         entry=None if task.container is not None else task.entry,
         container=task.container,
-        policy=task.policy,
+        policy=task.settled_policy(),
         config=dict(task.config),
         description=task.description,
     )

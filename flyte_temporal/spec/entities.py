@@ -134,6 +134,7 @@ class LaunchPlanSpec(Document):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     max_parallelism: int = 0
+    overwrite_cache: bool = False
     description: str = ""
 
 

@@ -49,7 +49,12 @@ class NodePhase(StrEnum):
 
 
 class CacheStatus(StrEnum):
-    """What the cache did for a node."""
+    """What the cache did for a node.
+
+    DISABLED: it is not to be cached. MISS: it was looked up, computed, and stored if it succeeded. HIT: its outputs were
+    remembered. PUT_FAILED: they were computed but could not be stored. SKIPPED: it was not looked up, as was asked for
+    (`--overwrite-cache`), but stored anew.
+    """
 
     DISABLED = "DISABLED"
     MISS = "MISS"
@@ -148,6 +153,22 @@ class ParentRef(Document):
     node: NodePath
 
 
+class NodeRef(Document):
+    """A node of an execution of the same project and domain: where a value comes from, or who computes it.
+
+    Args:
+        execution: Name of the execution.
+        node: Path of the node.
+        attempt: Number of the attempt that gave the value; 0 if that does not matter.
+        attempt_key: Folder of that attempt in the blob store: its logs and deck are there.
+    """
+
+    execution: ExecutionName
+    node: NodePath
+    attempt: int = 0
+    attempt_key: str = ""
+
+
 class ExecutionRequest(Document):
     """A request to start an execution, complete: running it needs nothing of the requester's machine but storage.
 
@@ -161,6 +182,7 @@ class ExecutionRequest(Document):
         requested_by: Who asked.
         labels: For people and search.
         overwrite_cache: Recompute and store anew.
+        no_cache: Neither look up nor store anything, whatever the tasks say.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
         parent: The node that started it, if one did.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
@@ -175,6 +197,7 @@ class ExecutionRequest(Document):
     requested_by: str = ""
     labels: dict[str, str] = {}
     overwrite_cache: bool = False
+    no_cache: bool = False
     max_parallelism: int = 0
     parent: ParentRef | None = None
     deadline_s: float = 0.0
@@ -196,6 +219,8 @@ class RunLimits(Document):
         nodes: Nodes and items of maps in one run at most, those of dynamic tasks included (an attempt makes some four
             events, and a history holds 51,200).
         system_retries: Attempts of a node that the platform may lose before it fails.
+        lease_s: How long a node keeps the right to compute what others wait for, unless its attempt extends it; that
+            happens three times in this time.
         interruptible_failures: Attempts of an interruptible node that the platform may lose before the next ones run on
             machines that are not taken away.
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
@@ -207,6 +232,7 @@ class RunLimits(Document):
     pending: int = 500
     nodes: int = 8_000
     system_retries: int = 3
+    lease_s: float = 30.0
     interruptible_failures: int = 2
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
@@ -303,6 +329,7 @@ class NodeRecord(Document):
         child: Name of the execution that it started, for launch plans.
         spec: Digest of the closure that it gave, for dynamic tasks.
         reply: The answer that it got, for gates.
+        source: The node whose outputs it has, if they were not computed here.
         checkpoint: The last checkpoint that one of its attempts saved.
         failed: Its attempts that failed, the last ones of them.
     """
@@ -323,6 +350,7 @@ class NodeRecord(Document):
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    source: NodeRef | None = None
     checkpoint: SavedCheckpoint | None = None
     failed: tuple[FailedAttempt, ...] = ()
 

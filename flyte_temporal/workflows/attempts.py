@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, FailedAttempt, RunInput
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt, RunInput
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
@@ -102,6 +102,8 @@ class Attempts:
             inline_bytes=self._given.limits.inline_bytes,
             created_at=workflow.info().start_time,
             first_started_at=state.started_at,
+            memo=state.memo,
+            cache=state.cache,
             earlier=tuple(state.tokens),
             asked_at=state.asked_at,
             memory=state.memory,
@@ -114,6 +116,12 @@ class Attempts:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
             result: calls.AttemptResult = done.result()
+            if result.lease_lost:
+                state.attempts -= 1
+                self._inbox.push(Ended(state, again=True))
+                return
+            if result.put_failed:
+                state.cache = CacheStatus.PUT_FAILED
             state.spec = result.spec
             state.checkpoint = result.checkpoint or state.checkpoint
             self._inbox.push(Ended(state, outputs=dict(result.outputs), closure=result.closure))

@@ -66,6 +66,8 @@ def _place(state: NodeState) -> tuple[int, ...]:
 
 def _row(state: NodeState) -> str:
     note = state.reason if state.phase is NodePhase.RUNNING else ""
+    if state.source is not None:
+        note = f"{state.cache} from {state.source.execution} {state.source.node}"
     if state.error is not None:
         first = next(iter(state.error.message.splitlines()), "")
         note = f"{state.error.code}: {first[:120]}"

@@ -15,7 +15,7 @@ from temporalio import workflow
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, NodeRecord, RunInput
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, NodeRecord, RunInput
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -35,15 +35,21 @@ from flyte_temporal.workflows.deadlines import Deadlines
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.lookups import Lookups
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.stops import Stops
+from flyte_temporal.workflows.stores import Stores
 from flyte_temporal.workflows.tree import Tree
 
 OPENED = 2_000
 """Nodes made in one activation at most; some 20 µs each."""
+
+HELD_BACK = 1_000
+"""Changes of nodes that are not written while answers of the cache come in, which they do within milliseconds: a chain of
+hits would else pay a write for each of its nodes, and again for all at the end."""
 
 
 @dataclass
@@ -74,6 +80,8 @@ class Run:
         self._inbox = Inbox()
         self._attempts = Attempts(given, self._inbox, self.records.changed)
         self._children = Children(given, self._inbox)
+        self.lookups = Lookups(given, self._inbox)
+        self._stores = Stores(given.request.id, self._inbox)
         self._stops = Stops(given, self._inbox)
         self._deadlines = Deadlines(self._inbox.wake)
         self._reads = Reads(self._inbox)
@@ -111,9 +119,12 @@ class Run:
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or inbox.open:
+        while tree.ready or tree.ready_free or tree.to_store or inbox.open:
             self._dispatch()
-            self.records.flush()
+            self.lookups.flush()
+            self._stores.flush(tree.to_store)
+            if not self.lookups.busy or self.records.waiting >= HELD_BACK:
+                self.records.flush()
             workflow.set_current_details(tree.board.markdown())
             if self._held_up():
                 inbox.wake_soon()
@@ -164,7 +175,8 @@ class Run:
     def _dispatch(self) -> None:
         tree = self._tree
         while tree.to_cancel and self._window.left():
-            if self._inbox.cancel(tree.to_cancel.popleft()):
+            stopped = tree.to_cancel.popleft()
+            if not self.lookups.cancel(stopped) and self._inbox.cancel(stopped):
                 self._window.take()
         while self._window.left():
             if tree.ready_free:
@@ -189,6 +201,8 @@ class Run:
     def _start(self, state: NodeState) -> None:
         self._tree.begin(state)
         try:
+            if self.lookups.take(state):
+                return
             self._start_kind(state, state.scope.inputs_of(state))
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
@@ -244,9 +258,17 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
+        if ended.answer is not None:
+            self._take_answer(state, ended.answer)
+            return
+        if ended.stored is not None:
+            state.cache = state.cache if ended.stored else CacheStatus.PUT_FAILED
+            tree.changed(state)
+            return
+        self.lookups.ended(state)
         if ended.doubtful:
             self._stops.add(state)
-        elif ended.cancelled:
+        elif ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
             tree.abort(state)
         elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
             tree.fail(state, state.doom)
@@ -264,6 +286,18 @@ class Run:
                 tree.fail(state, document_of(error, state.path))
         else:
             tree.succeed(state, ended.outputs or {})
+
+    def _take_answer(self, state: NodeState, answer: calls.LookupAnswer) -> None:
+        tree = self._tree
+        if state.scope.failing or state.doom is not None:
+            tree.abort(state)
+        elif not self.lookups.settle(state, answer):
+            self.records.changed(state)
+        elif answer.hit is not None:
+            tree.succeed(state, dict(answer.hit.outputs))
+            self.records.changed(state)
+        else:
+            tree.queue(state)
 
     def _continue(self, ended: Ended) -> None:
         state = ended.state

@@ -9,7 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
+from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
     CacheStatus,
@@ -18,6 +20,7 @@ from flyte_temporal.spec.execution import (
     GateReply,
     NodePhase,
     NodeRecord,
+    NodeRef,
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
@@ -25,6 +28,15 @@ from flyte_temporal.spec.nodes import Node, Target, TaskTarget
 from flyte_temporal.spec.policies import TaskPolicy
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
+
+
+class Stage(StrEnum):
+    """Where a node is between ready and its attempt (`lookups`)."""
+
+    NEW = "new"
+    LOOKUP = "lookup"
+    WAITS = "waits"
+    LOOKED_UP = "looked_up"
 
 
 @dataclass(eq=False)
@@ -60,6 +72,16 @@ class NodeState:
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    cache: CacheStatus = CacheStatus.DISABLED
+    memo: CacheOrder | None = None
+    """By what its outputs are remembered."""
+    source: NodeRef | None = None
+    """The node whose outputs it has, if they were not computed here."""
+    stage: Stage = Stage.NEW
+    told: int = 0
+    """How often it was told that another node computes the same."""
+    again_at: datetime | None = None
+    """When it asks again."""
     checkpoint: SavedCheckpoint | None = None
 
     @property
@@ -95,7 +117,7 @@ class NodeState:
             kind="dynamic" if self.scope.program.is_dynamic(target) else target.kind,
             phase=self.phase,
             attempts=self.attempts,
-            cache=CacheStatus.DISABLED,
+            cache=self.cache,
             started_at=self.started_at,
             finished_at=self.finished_at,
             order=self.order,
@@ -106,6 +128,7 @@ class NodeState:
             child=self.child,
             spec=self.spec,
             reply=self.reply,
+            source=self.source,
             checkpoint=self.checkpoint,
             failed=tuple(self.failed),
         )

@@ -45,6 +45,8 @@ class Tree:
         self.ready_free: deque[NodeState] = deque()
         """Other nodes that may run."""
         self.to_cancel: deque[NodeState] = deque()
+        self.to_store: deque[tuple[NodeState, dict[str, LiteralValue]]] = deque()
+        """Dynamic tasks that have ended, with outputs that are to be remembered."""
         self.opened = 0
         """Nodes that were made, for the budget of an activation."""
         self.result: dict[str, LiteralValue] | None = None
@@ -127,19 +129,25 @@ class Tree:
         else:
             self.changed(state)
 
+    def queue(self, state: NodeState) -> None:
+        """Let a node that was begun go on as soon as the limits allow it."""
+        self.board.move(state, NodePhase.QUEUED)
+        self.ready.append(state)
+
     def again(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Let a node be tried once more."""
         if state.scope.failing or state.doom is not None:
             self.fail(state, state.doom or error)
         else:
-            self.board.move(state, NodePhase.QUEUED)
-            self.ready.append(state)
+            self.queue(state)
 
     def succeed(
         self, state: NodeState, outputs: dict[str, LiteralValue], phase: NodePhase = NodePhase.SUCCEEDED
     ) -> None:
         """Take in that a node has ended well."""
         state.error = None
+        if state.spec and state.memo is not None and state.source is None:
+            self.to_store.append((state, outputs))
         ready = state.scope.after(state, outputs)
         if not state.scope.failing:
             self._enqueue(state.scope, ready)

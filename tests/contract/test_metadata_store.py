@@ -27,6 +27,7 @@ from flyte_temporal.spec.execution import (
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.testing.metadata import MemoryMetadataStore
+from tests.contract.databases import new_database
 
 T0 = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -38,22 +39,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataSt
         return
     url = f"sqlite:///{tmp_path}/metadata.db"
     if request.param == "postgres":
-        url = _new_database(request.getfixturevalue("postgres_url"))
+        url = new_database(request.getfixturevalue("postgres_url"))
     store = SqlMetadataStore(url)
     store.upgrade()
     yield store
     store.close()
-
-
-def _new_database(server: str) -> str:
-    import secrets
-
-    import psycopg
-
-    name = f"t{secrets.token_hex(8)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return server.replace("/postgres?", f"/{name}?")
 
 
 def eid(name: str = "run-1", project: str = "default") -> ExecutionId:

@@ -22,6 +22,7 @@ from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import (
@@ -42,6 +43,7 @@ from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import Overrides, Resources, ResourceValues, Timeouts
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
+from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 from flyte_temporal.workflows.failures import checkpoint_of, document_of
 
@@ -147,8 +149,14 @@ def house(tmp_path: Path) -> House:
     store = MemoryMetadataStore()
     records = Records(store)
     launcher = Scripted(states=[RUNNING, EXITED])
+    closures = Closures(blobs)
     parts = Parts(
-        launchers={"pool": launcher}, blobs=blobs, storage=storage, closures=Closures(blobs), records=records
+        launchers={"pool": launcher},
+        blobs=blobs,
+        storage=storage,
+        closures=closures,
+        records=records,
+        remembering=Remembering(MemoryCatalog(), blobs, closures),
     )
     return House(blobs, store, records, launcher, Attempts(parts), Stops(parts))
 
@@ -408,6 +416,7 @@ async def test_an_attempt_over_its_time_tells_what_it_saved_at_last(house: House
     house.launcher.states = [RUNNING.model_copy(update={"started_at": started})]
 
     async def save() -> None:
+        # What the runtime writes of a task that was stopped because its time was over.
         error = ErrorDocument(kind=ErrorKind.USER, code="TimedOut", message="")
         house.manifest(error=error, checkpoint=SAVED)
 
