@@ -242,6 +242,7 @@ class _OneAttempt:
             checkpoint=self._checkpoint,
             basis=basis_of_task(self._task, request.inputs) if unfinished and self._task else None,
             failed=request.failed,
+            repairs=request.repairs,
         )
         self._parts.records.note(self._attempt.execution, record)
 

@@ -69,6 +69,11 @@ class Array(Scope):
         return self.failed
 
     @property
+    def tolerates(self) -> bool:
+        """Return whether enough items can still succeed if one more fails."""
+        return not too_many_failed(self._target, self._count, self._failures + 1)
+
+    @property
     def failed(self) -> bool:
         """Return whether too few items can still succeed."""
         return too_many_failed(self._target, self._count, self._failures)

@@ -17,6 +17,7 @@ from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.workflows.body import Body
 from flyte_temporal.workflows.failures import checkpoint_of, document_of, says_itself, was_cancelled
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.retries import Decision, decide, on_spot
 from flyte_temporal.workflows.scope import NodeState, Scope
@@ -43,9 +44,13 @@ class Attempts:
         given: The run's input.
         inbox: Where ends go.
         changed: Told of nodes that wait for their next attempt.
+        fixes: With which code they run.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, changed: Callable[[NodeState], None]) -> None:
+    def __init__(
+        self, given: RunInput, inbox: Inbox, changed: Callable[[NodeState], None], fixes: Fixes
+    ) -> None:
+        self._fixes = fixes
         self._given = given
         self._changed = changed
         self._inbox = inbox
@@ -89,14 +94,14 @@ class Attempts:
     def _request(
         self, attempt: AttemptId, task: str, inputs: dict[str, LiteralValue], state: NodeState
     ) -> calls.AttemptRequest:
-        request = self._given.request
+        code = self._fixes.code(state, task)
         return calls.AttemptRequest(
             attempt=attempt,
-            spec=state.scope.program.digest,
-            task=task,
+            spec=code.spec,
+            task=code.task,
             inputs=inputs,
-            environment=request.environment,
-            overrides=state.node.overrides,
+            environment=code.environment,
+            overrides=state.overrides(),
             order=state.order,
             name=state.name,
             inline_bytes=self._given.limits.inline_bytes,
@@ -110,6 +115,7 @@ class Attempts:
             memory=state.memory,
             interruptible=state.on_spot,
             failed=tuple(state.failed),
+            repairs=tuple(state.repairs),
         )
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:

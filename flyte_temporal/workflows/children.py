@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,14 +13,17 @@ from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributePa
 
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Root
-from flyte_temporal.spec.execution import ExecutionPhase, RunInput, RunOutput
+from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, RunInput, RunOutput
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import LaunchPlanTarget
+from flyte_temporal.spec.repairs import PAUSED_WITH_PARENT, Pause
 from flyte_temporal.spec.search import search_values
 from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.recovering import Recovering
+from flyte_temporal.workflows.repairs import tell
 from flyte_temporal.workflows.scope import NodeState
 
 NAME_BYTES = 128
@@ -35,18 +39,31 @@ class Children:
         given: The run's input.
         inbox: Where ends go.
         recovering: Whether an earlier execution may stand for a child.
+        fixes: What code they inherit.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering, fixes: Fixes) -> None:
+        self._fixes = fixes
+        self._pause: Pause | None = None
+        self._telling: set[asyncio.Task[None]] = set()
         self._given = given
         self._inbox = inbox
         self._recovering = recovering
+
+    def pass_on(self, pause: Pause, states: Sequence[NodeState]) -> None:
+        """Let those that run start nothing new, or go on; those that are only being started are told when they are."""
+        self._pause = None if pause.ends else pause
+        for state in states:
+            if state.child and state.phase is NodePhase.RUNNING:
+                telling = asyncio.create_task(tell(state.child, PAUSED_WITH_PARENT, pause))
+                self._telling.add(telling)
+                telling.add_done_callback(self._telling.discard)
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Start the execution of a launch plan node."""
         anew = not self._recovering.may_recall(state)
         state.attempts += anew  # else when it turns out that there is nothing to take over
-        state.child = child_name(self._given.request.id.name, state.path)
+        state.child = child_name(self._given.request.id.name, state.path, state.fresh_from)
         running = asyncio.create_task(self._run(state, inputs, anew=anew))
         self._inbox.watch(state, running, costly=True)
         running.add_done_callback(lambda done: self._on_end(state, done))
@@ -60,7 +77,7 @@ class Children:
         opened: calls.ChildOpened = await workflow.execute_local_activity(
             calls.OPEN_CHILD,
             calls.ChildRequest(
-                parent=self._given.request,
+                parent=self._fixes.request(),
                 node=state.path,
                 name=state.child,
                 spec=program.digest,
@@ -79,7 +96,7 @@ class Children:
             if opened.recalled.done:
                 state.child = request.id.name
                 return opened.recalled
-        state.attempts = 1
+        state.attempts = max(1, state.attempts)
         closure = program.closure.model_copy(
             update={"root": Root(kind="launch_plan", name=target.launch_plan)}
         )
@@ -101,6 +118,8 @@ class Children:
         except asyncio.CancelledError:
             await asyncio.shield(self._never_started(request.id))
             raise
+        if self._pause is not None:
+            await tell(request.id.name, PAUSED_WITH_PARENT, self._pause)
         output: RunOutput = await handle
         return output
 
@@ -134,9 +153,10 @@ class Children:
             self._inbox.push(Ended(state, error=document_of(error, state.path)))
 
 
-def child_name(parent: str, node: str) -> str:
-    """Return the id of the execution that a node starts: that of its own, and its path."""
-    name = f"{parent}.{node.replace('[', '-').replace(']', '')}"
+def child_name(parent: str, node: str, before: int = 0) -> str:
+    """Return the id of the execution that a node starts: that of its own, its path, and how many it has started before."""
+    again = f"-r{before}" if before else ""
+    name = f"{parent}.{node.replace('[', '-').replace(']', '')}{again}"
     if len(name) <= NAME_BYTES:
         return name
     tail = hashlib.sha256(name.encode()).hexdigest()[:16]

@@ -20,7 +20,7 @@ _SIGN = {
     NodePhase.ABORTED: "⛔",
     NodePhase.SKIPPED: "⏭️",
 }
-_URGENCY = (NodePhase.FAILED, NodePhase.RUNNING, NodePhase.ABORTED, NodePhase.PAUSED)
+_URGENCY = (NodePhase.PAUSED, NodePhase.FAILED, NodePhase.RUNNING, NodePhase.ABORTED)
 
 
 class Board:
@@ -29,8 +29,20 @@ class Board:
     def __init__(self) -> None:
         self.namespace = "default"
         """Temporal's namespace, for links."""
+        self.notice = ""
+        """What somebody is to do, above the table."""
         self._all: list[NodeState] = []
         self._by_phase: dict[NodePhase, dict[str, NodeState]] = {phase: {} for phase in NodePhase}
+
+    @property
+    def held(self) -> list[NodeState]:
+        """Return the nodes that wait to be repaired, in listing order."""
+        return sorted(self._by_phase[NodePhase.PAUSED].values(), key=lambda state: state.order)
+
+    @property
+    def holds(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._by_phase[NodePhase.PAUSED])
 
     def add(self, state: NodeState) -> None:
         """Put a node on the board."""
@@ -47,6 +59,7 @@ class Board:
         """Return all nodes of a small run; of a large one the failed and the running, then counts."""
         shown = sorted(self._all, key=_place) if len(self._all) <= ROWS else self._urgent()
         lines = [
+            *([self.notice, ""] if self.notice else []),
             "| node | name | state | attempt | note |",
             "|---|---|---|---|---|",
             *(_row(state, self.namespace) for state in shown),

@@ -32,6 +32,14 @@ class Records:
         self._execution = execution
         self._states = states
         self._changed: dict[str, NodeState] = {}
+        self.phase = ExecutionPhase.RUNNING
+        """Phase of the execution as it was made known."""
+
+    def enter(self, phase: ExecutionPhase) -> None:
+        """Make a new phase known, with what waits to be written."""
+        self.phase = phase
+        self.flush()
+        self._call(calls.RecordRequest(execution=self._execution, phase=phase, at=workflow.info().start_time))
 
     def changed(self, state: NodeState) -> None:
         """Note that a node without an activity has changed."""
@@ -53,7 +61,7 @@ class Records:
                 calls.RecordRequest(
                     execution=self._execution,
                     nodes=nodes[start : start + BATCH],
-                    phase=ExecutionPhase.RUNNING,
+                    phase=self.phase,
                     at=workflow.info().start_time,
                 )
             )

@@ -25,6 +25,7 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
+from flyte_temporal.spec.repairs import Pause
 from flyte_temporal.workflows.aborts import error_of, find
 from flyte_temporal.workflows.arrays import lists, open_array
 from flyte_temporal.workflows.attempts import Attempts
@@ -33,6 +34,7 @@ from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.deadlines import Deadlines
 from flyte_temporal.workflows.failures import document_of
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.lookups import Lookups
@@ -40,6 +42,7 @@ from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.recovering import Recovering, gate_outputs
+from flyte_temporal.workflows.repairs import Repairs
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.stores import Stores
@@ -80,19 +83,25 @@ class Run:
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._tree.board.namespace = workflow.info().namespace
         self._inbox = Inbox()
-        self._attempts = Attempts(given, self._inbox, self.records.changed)
+        self._fixes = Fixes(given.request)
+        self._attempts = Attempts(given, self._inbox, self.records.changed, self._fixes)
         self._recovering = Recovering(given.request.recover)
-        self._children = Children(given, self._inbox, self._recovering)
-        self.lookups = Lookups(given, self._inbox, self._recovering)
+        self._children = Children(given, self._inbox, self._recovering, self._fixes)
+        self.lookups = Lookups(given, self._inbox, self._recovering, self._fixes)
         self._stores = Stores(given.request.id, self._inbox)
         self._stops = Stops(given, self._inbox)
         self._deadlines = Deadlines(self._inbox.wake)
         self._reads = Reads(self._inbox)
         self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
+        self.repairs = Repairs(self._tree, self._inbox, self._fixes, self.gates, given.request)
+        self.repairs.passed_on = self._pass_on
         self._window = _Window(given.limits.window, self._tree)
 
     def _started(self) -> list[str]:
         return [state.child for state in self.states if state.child]
+
+    def _pass_on(self, pause: Pause) -> None:
+        self._children.pass_on(pause, self.states)
 
     async def execute(self) -> dict[str, LiteralValue]:
         """Run to the end.
@@ -122,8 +131,9 @@ class Run:
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or tree.to_store or inbox.open:
+        while tree.ready or tree.ready_free or tree.to_store or inbox.open or tree.board.holds:
             self._dispatch()
+            self.repairs.show(self.records)
             self.lookups.flush()
             self._stores.flush(tree.to_store)
             if not self.lookups.busy or self.records.waiting >= HELD_BACK:
@@ -131,7 +141,7 @@ class Run:
             workflow.set_current_details(tree.board.markdown())
             if self._held_up():
                 inbox.wake_soon()
-            elif not inbox.open:
+            elif not inbox.open and not self.repairs.waits:
                 continue
             self._watch_deadlines()
             for ended in await inbox.ended():
@@ -179,9 +189,11 @@ class Run:
         tree = self._tree
         while tree.to_cancel and self._window.left():
             stopped = tree.to_cancel.popleft()
-            if not self.lookups.cancel(stopped) and self._inbox.cancel(stopped):
+            if self.repairs.let_go(stopped) or self.lookups.cancel(stopped):
+                continue
+            if self._inbox.cancel(stopped):
                 self._window.take()
-        while self._window.left():
+        while self._window.left() and not self.repairs.paused:
             if tree.ready_free:
                 self._start(tree.ready_free.popleft())
             elif tree.ready and self._inbox.pending < self._most():
@@ -198,6 +210,8 @@ class Run:
         if self._window.left():
             return False
         tree = self._tree
+        if self.repairs.paused:
+            return bool(tree.to_cancel)
         room = bool(tree.ready) and self._inbox.pending < self._most()
         return room or bool(tree.to_cancel) or bool(tree.ready_free)
 
@@ -205,6 +219,7 @@ class Run:
         self._tree.begin(state)
         try:
             self._recovering.mark(state)
+            self._fixes.mark(state)
             if self._looks_up(state) and self.lookups.take(state):
                 return
             self._start_kind(state, state.scope.inputs_of(state))
@@ -227,7 +242,7 @@ class Run:
             case TaskTarget():
                 self._window.take()
                 self._attempts.start(state, inputs)
-                if self.given.interpreter >= 3 and state.attempts == 1:
+                if self.given.interpreter >= 3 and state.attempts == state.fresh_from + 1:
                     self._deadlines.watch_node(state)
             case WorkflowTarget():
                 self._open(workflow_body(program, program.closure.workflows[target.workflow], inputs, state))
@@ -280,6 +295,7 @@ class Run:
             tree.changed(state)
             return
         self.lookups.ended(state)
+        self.repairs.ended(state)
         if ended.doubtful:
             self._stops.add(state)
         elif ended.cancelled or (ended.again and ended.error is None and state.scope.failing):

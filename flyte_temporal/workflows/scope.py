@@ -22,11 +22,12 @@ from flyte_temporal.spec.execution import (
     NodePhase,
     NodeRecord,
     NodeRef,
+    Repair,
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import GateTarget, LaunchPlanTarget, Node, Target, TaskTarget
-from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.policies import Overrides, Resources, TaskPolicy
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
 
@@ -94,6 +95,16 @@ class NodeState:
     again_at: datetime | None = None
     """When it asks again."""
     checkpoint: SavedCheckpoint | None = None
+    repairs: list[Repair] = field(default_factory=list)
+    """What was done by hand while it was held."""
+    fix: int = 0
+    """Which of the run's fixes its attempts run with, counted from 1; 0 = the code of the execution."""
+    resources: Resources | None = None
+    """What its attempts get by hand instead of what was declared."""
+    fresh_from: int = 0
+    """Attempts that it had when its budget was made anew."""
+    fresh_since: datetime | None = None
+    """When that was."""
 
     @property
     def name(self) -> str:
@@ -118,6 +129,12 @@ class NodeState:
             raise TypeError(f"{self.path} is no task")
         policy = self.scope.program.closure.tasks[target.task].policy
         return policy if self.node.overrides is None else self.node.overrides.apply(policy)
+
+    def overrides(self) -> Overrides | None:
+        """Return what its attempts set anew of the task's policy: what the node says, and over it what was said by hand."""
+        if self.resources is None:
+            return self.node.overrides
+        return (self.node.overrides or Overrides()).then(Overrides(resources=self.resources))
 
     def attempt(self, execution: ExecutionId) -> AttemptId:
         """Return its last attempt."""
@@ -149,6 +166,7 @@ class NodeState:
             source=self.source,
             checkpoint=self.checkpoint,
             failed=tuple(self.failed),
+            repairs=tuple(self.repairs),
         )
 
 
@@ -232,6 +250,11 @@ class Scope(ABC):
     @abstractmethod
     def gives_up(self) -> bool:
         """Return whether, after the failures so far, nothing more should start."""
+
+    @property
+    def tolerates(self) -> bool:
+        """Return whether one more failure does not make the whole fail."""
+        return False
 
     @property
     @abstractmethod

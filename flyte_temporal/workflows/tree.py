@@ -15,15 +15,23 @@ from flyte_temporal.spec.execution import ErrorDocument, NodePhase, RunInput
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import BranchTarget, LaunchPlanTarget, TaskTarget
 from flyte_temporal.spec.types import NONE
+from flyte_temporal.spec.verdicts import DEADLINE_EXCEEDED
+from flyte_temporal.workflows.aborts import NODE_ABORTED
 from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
 from flyte_temporal.workflows.records import Records
-from flyte_temporal.workflows.recovering import phase_of
+from flyte_temporal.workflows.recovering import in_handler, phase_of
 from flyte_temporal.workflows.scope import NodeState, Scope
 
 PATH_BYTES = 200
 """Longest path of a node: a column of the metadata store, and a part of ids."""
+
+AT_WORK = frozenset({NodePhase.RUNNING, NodePhase.PAUSED})
+"""Phases of nodes that have begun and not ended: something runs for them, or they are held."""
+
+FINAL = frozenset({NODE_ABORTED, DEADLINE_EXCEEDED})
+"""Failures that nobody is asked about: they were wished, or there is no time left."""
 
 
 class Tree:
@@ -58,11 +66,13 @@ class Tree:
         self._records = records
         self._now = now
         self._root: Scope | None = None
-        self._aborting = False
+        self.aborting = False
         self.deadlines: list[tuple[Scope, float]] = []
         """Scopes with a deadline that were opened, for `run` to watch."""
         self._deadline_s = given.request.deadline_s
         self._version = given.interpreter
+        self.pausing = given.request.pause_on_failure and given.interpreter >= 3
+        """Whether nodes that would fail for good are held."""
 
     def open(self, scope: Scope) -> None:
         """Add a scope and let its first nodes run.
@@ -177,6 +187,36 @@ class Tree:
                     self.pass_over(branch_body(body, state))
 
     def fail(self, state: NodeState, error: ErrorDocument | None) -> None:
+        """Take in that a node has failed and is not tried again by itself: it is held, if that is wished, or ends."""
+        if error is not None and self._holds(state, error):
+            state.doom, state.error, state.reason = None, error, ""
+            self.board.move(state, NodePhase.PAUSED)
+            self._records.changed(state)
+        else:
+            self.give_up(state, error)
+
+    def _holds(self, state: NodeState, error: ErrorDocument) -> bool:
+        if (
+            not self.pausing
+            or self.aborting
+            or state.scope.failing
+            or error.code in FINAL
+            or in_handler(state)
+        ):
+            return False
+        scope: Scope | None = state.scope
+        while scope is not None:
+            if scope.tolerates:
+                return False
+            scope = scope.outer
+        return True
+
+    def resume(self, state: NodeState) -> None:
+        """Let a held node run again."""
+        self.queue(state)
+        self._records.changed(state)
+
+    def give_up(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Take in that a node has failed for good."""
         scope = state.scope
         if error is not None:
@@ -188,7 +228,7 @@ class Tree:
         elif not scope.failing:
             self._enqueue(scope, following)
         handler = state.node.on_failure
-        if handler is None or self._aborting or error is None or not isinstance(scope, Body):
+        if handler is None or self.aborting or error is None or not isinstance(scope, Body):
             self._finish(state, NodePhase.FAILED)
             return
         try:
@@ -212,7 +252,7 @@ class Tree:
         if inner:
             for scope in inner:
                 self.condemn(scope, error)
-        elif state.phase is NodePhase.RUNNING:
+        elif state.phase in AT_WORK:
             self.to_cancel.append(state)
         else:
             queue = self.ready if state in self.ready else self.ready_free
@@ -233,7 +273,7 @@ class Tree:
     def _finish(self, state: NodeState, phase: NodePhase) -> None:
         self.board.move(state, phase)
         if state.bodiless:
-            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED}
+            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED} or bool(state.repairs)
         state.finished_at = self._now()
         self._end_changed(state)
         state.scope.active -= 1
@@ -260,7 +300,7 @@ class Tree:
 
     def _handled(self, scope: Scope) -> bool:
         """Start a workflow's failure handler, if it has one and has failed; return whether it was started."""
-        if scope.on_failure is None or not scope.failed or self._aborting or not isinstance(scope, Body):
+        if scope.on_failure is None or not scope.failed or self.aborting or not isinstance(scope, Body):
             return False
         try:
             self.open(handler_body(scope, scope.on_failure, scope.inputs, scope.errors[0]))
@@ -281,7 +321,7 @@ class Tree:
             self.failure = gathered(scope.errors) if scope.failed else None
             self.result = scope.given
         elif (scope.failed or scope.condemned) and scope.errors:
-            self.fail(scope.parent, gathered(scope.errors))
+            self.give_up(scope.parent, gathered(scope.errors))
         elif scope.failing:
             self.abort(scope.parent)
         else:
@@ -292,7 +332,7 @@ class Tree:
         stopped = {
             id(each): each
             for each in scope.tree()
-            if each is scope or self._aborting or not self._in_handler(each, scope)
+            if each is scope or self.aborting or not self._in_handler(each, scope)
         }
         for each in stopped.values():
             each.failing = True
@@ -303,7 +343,7 @@ class Tree:
         for state in dropped:
             state.scope.active -= 1
         for each in stopped.values():
-            self.to_cancel.extend(s for s in each.states if s.phase is NodePhase.RUNNING)
+            self.to_cancel.extend(s for s in each.states if s.phase in AT_WORK)
         for each in reversed(stopped.values()):
             if each is not scope and not each.active:
                 self._close_if_done(each)
@@ -319,7 +359,7 @@ class Tree:
 
     def stop_all(self) -> None:
         """Stop everything, failure handlers too, because the execution was aborted."""
-        self._aborting = True
+        self.aborting = True
         if self._root is not None:
             self.stop(self._root)
             self._close_if_done(self._root)
