@@ -92,6 +92,7 @@ class AsyncClient:
         overwrite_cache: bool = False,
         no_cache: bool = False,
         deadline: float | timedelta = 0,
+        pause_on_failure: bool = False,
     ) -> AsyncExecution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
 
@@ -102,12 +103,17 @@ class AsyncClient:
             overwrite_cache: Recompute what is remembered, and remember it anew.
             no_cache: Neither look up nor remember anything.
             deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
+            pause_on_failure: Hold nodes that would fail for good, for somebody to repair them; see docs/repair.md.
         """
         limit_s = deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline)
         submission = await asyncio.to_thread(self._workshop.submission, entity, inputs, execution_id)
         return await self.submit(
             dataclasses.replace(
-                submission, overwrite_cache=overwrite_cache, no_cache=no_cache, deadline_s=limit_s
+                submission,
+                overwrite_cache=overwrite_cache,
+                no_cache=no_cache,
+                deadline_s=limit_s,
+                pause_on_failure=pause_on_failure,
             )
         )
 

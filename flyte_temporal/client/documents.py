@@ -29,6 +29,7 @@ class Submission:
         no_cache: Neither look up nor store anything.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
+        pause_on_failure: Whether nodes that would fail for good are held, for somebody to repair them.
     """
 
     closure: Closure
@@ -44,6 +45,7 @@ class Submission:
     no_cache: bool = False
     max_parallelism: int = 0
     deadline_s: float = 0.0
+    pause_on_failure: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from flyte_temporal.spec.cache import CacheEntry
 from flyte_temporal.spec.calls import GateState
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRecord
 from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.repairs import RepairState
 
 if TYPE_CHECKING:
     from flyte_temporal.sdk.entities import Entity
@@ -103,6 +104,41 @@ class Execution:
     def abort_node(self, node: str, reason: str = "") -> NodeRecord:
         """Have one node fail for good, as if it had failed by itself; see `AsyncExecution.abort_node`."""
         return self._loop.run(self._async.abort_node(node, reason))
+
+    def repairs(self) -> RepairState:
+        """Return what of it waits for somebody: nodes that are held, and whether it is paused."""
+        return self._loop.run(self._async.repairs())
+
+    def retry(
+        self,
+        node: str | None = None,
+        *,
+        code: Path | None = None,
+        only_this: bool = False,
+        resources: Mapping[str, str] | None = None,
+    ) -> RepairState:
+        """Try held nodes once more, with a fresh budget and perhaps fixed code; see `AsyncExecution.retry`."""
+        return self._loop.run(self._async.retry(node, code=code, only_this=only_this, resources=resources))
+
+    def skip(self, node: str, outputs: Mapping[str, Any] | None = None) -> RepairState:
+        """End a held node with these outputs, as if it had given them; see `AsyncExecution.skip`."""
+        return self._loop.run(self._async.skip(node, outputs))
+
+    def skip_text(self, node: str, outputs: Mapping[str, str]) -> RepairState:
+        """End a held node with outputs as a person types them."""
+        return self._loop.run(self._async.skip_text(node, outputs))
+
+    def fail(self, reason: str = "") -> RepairState:
+        """Give up all held nodes; see `AsyncExecution.fail`."""
+        return self._loop.run(self._async.fail(reason))
+
+    def pause(self, reason: str = "") -> RepairState:
+        """Let nothing new start; what runs goes on to its end."""
+        return self._loop.run(self._async.pause(reason))
+
+    def resume(self) -> RepairState:
+        """Let new nodes start again; nodes that are held stay so."""
+        return self._loop.run(self._async.resume())
 
     def gates(self) -> list[GateState]:
         """Return its gates that can be answered, reached or not."""
@@ -188,6 +224,7 @@ class Client:
         overwrite_cache: bool = False,
         no_cache: bool = False,
         deadline: float | timedelta = 0,
+        pause_on_failure: bool = False,
     ) -> Execution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
 
@@ -198,6 +235,7 @@ class Client:
             overwrite_cache: Recompute what is remembered, and remember it anew.
             no_cache: Neither look up nor remember anything.
             deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
+            pause_on_failure: Hold nodes that would fail for good, for somebody to repair them; see docs/repair.md.
         """
         started = self._loop.run(
             self._async.start(
@@ -207,6 +245,7 @@ class Client:
                 overwrite_cache=overwrite_cache,
                 no_cache=no_cache,
                 deadline=deadline,
+                pause_on_failure=pause_on_failure,
             )
         )
         return Execution(started, self._loop)

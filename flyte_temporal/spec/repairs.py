@@ -7,6 +7,9 @@ Each request is the argument of the update of the same name; all of them, and th
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, Fix
@@ -33,6 +36,7 @@ class Pause(Document):
         ends: Whether the pause is over.
     """
 
+    kind: Literal["pause"] = "pause"
     by: str = ""
     reason: str = ""
     at: datetime | None = None
@@ -65,6 +69,7 @@ class NodeRetry(Document):
         by: Who asks.
     """
 
+    kind: Literal["retry"] = "retry"
     node: str = ""
     fix: Fix | None = None
     only_these: bool = False
@@ -81,6 +86,7 @@ class NodeSkip(Document):
         by: Who asks.
     """
 
+    kind: Literal["skip"] = "skip"
     node: str
     outputs: dict[str, LiteralValue] = {}
     by: str = ""
@@ -94,8 +100,18 @@ class GiveUp(Document):
         reason: Why.
     """
 
+    kind: Literal["fail"] = "fail"
     by: str = ""
     reason: str = ""
+
+
+Wish = Annotated[NodeRetry | NodeSkip | GiveUp | Pause, Field(discriminator="kind")]
+"""What can be asked of a run."""
+
+
+def update_of(wish: NodeRetry | NodeSkip | GiveUp | Pause) -> str:
+    """Return the name of the update that carries a wish."""
+    return "resume" if isinstance(wish, Pause) and wish.ends else wish.kind
 
 
 class HeldNode(Document):
@@ -127,6 +143,8 @@ class RepairState(Document):
         held: Nodes that wait to be repaired.
         children: Executions that it has started and that wait to be repaired.
         touched: Paths of the nodes that the request changed.
+        mended: Tasks that run with the new code, if the request brought some.
+        kept: Tasks that go on with the code of before, and why.
     """
 
     phase: ExecutionPhase
@@ -134,3 +152,5 @@ class RepairState(Document):
     held: tuple[HeldNode, ...] = ()
     children: tuple[str, ...] = ()
     touched: tuple[NodePath, ...] = ()
+    mended: tuple[str, ...] = ()
+    kept: dict[str, str] = {}

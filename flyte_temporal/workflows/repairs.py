@@ -73,7 +73,7 @@ class Repairs:
     @property
     def held(self) -> list[NodeState]:
         """Return the nodes that wait to be repaired."""
-        return self._tree.board.held
+        return [state for state in self._tree.board.held if not state.scope.failing]
 
     @property
     def paused(self) -> bool:
