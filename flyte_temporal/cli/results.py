@@ -19,6 +19,7 @@ from flyte_temporal.spec.execution import (
     FailedAttempt,
     GateReply,
     NodeRecord,
+    Repair,
 )
 
 
@@ -130,6 +131,17 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "reply": None if node.reply is None else _reply(node.reply),
         "checkpoint": None if node.checkpoint is None else _checkpoint(node.checkpoint),
         "failed": [_attempt(each) for each in node.failed],
+        "repairs": [_repair(each) for each in node.repairs],
+    }
+
+
+def _repair(repair: Repair) -> dict[str, Any]:
+    return {
+        "kind": repair.kind,
+        "by": repair.by,
+        "at": instant(repair.at),
+        "note": repair.note or None,
+        "spec": repair.spec or None,
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,10 +46,8 @@ def compile_fix(file: Path, root: str) -> tuple[Closure, Path]:
 def _wanted(module: ModuleType, root: str, own: dict[str, Entity]) -> Iterator[Entity]:
     from flyte_temporal.sdk.loader import find_moved
 
-    try:
+    with suppress(NotFound):  # a file with only the tasks will do
         yield find_moved(module, root)
-    except NotFound:
-        pass  # a file with only the tasks will do
     yield from (entity for entity in own.values() if entity.kind == "task")
 
 

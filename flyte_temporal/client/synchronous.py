@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from flyte_temporal.client.asynchronous import AsyncClient
 from flyte_temporal.client.background import BackgroundLoop
@@ -13,6 +12,7 @@ from flyte_temporal.client.documents import (
     DeckCopy,
     RecoverOptions,
     RecoverySubmission,
+    StartOptions,
     Submission,
     Update,
 )
@@ -215,40 +215,15 @@ class Client:
         """
         return self.start(entity, inputs, execution_id=execution_id)
 
-    def start(
-        self,
-        entity: Entity,
-        inputs: Mapping[str, Any],
-        *,
-        execution_id: str | None = None,
-        overwrite_cache: bool = False,
-        no_cache: bool = False,
-        deadline: float | timedelta = 0,
-        pause_on_failure: bool = False,
-    ) -> Execution:
+    def start(self, entity: Entity, inputs: Mapping[str, Any], **options: Unpack[StartOptions]) -> Execution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
 
         Args:
             entity: What `@workflow` or `@task` made.
             inputs: Python values by the names of the inputs.
-            execution_id: The caller's own id, as in `run`.
-            overwrite_cache: Recompute what is remembered, and remember it anew.
-            no_cache: Neither look up nor remember anything.
-            deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
-            pause_on_failure: Hold nodes that would fail for good, for somebody to repair them; see docs/repair.md.
+            **options: What else is to be said: `StartOptions`.
         """
-        started = self._loop.run(
-            self._async.start(
-                entity,
-                inputs,
-                execution_id=execution_id,
-                overwrite_cache=overwrite_cache,
-                no_cache=no_cache,
-                deadline=deadline,
-                pause_on_failure=pause_on_failure,
-            )
-        )
-        return Execution(started, self._loop)
+        return Execution(self._loop.run(self._async.start(entity, inputs, **options)), self._loop)
 
     def submit(self, submission: Submission) -> Execution:
         """Start something that is compiled already; raises as `run` does."""
