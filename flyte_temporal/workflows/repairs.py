@@ -83,7 +83,7 @@ class Repairs:
     @property
     def waits(self) -> bool:
         """Return whether the run waits for somebody."""
-        return self.paused or self._tree.board.holds
+        return self.paused or (self._tree.board.holds and bool(self.held))
 
     @property
     def phase(self) -> ExecutionPhase:
@@ -125,10 +125,10 @@ class Repairs:
             by = f" by {self.pause.by}" if self.pause.by else ""
             why = f": {self.pause.reason}" if self.pause.reason else ""
             return f"**PAUSED**{by}{why}. Go on: `flyte-temporal resume {id_}`"
-        if not self._tree.board.holds:
+        held = self.held if self._tree.board.holds else []
+        if not held:
             children = ", ".join(self.waiting.values())
             return f"**PAUSED**: to be repaired in {children}" if children else ""
-        held = self.held
         first = shlex.quote(held[0].path)
         return (
             f"**PAUSED**: {_listed(held)} failed. Try again: `flyte-temporal retry {id_} {first}` (with fixed code: "
