@@ -103,6 +103,9 @@ class LimitSettings(Group):
     """New commands of the interpreter per activation: 50-100 is fastest, more wedges a worker (temporal.md §0.1)."""
     pending: int = Field(default=500, ge=1, le=1900)
     """Activities pending in one run. Beyond 2,000 Temporal refuses the run's tasks for ever."""
+    shard: int = Field(default=1_000, ge=0, le=2_000)
+    """Largest number of items of a map in one run: a map of more is run in shards, runs of their own. A thousand keeps a
+    shard's history far from Temporal's limit, and the tree of a map of 100,000 small enough for its UI. 0: never."""
     system_retries: int = Field(default=3, ge=0)
     """Attempts of a node that the platform may lose before the node fails; users' retries are not touched."""
     run_timeout_s: float = Field(default=7 * 24 * 3600.0, gt=0)
@@ -163,6 +166,7 @@ class Settings(BaseSettings):
         return RunLimits(
             window=self.limits.window,
             pending=self.limits.pending,
+            shard=self.limits.shard,
             system_retries=self.limits.system_retries,
             heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
             run_timeout_s=self.limits.run_timeout_s,

@@ -33,6 +33,18 @@ RECORD = "flyte_temporal.record"
 READ = "flyte_temporal.read"
 """Local activity: read values that travel by reference. Request `ReadRequest`, response `ReadResult`."""
 
+SPLIT = "flyte_temporal.split"
+"""Local activity: cut lists that travel by reference into parts. Request `SplitRequest`, response `SplitResult`."""
+
+JOIN = "flyte_temporal.join"
+"""Local activity: store the lists that a shard gives. Request `JoinRequest`, response `JoinResult`."""
+
+SHARD_FAILED = "shard_failed"
+"""Signal to a run: items of one of its shards have failed. Argument `ShardFailed`."""
+
+SHARD_STOP = "shard_stop"
+"""Signal to a shard: let nothing new start and stop what runs, because the map has failed. No argument."""
+
 OPEN_CHILD = "flyte_temporal.open_child"
 """Local activity: record an execution that a node is about to start. Request `ChildRequest`, response `ChildOpened`."""
 
@@ -111,6 +123,76 @@ class ReadResult(Document):
 
     values: dict[str, JsonValue] = {}
     lengths: dict[str, int] = {}
+
+
+class SplitRequest(Document):
+    """Cut lists that travel by reference into parts; idempotent, because what is stored is addressed by its content.
+
+    Args:
+        lists: The lists.
+        size: Elements of a part; the last one has what is left.
+        alone: Whether to give the elements themselves instead of lists of them; `size` is 1 then.
+        inline_bytes: Parts larger than this travel by reference.
+    """
+
+    lists: dict[str, Wish]
+    size: int
+    alone: bool = False
+    inline_bytes: int
+
+
+class SplitResult(Document):
+    """The parts of each list, in order."""
+
+    parts: dict[str, tuple[LiteralValue, ...]]
+
+
+class JoinRequest(Document):
+    """Store lists, whose elements travel inline, as one value each; idempotent as `SplitRequest`.
+
+    Args:
+        lists: The lists.
+        inline_bytes: A list larger than this travels by reference.
+    """
+
+    lists: dict[str, Wish]
+    inline_bytes: int
+
+
+class JoinResult(Document):
+    """The same lists, by reference where they are large."""
+
+    lists: dict[str, LiteralValue]
+
+
+class ShardFailed(Document):
+    """Tell a run how many items of one of its shards have failed so far.
+
+    Args:
+        path: Path of the array node.
+        offset: Position of the first item of the shard.
+        failed: How many items of the shard have failed for good.
+    """
+
+    path: NodePath
+    offset: int
+    failed: int
+
+
+class ShardState(Document):
+    """A shard that a run has under way, as the query `shards` gives it.
+
+    Args:
+        workflow: Id of the workflow that runs it.
+        path: Path of the array node.
+        offset: Position of its first item.
+        count: Number of its items.
+    """
+
+    workflow: str
+    path: NodePath
+    offset: int
+    count: int
 
 
 class ChildRequest(Document):

@@ -14,6 +14,7 @@ from flyte_temporal._version import __version__
 from flyte_temporal.activities.attempts import Attempts, Parts
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.lists import Lists
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
@@ -75,10 +76,13 @@ async def build(settings: Settings) -> Platform:
         records=records,
         grace_s=settings.worker.stop_grace_s,
     )
+    lists = Lists(blobs, settings.worker.scratch)
     served: list[Callable[..., Any]] = [
         Attempts(parts).run,
         records.record,
         Values(blobs, settings.worker.scratch).read,
+        lists.split,
+        lists.join,
         Children(blobs, store, closures).open,
     ]
     return Platform(temporal_worker(client, settings, served), records, launchers, store)

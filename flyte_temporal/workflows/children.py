@@ -77,7 +77,7 @@ class Children:
         try:
             handle = await workflow.start_child_workflow(
                 request.root.name,
-                args=[self._given.model_copy(update={"request": request}), closure],
+                args=[self._given.model_copy(update={"request": request, "shard": None}), closure],
                 id=request.id.name,
                 result_type=RunOutput,
                 cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,

@@ -82,6 +82,35 @@ def _of_child(error: ChildWorkflowError, node: str) -> ErrorDocument:
     return found.model_copy(update={"message": f"The execution {name} failed: {found.message}"[:4096]})
 
 
+def shard_document_of(error: BaseException, node: str) -> ErrorDocument:
+    """Return the error document of a map whose shard has failed: that of the first failed item, with its own path.
+
+    Args:
+        error: What awaiting the shard raised.
+        node: Path of the map.
+    """
+    cause = error.cause if isinstance(error, ChildWorkflowError) else error
+    if isinstance(cause, ApplicationError):
+        for detail in cause.details:
+            if isinstance(detail, dict) and "kind" in detail and "code" in detail:
+                return ErrorDocument.model_validate(detail)
+    if isinstance(cause, CancelledError | TerminatedError):
+        how = "cancelled" if isinstance(cause, CancelledError) else "terminated"
+        return ErrorDocument(
+            kind=ErrorKind.USER,
+            code="ShardAborted",
+            message=f"{_shard_of(error)} was {how} in Temporal.",
+            node=node,
+            recoverable=False,
+        )
+    found = document_of(cause if isinstance(cause, FailureError) else error, node)
+    return found.model_copy(update={"message": f"{_shard_of(error)} failed: {found.message}"[:4096]})
+
+
+def _shard_of(error: BaseException) -> str:
+    return f"The shard {error.workflow_id}" if isinstance(error, ChildWorkflowError) else "A shard"
+
+
 def split(error: ErrorDocument) -> list[ErrorDocument]:
     """Return an error document and those that it holds, each on its own."""
     return [error.model_copy(update={"others": ()}), *error.others] if error.others else [error]

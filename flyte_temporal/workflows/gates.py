@@ -32,19 +32,21 @@ class Gates:
     """All gates that a run has or is known to come to.
 
     Args:
-        program: What the run executes; gates of dynamic tasks and of items of maps are added as they are reached.
+        planned: What the run executes, if that is a workflow; gates of dynamic tasks and of items of maps are added as
+            they are reached.
         inbox: Where ends go.
         execution: Name of the execution, for the commands that are shown.
         children: Returns the names of the executions that it has started, which have gates of their own.
     """
 
     def __init__(
-        self, program: Program, inbox: Inbox, execution: str, children: Callable[[], list[str]]
+        self, planned: Program | None, inbox: Inbox, execution: str, children: Callable[[], list[str]]
     ) -> None:
         self._children = children
         self._inbox = inbox
         self._execution = execution
-        self._known: dict[str, GateTarget] = dict(_planned(program, program.main.nodes, ""))
+        known = _planned(planned, planned.main.nodes, "") if planned else []
+        self._known: dict[str, GateTarget] = dict(known)
         self._states: dict[str, NodeState] = {}
         self._replies: dict[str, GateReply] = {}
 

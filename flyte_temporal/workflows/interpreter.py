@@ -62,9 +62,9 @@ class Interpreter:
         except asyncio.CancelledError:
             await self._finish(ExecutionPhase.ABORTED, reason=workflow.cancellation_reason() or "")
             raise
-        await self._finish(ExecutionPhase.SUCCEEDED, outputs=RunOutput(outputs=outputs))
+        await self._finish(ExecutionPhase.SUCCEEDED, outputs=outputs)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return RunOutput(outputs=outputs)
+        return outputs
 
     async def _finish(
         self,
@@ -83,6 +83,9 @@ class Interpreter:
             # Asked to stop while the end is being written: it has ended already. (When the run is only leaving a
             # worker's memory, `closing` is cancelled as well, and this raises.)
             await closing
+        if self._run.given.shard is not None:
+            # Its phase is no execution's.
+            return
         workflow.upsert_search_attributes([_PHASE.value_set(phase.value)])
 
     @workflow.query(name="nodes")
@@ -94,6 +97,23 @@ class Interpreter:
     def gates(self) -> list[calls.GateState]:
         """Return the gates that can be answered, as far as they are known."""
         return self._run.gates.states() if self._run else []
+
+    @workflow.query(name="shards")
+    def shards(self) -> list[calls.ShardState]:
+        """Return the shards of maps that are under way."""
+        return self._run.shards.states() if self._run else []
+
+    @workflow.signal(name=calls.SHARD_FAILED)
+    async def shard_failed(self, failed: calls.ShardFailed) -> None:
+        """Take in that items of a shard have failed."""
+        await workflow.wait_condition(lambda: self._run is not None)
+        self._run.shard_failed(failed)  # type: ignore[union-attr]
+
+    @workflow.signal(name=calls.SHARD_STOP)
+    async def shard_stop(self) -> None:
+        """Stop the items of a shard, because the map has failed."""
+        await workflow.wait_condition(lambda: self._run is not None)
+        self._run.stop()  # type: ignore[union-attr]
 
     @workflow.update(name="answer")
     async def answer(self, request: calls.GateAnswer) -> calls.GateState:

@@ -14,9 +14,15 @@ from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.scope import NodeState
 
+CUTTING: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(minutes=10),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=10),
+}
+"""How whole lists are read and stored: of a gigabyte it may take minutes."""
+
 
 class Reads:
-    """Asks for values and pushes them.
+    """Asks for values, or for lists in parts, and pushes them.
 
     Args:
         inbox: Where they go.
@@ -35,6 +41,20 @@ class Reads:
             retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=10),
             summary=f"{state.path} reads"[:200],
         )
+        self._watch(state, handle)
+
+    def split(self, state: NodeState, request: calls.SplitRequest) -> None:
+        """Have the lists of a map cut before its shards can start."""
+        handle: asyncio.Task[Any] = workflow.start_local_activity(
+            calls.SPLIT,
+            request,
+            result_type=calls.SplitResult,
+            summary=f"{state.path} cuts its lists"[:200],
+            **CUTTING,
+        )
+        self._watch(state, handle)
+
+    def _watch(self, state: NodeState, handle: asyncio.Task[Any]) -> None:
         self._inbox.watch(state, handle, costly=False)
         handle.add_done_callback(lambda done: self._on_end(state, done))
 
@@ -42,7 +62,11 @@ class Reads:
         self._inbox.forget(state)
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
-            self._inbox.push(Ended(state, read=done.result()))
+            found = done.result()
+            if isinstance(found, calls.SplitResult):
+                self._inbox.push(Ended(state, split=found))
+            else:
+                self._inbox.push(Ended(state, read=found))
         elif self._inbox.was_cancelled(state):
             self._inbox.push(Ended(state, cancelled=True))
         else:

@@ -26,9 +26,11 @@ class Records:
     Args:
         execution: The execution.
         states: All nodes reached so far; the list grows.
+        whole: Whether the run is the whole execution; a shard says nothing of the execution's own phase.
     """
 
-    def __init__(self, execution: ExecutionId, states: Sequence[NodeState]) -> None:
+    def __init__(self, execution: ExecutionId, states: Sequence[NodeState], *, whole: bool = True) -> None:
+        self._whole = whole
         self._execution = execution
         self._states = states
         self._changed: dict[str, NodeState] = {}
@@ -48,7 +50,7 @@ class Records:
                 calls.RecordRequest(
                     execution=self._execution,
                     nodes=nodes[start : start + BATCH],
-                    phase=ExecutionPhase.RUNNING,
+                    phase=ExecutionPhase.RUNNING if self._whole else None,
                     at=workflow.info().start_time,
                 )
             )
@@ -67,9 +69,9 @@ class Records:
             calls.RecordRequest(
                 execution=self._execution,
                 nodes=rest,
-                phase=phase,
-                outputs=outputs.outputs,
-                error=error,
+                phase=phase if self._whole else None,
+                outputs=outputs.outputs if self._whole else {},
+                error=error if self._whole else None,
                 reason=reason,
                 at=workflow.now(),
             )

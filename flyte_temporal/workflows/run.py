@@ -8,14 +8,17 @@ refuses the workflow task for ever, §0.5).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, RunInput, RunOutput, Shard
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -25,18 +28,21 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
-from flyte_temporal.workflows.arrays import lists, open_array
+from flyte_temporal.workflows.arrays import Array, array_target, lists, whole_map
 from flyte_temporal.workflows.attempts import Attempts
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
-from flyte_temporal.workflows.failures import document_of
+from flyte_temporal.workflows.failures import document_of, was_cancelled
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.own_shard import OwnShard
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.sharded import Room, ShardedArray, Sizes, uncut
+from flyte_temporal.workflows.shards import Shards
 from flyte_temporal.workflows.tree import Tree
 
 OPENED = 2_000
@@ -65,20 +71,25 @@ class Run:
     def __init__(self, given: RunInput, closure: Closure) -> None:
         self.given = given
         self.states: list[NodeState] = []
-        self.records = Records(given.request.id, self.states)
-        self._program = Program(closure, given.request.spec)
+        shard = given.shard
+        self.records = Records(given.request.id, self.states, whole=shard is None)
+        self._program = Program(closure, shard.spec if shard else given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._inbox = Inbox()
         self._attempts = Attempts(given, self._inbox)
         self._children = Children(given, self._inbox)
+        self.shards = Shards(given, self._inbox)
+        self._own = OwnShard(shard, self._program, self._inbox) if shard else None
+        self._sizes = Sizes(given.limits)
         self._reads = Reads(self._inbox)
-        self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
+        planned = None if shard else self._program
+        self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
 
     def _started(self) -> list[str]:
         return [state.child for state in self.states if state.child]
 
-    async def execute(self) -> dict[str, LiteralValue]:
+    async def execute(self) -> RunOutput:
         """Run to the end.
 
         Returns:
@@ -88,12 +99,8 @@ class Run:
             RunFailed: If a node failed for good; everything else has ended by then.
             asyncio.CancelledError: If the execution was cancelled; everything has ended by then.
         """
-        main = self._program.main
         try:
-            self._tree.open(workflow_body(self._program, main, dict(self.given.request.inputs), None))
-        except FlyteTemporalError as error:
-            raise RunFailed(document_of(error, "")) from error
-        try:
+            await self._open_root()
             await self._drive()
         except asyncio.CancelledError:
             self._tree.stop_all()
@@ -102,7 +109,46 @@ class Run:
             raise
         if self._tree.failure is not None:
             raise RunFailed(self._tree.failure)
-        return self._tree.result or {}
+        results = self._tree.result or {}
+        if self._own is None:
+            return RunOutput(outputs=results)
+        with self._failing():
+            return await self._own.output(results)
+
+    async def _open_root(self) -> None:
+        with self._failing():
+            if self._own is not None:
+                self._tree.open(await self._own.open())
+                if self._own.stopped:
+                    self._tree.halt()
+                return
+            main = self._program.main
+            self._tree.open(workflow_body(self._program, main, dict(self.given.request.inputs), None))
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Turn what is wrong with the whole of a run into its failure."""
+        try:
+            yield
+        except (FlyteTemporalError, ActivityError) as error:
+            if was_cancelled(error):
+                raise asyncio.CancelledError from error
+            where = self.given.shard.path if self.given.shard else ""
+            raise RunFailed(document_of(error, where)) from error
+
+    def stop(self) -> None:
+        """Stop the items of a shard, because the map has failed."""
+        if self._own is not None:
+            self._own.stopped = True
+            self._tree.halt()
+            self._inbox.wake()
+
+    def shard_failed(self, failed: calls.ShardFailed) -> None:
+        """Take in that items of a shard have failed."""
+        state = self.shards.find(failed)
+        if state is not None:
+            self._tree.shard_told(state, failed.failed)
+            self._inbox.wake()
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
@@ -116,13 +162,15 @@ class Run:
                 continue
             for ended in await inbox.ended():
                 self._take(ended)
+            if self._own is not None:
+                self._own.tell()
         inbox.wake_never()
         workflow.set_current_details(tree.board.markdown())
 
     def _dispatch(self) -> None:
         tree = self._tree
         while tree.to_cancel and self._window.left():
-            if self._inbox.cancel(tree.to_cancel.popleft()):
+            if self._cancel(tree.to_cancel.popleft()):
                 self._window.take()
         while self._window.left():
             if tree.ready_free:
@@ -132,8 +180,19 @@ class Run:
             else:
                 return
 
+    def _cancel(self, state: NodeState) -> bool:
+        if not state.is_shard or self._tree.aborting:
+            return self._inbox.cancel(state)
+        return self.shards.stop(state)
+
+    def _wanted(self) -> int:
+        """Return how many attempts and children somebody wants at once at most; 0 = that is left to the limits."""
+        if self.given.shard is not None:
+            return self.given.shard.parallel
+        return self.given.request.max_parallelism or self._program.main.max_parallelism
+
     def _most(self) -> int:
-        wanted = self.given.request.max_parallelism or self._program.main.max_parallelism
+        wanted = self._wanted()
         return min(self.given.limits.pending, wanted) if wanted else self.given.limits.pending
 
     def _held_up(self) -> bool:
@@ -147,9 +206,20 @@ class Run:
     def _start(self, state: NodeState) -> None:
         self._tree.begin(state)
         try:
-            self._start_kind(state, state.scope.inputs_of(state))
+            if isinstance(state.scope, ShardedArray):
+                self._start_shard(state, state.scope)
+            else:
+                self._start_kind(state, state.scope.inputs_of(state))
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
+
+    def _start_shard(self, state: NodeState, scope: ShardedArray) -> None:
+        self._window.take()
+        most = self._most()
+        # Without a wish of somebody's, the limit is Temporal's for one workflow: then each shard has its own.
+        shared = bool(self._wanted())
+        shard = scope.order(state, Room(most, most - self._inbox.pending if shared else most))
+        self.shards.start(state, shard, weight=shard.parallel if shared else 1)
 
     def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         target, program = state.node.target, state.scope.program
@@ -183,7 +253,7 @@ class Run:
     def _go_on(self, state: NodeState, read: calls.ReadResult) -> None:
         target, inputs = state.node.target, state.scope.inputs_of(state)
         if not isinstance(target, BranchTarget):
-            self._tree.open(open_array(state, inputs, read))
+            self._open_map(state, whole_map(state, inputs, read))
             return
         chosen = choose(target, inputs, read)
         for body in target.bodies():
@@ -193,6 +263,20 @@ class Run:
             self._tree.skip(state)
         else:
             self._open(branch_body(chosen, state))
+
+    def _open_map(self, state: NodeState, whole: Shard, cut: calls.SplitResult | None = None) -> None:
+        program = state.scope.program
+        size = self._sizes.shard(program, array_target(state.node)) if self.given.interpreter >= 3 else 0
+        if not size or whole.count <= size:
+            self._tree.open(Array(program, state, whole))
+            return
+        parts, request = uncut(program, whole, size)
+        if request is not None and cut is None:
+            self._window.take()
+            state.whole = whole
+            self._reads.split(state, request)
+            return
+        self._tree.open(ShardedArray(program, state, whole, parts | (cut.parts if cut else {}), size))
 
     def _open(self, body: Body) -> None:
         self.gates.meet(body.program, body.spec.nodes, body.prefix)
@@ -206,10 +290,12 @@ class Run:
             tree.again(state, ended.error)
         elif ended.error is not None:
             tree.fail(state, ended.error)
-        elif state.scope.failing and (ended.closure is not None or ended.read is not None):
+        elif ended.shard is not None:
+            tree.shard_ended(state, ended.shard)
+        elif state.scope.failing and ended.goes_on:
             # What it would go on with may not start any more.
             tree.abort(state)
-        elif ended.closure is not None or ended.read is not None:
+        elif ended.goes_on:
             try:
                 self._continue(ended)
             except FlyteTemporalError as error:
@@ -224,6 +310,8 @@ class Run:
             self._open(workflow_body(program, program.main, {}, state))
         elif ended.read is not None:
             self._go_on(state, ended.read)
+        elif ended.split is not None and state.whole is not None:
+            self._open_map(state, state.whole, ended.split)
 
 
 class _Window:

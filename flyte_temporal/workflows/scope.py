@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, GateReply, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, GateReply, NodePhase, NodeRecord, Shard
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import Node, Target, TaskTarget
 from flyte_temporal.workflows.programs import Program
@@ -38,17 +38,24 @@ class NodeState:
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    whole: Shard | None = None
+    """All items of a map in shards, until its lists have been cut."""
 
     @property
     def name(self) -> str:
         """Return what people see."""
         name = self.node.name or self.node.id
-        return name if self.index is None else f"{name}[{self.index}]"
+        return name if self.index is None or self.scope.holds_shards else f"{name}[{self.index}]"
 
     @property
     def records_itself(self) -> bool:
         """Return whether an activity writes this node's records while it runs."""
         return isinstance(self.node.target, TaskTarget) and not self.spec
+
+    @property
+    def is_shard(self) -> bool:
+        """Return whether this is no node of the execution but a shard of one, which the run alone knows."""
+        return self.scope.holds_shards
 
     def record(self) -> NodeRecord:
         """Return what is stored and shown of this node."""
@@ -90,6 +97,9 @@ class Scope(ABC):
         parent: The node whose body it is; None for the execution itself.
         outer: The scope that it is stopped with, if that is not the parent's.
     """
+
+    holds_shards = False
+    """Whether its states are shards of a map instead of nodes."""
 
     def __init__(self, program: Program, parent: NodeState | None, outer: Scope | None = None) -> None:
         self.program = program

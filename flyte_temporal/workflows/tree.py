@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from flyte_temporal.errors import LimitExceeded, UserCodeError
-from flyte_temporal.spec.execution import ErrorDocument, NodePhase, RunInput
+from flyte_temporal.spec.execution import SHARDED_ORDER, ErrorDocument, NodePhase, RunInput, RunOutput
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import BranchTarget, LaunchPlanTarget, TaskTarget
 from flyte_temporal.spec.types import NONE
@@ -19,7 +19,8 @@ from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
 from flyte_temporal.workflows.records import Records
-from flyte_temporal.workflows.scope import NodeState, Scope
+from flyte_temporal.workflows.scope import NodeState, Place, Scope
+from flyte_temporal.workflows.sharded import ShardedArray
 
 PATH_BYTES = 200
 """Longest path of a node: a column of the metadata store, and a part of ids."""
@@ -50,6 +51,7 @@ class Tree:
         self.result: dict[str, LiteralValue] | None = None
         self.failure: ErrorDocument | None = None
         self._limit = given.limits.nodes
+        self._shard = given.shard
         self._records_ends = given.interpreter >= 2
         """Whether nodes that end otherwise than well are recorded at once."""
         self._records = records
@@ -65,18 +67,27 @@ class Tree:
         """
         places = list(scope.places())
         self._refuse_large(len(places), places[-1].path if places else "", scope)
-        for place in places:
-            state = NodeState(scope, place.node, place.path, len(self.states), place.index)
-            scope.states.append(state)
-            self.states.append(state)
-            self.board.add(state)
-        self.opened += len(places)
         if scope.outer is None:
             self._root = scope
-        else:
+        for place in places:
+            state = NodeState(scope, place.node, place.path, self._order(scope, place), place.index)
+            scope.states.append(state)
+            if not scope.holds_shards:
+                self.states.append(state)
+            self.board.add(state)
+        self.opened += len(places)
+        if scope.outer is not None:
             scope.outer.inner.append(scope)
         self._enqueue(scope, scope.first())
         self._close_if_done(scope)
+
+    def _order(self, scope: Scope, place: Place) -> int:
+        """Return the position of a node in listings."""
+        shard = self._shard
+        if shard is None:
+            return len(self.states)
+        inside = place.index if scope is self._root and place.index is not None else None
+        return SHARDED_ORDER + (shard.total + len(self.states) if inside is None else inside)
 
     def _refuse_large(self, count: int, path: str, scope: Scope) -> None:
         what = f"The node {scope.parent.path}" if scope.parent else "The execution"
@@ -94,7 +105,7 @@ class Tree:
     def _enqueue(self, scope: Scope, states: list[NodeState]) -> None:
         scope.active += len(states)
         for state in states:
-            limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
+            limited = scope.holds_shards or isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
             (self.ready if limited else self.ready_free).append(state)
 
     def begin(self, state: NodeState) -> None:
@@ -105,11 +116,11 @@ class Tree:
 
     def changed(self, state: NodeState) -> None:
         """Have a node's record written, unless its activity does so."""
-        if not state.records_itself:
+        if not state.records_itself and not state.is_shard:
             self._records.changed(state)
 
     def _end_changed(self, state: NodeState) -> None:
-        if self._records_ends and state.phase is not NodePhase.SUCCEEDED:
+        if self._records_ends and state.phase is not NodePhase.SUCCEEDED and not state.is_shard:
             self._records.changed(state)
         else:
             self.changed(state)
@@ -142,7 +153,7 @@ class Tree:
     def pass_over(self, scope: Scope) -> None:
         """Show the nodes of a branch's case that is not taken as SKIPPED."""
         for place in scope.places():
-            state = NodeState(scope, place.node, place.path, len(self.states), place.index)
+            state = NodeState(scope, place.node, place.path, self._order(scope, place), place.index)
             self.states.append(state)
             self.board.add(state)
             self.board.move(state, NodePhase.SKIPPED)
@@ -171,6 +182,43 @@ class Tree:
         except (UserCodeError, LimitExceeded) as second:
             scope.errors.append(document_of(second, state.path))
             self._finish(state, NodePhase.FAILED)
+
+    def shard_told(self, state: NodeState, failed: int) -> None:
+        """Take in how many items of a shard that is under way have failed."""
+        scope = state.scope
+        if isinstance(scope, ShardedArray) and not scope.failing:
+            scope.told(state, failed)
+            self._shards_changed(scope)
+
+    def shard_ended(self, state: NodeState, given: RunOutput) -> None:
+        """Take in that all items of a shard have ended, as far as the map's tolerance lets them."""
+        scope = state.scope
+        if not isinstance(scope, ShardedArray):  # pragma: no cover - only such a scope has shards
+            raise TypeError(f"{state.path} is no shard")
+        stopped = given.shard is not None and given.shard.stopped
+        scope.take(state, given)
+        following = scope.after(state, given.outputs)
+        self._shards_changed(scope)
+        if not scope.failing:
+            self._enqueue(scope, following)
+        self._finish(state, NodePhase.ABORTED if stopped else NodePhase.SUCCEEDED)
+
+    def _shards_changed(self, scope: ShardedArray) -> None:
+        if scope.parent is not None:
+            self.changed(scope.parent)
+        if scope.gives_up and not scope.failing:
+            self.stop(scope)
+
+    def halt(self) -> None:
+        """Stop what the run does, because the map that it is a shard of has failed; failure handlers go on."""
+        if self._root is not None and not self._root.failing:
+            self.stop(self._root)
+            self._close_if_done(self._root)
+
+    @property
+    def aborting(self) -> bool:
+        """Return whether all is being stopped because the execution was aborted."""
+        return self._aborting
 
     def abort(self, state: NodeState) -> None:
         """Take in that a node has ended because it was asked to."""

@@ -21,6 +21,7 @@ from temporalio.worker import Worker
 
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.lists import Lists
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
@@ -97,6 +98,7 @@ class Stage:
     engine: TemporalEngine
     queue: str
     blobs: BlobStore
+    scratch: Path
     store: MemoryMetadataStore = field(default_factory=MemoryMetadataStore)
 
     @property
@@ -118,7 +120,8 @@ class Stage:
     def more(self) -> list[Callable[..., Any]]:
         """Return the product's own activities beside attempts and records."""
         opened = Children(self.blobs, self.store, Closures(self.blobs)).open
-        return [Values(self.blobs, Path("unused")).read, opened]
+        lists = Lists(self.blobs, self.scratch)
+        return [Values(self.blobs, self.scratch).read, opened, lists.split, lists.join]
 
     @asynccontextmanager
     async def worker(self, attempted: Attempted, **options: Any) -> AsyncIterator[Worker]:
@@ -180,7 +183,7 @@ async def stage(server: str, tmp_path: Path, request: pytest.FixtureRequest) -> 
     blobs = open_store(StorageConfig(root=tmp_path.as_uri()))
     client = await Client.connect(server, data_converter=data_converter(blobs))
     queue = f"{request.node.name}-{tmp_path.name}"[:200]
-    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue, blobs)
+    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue, blobs, tmp_path / "scratch")
 
 
 def user_error(message: str = "boom", *, recoverable: bool = True) -> ErrorDocument:
