@@ -222,7 +222,8 @@ class Tree:
 
     def abort(self, state: NodeState) -> None:
         """Take in that a node has ended because it was asked to."""
-        state.scope.after(state, None)
+        if not state.scope.failing:
+            state.scope.after(state, None)
         self._finish(state, NodePhase.ABORTED)
 
     def _finish(self, state: NodeState, phase: NodePhase) -> None:
@@ -266,7 +267,7 @@ class Tree:
         elif scope.handles is not None:
             self._close(scope.handles)
         elif scope.parent is None:
-            self.failure = gathered(scope.errors) if scope.failed else None
+            self.failure = gathered(scope.errors) if scope.failed and scope.errors else None
             self.result = scope.given
         elif scope.failed and scope.errors:
             self.fail(scope.parent, gathered(scope.errors))

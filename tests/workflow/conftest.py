@@ -26,13 +26,16 @@ from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.sdk.types.converter import ValueContext
+from flyte_temporal.sdk.types.values import json_of
 from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, RunInput
-from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
+from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
+from flyte_temporal.spec.types import LiteralType
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.metadata import MemoryMetadataStore
@@ -45,6 +48,8 @@ def plain(literal: LiteralValue) -> Any:
     """Return the JSON value of a literal that travels inline."""
     if isinstance(literal, Composite):
         return [plain(item) for item in literal.items]
+    if isinstance(literal, Joined):
+        return [item for part in literal.parts for item in plain(part)]
     assert isinstance(literal, Inline)
     return literal.value
 
@@ -115,6 +120,10 @@ class Stage:
         """Return the input of a run whose closure is stored."""
         self.store_closure(closure)
         return closures.run_input(closure, name, 1)
+
+    def read(self, literal: LiteralValue, type_: LiteralType) -> Any:
+        """Return the JSON of a literal, wherever it is."""
+        return json_of(literal, type_, ValueContext(self.blobs, self.scratch))
 
     @property
     def more(self) -> list[Callable[..., Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -35,6 +36,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from flyte_temporal.errors import (
     BadRequest,
+    Conflict,
     FlyteTemporalError,
     LimitExceeded,
     NotFound,
@@ -42,7 +44,7 @@ from flyte_temporal.errors import (
     class_of,
 )
 from flyte_temporal.ports.engine import RunState, Started
-from flyte_temporal.spec.calls import GateAnswer, GateState
+from flyte_temporal.spec.calls import GateAnswer, GateState, ShardState
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
     ErrorDocument,
@@ -125,17 +127,35 @@ class TemporalEngine:
             return found
 
     async def gates(self, execution: ExecutionId) -> list[GateState]:
-        """Ask the run itself for its gates; see `Engine.gates`."""
-        handle = self._client.get_workflow_handle(execution.name)
+        """Ask the run itself, and its shards, for their gates; see `Engine.gates`."""
+        return [gate for found in (await self._gates(execution)).values() for gate in found]
+
+    async def _gates(self, execution: ExecutionId) -> dict[str, list[GateState]]:
+        """Return the gates of an execution by the workflow that has them: the run, and the shards of its maps."""
+        found: dict[str, list[GateState]] = {}
+        waiting = [execution.name]
         async with _translated(execution):
-            found: list[GateState] = await handle.query(
-                "gates", result_type=list[GateState], rpc_timeout=_RPC_TIMEOUT
-            )
-            return found
+            while waiting:
+                name = waiting.pop(0)
+                handle = self._client.get_workflow_handle(name)
+                try:
+                    found[name] = await handle.query(
+                        "gates", result_type=list[GateState], rpc_timeout=_RPC_TIMEOUT
+                    )
+                    shards: list[ShardState] = await handle.query(
+                        "shards", result_type=list[ShardState], rpc_timeout=_RPC_TIMEOUT
+                    )
+                except WorkflowQueryFailedError:
+                    # A run of an earlier release knows no shards.
+                    continue
+                waiting += [shard.workflow for shard in shards]
+        return found
 
     async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
-        """Send an answer as an update; see `Engine.answer`."""
-        handle = self._client.get_workflow_handle(execution.name)
+        """Send an answer as an update to whichever workflow has the gate; see `Engine.answer`."""
+        handle = self._client.get_workflow_handle(
+            owner_of(answer.gate, execution, await self._gates(execution))
+        )
         try:
             async with _translated(execution):
                 found: GateState = await handle.execute_update(
@@ -174,6 +194,32 @@ class TemporalEngine:
         except WorkflowFailureError as failure:
             return _ended(failure.cause)
         return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs)
+
+
+def owner_of(gate: str, execution: ExecutionId, gates: Mapping[str, Sequence[GateState]]) -> str:
+    """Return the workflow that has a gate: the run itself, which refuses what is not there, or a shard of a map.
+
+    Args:
+        gate: Name or path.
+        execution: The execution.
+        gates: What the workflows said.
+
+    Raises:
+        Conflict: If several have an open gate of the name.
+    """
+    exact = [name for name, found in gates.items() if any(g.node == gate for g in found)]
+    if exact:
+        return exact[0]
+    named = {name: [g for g in found if g.name == gate] for name, found in gates.items()}
+    owners = {name: found for name, found in named.items() if found}
+    open_ = {name: found for name, found in owners.items() if any(g.reply is None for g in found)}
+    if len(open_) > 1:
+        paths = [g.node for found in open_.values() for g in found if g.reply is None]
+        more = f" and {len(paths) - 20:,} more" if len(paths) > 20 else ""
+        raise Conflict(
+            f"Several gates are named {gate!r}: {', '.join(paths[:20])}{more}. Give the node id of one of them."
+        )
+    return next(iter(open_ or owners), execution.name)
 
 
 def _refusal(cause: BaseException | None) -> FlyteTemporalError:
