@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
@@ -14,14 +14,15 @@ from flyte_temporal.cli.results import (
     error_of,
     error_text,
     execution_row,
+    items_text,
     node_row,
     plain,
     record_document,
     table,
 )
 from flyte_temporal.cli.session import open_client
-from flyte_temporal.errors import BadRequest
-from flyte_temporal.spec.execution import ExecutionPhase
+from flyte_temporal.errors import BadRequest, NotFound
+from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
 
 ABORT_WAIT_S = 30.0
 """How long `abort` waits for the end, in seconds: three times the grace time that tasks get."""
@@ -72,22 +73,66 @@ def execution(output: Output, place: Place, id_: str) -> int:
     return ExitCode.SUCCEEDED
 
 
-def nodes(output: Output, place: Place, id_: str) -> int:
-    """List the nodes of an execution."""
+@dataclass(frozen=True)
+class Wanted:
+    """Which nodes are listed.
+
+    Args:
+        below: Path of a node; empty = all, without the items of maps in shards.
+        phases: In which phases; empty = all.
+        limit: How many at most.
+        offset: How many are left out at the beginning.
+    """
+
+    below: str = ""
+    phases: Sequence[str] = ()
+    limit: int = 1_000
+    offset: int = 0
+
+    @property
+    def some(self) -> bool:
+        """Return whether anything in particular is wanted."""
+        return bool(self.below or self.phases or self.offset)
+
+
+def nodes(output: Output, place: Place, id_: str, wanted: Wanted) -> int:
+    """List nodes of an execution."""
+    phases = [_node_phase(text) for text in wanted.phases]
     with open_client(output, place) as client:
-        rows = [node_row(node) for node in client.execution(id_).nodes()]
+        found = client.execution(id_)
+        if wanted.some:
+            # One more than is shown tells whether there are more.
+            shown = found.nodes(wanted.below, phases=phases, limit=wanted.limit + 1, offset=wanted.offset)
+        else:
+            shown = found.nodes()
+    more = wanted.some and len(shown) > wanted.limit
+    shown = shown[: wanted.limit] if wanted.some else shown
+    if wanted.below and not shown and not wanted.offset and not phases:
+        raise NotFound(f"The execution {id_} has no node {wanted.below!r}, or it was not reached.")
     if output.json:
-        output.document(rows)
-        return ExitCode.SUCCEEDED
-    columns = ("id", "name", "kind", "phase", "attempts", "cache", "started_at", "finished_at", "note")
-    for line in table([{**row, "note": _note(row)} for row in rows], columns):
-        output.result(line)
+        output.document([node_row(node) for node in shown])
+    else:
+        columns = ("id", "name", "kind", "phase", "attempts", "cache", "started_at", "finished_at", "note")
+        for line in table([{**node_row(node), "note": _note(node)} for node in shown], columns):
+            output.result(line)
+    if more:
+        output.note(f"There are more; --offset {wanted.offset + wanted.limit} shows the next.")
+    elif inside := [node.id for node in shown if node.items and not wanted.some]:
+        output.note(f"The items of a map are listed by 'flyte-temporal get nodes {id_} --below {inside[0]}'.")
     return ExitCode.SUCCEEDED
 
 
-def _note(row: Mapping[str, Any]) -> str:
-    """Return why a node waits, or the first line of why it failed."""
-    said = row["error"]["message"] if row["error"] else row["reason"]
+def _node_phase(text: str) -> NodePhase:
+    try:
+        return NodePhase(text.upper())
+    except ValueError:
+        known = ", ".join(phase.value for phase in NodePhase)
+        raise BadRequest(f"--phase: {text!r} is no phase of a node. Phases: {known}.") from None
+
+
+def _note(node: NodeRecord) -> str:
+    """Return why a node waits, the first line of why it failed, or how the items of a map are."""
+    said = node.error.message if node.error else items_text(node) or node.reason
     return visible(said.partition("\n")[0])[:100]
 
 

@@ -16,6 +16,7 @@ from flyte_temporal.spec.execution import (
     ExecutionPhase,
     ExecutionRecord,
     GateReply,
+    NodePhase,
     NodeRecord,
 )
 
@@ -119,7 +120,16 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "child": node.child or None,
         "spec": node.spec or None,
         "reply": None if node.reply is None else _reply(node.reply),
+        "items": {phase.value: count for phase, count in node.item_phases.items()} if node.items else None,
     }
+
+
+def items_text(node: NodeRecord) -> str:
+    """Return how the items of a map in shards are, in words; empty for other nodes."""
+    if not node.items:
+        return ""
+    found = [f"{node.item_phases[phase]:,} {phase}" for phase in NodePhase if phase in node.item_phases]
+    return f"{node.items:,} items: {', '.join(found) or 'none has begun'}"
 
 
 def _reply(reply: GateReply) -> dict[str, Any]:

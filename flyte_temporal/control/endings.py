@@ -57,12 +57,16 @@ class Endings:
         _log.info("Execution %s ended %s; recorded from the engine's log.", execution.name, final.phase)
 
     async def _nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        stored = await asyncio.to_thread(self._store.nodes, execution)
         try:
-            return await self._engine.nodes(execution)
+            told = await self._engine.nodes(execution)
         except (NotFound, PlatformError) as error:
             # A run that was terminated may not be able to answer; what the store has is the best there is.
             _log.info("The run %s does not tell its nodes: %s", execution.name, error)
-            return await asyncio.to_thread(self._store.nodes, execution)
+            return stored
+        # Items of maps in shards are not the run's own; what it does not tell of, the store knows.
+        known = {node.id for node in told}
+        return told + [node for node in stored if node.id not in known and not node.phase.terminal]
 
 
 def _ended(node: NodeRecord, phase: ExecutionPhase, now: datetime) -> NodeRecord:

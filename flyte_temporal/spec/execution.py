@@ -309,6 +309,8 @@ class NodeRecord(Document):
         child: Name of the execution that it started, for launch plans.
         spec: Digest of the closure that it gave, for dynamic tasks.
         reply: The answer that it got, for gates.
+        items: Number of its items, for maps in shards; listings of the whole execution leave the items out.
+        item_phases: How many of these items are in which phase; filled in by listings, never stored.
     """
 
     id: NodePath
@@ -327,6 +329,8 @@ class NodeRecord(Document):
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    items: int = 0
+    item_phases: dict[NodePhase, int] = {}
 
 
 class ExecutionRecord(Document):

@@ -270,6 +270,7 @@ class Run:
         if not size or whole.count <= size:
             self._tree.open(Array(program, state, whole))
             return
+        state.items = whole.count
         parts, request = uncut(program, whole, size)
         if request is not None and cut is None:
             self._window.take()

@@ -38,6 +38,8 @@ class NodeState:
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    items: int = 0
+    """Number of items of a map in shards."""
     whole: Shard | None = None
     """All items of a map in shards, until its lists have been cut."""
 
@@ -77,6 +79,7 @@ class NodeState:
             child=self.child,
             spec=self.spec,
             reply=self.reply,
+            items=self.items,
         )
 
 
