@@ -6,7 +6,6 @@ The same shape as `children`. A shard has no record of its own: its items are no
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Any
 
 from temporalio import workflow
@@ -15,10 +14,10 @@ from temporalio.exceptions import FailureError
 
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.execution import RunInput, RunOutput, Shard
-from flyte_temporal.spec.identifiers import MAX_BYTES
 from flyte_temporal.spec.nodes import LaunchPlanTarget, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.search import PHASE, search_values
 from flyte_temporal.workflows.arrays import array_target
+from flyte_temporal.workflows.children import child_name
 from flyte_temporal.workflows.failures import shard_document_of, was_cancelled
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.scope import NodeState
@@ -130,9 +129,8 @@ def _type_of(shard: Shard) -> str:
 
 
 def shard_id(execution: str, shard: Shard) -> str:
-    """Return the workflow id of a shard: execution, path of the map, number of the shard by its first item."""
-    name = f"{execution}/{shard.path}/{shard.offset}"
-    if len(name) <= MAX_BYTES:
-        return name
-    tail = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return f"{name[: MAX_BYTES - 17]}-{tail}"
+    """Return the workflow id of a shard: execution, path of the map, and position of its first item.
+
+    No node can have that path, because ids of nodes begin with letters; so it is no child's either.
+    """
+    return child_name(execution, f"{shard.path}.{shard.offset}")

@@ -56,7 +56,7 @@ async def test_a_shard_reads_as_part_of_the_map_in_temporal_and_in_the_records(
     state = await stage.run(given, closure, seen)
     assert isinstance(state.outputs["o0"], Joined)
     assert plain(state.outputs["o0"]) == [1, 2, 3, 4, 5]
-    child = stage.client.get_workflow_handle("shown/m/2")
+    child = stage.client.get_workflow_handle("shown.m.2")
     found = await child.describe()
     assert (found.workflow_type, found.parent_id) == (closures.STEP, "shown")
     assert await found.static_summary() == "m [2-3 of 5]"
@@ -162,7 +162,7 @@ async def test_an_abort_reaches_every_shard_and_its_items(stage: Stage) -> None:
         await begun(seen, 8)
         await stage.engine.abort(given.request.id, "enough")
         ended = await stage.engine.wait(given.request.id, 30)
-        states = [await stage.client.get_workflow_handle(f"aborted-shards/m/{i}").describe() for i in (0, 6)]
+        states = [await stage.client.get_workflow_handle(f"aborted-shards.m.{i}").describe() for i in (0, 6)]
     assert ended is not None
     assert ended.phase is ExecutionPhase.ABORTED
     assert [s.status.name for s in states if s.status] == ["CANCELED", "CANCELED"]
@@ -176,7 +176,7 @@ async def test_a_shard_that_somebody_terminates_fails_the_map_and_stops_the_rest
     async with stage.worker(seen):
         await stage.engine.start(given, closure)
         await begun(seen, 4)
-        await stage.client.get_workflow_handle("terminated-shard/m/0").terminate("by hand")
+        await stage.client.get_workflow_handle("terminated-shard.m.0").terminate("by hand")
         state = await stage.engine.wait(given.request.id, 30)
     assert state is not None
     assert state.error is not None
@@ -242,8 +242,8 @@ async def test_maps_in_items_of_maps_are_in_shards_too(stage: Stage) -> None:
     state = await stage.run(of(closure, "nested-shards", shard=1), closure, seen)
     assert state.outputs == {"o0": Inline(value=sum(60 + 3 * x + 3 for x in (1, 2, 3)))}
     assert seen.phases()["m[2].k[1]"] == "SUCCEEDED"
-    found = await stage.client.get_workflow_handle("nested-shards/m[2].k/1").describe()
-    assert found.parent_id == "nested-shards/m/2"
+    found = await stage.client.get_workflow_handle("nested-shards.m-2.k.1").describe()
+    assert found.parent_id == "nested-shards.m.2"
 
 
 async def test_a_map_that_a_dynamic_task_gives_runs_from_its_own_closure(stage: Stage) -> None:
