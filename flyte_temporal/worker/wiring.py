@@ -96,7 +96,7 @@ def temporal_worker(client: Client, settings: Settings, activities: Sequence[Cal
         settings: Queue, slots and time-outs.
         activities: What it serves: all of `spec.calls`, and the tasks.
     """
-    return Worker(
+    worker = Worker(
         client,
         task_queue=settings.temporal.task_queue,
         workflows=[Interpreter],
@@ -111,6 +111,22 @@ def temporal_worker(client: Client, settings: Settings, activities: Sequence[Cal
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.worker.sticky_timeout_s),
         graceful_shutdown_timeout=timedelta(seconds=settings.worker.graceful_shutdown_s),
     )
+    be_patient(worker, settings.temporal.task_timeout_s)
+    return worker
+
+
+def be_patient(worker: Worker, seconds: float) -> None:
+    """Let a step of the interpreter take as long as Temporal lets it, instead of 2 s.
+
+    temporalio takes a step of more than 2 s by the clock for a deadlock. On a starved machine it is none: loading a run of
+    10,000 nodes takes 0.4 s of processor time. And what is interrupted cannot be evicted, so that the run is stuck until
+    the worker is killed (temporal.md §0.1). There is no public option for it.
+
+    Args:
+        worker: The worker.
+        seconds: How long Temporal waits before it gives the step to another worker.
+    """
+    worker._workflow_worker._deadlock_timeout_seconds = seconds  # type: ignore[union-attr, assignment]  # noqa: SLF001
 
 
 def open_metadata(settings: Settings) -> MetadataStore:
