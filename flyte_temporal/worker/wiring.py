@@ -17,6 +17,7 @@ from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
+from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.ports.metadata_store import MetadataStore
@@ -75,11 +76,16 @@ async def build(settings: Settings) -> Platform:
         records=records,
         grace_s=settings.worker.stop_grace_s,
     )
+    engine = TemporalEngine(client, settings.temporal.task_queue)
+    attempts, children = Attempts(parts), Children(blobs, store, closures, engine)
     served: list[Callable[..., Any]] = [
-        Attempts(parts).run,
+        attempts.run,
+        attempts.stop,
         records.record,
+        closures.load,
         Values(blobs, settings.worker.scratch).read,
-        Children(blobs, store, closures).open,
+        children.open,
+        children.watch,
     ]
     return Platform(temporal_worker(client, settings, served), records, launchers, store)
 

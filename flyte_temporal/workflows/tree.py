@@ -19,7 +19,7 @@ from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
 from flyte_temporal.workflows.records import Records
-from flyte_temporal.workflows.scope import NodeState, Scope
+from flyte_temporal.workflows.scope import NodeState, Place, Scope
 
 PATH_BYTES = 200
 """Longest path of a node: a column of the metadata store, and a part of ids."""
@@ -45,8 +45,8 @@ class Tree:
         self.ready_free: deque[NodeState] = deque()
         """Other nodes that may run."""
         self.to_cancel: deque[NodeState] = deque()
-        self.opened = 0
-        """Nodes that were made, for the budget of an activation."""
+        self.made = 0
+        """Nodes that were made, in this run and those before it: the next order number."""
         self.result: dict[str, LiteralValue] | None = None
         self.failure: ErrorDocument | None = None
         self._limit = given.limits.nodes
@@ -54,8 +54,9 @@ class Tree:
         """Whether nodes that end otherwise than well are recorded at once."""
         self._records = records
         self._now = now
-        self._root: Scope | None = None
-        self._aborting = False
+        self.root: Scope | None = None
+        self.aborting = False
+        """Whether the whole execution is to end."""
 
     def open(self, scope: Scope) -> None:
         """Add a scope and let its first nodes run.
@@ -65,18 +66,29 @@ class Tree:
         """
         places = list(scope.places())
         self._refuse_large(len(places), places[-1].path if places else "", scope)
-        for place in places:
-            state = NodeState(scope, place.node, place.path, len(self.states), place.index)
-            scope.states.append(state)
-            self.states.append(state)
-            self.board.add(state)
-        self.opened += len(places)
-        if scope.outer is None:
-            self._root = scope
-        else:
-            scope.outer.inner.append(scope)
+        scope.first_order = self.made
+        scope.states += [self._make(scope, place) for place in places]
+        self.attach(scope)
         self._enqueue(scope, scope.first())
         self._close_if_done(scope)
+
+    def _make(self, scope: Scope, place: Place) -> NodeState:
+        state = NodeState(scope, place.node, place.path, self.made, place.index)
+        self.made += 1
+        self.add(state)
+        return state
+
+    def add(self, state: NodeState) -> None:
+        """Hold a node."""
+        self.states.append(state)
+        self.board.add(state)
+
+    def attach(self, scope: Scope) -> None:
+        """Give a scope its place."""
+        if scope.outer is None:
+            self.root = scope
+        else:
+            scope.outer.inner.append(scope)
 
     def _refuse_large(self, count: int, path: str, scope: Scope) -> None:
         what = f"The node {scope.parent.path}" if scope.parent else "The execution"
@@ -111,6 +123,8 @@ class Tree:
     def _end_changed(self, state: NodeState) -> None:
         if self._records_ends and state.phase is not NodePhase.SUCCEEDED:
             self._records.changed(state)
+        elif state.records_itself:
+            self._records.ended(state)
         else:
             self.changed(state)
 
@@ -142,9 +156,7 @@ class Tree:
     def pass_over(self, scope: Scope) -> None:
         """Show the nodes of a branch's case that is not taken as SKIPPED."""
         for place in scope.places():
-            state = NodeState(scope, place.node, place.path, len(self.states), place.index)
-            self.states.append(state)
-            self.board.add(state)
+            state = self._make(scope, place)
             self.board.move(state, NodePhase.SKIPPED)
             self._records.changed(state)
             if isinstance(place.node.target, BranchTarget):
@@ -163,7 +175,7 @@ class Tree:
         elif not scope.failing:
             self._enqueue(scope, following)
         handler = state.node.on_failure
-        if handler is None or self._aborting or error is None or not isinstance(scope, Body):
+        if handler is None or self.aborting or error is None or not isinstance(scope, Body):
             self._finish(state, NodePhase.FAILED)
             return
         try:
@@ -202,7 +214,7 @@ class Tree:
 
     def _handled(self, scope: Scope) -> bool:
         """Start a workflow's failure handler, if it has one and has failed; return whether it was started."""
-        if scope.on_failure is None or not scope.failed or self._aborting or not isinstance(scope, Body):
+        if scope.on_failure is None or not scope.failed or self.aborting or not isinstance(scope, Body):
             return False
         try:
             self.open(handler_body(scope, scope.on_failure, scope.inputs, scope.errors[0]))
@@ -232,7 +244,7 @@ class Tree:
         stopped = {
             id(each): each
             for each in scope.tree()
-            if each is scope or self._aborting or not self._in_handler(each, scope)
+            if each is scope or self.aborting or not self._in_handler(each, scope)
         }
         for each in stopped.values():
             each.failing = True
@@ -259,15 +271,15 @@ class Tree:
 
     def stop_all(self) -> None:
         """Stop everything, failure handlers too, because the execution was aborted."""
-        self._aborting = True
-        if self._root is not None:
-            self.stop(self._root)
-            self._close_if_done(self._root)
+        self.aborting = True
+        if self.root is not None:
+            self.stop(self.root)
+            self._close_if_done(self.root)
 
     def mark_rest(self) -> None:
         """Give a final state to whatever has none, once nothing runs any more."""
         for state in self.states:
-            if state.phase is NodePhase.RUNNING:
-                self.board.move(state, NodePhase.ABORTED)
-            elif not state.phase.terminal:
-                self.board.move(state, NodePhase.SKIPPED)
+            if not state.phase.terminal:
+                running = state.phase is NodePhase.RUNNING
+                self.board.move(state, NodePhase.ABORTED if running else NodePhase.SKIPPED)
+                self._records.changed(state)

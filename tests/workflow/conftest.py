@@ -117,8 +117,9 @@ class Stage:
     @property
     def more(self) -> list[Callable[..., Any]]:
         """Return the product's own activities beside attempts and records."""
-        opened = Children(self.blobs, self.store, Closures(self.blobs)).open
-        return [Values(self.blobs, Path("unused")).read, opened]
+        closures_ = Closures(self.blobs)
+        children = Children(self.blobs, self.store, closures_, self.engine)
+        return [Values(self.blobs, Path("unused")).read, children.open, children.watch, closures_.load]
 
     @asynccontextmanager
     async def worker(self, attempted: Attempted, **options: Any) -> AsyncIterator[Worker]:
