@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, cast, get_type_hints
+from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import BaseModel, JsonValue, create_model
 
@@ -111,17 +111,17 @@ def marks_of(scope: Scope) -> str:
 def _scope(scope: Scope, places: Mapping[int, int]) -> ScopeSnapshot:
     marks = marks_of(scope)
     carried = scope.carried(marks)
-    handled = scope.handles
-    handler = {
-        "handles": "node" if isinstance(handled, NodeState) else "scope",
-        "outer": places[id(scope.outer)],
-    }
+    handles: Literal["", "node", "scope"] = ""
+    if scope.handles is not None:
+        handles = "node" if isinstance(scope.handles, NodeState) else "scope"
     return ScopeSnapshot(
         kind=_kind(scope),
         program=scope.program.digest,
         first=scope.first_order,
         marks=marks,
         parent=scope.parent.order if scope.parent is not None else None,
+        outer=places[id(scope.outer)] if handles else None,
+        handles=handles,
         case=scope.case if isinstance(scope, Body) else 0,
         inputs=carried.inputs,
         outputs=carried.outputs,
@@ -130,11 +130,10 @@ def _scope(scope: Scope, places: Mapping[int, int]) -> ScopeSnapshot:
         failing=scope.failing,
         settled=scope.settled,
         counts=carried.counts,
-        **(handler if handled is not None else {}),
     )
 
 
-def _kind(scope: Scope) -> Any:
+def _kind(scope: Scope) -> Literal["workflow", "branch", "array", "handler"]:
     if scope.handles is not None:
         return "handler"
     if isinstance(scope, Array):

@@ -84,6 +84,14 @@ class Attempted:
     async def record(self, request: calls.RecordRequest) -> None:
         self.records.append(request)
 
+    @activity.defn(name=calls.STOP)
+    async def stop(self, request: calls.AttemptRequest) -> None:
+        self.requests.append(request)
+
+    def served(self) -> list[Callable[..., Any]]:
+        """Return the activities that it serves."""
+        return [self.run, self.record, self.stop]
+
     def phases(self) -> dict[str, str]:
         """Return the last recorded phase of each node."""
         return {node.id: node.phase.value for change in self.records for node in change.nodes}
@@ -127,7 +135,7 @@ class Stage:
             self.client,
             task_queue=self.queue,
             workflows=[Interpreter],
-            activities=[attempted.run, attempted.record, *self.more],
+            activities=[*attempted.served(), *self.more],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
             **options,
         ) as worker:
