@@ -15,6 +15,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from flyte_temporal.activities.closures import Closures
@@ -22,10 +23,12 @@ from flyte_temporal.activities.outcome import NoManifest, read_manifest, without
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.refusals import our_failure, their_failure
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
-from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.ports.blob_store import BlobStore, Put
 from flyte_temporal.ports.launcher import Launcher
+from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest, StorageConfig
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
+from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
@@ -63,6 +66,8 @@ class Attempts:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._open: dict[str, _OneAttempt] = {}
+        """The present delivery of each attempt's activity, by the attempt's key."""
 
     @activity.defn(dynamic=True)
     async def run(self, args: Sequence[RawValue]) -> AttemptResult:
@@ -76,10 +81,17 @@ class Attempts:
                 Retryable if our side of it failed (the store did not answer, a launcher was not to be had).
         """
         request: AttemptRequest = activity.payload_converter().from_payload(args[0].payload, AttemptRequest)
+        key, one = request.attempt.key, _OneAttempt(self._parts, request)
+        if (former := self._open.get(key)) is not None:
+            former.leave()
+        self._open[key] = one
         try:
-            manifest = await _OneAttempt(self._parts, request).run()
+            manifest = await one.run()
         except FlyteTemporalError as error:
             raise our_failure(error) from error
+        finally:
+            if self._open.get(key) is one:
+                del self._open[key]
         if manifest.error is not None:
             raise their_failure(manifest.error)
         return AttemptResult(
@@ -90,6 +102,18 @@ class Attempts:
             finished_at=manifest.finished_at,
             peak_rss_bytes=manifest.peak_rss_bytes,
         )
+
+    @activity.defn(name=calls.STOP)
+    async def stop(self, request: AttemptRequest) -> None:
+        """Stop an attempt whose own activity perhaps no worker has; nothing happens if it is over.
+
+        Raises:
+            ApplicationError: If our side of it failed; retryable.
+        """
+        try:
+            await _OneAttempt(self._parts, request).stop()
+        except FlyteTemporalError as error:
+            raise our_failure(error) from error
 
     async def _emitted(self, spec: str) -> Closure:
         try:
@@ -108,11 +132,21 @@ class _OneAttempt:
         self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
         self._last = ""
         self._kind = "task"
+        self._task: asyncio.Task[Any] | None = None
+        self._superseded = False
+
+    def leave(self) -> None:
+        """Leave the attempt to a later delivery on this worker: two that watch it could judge its end differently."""
+        self._superseded = True
+        if self._task is not None:
+            self._task.cancel()
 
     async def run(self) -> Manifest:
-        if activity.info().attempt > 1 and (manifest := await self._manifest()) is not None:
-            return await self._done(manifest)
+        self._task = asyncio.current_task()
         task = await self._parts.closures.task(self._request.spec, self._request.task)
+        again = self._request.again or activity.info().attempt > 1
+        if again and (manifest := await self._manifest()) is not None:
+            return await self._done(manifest)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
         task = task.overridden(self._request.overrides)
         order = AttemptOrder(
@@ -124,20 +158,37 @@ class _OneAttempt:
             inline_bytes=self._request.inline_bytes,
             created_at=self._request.created_at,
         )
-        launcher = self._launcher(order)
+        launcher = self._launcher()
         self._note(NodePhase.RUNNING)
         try:
             await launcher.start(order)
             state = await self._observe(launcher, task.policy.timeouts)
         except asyncio.CancelledError:
-            await asyncio.shield(self._on_cancel(launcher))
+            if self._superseded:
+                raise ApplicationError("Another delivery of this attempt has taken over.") from None
+            await asyncio.shield(self._on_cancel())
             raise
-        manifest = await self._manifest() or without_manifest(self._attempt, state)
+        manifest = await self._manifest() or await self._judged(state)
         await launcher.release(self._attempt)
         return await self._done(manifest)
 
-    def _launcher(self, order: AttemptOrder) -> Launcher:
-        name = order.environment.launcher
+    async def stop(self) -> None:
+        """Stop the attempt, whoever started it."""
+        launcher = self._launcher()
+        await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
+        await launcher.release(self._attempt)
+        self._note(NodePhase.ABORTED)
+
+    async def _judged(self, state: AttemptState) -> Manifest:
+        """Write the manifest of an attempt that left none: another delivery, of a later run, must judge it the same."""
+        made = without_manifest(self._attempt, state)
+        blobs, key = self._parts.blobs, keys.manifest(self._attempt)
+        if await asyncio.to_thread(blobs.put_new, key, canonical_bytes(made)) is Put.CONFLICT:
+            return await self._manifest() or made
+        return made
+
+    def _launcher(self) -> Launcher:
+        name = self._request.environment.launcher
         launcher = self._parts.launchers.get(name)
         if launcher is None:
             known = ", ".join(sorted(self._parts.launchers))
@@ -158,12 +209,10 @@ class _OneAttempt:
                 await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
                 raise their_failure(_timed_out(timeouts.run_s))
 
-    async def _on_cancel(self, launcher: Launcher) -> None:
+    async def _on_cancel(self) -> None:
         if not await _wanted():
             return
-        await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
-        await launcher.release(self._attempt)
-        self._note(NodePhase.ABORTED)
+        await self.stop()
 
     async def _beating(self, work: Coroutine[Any, Any, AttemptState]) -> None:
         """Await something slow while Temporal goes on hearing from us; silence would end the run before the task."""

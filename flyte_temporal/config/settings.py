@@ -83,8 +83,9 @@ class WorkerSettings(Group):
     """Attempts after which a warm process is replaced, against slow leaks in user code."""
     pool_max_rss: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
     """Resident bytes after which an idle warm process is replaced. 2 GiB: libraries yes, hoarded data no."""
-    max_activities: int = Field(default=500, ge=1)
-    """Activities at once. They only wait for attempts, so far more than there are processes."""
+    max_activities: int = Field(default=1000, ge=1)
+    """Activities at once. They only wait for attempts, so far more than there are processes; twice what a run may have
+    pending, because one that continues as new asks for all of them again before the old ones have let go."""
     heartbeat_timeout_s: float = Field(default=30.0, gt=0)
     """Without a heartbeat for so long, an attempt is given to another worker, which adopts it. 30 s suits networks;
     the local stack uses 1.5 s so that a lost worker is noticed at once (a false alarm is harmless)."""
@@ -112,9 +113,11 @@ class LimitSettings(Group):
     """Longest time of one attempt, in seconds, when its task sets none: one week."""
     inline_bytes: int = Field(default=64 * 1024, ge=256, le=1024**2)
     """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
-    max_nodes: int = Field(default=5_000, ge=1)
-    """Nodes of one execution, counted through sub-workflows. A node of a chain makes 6 events, and Temporal ends a run
-    at 51,200: this leaves room for retries."""
+    history_events: int = Field(default=0, ge=0)
+    """Events of a run's history from which on it continues as new; 0: when Temporal suggests it, at 4,096."""
+    max_nodes: int = Field(default=50_000, ge=1)
+    """Nodes of one execution, counted through sub-workflows. A run holds and decodes all of them in one activation,
+    which must stay below two seconds (temporal.md §3)."""
     max_spec_bytes: int = Field(default=64 * 1024**2, ge=1024)
     """Size of a compiled closure. It travels by reference, but a worker holds it in memory for each run."""
     max_inputs_bytes: int = Field(default=1024**2, ge=1024)
@@ -167,6 +170,7 @@ class Settings(BaseSettings):
             window=self.limits.window,
             pending=self.limits.pending,
             shard=self.limits.shard,
+            history_events=self.limits.history_events,
             system_retries=self.limits.system_retries,
             heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
             run_timeout_s=self.limits.run_timeout_s,

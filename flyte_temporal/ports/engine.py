@@ -8,7 +8,7 @@ from typing import Protocol
 from flyte_temporal.spec.calls import GateAnswer, GateState
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput, ShardEnd
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 
@@ -28,12 +28,14 @@ class RunState(Document):
         outputs: Its outputs, if it succeeded.
         error: Its error, if it failed.
         reason: Why it was aborted.
+        shard: For a shard of a map, how its items ended.
     """
 
     phase: ExecutionPhase
     outputs: dict[str, LiteralValue] = {}
     error: ErrorDocument | None = None
     reason: str = ""
+    shard: ShardEnd | None = None
 
 
 class Engine(Protocol):

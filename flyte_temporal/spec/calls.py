@@ -21,6 +21,7 @@ from flyte_temporal.spec.execution import (
     GateReply,
     NodePhase,
     NodeRecord,
+    ShardEnd,
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
@@ -29,6 +30,15 @@ from flyte_temporal.spec.types import LiteralType
 
 RECORD = "flyte_temporal.record"
 """Local activity: write records of an execution and its nodes. Request `RecordRequest`, no response."""
+
+STOP = "flyte_temporal.stop"
+"""Activity: stop an attempt that was asked for by an earlier run. Request `AttemptRequest`, no response."""
+
+LOAD = "flyte_temporal.load"
+"""Local activity: read a closure. Request `LoadRequest`, response `Closure`."""
+
+WATCH_CHILD = "flyte_temporal.watch_child"
+"""Activity: wait until an execution has ended. Request `ChildWatch`, response `ChildEnded`."""
 
 READ = "flyte_temporal.read"
 """Local activity: read values that travel by reference. Request `ReadRequest`, response `ReadResult`."""
@@ -64,6 +74,7 @@ class AttemptRequest(Document):
         inline_bytes: Outputs larger than this travel by reference.
         created_at: When the execution started, UTC.
         first_started_at: When the node's first attempt was asked for, UTC.
+        again: Whether an earlier run of the execution has asked for this very attempt: it may be at work, or over.
     """
 
     attempt: AttemptId
@@ -77,6 +88,7 @@ class AttemptRequest(Document):
     inline_bytes: int = 64 * 1024
     created_at: datetime | None = None
     first_started_at: datetime | None = None
+    again: bool = False
 
 
 class AttemptResult(Document):
@@ -219,6 +231,34 @@ class ChildOpened(Document):
     """The request by which the execution is to be started."""
 
     request: ExecutionRequest
+
+
+class LoadRequest(Document):
+    """Read a stored closure."""
+
+    spec: str
+
+
+class ChildWatch(Document):
+    """Wait until an execution has ended."""
+
+    execution: ExecutionId
+
+
+class ChildEnded(Document):
+    """How an execution has ended.
+
+    Args:
+        phase: A final phase.
+        outputs: Its outputs, if it succeeded.
+        error: Its error, if it failed.
+        shard: For a shard of a map, how its items ended.
+    """
+
+    phase: ExecutionPhase
+    outputs: dict[str, LiteralValue] = {}
+    error: ErrorDocument | None = None
+    shard: ShardEnd | None = None
 
 
 class GateAnswer(Document):

@@ -172,9 +172,10 @@ class RunLimits(Document):
     Args:
         window: New commands per activation at most (a slower activation wedges the worker: temporal.md §0.1).
         pending: Activities pending at once at most (2,000 is Temporal's hard limit).
-        nodes: Nodes and items of maps in one run at most, those of dynamic tasks included (an attempt makes some four
-            events, and a history holds 51,200). The items of a map in shards are in other runs.
+        nodes: Nodes and items of maps that one run holds at most, those of dynamic tasks included; ended ones are
+            forgotten when the run continues as new, and the items of a map in shards are in other runs.
         shard: A map of more items than this is run in shards of at most so many; 0 = never.
+        history_events: Length of a history from which on the run continues as new; 0 = when Temporal suggests it.
         system_retries: Attempts of a node that the platform may lose before it fails.
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
         run_timeout_s: Longest time of one attempt when the task sets none.
@@ -183,8 +184,9 @@ class RunLimits(Document):
 
     window: int = 100
     pending: int = 500
-    nodes: int = 8_000
+    nodes: int = 50_000
     shard: int = 1_000
+    history_events: int = 0
     system_retries: int = 3
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0

@@ -18,6 +18,7 @@ from flyte_temporal.activities.lists import Lists
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
+from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.ports.metadata_store import MetadataStore
@@ -77,13 +78,18 @@ async def build(settings: Settings) -> Platform:
         grace_s=settings.worker.stop_grace_s,
     )
     lists = Lists(blobs, settings.worker.scratch)
+    engine = TemporalEngine(client, settings.temporal.task_queue)
+    attempts, children = Attempts(parts), Children(blobs, store, closures, engine)
     served: list[Callable[..., Any]] = [
-        Attempts(parts).run,
+        attempts.run,
+        attempts.stop,
         records.record,
+        closures.load,
         Values(blobs, settings.worker.scratch).read,
         lists.split,
         lists.join,
-        Children(blobs, store, closures).open,
+        children.open,
+        children.watch,
     ]
     return Platform(temporal_worker(client, settings, served), records, launchers, store)
 
@@ -126,7 +132,7 @@ def be_patient(worker: Worker, seconds: float) -> None:
         worker: The worker.
         seconds: How long Temporal waits before it gives the step to another worker.
     """
-    worker._workflow_worker._deadlock_timeout_seconds = seconds  # type: ignore[union-attr, assignment]  # noqa: SLF001
+    worker._workflow_worker._deadlock_timeout_seconds = seconds  # type: ignore[union-attr]  # noqa: SLF001
 
 
 def open_metadata(settings: Settings) -> MetadataStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from flyte_temporal.spec import calls
@@ -13,7 +14,7 @@ from flyte_temporal.spec.nodes import ArrayTarget, Node
 from flyte_temporal.spec.types import ANY, NONE, ListType
 from flyte_temporal.workflows.bindings import at
 from flyte_temporal.workflows.programs import Program
-from flyte_temporal.workflows.scope import NodeState, Place, Scope
+from flyte_temporal.workflows.scope import Carried, NodeState, Place, Scope
 
 
 class Array(Scope):
@@ -36,7 +37,8 @@ class Array(Scope):
             target=target.item,
             overrides=shard.node.overrides,
         )
-        self._next = 0
+        self._waiting: deque[NodeState] = deque()
+        """Items that have no place among those at work yet."""
         self._results: list[dict[str, LiteralValue] | None] = [None] * shard.count
         self.failures = 0
         """Items that have failed for good."""
@@ -50,8 +52,9 @@ class Array(Scope):
     def first(self) -> list[NodeState]:
         """Return as many items as may run at once."""
         count = self._shard.count
-        self._next = min(self._shard.concurrency or count, count)
-        return self.states[: self._next]
+        at_once = min(self._shard.concurrency or count, count)
+        self._waiting = deque(self.states[at_once:])
+        return self.states[:at_once]
 
     def after(self, state: NodeState, outputs: dict[str, LiteralValue] | None) -> list[NodeState]:
         """Take in the end of an item; another one takes its place."""
@@ -59,9 +62,22 @@ class Array(Scope):
             self.failures += 1
         else:
             self._results[self._position(state)] = outputs
-        following = self.states[self._next : self._next + 1]
-        self._next += len(following)
-        return following
+        return [self._waiting.popleft()] if self._waiting else []
+
+    def carried(self, marks: str) -> Carried:
+        """Return the lists and all results so far: the whole needs them."""
+        del marks
+        results = {str(i): given for i, given in enumerate(self._results) if given is not None}
+        counts = {"failures": self.failures, "waiting": len(self._waiting)}
+        return Carried({}, results, counts, self._shard)
+
+    def take_over(self, carried: Carried) -> None:
+        """Go on; the items that wait are the last ones."""
+        for position, given in carried.outputs.items():
+            self._results[int(position)] = given
+        self.failures = carried.counts["failures"]
+        waiting = carried.counts["waiting"]
+        self._waiting = deque(self.states[len(self.states) - waiting :])
 
     def _position(self, state: NodeState) -> int:
         return (state.index or 0) - self._shard.offset

@@ -71,6 +71,20 @@ def _of_application_error(cause: ApplicationError, node: str) -> ErrorDocument:
 def _of_child(error: ChildWorkflowError, node: str) -> ErrorDocument:
     cause, name = error.cause, error.workflow_id
     if isinstance(cause, CancelledError | TerminatedError):
+        return of_child(name, None, node)
+    found = document_of(cause, node) if isinstance(cause, FailureError) else document_of(error, node)
+    return of_child(name, found, node)
+
+
+def of_child(name: str, error: ErrorDocument | None, node: str) -> ErrorDocument:
+    """Return the error of a node whose execution failed.
+
+    Args:
+        name: The execution that it started.
+        error: How that failed; None if it was aborted.
+        node: Path of the node.
+    """
+    if error is None:
         return ErrorDocument(
             kind=ErrorKind.USER,
             code="ChildAborted",
@@ -78,8 +92,8 @@ def _of_child(error: ChildWorkflowError, node: str) -> ErrorDocument:
             node=node,
             recoverable=False,
         )
-    found = document_of(cause, node) if isinstance(cause, FailureError) else document_of(error, node)
-    return found.model_copy(update={"message": f"The execution {name} failed: {found.message}"[:4096]})
+    message = f"The execution {name} failed: {error.message}"[:4096]
+    return error.model_copy(update={"message": message, "node": node})
 
 
 def shard_document_of(error: BaseException, node: str) -> ErrorDocument:
@@ -96,15 +110,16 @@ def shard_document_of(error: BaseException, node: str) -> ErrorDocument:
                 return ErrorDocument.model_validate(detail)
     if isinstance(cause, CancelledError | TerminatedError):
         how = "cancelled" if isinstance(cause, CancelledError) else "terminated"
-        return ErrorDocument(
-            kind=ErrorKind.USER,
-            code="ShardAborted",
-            message=f"{_shard_of(error)} was {how} in Temporal.",
-            node=node,
-            recoverable=False,
-        )
+        return shard_aborted(f"{_shard_of(error)} was {how} in Temporal.", node)
     found = document_of(cause if isinstance(cause, FailureError) else error, node)
     return found.model_copy(update={"message": f"{_shard_of(error)} failed: {found.message}"[:4096]})
+
+
+def shard_aborted(message: str, node: str) -> ErrorDocument:
+    """Return the error document of a map of which somebody has ended a shard from outside."""
+    return ErrorDocument(
+        kind=ErrorKind.USER, code="ShardAborted", message=message, node=node, recoverable=False
+    )
 
 
 def _shard_of(error: BaseException) -> str:

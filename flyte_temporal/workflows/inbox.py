@@ -113,6 +113,10 @@ class Inbox:
         task.cancel()
         return True
 
+    def stopping(self, state: NodeState) -> bool:
+        """Return whether something still runs for a node that was asked to end."""
+        return state.path in self._running and state.path in self._cancelled
+
     def was_cancelled(self, state: NodeState) -> bool:
         """Return whether `cancel` was called for a node."""
         return state.path in self._cancelled
@@ -132,7 +136,7 @@ class Inbox:
         """Let `ended` return soon, in an activation of its own, whether or not anything ends by then."""
         if self._timer is None or self._timer.done():
             self._timer = asyncio.create_task(pause(WAKE_S, "more nodes than one activation may start"))
-            self._timer.add_done_callback(lambda _done: self._wake.set())
+            self._timer.add_done_callback(lambda _done: self.wake())
 
     def wake_never(self) -> None:
         """Take `wake_soon` back."""

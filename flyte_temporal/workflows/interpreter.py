@@ -26,8 +26,12 @@ from flyte_temporal.spec.execution import (
     RunOutput,
 )
 from flyte_temporal.spec.search import PHASE
+from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.failures import failure_of, refusal_of
-from flyte_temporal.workflows.run import Run, RunFailed
+from flyte_temporal.workflows.run import ContinuedAsNew, Run, RunFailed
+
+CONTINUED = 2
+"""Number of arguments of a first run."""
 
 _PHASE = SearchAttributeKey.for_keyword(PHASE)
 
@@ -44,18 +48,23 @@ class Interpreter:
         """Run an execution.
 
         Args:
-            args: A `RunInput` and a `Closure`; two arguments, so that equal closures are stored once.
+            args: A `RunInput` and a `Closure`; two arguments, so that equal closures are stored once. A run that continues
+                another one gets its `Snapshot` as third.
         """
         try:
             convert = workflow.payload_converter().from_payload
             given: RunInput = convert(args[0].payload, RunInput)
             closure: Closure = convert(args[1].payload, Closure)
             _refuse_newer(given)
-            self._run = Run(given, closure)
+            snapshot = _snapshot(args[CONTINUED]) if len(args) > CONTINUED else None
+            self._run = Run(given, closure, snapshot)
         except (FlyteTemporalError, ValueError) as error:
             raise _refusal(error) from error
         try:
             outputs = await self._run.execute()
+        except ContinuedAsNew as continued:
+            # The first two as they came: equal bytes, and no work.
+            workflow.continue_as_new(args=[*args[:CONTINUED], continued.snapshot])
         except RunFailed as failed:
             await self._finish(ExecutionPhase.FAILED, error=failed.error)
             raise failure_of(failed.error) from None
@@ -106,13 +115,13 @@ class Interpreter:
     @workflow.signal(name=calls.SHARD_FAILED)
     async def shard_failed(self, failed: calls.ShardFailed) -> None:
         """Take in that items of a shard have failed."""
-        await workflow.wait_condition(lambda: self._run is not None)
+        await workflow.wait_condition(lambda: self._run is not None and self._run.restored)
         self._run.shard_failed(failed)  # type: ignore[union-attr]
 
     @workflow.signal(name=calls.SHARD_STOP)
     async def shard_stop(self) -> None:
         """Stop the items of a shard, because the map has failed."""
-        await workflow.wait_condition(lambda: self._run is not None)
+        await workflow.wait_condition(lambda: self._run is not None and self._run.restored)
         self._run.stop()  # type: ignore[union-attr]
 
     @workflow.update(name="answer")
@@ -137,6 +146,15 @@ class Interpreter:
                 self._run.gates.check(request)
             except FlyteTemporalError as error:
                 raise refusal_of(error) from error
+
+
+def _snapshot(given: RawValue) -> Snapshot:
+    try:
+        found: Snapshot = workflow.payload_converter().from_payload(given.payload, Snapshot)
+    except ValueError as error:
+        # Written by a newer worker: no error of the run, and a newer worker can read it.
+        raise RuntimeError(f"The snapshot of the run before this one cannot be read: {error}") from error
+    return found
 
 
 def _refuse_newer(given: RunInput) -> None:

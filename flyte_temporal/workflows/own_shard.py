@@ -69,6 +69,12 @@ class OwnShard:
         self._array = Array(self._program, None, shard)
         return self._array
 
+    def resume(self, array: Array) -> None:
+        """Go on with items that an earlier run has opened."""
+        self._array = array
+        # If the map had failed by itself instead, this run fails anyhow.
+        self.stopped = array.failing
+
     def tell(self) -> None:
         """Tell the run that holds the map how many items have failed, if there are more than it knows of."""
         failed = self._array.failures if self._array else 0

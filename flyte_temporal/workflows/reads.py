@@ -1,4 +1,4 @@
-"""Values that the interpreter must know and that travel by reference: an activity reads them, never the run itself."""
+"""What the interpreter must know and what travels by reference: an activity reads it, never the run itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
+from flyte_temporal.spec.entities import Closure
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.scope import NodeState
@@ -19,6 +20,19 @@ CUTTING: dict[str, Any] = {
     "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=10),
 }
 """How whole lists are read and stored: of a gigabyte it may take minutes."""
+
+
+async def load(digest: str) -> Closure:
+    """Return a stored closure: that of a dynamic task which was at work when the run was continued."""
+    found: Closure = await workflow.execute_local_activity(
+        calls.LOAD,
+        calls.LoadRequest(spec=digest),
+        result_type=Closure,
+        start_to_close_timeout=timedelta(seconds=60),
+        retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200)),
+        summary=f"loads {digest[:12]}",
+    )
+    return found
 
 
 class Reads:

@@ -8,6 +8,7 @@ refuses the workflow task for ever, §0.5).
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
+from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.arrays import Array, array_target, lists, whole_map
 from flyte_temporal.workflows.attempts import Attempts
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
@@ -36,13 +38,16 @@ from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.failures import document_of, was_cancelled
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.leaving import Leaving
 from flyte_temporal.workflows.own_shard import OwnShard
 from flyte_temporal.workflows.programs import Program
-from flyte_temporal.workflows.reads import Reads
+from flyte_temporal.workflows.reads import Reads, load
 from flyte_temporal.workflows.records import Records
+from flyte_temporal.workflows.restoring import Restoring, programs_of
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.sharded import Room, ShardedArray, Sizes, uncut
 from flyte_temporal.workflows.shards import Shards
+from flyte_temporal.workflows.snapshots import take
 from flyte_temporal.workflows.tree import Tree
 
 OPENED = 2_000
@@ -56,27 +61,38 @@ class RunFailed(Exception):
     error: ErrorDocument
 
 
+@dataclass
+class ContinuedAsNew(Exception):
+    """The execution goes on in another run."""
+
+    snapshot: Snapshot
+
+
 class Run:
     """The state of one execution and the loop that drives it.
 
     Args:
         given: The request.
         closure: What to run.
+        snapshot: What an earlier run of the execution handed over.
 
     Raises:
         UnsupportedSpec: If the closure holds a kind of node that this build does not run.
         CompileError: If its nodes do not form a graph without cycles.
     """
 
-    def __init__(self, given: RunInput, closure: Closure) -> None:
+    def __init__(self, given: RunInput, closure: Closure, snapshot: Snapshot | None = None) -> None:
         self.given = given
         self.states: list[NodeState] = []
+        """All nodes that are held; those that had ended before this run are not."""
+        self._snapshot = snapshot
+        self._began = snapshot.began if snapshot else workflow.info().start_time
         shard = given.shard
-        self.records = Records(given.request.id, self.states, whole=shard is None)
+        self.records = Records(given, self.states, self._began)
         self._program = Program(closure, shard.spec if shard else given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._inbox = Inbox()
-        self._attempts = Attempts(given, self._inbox)
+        self._attempts = Attempts(given, self._inbox, self._began)
         self._children = Children(given, self._inbox)
         self.shards = Shards(given, self._inbox)
         self._own = OwnShard(shard, self._program, self._inbox) if shard else None
@@ -85,6 +101,15 @@ class Run:
         planned = None if shard else self._program
         self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
+        self._leaving = Leaving(given, self._inbox)
+        self.restored = snapshot is None
+        """Whether everything that an earlier run had under way is watched again, so that news of it find their way."""
+        self._loading: asyncio.Task[dict[str, Program]] | None = None
+        self._resuming: deque[NodeState] = deque()
+        """Nodes that were at work in the run before this one."""
+        if snapshot is not None:
+            self.gates.take_over(snapshot.gates)
+            self.records.take_over(snapshot.records)
 
     def _started(self) -> list[str]:
         return [state.child for state in self.states if state.child]
@@ -97,12 +122,16 @@ class Run:
 
         Raises:
             RunFailed: If a node failed for good; everything else has ended by then.
+            ContinuedAsNew: If it goes on in another run.
             asyncio.CancelledError: If the execution was cancelled; everything has ended by then.
         """
         try:
-            await self._open_root()
+            await self._begin()
             await self._drive()
         except asyncio.CancelledError:
+            self._leaving.stay()
+            if self._loading is not None:
+                self._restore(await self._loading)
             self._tree.stop_all()
             await self._drive()
             self._tree.mark_rest()
@@ -114,16 +143,6 @@ class Run:
             return RunOutput(outputs=results)
         with self._failing():
             return await self._own.output(results)
-
-    async def _open_root(self) -> None:
-        with self._failing():
-            if self._own is not None:
-                self._tree.open(await self._own.open())
-                if self._own.stopped:
-                    self._tree.halt()
-                return
-            main = self._program.main
-            self._tree.open(workflow_body(self._program, main, dict(self.given.request.inputs), None))
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -150,29 +169,75 @@ class Run:
             self._tree.shard_told(state, failed.failed)
             self._inbox.wake()
 
+    async def _begin(self) -> None:
+        if self._snapshot is not None:
+            self._loading = asyncio.create_task(self._load(self._snapshot))
+            # If the execution is aborted now, it is restored first, and then stopped.
+            self._restore(await asyncio.shield(self._loading))
+            return
+        with self._failing():
+            if self._own is None:
+                main = self._program.main
+                self._tree.open(workflow_body(self._program, main, dict(self.given.request.inputs), None))
+                return
+            self._tree.open(await self._own.open())
+            if self._own.stopped:
+                self._tree.halt()
+
+    async def _load(self, snapshot: Snapshot) -> dict[str, Program]:
+        found = {self._program.digest: self._program}
+        for digest in programs_of(snapshot):
+            if digest not in found:
+                found[digest] = Program(await load(digest), digest)
+        return found
+
+    def _restore(self, programs: dict[str, Program]) -> None:
+        if self._snapshot is None:  # pragma: no cover - it was loaded for one
+            return
+        self._loading = None
+        self._resuming.extend(Restoring(self._snapshot, self._tree, programs).restore())
+        self._leaving.resumed(len(self._resuming))
+        if self._own is not None and isinstance(self._tree.root, Array):
+            self._own.resume(self._tree.root)
+
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or inbox.open:
+        while tree.ready or tree.ready_free or self._resuming or inbox.open:
             self._dispatch()
             self.records.flush()
             workflow.set_current_details(tree.board.markdown())
             if self._held_up():
                 inbox.wake_soon()
-            elif not inbox.open:
+            elif not inbox.open and not self._leaving.waits:
                 continue
-            for ended in await inbox.ended():
-                self._take(ended)
+            ended = await inbox.ended()
+            for each in ended:
+                self._take(each)
             if self._own is not None:
                 self._own.tell()
+            if self._leaving.took(len(ended)) and not self._resuming:
+                raise ContinuedAsNew(self._taken())
+            if self._leaving.waits:
+                self.records.settle()
         inbox.wake_never()
+        self._leaving.stay()
         workflow.set_current_details(tree.board.markdown())
+
+    def _taken(self) -> Snapshot:
+        stopping = dict.fromkeys(self._tree.to_cancel)
+        stopping.update(dict.fromkeys(filter(self._inbox.stopping, self.states)))
+        runs = (self._snapshot.runs if self._snapshot else 0) + 1
+        return take(self._tree, self.gates, self.records, stopping, self._began, runs)
 
     def _dispatch(self) -> None:
         tree = self._tree
-        while tree.to_cancel and self._window.left():
+        while self._resuming and self._window.left():
+            self._resume(self._resuming.popleft())
+        self.restored = not self._resuming
+        while not self._resuming and tree.to_cancel and self._window.left():
             if self._cancel(tree.to_cancel.popleft()):
                 self._window.take()
-        while self._window.left():
+        while self._window.left() and not self._leaving.overdue:
             if tree.ready_free:
                 self._start(tree.ready_free.popleft())
             elif tree.ready and self._inbox.pending < self._most():
@@ -201,7 +266,7 @@ class Run:
             return False
         tree = self._tree
         room = bool(tree.ready) and self._inbox.pending < self._most()
-        return room or bool(tree.to_cancel) or bool(tree.ready_free)
+        return room or bool(tree.to_cancel) or bool(tree.ready_free) or bool(self._resuming)
 
     def _start(self, state: NodeState) -> None:
         self._tree.begin(state)
@@ -220,6 +285,26 @@ class Run:
         shared = bool(self._wanted())
         shard = scope.order(state, Room(most, most - self._inbox.pending if shared else most))
         self.shards.start(state, shard, weight=shard.parallel if shared else 1)
+
+    def _resume(self, state: NodeState) -> None:
+        """Ask again for what an earlier run had under way for a node."""
+        try:
+            if isinstance(state.scope, ShardedArray):
+                self._window.take()
+                shard = state.scope.shard(state)
+                self.shards.resume(state, shard, weight=shard.parallel if self._wanted() else 1)
+                return
+            inputs = state.scope.inputs_of(state)
+            if not state.attempts:
+                self._start_kind(state, inputs)
+                return
+            self._window.take()
+            if isinstance(state.node.target, LaunchPlanTarget):
+                self._children.resume(state, inputs)
+            else:
+                self._attempts.resume(state, inputs)
+        except FlyteTemporalError as error:
+            self._tree.fail(state, document_of(error, state.path))
 
     def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         target, program = state.node.target, state.scope.program
@@ -322,7 +407,7 @@ class _Window:
         self._size = size
         self._tree = tree
         self._left = size
-        self._opened = 0
+        self._made = 0
         self._seen = -1
 
     def left(self) -> bool:
@@ -331,8 +416,8 @@ class _Window:
         if length != self._seen:
             self._seen = length
             self._left = self._size
-            self._opened = self._tree.opened
-        return self._left > 0 and self._tree.opened - self._opened < OPENED
+            self._made = self._tree.made
+        return self._left > 0 and self._tree.made - self._made < OPENED
 
     def take(self) -> None:
         """Count a command."""

@@ -36,12 +36,22 @@ class NodeState:
     error: ErrorDocument | None = None
     reason: str = ""
     child: str = ""
+    child_started: bool = False
+    """Whether Temporal has confirmed that the child was started."""
     spec: str = ""
     reply: GateReply | None = None
     items: int = 0
     """Number of items of a map in shards."""
+    share: int = 0
+    """For a shard, how many of its items may run at once, of those of the whole map; 0 = no limit of its own."""
+    parallel: int = 0
+    """For a shard, how many attempts and children it may have at once."""
+    failed_items: int = 0
+    """For a shard, how many of its items have failed for good."""
     whole: Shard | None = None
     """All items of a map in shards, until its lists have been cut."""
+    due: datetime | None = None
+    """When a pause before the next attempt, a sleep, or the patience of a gate ends."""
 
     @property
     def name(self) -> str:
@@ -84,6 +94,25 @@ class NodeState:
 
 
 @dataclass(frozen=True)
+class Carried:
+    """What a scope takes into the next run beside its nodes and flags.
+
+    Args:
+        inputs: Its inputs.
+        outputs: Outputs of ended nodes that are still needed, by node id or position.
+        counts: What else only its kind knows.
+        shard: For a map, its items.
+        parts: For a map in shards, its lists in parts.
+    """
+
+    inputs: dict[str, LiteralValue]
+    outputs: dict[str, dict[str, LiteralValue]]
+    counts: dict[str, int] = field(default_factory=dict)
+    shard: Shard | None = None
+    parts: dict[str, tuple[LiteralValue, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Place:
     """A node to be of a scope: what runs there, and its path."""
 
@@ -111,6 +140,11 @@ class Scope(ABC):
         self.inner: list[Scope] = []
         """Scopes opened below it."""
         self.states: list[NodeState] = []
+        """Its nodes; in a run that was continued, those that had not ended before."""
+        self.first_order = 0
+        """Order number of its first node."""
+        self.marks = ""
+        """How its nodes had ended before this run, a letter each (`ScopeSnapshot.marks`); empty if it was opened here."""
         self.errors: list[ErrorDocument] = []
         """Failures of its nodes for good, in the order in which they happened."""
         self.handles: Scope | NodeState | None = None
@@ -154,6 +188,18 @@ class Scope(ABC):
         Raises:
             UserCodeError: As for `inputs_of`.
         """
+
+    @abstractmethod
+    def carried(self, marks: str) -> Carried:
+        """Return what is to be handed over.
+
+        Args:
+            marks: How each of its nodes has ended (`ScopeSnapshot.marks`).
+        """
+
+    @abstractmethod
+    def take_over(self, carried: Carried) -> None:
+        """Go on from what was handed over; `states` and `marks` are set already."""
 
     @property
     @abstractmethod

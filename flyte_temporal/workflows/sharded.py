@@ -6,18 +6,19 @@ starts them and watches them; what a shard does with its items is `arrays` again
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.execution import ErrorDocument, RunLimits, RunOutput, Shard
 from flyte_temporal.spec.lists import piece
-from flyte_temporal.spec.literals import Joined, LiteralValue
+from flyte_temporal.spec.literals import Inline, Joined, LiteralValue
 from flyte_temporal.spec.nodes import ArrayTarget, BranchTarget, Node, Target, TaskTarget, WorkflowTarget
 from flyte_temporal.workflows.arrays import array_target, wishes_of
 from flyte_temporal.workflows.failures import OTHERS
 from flyte_temporal.workflows.programs import Program
-from flyte_temporal.workflows.scope import NodeState, Place, Scope
+from flyte_temporal.workflows.scope import Carried, NodeState, Place, Scope
 
 AT_ONCE = 4
 """Shards of one map at work at once. Each keeps up to a few hundred attempts in flight, which is more than a worker runs; a
@@ -139,10 +140,11 @@ class ShardedArray(Scope):
         self._whole = whole.model_copy(update={"inputs": same})
         self._parts = parts
         self._size = size
-        self._next = 0
-        self._shares: dict[int, int] = {}
-        """Of the map's concurrency, what each shard at work has."""
-        self._failures: dict[int, int] = {}
+        self._shards = -(-whole.total // size)
+        self._waiting: deque[NodeState] = deque()
+        """Shards that have no place among those at work yet."""
+        self._failed_before = 0
+        """Items that have failed for good, of shards that ended in an earlier run of the execution."""
         self._lost = False
         """Whether a shard has failed, which it does only if the whole map must."""
         self._ended = 0
@@ -157,8 +159,8 @@ class ShardedArray(Scope):
 
     def first(self) -> list[NodeState]:
         """Return as many shards as may run at once."""
-        self._next = min(self._lanes, len(self.states))
-        return self.states[: self._next]
+        self._waiting = deque(self.states[self._lanes :])
+        return self.states[: self._lanes]
 
     @property
     def _lanes(self) -> int:
@@ -167,16 +169,41 @@ class ShardedArray(Scope):
     def after(self, state: NodeState, outputs: dict[str, LiteralValue] | None) -> list[NodeState]:
         """Take in that a shard has ended, badly if there are no outputs; another one takes its place."""
         number = state.index or 0
-        self._shares.pop(number, None)
+        state.share = 0
         self._ended += self.count(number)
         if outputs is None:
             self._lost = True
         elif outputs:
             self._results[number] = outputs
         self._show()
-        following = self.states[self._next : self._next + 1]
-        self._next += len(following)
-        return following
+        return [self._waiting.popleft()] if self._waiting else []
+
+    def carried(self, marks: str) -> Carried:
+        """Return the lists in parts and the results of shards so far: the whole needs them."""
+        failed = self._failed_before + sum(s.failed_items for s in self.states if s.phase.terminal)
+        counts = {
+            "size": self._size,
+            "failed": failed,
+            "lost": int(self._lost),
+            "ended": self._ended,
+            "waiting": len(self._waiting),
+        }
+        results = {str(number): given for number, given in self._results.items()}
+        # What is ended can no longer be asked for.
+        nothing = Inline(value=None)
+        parts = {
+            name: tuple(part if mark == "." else nothing for part, mark in zip(found, marks, strict=True))
+            for name, found in self._parts.items()
+        }
+        return Carried({}, results, counts, self._whole, parts)
+
+    def take_over(self, carried: Carried) -> None:
+        """Go on; the shards that wait are the last ones."""
+        self._results = {int(number): given for number, given in carried.outputs.items()}
+        self._failed_before = carried.counts["failed"]
+        self._lost = bool(carried.counts["lost"])
+        self._ended = carried.counts["ended"]
+        self._waiting = deque(self.states[len(self.states) - carried.counts["waiting"] :])
 
     def count(self, number: int) -> int:
         """Return how many items a shard has."""
@@ -184,10 +211,14 @@ class ShardedArray(Scope):
 
     def told(self, state: NodeState, failed: int) -> None:
         """Take in how many items of a shard have failed so far."""
-        number = state.index or 0
-        self._failures[number] = max(failed, self._failures.get(number, 0))
-        state.reason = f"{self._failures[number]:,} failed"
+        state.failed_items = max(failed, state.failed_items)
+        state.reason = f"{state.failed_items:,} items have failed" if state.failed_items else ""
         self._show()
+
+    @property
+    def failures(self) -> int:
+        """Return how many items have failed for good, as far as shards have told."""
+        return self._failed_before + sum(state.failed_items for state in self.states)
 
     def take(self, state: NodeState, given: RunOutput) -> None:
         """Take in how the items of a shard ended."""
@@ -198,8 +229,7 @@ class ShardedArray(Scope):
     def _show(self) -> None:
         if self.parent is None:  # pragma: no cover - a map in shards stands in a workflow
             return
-        failed = sum(self._failures.values())
-        more = f", {failed:,} of them badly" if failed else ""
+        more = f", {self.failures:,} have failed" if self.failures else ""
         self.parent.reason = f"{self._ended:,} of {self._whole.total:,} items have ended{more}"
 
     @property
@@ -210,7 +240,7 @@ class ShardedArray(Scope):
     @property
     def failed(self) -> bool:
         """Return whether too few items can still succeed."""
-        return self._lost or sum(self._failures.values()) > self._whole.allowed
+        return self._lost or self.failures > self._whole.allowed
 
     def inputs_of(self, state: NodeState) -> dict[str, LiteralValue]:
         """Return what a shard is given: its part of each list, and what is the same for all items."""
@@ -218,33 +248,36 @@ class ShardedArray(Scope):
         return {**self._whole.inputs, **{name: parts[number] for name, parts in self._parts.items()}}
 
     def order(self, state: NodeState, room: Room) -> Shard:
-        """Return what a shard is to run, and count what it takes of the map's concurrency.
+        """Return what a shard that is to start runs, and count what it takes of the map's concurrency.
 
         Args:
             state: The shard.
             room: What the run leaves for it. Together the shards take no more of it than there is.
         """
-        number = state.index or 0
-        lanes = min(self._lanes, len(self.states), room.most)
-        concurrency = 0
+        lanes = min(self._lanes, self._shards, room.most)
         if self._whole.concurrency:
-            left = self._whole.concurrency - sum(self._shares.values())
-            concurrency = max(1, min(-(-self._whole.concurrency // lanes), left))
-            self._shares[number] = concurrency
+            left = self._whole.concurrency - sum(each.share for each in self.states)
+            state.share = max(1, min(-(-self._whole.concurrency // lanes), left))
+        state.parallel = max(1, min(-(-room.most // lanes), room.free))
+        return self.shard(state)
+
+    def shard(self, state: NodeState) -> Shard:
+        """Return what a shard that was ordered runs."""
+        number = state.index or 0
         return self._whole.model_copy(
             update={
                 "inputs": self.inputs_of(state),
                 "offset": number * self._size,
                 "count": self.count(number),
-                "concurrency": concurrency,
-                "parallel": max(1, min(-(-room.most // lanes), room.free)),
+                "concurrency": state.share,
+                "parallel": state.parallel,
             }
         )
 
     def results(self) -> dict[str, LiteralValue]:
         """Return a list of each output, made of those of the shards."""
         target = array_target(self._whole.node)
-        numbers = range(len(self.states))
+        numbers = range(self._shards)
         counts = tuple(self.count(number) for number in numbers)
         return {
             v.name: Joined(parts=tuple(self._results[number][v.name] for number in numbers), counts=counts)

@@ -46,18 +46,18 @@ class Tree:
         self.ready_free: deque[NodeState] = deque()
         """Other nodes that may run."""
         self.to_cancel: deque[NodeState] = deque()
-        self.opened = 0
-        """Nodes that were made, for the budget of an activation."""
+        self.made = SHARDED_ORDER + given.shard.offset if given.shard else 0
+        """The next order number: from the first one on, they count the nodes made in this run and those before it."""
         self.result: dict[str, LiteralValue] | None = None
         self.failure: ErrorDocument | None = None
         self._limit = given.limits.nodes
-        self._shard = given.shard
         self._records_ends = given.interpreter >= 2
         """Whether nodes that end otherwise than well are recorded at once."""
         self._records = records
         self._now = now
-        self._root: Scope | None = None
-        self._aborting = False
+        self.root: Scope | None = None
+        self.aborting = False
+        """Whether the whole execution is to end."""
 
     def open(self, scope: Scope) -> None:
         """Add a scope and let its first nodes run.
@@ -67,27 +67,30 @@ class Tree:
         """
         places = list(scope.places())
         self._refuse_large(len(places), places[-1].path if places else "", scope)
-        if scope.outer is None:
-            self._root = scope
-        for place in places:
-            state = NodeState(scope, place.node, place.path, self._order(scope, place), place.index)
-            scope.states.append(state)
-            if not scope.holds_shards:
-                self.states.append(state)
-            self.board.add(state)
-        self.opened += len(places)
-        if scope.outer is not None:
-            scope.outer.inner.append(scope)
+        scope.first_order = self.made
+        scope.states += [self._make(scope, place) for place in places]
+        self.attach(scope)
         self._enqueue(scope, scope.first())
         self._close_if_done(scope)
 
-    def _order(self, scope: Scope, place: Place) -> int:
-        """Return the position of a node in listings."""
-        shard = self._shard
-        if shard is None:
-            return len(self.states)
-        inside = place.index if scope is self._root and place.index is not None else None
-        return SHARDED_ORDER + (shard.total + len(self.states) if inside is None else inside)
+    def _make(self, scope: Scope, place: Place) -> NodeState:
+        state = NodeState(scope, place.node, place.path, self.made, place.index)
+        self.made += 1
+        self.add(state)
+        return state
+
+    def add(self, state: NodeState) -> None:
+        """Hold a node."""
+        if not state.is_shard:
+            self.states.append(state)
+        self.board.add(state)
+
+    def attach(self, scope: Scope) -> None:
+        """Give a scope its place."""
+        if scope.outer is None:
+            self.root = scope
+        else:
+            scope.outer.inner.append(scope)
 
     def _refuse_large(self, count: int, path: str, scope: Scope) -> None:
         what = f"The node {scope.parent.path}" if scope.parent else "The execution"
@@ -122,6 +125,8 @@ class Tree:
     def _end_changed(self, state: NodeState) -> None:
         if self._records_ends and state.phase is not NodePhase.SUCCEEDED and not state.is_shard:
             self._records.changed(state)
+        elif state.records_itself:
+            self._records.ended(state)
         else:
             self.changed(state)
 
@@ -153,9 +158,7 @@ class Tree:
     def pass_over(self, scope: Scope) -> None:
         """Show the nodes of a branch's case that is not taken as SKIPPED."""
         for place in scope.places():
-            state = NodeState(scope, place.node, place.path, self._order(scope, place), place.index)
-            self.states.append(state)
-            self.board.add(state)
+            state = self._make(scope, place)
             self.board.move(state, NodePhase.SKIPPED)
             self._records.changed(state)
             if isinstance(place.node.target, BranchTarget):
@@ -174,7 +177,7 @@ class Tree:
         elif not scope.failing:
             self._enqueue(scope, following)
         handler = state.node.on_failure
-        if handler is None or self._aborting or error is None or not isinstance(scope, Body):
+        if handler is None or self.aborting or error is None or not isinstance(scope, Body):
             self._finish(state, NodePhase.FAILED)
             return
         try:
@@ -211,14 +214,9 @@ class Tree:
 
     def halt(self) -> None:
         """Stop what the run does, because the map that it is a shard of has failed; failure handlers go on."""
-        if self._root is not None and not self._root.failing:
-            self.stop(self._root)
-            self._close_if_done(self._root)
-
-    @property
-    def aborting(self) -> bool:
-        """Return whether all is being stopped because the execution was aborted."""
-        return self._aborting
+        if self.root is not None and not self.root.failing:
+            self.stop(self.root)
+            self._close_if_done(self.root)
 
     def abort(self, state: NodeState) -> None:
         """Take in that a node has ended because it was asked to."""
@@ -251,7 +249,7 @@ class Tree:
 
     def _handled(self, scope: Scope) -> bool:
         """Start a workflow's failure handler, if it has one and has failed; return whether it was started."""
-        if scope.on_failure is None or not scope.failed or self._aborting or not isinstance(scope, Body):
+        if scope.on_failure is None or not scope.failed or self.aborting or not isinstance(scope, Body):
             return False
         try:
             self.open(handler_body(scope, scope.on_failure, scope.inputs, scope.errors[0]))
@@ -281,7 +279,7 @@ class Tree:
         stopped = {
             id(each): each
             for each in scope.tree()
-            if each is scope or self._aborting or not self._in_handler(each, scope)
+            if each is scope or self.aborting or not self._in_handler(each, scope)
         }
         for each in stopped.values():
             each.failing = True
@@ -308,15 +306,15 @@ class Tree:
 
     def stop_all(self) -> None:
         """Stop everything, failure handlers too, because the execution was aborted."""
-        self._aborting = True
-        if self._root is not None:
-            self.stop(self._root)
-            self._close_if_done(self._root)
+        self.aborting = True
+        if self.root is not None:
+            self.stop(self.root)
+            self._close_if_done(self.root)
 
     def mark_rest(self) -> None:
         """Give a final state to whatever has none, once nothing runs any more."""
         for state in self.states:
-            if state.phase is NodePhase.RUNNING:
-                self.board.move(state, NodePhase.ABORTED)
-            elif not state.phase.terminal:
-                self.board.move(state, NodePhase.SKIPPED)
+            if not state.phase.terminal:
+                running = state.phase is NodePhase.RUNNING
+                self.board.move(state, NodePhase.ABORTED if running else NodePhase.SKIPPED)
+                self._records.changed(state)

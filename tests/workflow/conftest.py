@@ -90,6 +90,14 @@ class Attempted:
     async def record(self, request: calls.RecordRequest) -> None:
         self.records.append(request)
 
+    @activity.defn(name=calls.STOP)
+    async def stop(self, request: calls.AttemptRequest) -> None:
+        self.requests.append(request)
+
+    def served(self) -> list[Callable[..., Any]]:
+        """Return the activities that it serves."""
+        return [self.run, self.record, self.stop]
+
     def phases(self) -> dict[str, str]:
         """Return the last recorded phase of each node."""
         return {node.id: node.phase.value for change in self.records for node in change.nodes}
@@ -128,9 +136,11 @@ class Stage:
     @property
     def more(self) -> list[Callable[..., Any]]:
         """Return the product's own activities beside attempts and records."""
-        opened = Children(self.blobs, self.store, Closures(self.blobs)).open
+        closures_ = Closures(self.blobs)
+        children = Children(self.blobs, self.store, closures_, self.engine)
         lists = Lists(self.blobs, self.scratch)
-        return [Values(self.blobs, self.scratch).read, opened, lists.split, lists.join]
+        values = Values(self.blobs, self.scratch)
+        return [values.read, children.open, children.watch, closures_.load, lists.split, lists.join]
 
     @asynccontextmanager
     async def worker(self, attempted: Attempted, **options: Any) -> AsyncIterator[Worker]:
@@ -138,7 +148,7 @@ class Stage:
             self.client,
             task_queue=self.queue,
             workflows=[Interpreter],
-            activities=[attempted.run, attempted.record, *self.more],
+            activities=[*attempted.served(), *self.more],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
             **options,
         ) as worker:

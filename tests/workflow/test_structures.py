@@ -285,6 +285,7 @@ async def emits(request: AttemptRequest) -> Any:
 
 @pytest.mark.parametrize("count", [0, 3, 5_000])
 async def test_a_dynamic_task_runs_what_it_gives(stage: Stage, count: int) -> None:
+    stage.store_closure(emitted(count))
     state, seen = await run(stage, dynamic(), count, Attempted(emits))
     assert state.outputs == {"o0": Inline(value=sum(range(1, count + 1)) + 1)}
     assert seen.phases()["d.t"] == "SUCCEEDED"

@@ -193,7 +193,7 @@ class TemporalEngine:
                 output: RunOutput = await typed.result()
         except WorkflowFailureError as failure:
             return _ended(failure.cause)
-        return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs)
+        return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs, shard=output.shard)
 
 
 def owner_of(gate: str, execution: ExecutionId, gates: Mapping[str, Sequence[GateState]]) -> str:
