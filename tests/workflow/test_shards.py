@@ -9,16 +9,29 @@ from typing import Any
 
 import pytest
 from temporalio import activity
+from temporalio.client import WorkflowExecutionStatus
 
+from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, OutputBinding, OutputRef
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
 from flyte_temporal.spec.document import digest, sha256_hex
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import SHARDED_ORDER, ErrorKind, ExecutionPhase, RunInput, RunLimits
+from flyte_temporal.spec.execution import (
+    SHARDED_ORDER,
+    ErrorKind,
+    ExecutionPhase,
+    NodePhase,
+    RunInput,
+    RunLimits,
+)
 from flyte_temporal.spec.literals import Inline, Joined, LiteralValue, Offloaded
 from flyte_temporal.spec.nodes import ArrayTarget, LaunchPlanTarget, Node, TaskTarget, WorkflowTarget
 from flyte_temporal.testing import closures
+from tests.workflow import dags
 from tests.workflow.conftest import Attempted, Stage, arithmetic, plain, user_error
+from tests.workflow.launched import Failed, Launched, histories
+from tests.workflow.launched import arithmetic as slowly
+from tests.workflow.test_continue_as_new import essence
 from tests.workflow.test_interpreter import failing
 from tests.workflow.test_replay import replay
 from tests.workflow.test_structures import LIST, mapped, odd_fail, one, planned
@@ -329,3 +342,70 @@ async def test_an_item_that_fails_where_it_is_allowed_is_none(stage: Stage) -> N
     closure = mapped(range(6), min_success_ratio=0.5)
     state = await stage.run(of(closure, "tolerant"), closure, Attempted(odd_fail))
     assert plain(state.outputs["o0"]) == [1, None, 3, None, 5, None]
+
+
+@pytest.mark.parametrize("seed", [1, 3, 6])
+async def test_a_random_dag_ends_alike_in_shards_that_continue_as_new_as_without(
+    stage: Stage, seed: int
+) -> None:
+    closure = dags.random_dag(seed, 28, wrong=seed % 4 == 3)
+    seen = []
+    for name, limits in (("plain", RunLimits()), ("cut", RunLimits(shard=2, history_events=4 + seed))):
+        launched = Launched(stage, dags.work)
+        given = launched.prepared(closure, f"{name}-{seed}", 1, limits)
+        state = await launched.run(closure, f"{name}-{seed}", 1, limits)
+        assert launched.doubled() == []
+        nodes = {path: essence(node) for path, node in launched.nodes(given).items()}
+        seen.append((state.phase, state.outputs, nodes))
+    assert seen[0] == seen[1]
+
+
+async def test_failures_and_results_of_shards_survive_continuing_as_new(stage: Stage) -> None:
+    async def work(order: AttemptOrder) -> int:
+        if plain(order.inputs["x"]) % 4 == 3:
+            raise Failed(user_error(order.attempt.node, recoverable=False))
+        return await slowly(order)
+
+    closure, launched = mapped(range(80), min_successes=60, concurrency=8), Launched(stage, work)
+    limits = RunLimits(shard=8, history_events=10)
+    state = await launched.run(closure, "carried-shards", 1, limits)
+    assert plain(state.outputs["o0"]) == [None if x % 4 == 3 else x + 1 for x in range(80)]
+    assert launched.doubled() == []
+    assert len(await histories(stage, "carried-shards")) > 1
+    shards = [await histories(stage, f"carried-shards.m.{first}") for first in range(0, 80, 8)]
+    assert any(len(runs) > 1 for runs in shards)
+    # One failure more than is allowed, and it is the sum over all runs of all shards that tells.
+    closure = mapped(range(80), min_successes=61, concurrency=8)
+    state = await Launched(stage, work).run(closure, "carried-failures", 1, limits)
+    assert state.error is not None
+    assert state.error.code == "UserCodeError"
+    assert len(state.error.others) == 19
+
+
+async def test_an_abort_reaches_shards_that_an_earlier_run_has_started(stage: Stage) -> None:
+    running: list[str] = []
+
+    async def work(order: AttemptOrder) -> int:
+        if order.attempt.node.startswith("m"):
+            running.append(order.attempt.node)
+            await asyncio.Event().wait()
+        return await slowly(order)
+
+    steps = [closures.step(f"s{i}", closures.out(f"s{i - 1}") if i else 1) for i in range(20)]
+    array = mapped(range(4)).workflows["shapes.mapped"].nodes[0]
+    closure = one("shapes.beside", [array, *steps], closures.out("s19"))
+    launched = Launched(stage, work, grace_s=0.1)
+    given = launched.prepared(closure, "followed-shards", 1, RunLimits(shard=2, history_events=10))
+    async with stage.worker(launched):  # type: ignore[arg-type]
+        await stage.engine.start(given, closure)
+        while "s19" not in launched.nodes(given) or len(running) < 4:  # noqa: ASYNC110 - of the server
+            await asyncio.sleep(0.05)
+        await stage.engine.abort(given.request.id, "enough")
+        ended = await stage.engine.wait(given.request.id, 30)
+    assert ended is not None
+    assert ended.phase is ExecutionPhase.ABORTED
+    assert len(await histories(stage, "followed-shards")) > 1
+    nodes = launched.nodes(given)
+    assert {nodes[f"m[{i}]"].phase for i in range(4)} == {NodePhase.ABORTED}
+    shard = await stage.client.get_workflow_handle("followed-shards.m.2").describe()
+    assert shard.status is WorkflowExecutionStatus.CANCELED
