@@ -35,7 +35,7 @@ class Endings:
         """Record how a run ended, unless its end is recorded already.
 
         Raises:
-            PlatformUnavailable: If the store does not answer.
+            PlatformUnavailable: If the store or the engine does not answer.
         """
         if not final.phase.terminal:
             return
@@ -53,6 +53,12 @@ class Endings:
             reason=final.reason,
             at=now,
         )
+        if final.phase is not ExecutionPhase.SUCCEEDED:
+            # A run that ends by itself waits for its children; one that was terminated cannot. Before the end is written
+            # down, so that it is tried again if the engine does not answer.
+            left = await self._engine.abort_left(execution, f"{execution.name} has ended.")
+            if left:
+                _log.info("Asked %d shards and children of %s to stop.", left, execution.name)
         await asyncio.to_thread(self._store.record, change)
         _log.info("Execution %s ended %s; recorded from the engine's log.", execution.name, final.phase)
 

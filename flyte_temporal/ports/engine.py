@@ -99,6 +99,16 @@ class Engine(Protocol):
             PlatformUnavailable: If the engine does not answer.
         """
 
+    async def abort_left(self, execution: ExecutionId, reason: str) -> int:
+        """Ask whatever a run that was ended from outside has left running to stop: shards of maps, and child executions.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            PlatformUnavailable: If the engine does not answer.
+        """
+
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Ask a run to stop; returns when the request is in its log.
 

@@ -196,6 +196,26 @@ async def test_a_shard_that_somebody_terminates_fails_the_map_and_stops_the_rest
     assert (state.error.code, state.error.node) == ("ShardAborted", "m")
 
 
+async def test_shards_of_a_run_that_somebody_terminates_are_found_and_stopped(stage: Stage) -> None:
+    closure, seen = mapped(range(4)), Attempted(waits)
+    given = of(closure, "terminated-root")
+    async with stage.worker(seen):
+        await stage.engine.start(given, closure)
+        await begun(seen, 4)
+        await stage.client.get_workflow_handle("terminated-root").terminate("by hand")
+        left = 0
+        while left < 2:
+            # Temporal's list of runs is a moment behind.
+            left += await stage.engine.abort_left(given.request.id, "its execution has ended")
+            await asyncio.sleep(0.05)
+        for first in (0, 2):
+            shard = given.request.id.model_copy(update={"name": f"terminated-root.m.{first}"})
+            ended = await stage.engine.wait(shard, 30)
+            assert ended is not None
+            assert ended.phase is ExecutionPhase.ABORTED
+    assert seen.at_once == 0
+
+
 @pytest.mark.parametrize("most", [1, 3, 6])
 async def test_shards_share_what_the_execution_may_do_at_once(stage: Stage, most: int) -> None:
     async def slow(request: AttemptRequest) -> int:

@@ -180,6 +180,23 @@ class TemporalEngine:
         except NotFound:
             return
 
+    async def abort_left(self, execution: ExecutionId, reason: str) -> int:
+        """Cancel the open children of a run that is over; see `Engine.abort_left`."""
+        left = f"ParentWorkflowId = '{execution.name}' AND ExecutionStatus = 'Running'"
+        count = 0
+        async with _translated(execution):
+            async for found in self._client.list_workflows(left):
+                try:
+                    await self._client.get_workflow_handle(found.id).cancel(
+                        reason=reason, rpc_timeout=_RPC_TIMEOUT
+                    )
+                except RPCError as error:
+                    if error.status is not RPCStatusCode.NOT_FOUND:
+                        raise
+                else:
+                    count += 1
+        return count
+
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Ask a run to stop; see `Engine.abort`."""
         handle = self._client.get_workflow_handle(execution.name)

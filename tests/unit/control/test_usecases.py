@@ -243,6 +243,25 @@ async def test_an_end_from_outside_is_recorded_with_its_nodes(house: House) -> N
     assert (record.phase, record.abort_reason) == (ExecutionPhase.ABORTED, "terminated in Temporal: by hand")
     (node,) = await house.control.nodes(RUN)
     assert (node.phase, node.finished_at) == (NodePhase.ABORTED, T0)
+    assert house.engine.swept == [(RUN, f"{RUN.name} has ended.")]
+
+
+async def test_an_end_waits_until_what_it_left_was_asked_to_stop(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.start()
+
+    async def away(execution: ExecutionId, reason: str) -> int:
+        raise PlatformUnavailable(f"{execution.name}: {reason}")
+
+    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.ABORTED, reason="terminated"))
+    with monkeypatch.context() as patched:
+        patched.setattr(house.engine, "abort_left", away)
+        with pytest.raises(PlatformUnavailable):
+            await house.control.reconcile()
+    assert not (await house.control.get(RUN)).phase.terminal
+    await house.control.reconcile()
+    assert (await house.control.get(RUN)).phase is ExecutionPhase.ABORTED
 
 
 async def test_items_of_a_map_in_shards_are_counted_and_given_when_asked_for(
