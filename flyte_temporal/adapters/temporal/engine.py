@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -14,7 +14,6 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
-    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -34,9 +33,9 @@ from temporalio.exceptions import (
 from temporalio.exceptions import TimeoutError as TemporalTimeout
 from temporalio.service import RPCError, RPCStatusCode
 
+from flyte_temporal.adapters.temporal.shards import owner_of, shard_with
 from flyte_temporal.errors import (
     BadRequest,
-    Conflict,
     FlyteTemporalError,
     LimitExceeded,
     NotFound,
@@ -137,25 +136,38 @@ class TemporalEngine:
         async with _translated(execution):
             while waiting:
                 name = waiting.pop(0)
-                handle = self._client.get_workflow_handle(name)
-                try:
-                    found[name] = await handle.query(
-                        "gates", result_type=list[GateState], rpc_timeout=_RPC_TIMEOUT
-                    )
-                    shards: list[ShardState] = await handle.query(
-                        "shards", result_type=list[ShardState], rpc_timeout=_RPC_TIMEOUT
-                    )
-                except WorkflowQueryFailedError:
-                    # A run of an earlier release knows no shards.
-                    continue
-                waiting += [shard.workflow for shard in shards]
+                found[name] = await self._client.get_workflow_handle(name).query(
+                    "gates", result_type=list[GateState], rpc_timeout=_RPC_TIMEOUT
+                )
+                waiting += [shard.workflow for shard in await self._shards(name)]
         return found
+
+    async def _shards(self, workflow: str) -> list[ShardState]:
+        """Return the shards that a run, or a shard of a map, has under way."""
+        found: list[ShardState] = await self._client.get_workflow_handle(workflow).query(
+            "shards", result_type=list[ShardState], rpc_timeout=_RPC_TIMEOUT
+        )
+        return found
+
+    async def _holder(self, execution: ExecutionId, path: str) -> str:
+        """Return the workflow that holds a node: the run itself, or the shard that has the item which the node is or is in."""
+        name = execution.name
+        async with _translated(execution):
+            while (found := shard_with(path, await self._shards(name))) is not None:
+                name = found.workflow
+        return name
+
+    async def _with_gate(self, execution: ExecutionId, gate: str) -> str:
+        if "[" in gate:
+            return await self._holder(execution, gate)
+        async with _translated(execution):
+            if not await self._shards(execution.name):
+                return execution.name
+        return owner_of(gate, execution, await self._gates(execution))
 
     async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
         """Send an answer as an update to whichever workflow has the gate; see `Engine.answer`."""
-        handle = self._client.get_workflow_handle(
-            owner_of(answer.gate, execution, await self._gates(execution))
-        )
+        handle = self._client.get_workflow_handle(await self._with_gate(execution, answer.gate))
         try:
             async with _translated(execution):
                 found: GateState = await handle.execute_update(
@@ -211,32 +223,6 @@ class TemporalEngine:
         except WorkflowFailureError as failure:
             return _ended(failure.cause)
         return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs, shard=output.shard)
-
-
-def owner_of(gate: str, execution: ExecutionId, gates: Mapping[str, Sequence[GateState]]) -> str:
-    """Return the workflow that has a gate: the run itself, which refuses what is not there, or a shard of a map.
-
-    Args:
-        gate: Name or path.
-        execution: The execution.
-        gates: What the workflows said.
-
-    Raises:
-        Conflict: If several have an open gate of the name.
-    """
-    exact = [name for name, found in gates.items() if any(g.node == gate for g in found)]
-    if exact:
-        return exact[0]
-    named = {name: [g for g in found if g.name == gate] for name, found in gates.items()}
-    owners = {name: found for name, found in named.items() if found}
-    open_ = {name: found for name, found in owners.items() if any(g.reply is None for g in found)}
-    if len(open_) > 1:
-        paths = [g.node for found in open_.values() for g in found if g.reply is None]
-        more = f" and {len(paths) - 20:,} more" if len(paths) > 20 else ""
-        raise Conflict(
-            f"Several gates are named {gate!r}: {', '.join(paths[:20])}{more}. Give the node id of one of them."
-        )
-    return next(iter(open_ or owners), execution.name)
 
 
 def _refusal(cause: BaseException | None) -> FlyteTemporalError:
