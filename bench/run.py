@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -121,6 +122,8 @@ class Bench:
         assert worker.stdout is not None
         if worker.stdout.readline().strip() != b"ready":
             raise SystemExit(f"the worker of the series {series!r} did not start")
+        # Whatever temporalio logs there; a pipe that nobody empties stops the worker.
+        threading.Thread(target=worker.stdout.read, daemon=True).start()
         return worker
 
     async def sample(
