@@ -47,8 +47,8 @@ async def test_the_parts_of_a_list_are_the_list(context: ValueContext, count: in
         whole = Inline(value=value)
     elif form == "parts":
         cut = count // 3
-        parts = tuple(literal_of(part, context) for part in (value[:cut], value[cut:]))
-        whole = Joined(parts=parts, counts=(cut, count - cut))
+        halves = tuple(literal_of(part, context) for part in (value[:cut], value[cut:]))
+        whole = Joined(parts=halves, counts=(cut, count - cut))
     parts = await split(context, whole, INTEGERS, size=30)
     assert [json_of(part, INTEGERS, context) for part in parts] == [
         value[start : start + 30] for start in range(0, count, 30)
