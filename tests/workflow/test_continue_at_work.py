@@ -42,14 +42,19 @@ async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> 
     """Wait until something holds."""
     async with asyncio.timeout(seconds):
         while not await holds():  # noqa: ASYNC110 - it is asked of a server
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
 
 async def runs_of(stage: Stage, name: str, at_least: int) -> None:
     """Wait until an execution has had so many runs."""
 
+    seen: set[str] = set()
+
     async def enough() -> bool:
-        return len(await histories(stage, name)) >= at_least
+        # Cheaper than to read histories, of a server that is busy with just this execution.
+        description = await stage.client.get_workflow_handle(name).describe()
+        seen.update((description.run_id, description.raw_description.workflow_execution_info.first_run_id))
+        return len(seen) >= at_least
 
     await until(enough)
 
@@ -77,25 +82,26 @@ async def test_attempts_that_no_worker_has_taken_up_are_simply_started(stage: St
     assert len(launched.machine.started) == 26
 
 
-async def test_a_run_with_500_attempts_at_work_is_continued_twice(stage: Stage) -> None:
+async def test_a_run_with_500_attempts_at_work_is_continued(stage: Stage) -> None:
     held = Held("n")
     launched = Launched(stage, held)
-    closure = beside(closures.fan_out(500), 600)
+    closure = beside(closures.fan_out(500), 60)
 
     async def all_at_work() -> bool:
-        return len(launched.machine.running) >= 500 and len(await histories(stage, "many")) >= 3
+        return len(launched.machine.running) >= 500
 
     given = launched.prepared(closure, "many", 1, RunLimits(history_events=300, pending=501))
     async with stage.worker(launched, max_concurrent_activities=1100):  # type: ignore[arg-type]
         await stage.engine.start(given, closure)
         await until(all_at_work, 120)
+        await runs_of(stage, "many", 2)
         held.free.set()
         state = await stage.engine.wait(given.request.id, 120)
     assert state is not None
     assert state.outputs == {"o0": Inline(value=1000)}
     assert launched.doubled() == []
-    assert len(launched.machine.started) == 1101
-    assert all(len(history.events) < 12_000 for history in await histories(stage, "many"))
+    assert len(launched.machine.started) == 561
+    assert len(await histories(stage, "many")) > 1
 
 
 async def test_temporals_own_suggestion_is_followed(stage: Stage, tmp_path: Any) -> None:
@@ -255,7 +261,7 @@ async def test_a_terminated_execution_shows_also_what_the_run_has_forgotten(stag
 async def test_the_details_count_what_is_over(stage: Stage) -> None:
     held = Held("n49")
     launched = Launched(stage, held)
-    closure = closures.fan_out(50)
+    closure = beside(closures.fan_out(50), 12)
     given = launched.prepared(closure, "counted", 1, RunLimits(history_events=20))
     async with stage.worker(launched):  # type: ignore[arg-type]
         await stage.engine.start(given, closure)
@@ -263,7 +269,7 @@ async def test_the_details_count_what_is_over(stage: Stage) -> None:
 
         async def counted() -> bool:
             text = str(await handle.query("__temporal_workflow_metadata"))
-            return "51 nodes: 1 QUEUED, 1 RUNNING, 49 SUCCEEDED" in text
+            return "63 nodes: 1 QUEUED, 1 RUNNING, 61 SUCCEEDED" in text
 
         await until(counted)
         held.free.set()
