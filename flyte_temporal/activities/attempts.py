@@ -15,7 +15,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError
 
 from flyte_temporal.activities.closures import Closures
@@ -165,7 +165,10 @@ class _OneAttempt:
             state = await self._observe(launcher, task.policy.timeouts)
         except asyncio.CancelledError:
             if self._superseded:
-                raise ApplicationError("Another delivery of this attempt has taken over.") from None
+                raise ApplicationError(
+                    "Another delivery of this attempt has taken over.",
+                    category=ApplicationErrorCategory.BENIGN,
+                ) from None
             await asyncio.shield(self._on_cancel())
             raise
         manifest = await self._manifest() or await self._judged(state)

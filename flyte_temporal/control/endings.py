@@ -63,16 +63,16 @@ class Endings:
         _log.info("Execution %s ended %s; recorded from the engine's log.", execution.name, final.phase)
 
     async def _nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        """Return the nodes as the run has them; those that it has forgotten, or that shards hold, as the store has them."""
         stored = await asyncio.to_thread(self._store.nodes, execution)
         try:
-            told = await self._engine.nodes(execution)
+            live = await self._engine.nodes(execution)
         except (NotFound, PlatformError) as error:
             # A run that was terminated may not be able to answer; what the store has is the best there is.
             _log.info("The run %s does not tell its nodes: %s", execution.name, error)
             return stored
-        # Items of maps in shards are not the run's own; what it does not tell of, the store knows.
-        known = {node.id for node in told}
-        return told + [node for node in stored if node.id not in known and not node.phase.terminal]
+        told = {node.id for node in live}
+        return live + [node for node in stored if node.id not in told and not node.phase.terminal]
 
 
 def _ended(node: NodeRecord, phase: ExecutionPhase, now: datetime) -> NodeRecord:

@@ -65,7 +65,9 @@ class Engine(Protocol):
         """
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
-        """Return the live state of all nodes of a run, from the run itself.
+        """Return the live state of the nodes that a run holds, from the run itself.
+
+        Nodes that had ended before the run last continued as new are not among them; the metadata store has those.
 
         Raises:
             NotFound: If the engine does not know the run.

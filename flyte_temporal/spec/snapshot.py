@@ -7,14 +7,24 @@ worker must read what an older one wrote.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import JsonValue
+from pydantic import JsonValue, PlainSerializer
 
 from flyte_temporal.spec.calls import GateState
 from flyte_temporal.spec.document import Document, Stored
 from flyte_temporal.spec.execution import ErrorDocument, NodePhase, NodeRecord, Shard
-from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.literals import Inline, LiteralValue
+
+
+def _written(literal: LiteralValue) -> dict[str, Any]:
+    if type(literal) is Inline and literal.type is None and literal.hash is None:
+        return {"kind": "inline", "value": literal.value}
+    return literal.model_dump(mode="json")
+
+
+Kept = Annotated[LiteralValue, PlainSerializer(_written)]
+"""A literal of which a snapshot may hold tens of thousands: the plain ones are written without asking the model."""
 
 
 class ScopeSnapshot(Document):
@@ -49,7 +59,7 @@ class ScopeSnapshot(Document):
     handles: Literal["", "node", "scope"] = ""
     case: int = 0
     inputs: dict[str, LiteralValue] = {}
-    outputs: dict[str, dict[str, LiteralValue]] = {}
+    outputs: dict[str, dict[str, Kept]] = {}
     given: dict[str, LiteralValue] = {}
     errors: tuple[ErrorDocument, ...] = ()
     failing: bool = False

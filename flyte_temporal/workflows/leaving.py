@@ -17,7 +17,7 @@ from flyte_temporal.workflows.inbox import Inbox, pause
 QUIET_S = 0.05
 """Time between two looks for a quiet moment."""
 
-PATIENCE = 3
+PATIENCE = 1.5
 """How many times longer than the mark a history may grow while nothing but a quiet moment is missing."""
 
 

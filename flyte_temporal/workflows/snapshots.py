@@ -81,7 +81,8 @@ def take(
         began: When its first run started.
         runs: The number of runs so far, this one included.
     """
-    scopes = list(tree.root.tree()) if tree.root is not None else []
+    # In the order in which they were opened: what holds another one is older.
+    scopes = sorted(tree.root.tree() if tree.root else (), key=lambda scope: scope.first_order)
     places = {id(scope): position for position, scope in enumerate(scopes)}
     rows = (row_of(state) for scope in scopes for state in scope.states if not state.phase.terminal)
     return Snapshot(

@@ -188,6 +188,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 'history.timerProcessorMaxTimeShift="10ms"',
                 "--dynamic-config-value",
                 "history.maximumBufferedEventsBatch=10000",
+                "--dynamic-config-value",
+                # Otherwise a run that continues another one begins a second after that one at the earliest.
+                'history.workflowIdReuseMinimalInterval="1ms"',
             ],
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -58,6 +58,7 @@ from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.search import search_values
 
 _RPC_TIMEOUT = timedelta(seconds=10)
+_AGAIN_S = 0.1
 
 
 class TemporalEngine:
@@ -170,8 +171,10 @@ class TemporalEngine:
         handle = self._client.get_workflow_handle(await self._with_gate(execution, answer.gate))
         try:
             async with _translated(execution):
-                found: GateState = await handle.execute_update(
-                    "answer", answer, result_type=GateState, rpc_timeout=_RPC_TIMEOUT
+                found: GateState = await _while_it_continues(
+                    lambda: handle.execute_update(
+                        "answer", answer, result_type=GateState, rpc_timeout=_RPC_TIMEOUT
+                    )
                 )
                 return found
         except WorkflowUpdateFailedError as failed:
@@ -223,6 +226,19 @@ class TemporalEngine:
         except WorkflowFailureError as failure:
             return _ended(failure.cause)
         return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs, shard=output.shard)
+
+
+async def _while_it_continues(ask: Callable[[], Awaitable[GateState]]) -> GateState:
+    """Send an update again as long as it comes in the moment in which a run continues as new, and is not taken."""
+    deadline = asyncio.get_running_loop().time() + _RPC_TIMEOUT.total_seconds()
+    while True:
+        try:
+            return await ask()
+        except RPCError as error:
+            passing = error.status in {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED}
+            if not passing or asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(_AGAIN_S)
 
 
 def _refusal(cause: BaseException | None) -> FlyteTemporalError:
