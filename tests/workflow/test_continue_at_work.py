@@ -118,7 +118,8 @@ async def test_temporals_own_suggestion_is_followed(stage: Stage, tmp_path: Any)
         client = await Client.connect(
             environment.client.service_client.config.target_host, data_converter=config["data_converter"]
         )
-        own = Stage(client, TemporalEngine(client, stage.queue, task_timeout_s=17), stage.queue, stage.blobs)
+        engine = TemporalEngine(client, stage.queue, task_timeout_s=17)
+        own = Stage(client, engine, stage.queue, stage.blobs, stage.scratch)
         launched = Launched(own)
         state = await launched.run(closures.layers(10, 12), "suggested")
         assert state.phase is ExecutionPhase.SUCCEEDED

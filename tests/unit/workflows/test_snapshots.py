@@ -15,12 +15,12 @@ from pydantic_core import from_json, to_json
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.document import digest
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, GateReply, NodePhase, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, GateReply, NodePhase, RunInput, Shard
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, BranchTarget, GateTarget, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.testing import closures
-from flyte_temporal.workflows.arrays import open_array
+from flyte_temporal.workflows.arrays import Array, whole_map
 from flyte_temporal.workflows.body import branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose
 from flyte_temporal.workflows.gates import Gates
@@ -103,7 +103,8 @@ class Simulation:
                 assert chosen is not None
                 self.tree.open(branch_body(chosen, state))
             case ArrayTarget():
-                self.tree.open(open_array(state, inputs, calls.ReadResult()))
+                whole = whole_map(state, inputs, calls.ReadResult())
+                self.tree.open(Array(state.scope.program, state, whole))
             case _:
                 state.attempts += 1
                 state.attempt_key = f"a/{state.path}/{state.attempts}-t"
@@ -155,6 +156,9 @@ def test_every_field_of_a_nodes_state_is_carried() -> None:
         "budget": Budget(user=2, system=1),
         "error": ErrorDocument(kind=ErrorKind.USER, code="Bad", message="bad"),
         "reply": GateReply(approved=True, by="ann", at=NOW),
+        "whole": Shard(
+            spec="0", node=closures.step("m", 1), path="m", inputs={}, offset=0, count=2, total=2
+        ),
     }
     fresh = NodeState(None, None, "p", 7)  # type: ignore[arg-type]
     made = NodeState(None, None, "p", 7)  # type: ignore[arg-type]
