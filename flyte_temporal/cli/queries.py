@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
@@ -24,13 +25,15 @@ from flyte_temporal.cli.session import open_client
 from flyte_temporal.errors import BadRequest, NotFound
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
 
+P = TypeVar("P", ExecutionPhase, NodePhase)
+
 ABORT_WAIT_S = 30.0
 """How long `abort` waits for the end, in seconds: three times the grace time that tasks get."""
 
 
 def executions(output: Output, place: Place, limit: int, phases: Sequence[str]) -> int:
     """List executions, newest first."""
-    wanted = [_phase(text) for text in phases]
+    wanted = [_phase(ExecutionPhase, text) for text in phases]
     with open_client(output, place) as client:
         rows = [execution_row(record) for record in client.executions(limit=limit, phases=wanted)]
     if output.json:
@@ -43,11 +46,11 @@ def executions(output: Output, place: Place, limit: int, phases: Sequence[str]) 
     return ExitCode.SUCCEEDED
 
 
-def _phase(text: str) -> ExecutionPhase:
+def _phase(kind: type[P], text: str) -> P:
     try:
-        return ExecutionPhase(text.upper())
+        return kind(text.upper())
     except ValueError:
-        known = ", ".join(phase.value for phase in ExecutionPhase)
+        known = ", ".join(phase.value for phase in kind)
         raise BadRequest(f"--phase: {text!r} is no phase. Phases: {known}.") from None
 
 
@@ -97,7 +100,7 @@ class Wanted:
 
 def nodes(output: Output, place: Place, id_: str, wanted: Wanted) -> int:
     """List nodes of an execution."""
-    phases = [_node_phase(text) for text in wanted.phases]
+    phases = [_phase(NodePhase, text) for text in wanted.phases]
     with open_client(output, place) as client:
         found = client.execution(id_)
         if wanted.some:
@@ -120,14 +123,6 @@ def nodes(output: Output, place: Place, id_: str, wanted: Wanted) -> int:
     elif inside := [node.id for node in shown if node.items and not wanted.some]:
         output.note(f"The items of a map are listed by 'flyte-temporal get nodes {id_} --below {inside[0]}'.")
     return ExitCode.SUCCEEDED
-
-
-def _node_phase(text: str) -> NodePhase:
-    try:
-        return NodePhase(text.upper())
-    except ValueError:
-        known = ", ".join(phase.value for phase in NodePhase)
-        raise BadRequest(f"--phase: {text!r} is no phase of a node. Phases: {known}.") from None
 
 
 def _note(node: NodeRecord) -> str:

@@ -156,9 +156,7 @@ def test_every_field_of_a_nodes_state_is_carried() -> None:
         "budget": Budget(user=2, system=1),
         "error": ErrorDocument(kind=ErrorKind.USER, code="Bad", message="bad"),
         "reply": GateReply(approved=True, by="ann", at=NOW),
-        "whole": Shard(
-            spec="0", node=closures.step("m", 1), path="m", inputs={}, offset=0, count=2, total=2
-        ),
+        "whole": Shard(spec="0", node=closures.step("m", 1), path="m", inputs={}, offset=0, count=2, total=2),
     }
     fresh = NodeState(None, None, "p", 7)  # type: ignore[arg-type]
     made = NodeState(None, None, "p", 7)  # type: ignore[arg-type]
