@@ -182,7 +182,7 @@ class RunLimits(Document):
 
     window: int = 100
     pending: int = 500
-    nodes: int = 50_000
+    nodes: int = 20_000
     history_events: int = 0
     system_retries: int = 3
     heartbeat_timeout_s: float = 30.0
