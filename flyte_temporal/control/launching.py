@@ -8,7 +8,13 @@ from contextlib import suppress
 
 from flyte_temporal.control.closures import Closures
 from flyte_temporal.control.endings import Endings
-from flyte_temporal.errors import FlyteTemporalError, LimitExceeded, NotFound, PlatformUnavailable, UnsupportedSpec
+from flyte_temporal.errors import (
+    FlyteTemporalError,
+    LimitExceeded,
+    NotFound,
+    PlatformUnavailable,
+    UnsupportedSpec,
+)
 from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec.entities import Closure

@@ -16,7 +16,7 @@ from temporalio import workflow
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, NodeRecord, RunInput
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -27,11 +27,13 @@ from flyte_temporal.spec.nodes import (
     WorkflowTarget,
 )
 from flyte_temporal.spec.snapshot import Snapshot
+from flyte_temporal.workflows.aborts import error_of, find
 from flyte_temporal.workflows.arrays import lists, open_array
 from flyte_temporal.workflows.attempts import Attempts
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
+from flyte_temporal.workflows.deadlines import Deadlines
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
@@ -42,6 +44,7 @@ from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.restoring import Restoring, programs_of
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.snapshots import take
+from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.tree import Tree
 
 OPENED = 2_000
@@ -85,8 +88,10 @@ class Run:
         self._program = Program(closure, given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._inbox = Inbox()
-        self._attempts = Attempts(given, self._inbox, self._began)
+        self._attempts = Attempts(given, self._inbox, self.records.changed, self._began)
         self._children = Children(given, self._inbox)
+        self._stops = Stops(given, self._inbox)
+        self._deadlines = Deadlines(self._inbox.wake)
         self._reads = Reads(self._inbox)
         self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
@@ -94,6 +99,8 @@ class Run:
         self._loading: asyncio.Task[dict[str, Program]] | None = None
         self._resuming: deque[NodeState] = deque()
         """Nodes that were at work in the run before this one."""
+        self.restored = snapshot is None
+        """Whether what an earlier run handed over is in place: before, messages have to wait."""
         if snapshot is not None:
             self.gates.take_over(snapshot.gates)
             self.records.take_over(snapshot.records)
@@ -160,6 +167,9 @@ class Run:
         self._loading = None
         self._resuming.extend(Restoring(self._snapshot, self._tree, programs).restore())
         self._leaving.resumed(len(self._resuming))
+        for state in self.states:
+            self._deadlines.watch_node(state)
+        self.restored = True
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
@@ -171,16 +181,25 @@ class Run:
                 inbox.wake_soon()
             elif not inbox.open and not self._leaving.waits:
                 continue
+            self._watch_deadlines()
             ended = await inbox.ended()
             for each in ended:
                 self._take(each)
-            if self._leaving.took(len(ended)) and not self._resuming:
+            self._stops.flush()
+            self._expire()
+            if self._leaving.took(len(ended)) and self._may_leave():
                 raise ContinuedAsNew(self._taken())
             if self._leaving.waits:
                 self.records.settle()
         inbox.wake_never()
         self._leaving.stay()
+        self._deadlines.stop()
         workflow.set_current_details(tree.board.markdown())
+
+    def _may_leave(self) -> bool:
+        """Return whether all is taken over, and something is left to hand over."""
+        root = self._tree.root
+        return not self._resuming and root is not None and not root.closed
 
     def _taken(self) -> Snapshot:
         stopping = dict.fromkeys(self._tree.to_cancel)
@@ -188,10 +207,44 @@ class Run:
         runs = (self._snapshot.runs if self._snapshot else 0) + 1
         return take(self._tree, self.gates, self.records, stopping, self._began, runs)
 
+    def _watch_deadlines(self) -> None:
+        opened, self._tree.deadlines = self._tree.deadlines, []
+        for scope, limit in opened:
+            self._deadlines.watch_scope(scope, limit)
+        self._deadlines.arm()
+
+    def _expire(self) -> None:
+        """Fail what has reached its time-out."""
+        tree = self._tree
+        for due in self._deadlines.passed():
+            if due.over:
+                continue
+            if isinstance(due.of, NodeState):
+                tree.doom(due.of, due.error())
+            else:
+                tree.condemn(due.of, due.error())
+
+    def abort_node(self, request: calls.NodeAbort) -> NodeRecord:
+        """Have one node fail for good, as after its last attempt.
+
+        Raises:
+            NotFound: If there is no such node, or it has not been reached.
+            Conflict: If it has ended, or is being ended.
+        """
+        state = find(self.states, request.node)
+        self._tree.doom(state, error_of(request, state))
+        self._inbox.wake()
+        return state.record()
+
+    def check_abort(self, request: calls.NodeAbort) -> None:
+        """Raise what `abort_node` would raise."""
+        find(self.states, request.node)
+
     def _dispatch(self) -> None:
         tree = self._tree
         while self._resuming and self._window.left():
             self._resume(self._resuming.popleft())
+        self._stops.flush()
         while not self._resuming and tree.to_cancel and self._window.left():
             if self._inbox.cancel(tree.to_cancel.popleft()):
                 self._window.take()
@@ -224,6 +277,8 @@ class Run:
 
     def _resume(self, state: NodeState) -> None:
         """Ask again for what an earlier run had under way for a node."""
+        if state in self._tree.to_cancel and self._ends_already(state):
+            return
         try:
             inputs = state.scope.inputs_of(state)
             if not state.attempts:
@@ -232,10 +287,22 @@ class Run:
             self._window.take()
             if isinstance(state.node.target, LaunchPlanTarget):
                 self._children.resume(state, inputs)
-            else:
+            elif isinstance(state.node.target, TaskTarget):
                 self._attempts.resume(state, inputs)
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
+
+    def _ends_already(self, state: NodeState) -> bool:
+        """Go on ending an attempt that was asked to end: to ask for it again could start it again."""
+        if not isinstance(state.node.target, TaskTarget) or not state.attempts:
+            return False
+        self._tree.to_cancel.remove(state)
+        if state.due is not None:
+            self._inbox.push(Ended(state, cancelled=True))
+        else:
+            self._window.take()
+            self._stops.add(state)
+        return True
 
     def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         target, program = state.node.target, state.scope.program
@@ -243,6 +310,8 @@ class Run:
             case TaskTarget():
                 self._window.take()
                 self._attempts.start(state, inputs)
+                if self.given.interpreter >= 3 and state.attempts == 1:
+                    self._deadlines.watch_node(state)
             case WorkflowTarget():
                 self._open(workflow_body(program, program.closure.workflows[target.workflow], inputs, state))
             case LaunchPlanTarget():
@@ -286,8 +355,12 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
-        if ended.cancelled:
+        if ended.doubtful:
+            self._stops.add(state)
+        elif ended.cancelled:
             tree.abort(state)
+        elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
+            tree.fail(state, state.doom)
         elif ended.again:
             tree.again(state, ended.error)
         elif ended.error is not None:

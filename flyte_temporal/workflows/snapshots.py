@@ -128,7 +128,9 @@ def _scope(scope: Scope, places: Mapping[int, int]) -> ScopeSnapshot:
         outputs=carried.outputs,
         given=scope.given,
         errors=tuple(scope.errors),
+        opened_at=scope.opened_at,
         failing=scope.failing,
+        condemned=scope.condemned,
         settled=scope.settled,
         counts=carried.counts,
     )
