@@ -89,6 +89,9 @@ class WorkerSettings(Group):
     heartbeat_timeout_s: float = Field(default=30.0, gt=0)
     """Without a heartbeat for so long, an attempt is given to another worker, which adopts it. 30 s suits networks;
     the local stack uses 1.5 s so that a lost worker is noticed at once (a false alarm is harmless)."""
+    heartbeats_per_s: float = Field(default=50.0, gt=0)
+    """Heartbeats of all attempts together, per second. Cancels arrive with their answers: up to 50 attempts at once
+    hear of theirs within a second, more of them later (docs/decisions/0042)."""
     sticky_timeout_s: float = Field(default=10.0, gt=0)
     """How long Temporal keeps a run for the worker that has it cached; 1 s on the local stack."""
     stop_grace_s: float = Field(default=10.0, ge=0)
@@ -109,15 +112,17 @@ class LimitSettings(Group):
     shard's history far from Temporal's limit, and the tree of a map of 100,000 small enough for its UI. 0: never."""
     system_retries: int = Field(default=3, ge=0)
     """Attempts of a node that the platform may lose before the node fails; users' retries are not touched."""
+    interruptible_failures: int = Field(default=2, ge=0)
+    """Attempts of an interruptible node that the platform may lose; the next ones run on machines that stay."""
     run_timeout_s: float = Field(default=7 * 24 * 3600.0, gt=0)
     """Longest time of one attempt, in seconds, when its task sets none: one week."""
     inline_bytes: int = Field(default=64 * 1024, ge=256, le=1024**2)
     """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
     history_events: int = Field(default=0, ge=0)
     """Events of a run's history from which on it continues as new; 0: when Temporal suggests it, at 4,096."""
-    max_nodes: int = Field(default=50_000, ge=1)
-    """Nodes of one execution, counted through sub-workflows. A run holds and decodes all of them in one activation,
-    which must stay below two seconds (temporal.md §3)."""
+    max_nodes: int = Field(default=20_000, ge=1)
+    """Nodes of one execution, counted through sub-workflows. Each run of it decodes them in one activation and opens
+    them in another, some 0.2 s each for 10,000: far below the two seconds after which Temporal's SDK calls it wedged."""
     max_spec_bytes: int = Field(default=64 * 1024**2, ge=1024)
     """Size of a compiled closure. It travels by reference, but a worker holds it in memory for each run."""
     max_inputs_bytes: int = Field(default=1024**2, ge=1024)
@@ -172,6 +177,7 @@ class Settings(BaseSettings):
             shard=self.limits.shard,
             history_events=self.limits.history_events,
             system_retries=self.limits.system_retries,
+            interruptible_failures=self.limits.interruptible_failures,
             heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
             run_timeout_s=self.limits.run_timeout_s,
             inline_bytes=self.limits.inline_bytes,

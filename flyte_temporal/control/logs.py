@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from flyte_temporal.control.documents import LogLine
+from flyte_temporal.errors import NotFound
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.execution import NodeRecord
@@ -12,16 +13,34 @@ from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.storage.logs import read_log
 
 
-def lines(blobs: BlobStore, execution: ExecutionId, nodes: Iterable[NodeRecord]) -> Iterator[LogLine]:
+def with_attempt(nodes: Sequence[NodeRecord], attempt: int) -> list[NodeRecord]:
+    """Return those of some nodes that have had an attempt of this number.
+
+    Raises:
+        NotFound: If none has.
+    """
+    chosen = [node for node in nodes if 1 <= attempt <= node.attempts]
+    if not chosen:
+        most = max((node.attempts for node in nodes), default=0)
+        raise NotFound(f"There is no attempt {attempt}; the last one has the number {most}.")
+    return chosen
+
+
+def lines(
+    blobs: BlobStore, execution: ExecutionId, nodes: Iterable[NodeRecord], attempt: int | None = None
+) -> Iterator[LogLine]:
     """Yield what the attempts of some nodes printed, node by node, attempt by attempt.
 
     Args:
         blobs: The blob store.
         execution: The execution.
         nodes: The nodes, in order.
+        attempt: Number of the one attempt that is wanted; None = all.
     """
     for node in nodes:
         for number, key in _attempts(blobs, execution, node):
+            if attempt not in {None, number}:
+                continue
             for text in _lines(read_log(blobs, key)):
                 yield LogLine(node=node.id, attempt=number, text=text)
 

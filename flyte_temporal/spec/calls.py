@@ -18,6 +18,7 @@ from flyte_temporal.spec.execution import (
     ErrorDocument,
     ExecutionPhase,
     ExecutionRequest,
+    FailedAttempt,
     GateReply,
     NodePhase,
     NodeRecord,
@@ -25,7 +26,7 @@ from flyte_temporal.spec.execution import (
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.policies import Overrides
+from flyte_temporal.spec.policies import Overrides, Resources, ResourceValues
 from flyte_temporal.spec.types import LiteralType
 
 RECORD = "flyte_temporal.record"
@@ -54,6 +55,8 @@ SHARD_FAILED = "shard_failed"
 
 SHARD_STOP = "shard_stop"
 """Signal to a shard: let nothing new start and stop what runs, because the map has failed. No argument."""
+STOP = "flyte_temporal.stop"
+"""Activity: see that attempts are over whose own activities ended without saying so. Request `StopRequest`."""
 
 OPEN_CHILD = "flyte_temporal.open_child"
 """Local activity: record an execution that a node is about to start. Request `ChildRequest`, response `ChildOpened`."""
@@ -75,6 +78,10 @@ class AttemptRequest(Document):
         created_at: When the execution started, UTC.
         first_started_at: When the node's first attempt was asked for, UTC.
         again: Whether an earlier run of the execution has asked for this very attempt: it may be at work, or over.
+        asked_at: When this one was, UTC.
+        memory: Memory that it gets, request and limit, instead of what the task says; empty = as the task says.
+        interruptible: Whether it may run on a machine that can be taken away.
+        failed: Earlier attempts, for the node's record.
     """
 
     attempt: AttemptId
@@ -89,6 +96,18 @@ class AttemptRequest(Document):
     created_at: datetime | None = None
     first_started_at: datetime | None = None
     again: bool = False
+    asked_at: datetime | None = None
+    memory: str = ""
+    interruptible: bool = False
+    failed: tuple[FailedAttempt, ...] = ()
+
+    def changes(self) -> Overrides:
+        """Return all that this attempt sets anew of its task's policy."""
+        given = self.overrides or Overrides()
+        if not self.memory:
+            return given
+        side = ResourceValues(mem=self.memory)
+        return given.then(Overrides(resources=Resources(requests=side, limits=side)))
 
 
 class AttemptResult(Document):
@@ -109,6 +128,18 @@ class AttemptResult(Document):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     peak_rss_bytes: int = 0
+
+
+class StopRequest(Document):
+    """Stop attempts that may still be at work, and keep those from starting that have not begun.
+
+    Args:
+        attempts: Which.
+        launcher: Name of their launcher.
+    """
+
+    attempts: tuple[AttemptId, ...]
+    launcher: str
 
 
 class Wish(Document):
@@ -291,6 +322,20 @@ class GateState(Document):
     type: LiteralType | None = None
     phase: NodePhase = NodePhase.QUEUED
     reply: GateReply | None = None
+
+
+class NodeAbort(Document):
+    """Argument of the update `abort_node`: have one node fail for good.
+
+    Args:
+        node: Its path, or its name if no other node has it.
+        reason: Why.
+        by: Who asks.
+    """
+
+    node: str
+    reason: str = ""
+    by: str = ""
 
 
 class RecordRequest(Document):

@@ -43,7 +43,9 @@ class ScopeSnapshot(Document):
         outputs: Outputs of ended nodes that something open still needs, by node id or position.
         given: Its own outputs, once only its failure handler still runs.
         errors: Failures of its nodes for good.
+        opened_at: When it was opened, for its deadline.
         failing: Whether nothing new may start.
+        condemned: Whether it fails because it was told to.
         settled: Whether all its nodes have ended.
         counts: Numbers that only its kind knows.
         shard: For a map, its items.
@@ -62,7 +64,9 @@ class ScopeSnapshot(Document):
     outputs: dict[str, dict[str, Kept]] = {}
     given: dict[str, LiteralValue] = {}
     errors: tuple[ErrorDocument, ...] = ()
+    opened_at: datetime | None = None
     failing: bool = False
+    condemned: bool = False
     settled: bool = False
     counts: dict[str, int] = {}
     shard: Shard | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,14 +11,15 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, FailedAttempt, RunInput
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
-from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.body import Body
+from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
-from flyte_temporal.workflows.retries import next_attempt
-from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.retries import Decision, decide, on_spot
+from flyte_temporal.workflows.scope import NodeState, Scope
 
 INFRASTRUCTURE = RetryPolicy(
     initial_interval=timedelta(milliseconds=100),
@@ -26,8 +28,11 @@ INFRASTRUCTURE = RetryPolicy(
 )
 """Temporal's own retry: the infrastructure moved. Unlimited; the activity re-attaches to the same attempt."""
 
-STOP_TIMEOUT_S = 600.0
-"""Longest time of one try to stop an attempt; far longer than any grace."""
+KEPT = 10
+"""Failed attempts of a node in its record."""
+MESSAGE_CHARS = 500
+SHOWN_S = 1.0
+"""Pauses from this length on are recorded while they last."""
 
 
 class Attempts:
@@ -36,24 +41,36 @@ class Attempts:
     Args:
         given: The run's input.
         inbox: Where ends go.
+        changed: Told of nodes that wait for their next attempt.
         began: When the execution started.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, began: datetime) -> None:
+    def __init__(
+        self, given: RunInput, inbox: Inbox, changed: Callable[[NodeState], None], began: datetime
+    ) -> None:
         self._given = given
+        self._changed = changed
         self._inbox = inbox
         self._began = began
-        self._resumed: set[str] = set()
-        """Paths of nodes whose present attempt was begun by an earlier run; looked up only, never iterated."""
+        self._proves = given.interpreter >= 3
+        """Whether attempts that were cancelled are seen to be over."""
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Ask for the next attempt of a task node."""
         state.attempts += 1
         state.due = None
-        self._resumed.discard(state.path)
-        token = f"{workflow.random().getrandbits(48):012x}"
-        attempt = self._id(state, token)
+        attempt = AttemptId(
+            execution=self._given.request.id,
+            node=state.path,
+            number=state.attempts,
+            token=f"{workflow.random().getrandbits(48):012x}",
+        )
+        limits = self._given.limits
         state.attempt_key = attempt.key
+        state.asked_at = workflow.now()
+        state.reason = ""
+        state.memory = state.budget.memory
+        state.on_spot = on_spot(state.budget, limits, interruptible=_interruptible(state))
         self._ask(state, self._request(attempt, inputs, state))
 
     def resume(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
@@ -62,19 +79,11 @@ class Attempts:
         Temporal has dropped the activity, the attempt itself goes on: the same one is asked for again, and found.
         """
         if state.due is not None and state.error is not None:
-            self._pause(state, state.error, (state.due - workflow.now()).total_seconds())
+            left = (state.due - workflow.now()).total_seconds()
+            self._pause(state, state.error, left, "continued")
             return
-        self._resumed.add(state.path)
-        request = self._request(self._present(state), inputs, state)
+        request = self._request(state.attempt(self._given.request.id), inputs, state)
         self._ask(state, request.model_copy(update={"again": True}))
-
-    def _id(self, state: NodeState, token: str) -> AttemptId:
-        return AttemptId(
-            execution=self._given.request.id, node=state.path, number=state.attempts, token=token
-        )
-
-    def _present(self, state: NodeState) -> AttemptId:
-        return self._id(state, state.attempt_key.rpartition("-")[2])
 
     def _ask(self, state: NodeState, request: calls.AttemptRequest) -> None:
         limits = self._given.limits
@@ -111,6 +120,10 @@ class Attempts:
             inline_bytes=self._given.limits.inline_bytes,
             created_at=self._began,
             first_started_at=state.started_at,
+            asked_at=state.asked_at,
+            memory=state.memory,
+            interruptible=state.on_spot,
+            failed=tuple(state.failed),
         )
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:
@@ -126,51 +139,30 @@ class Attempts:
             or was_cancelled(error)
         ):
             # An attempt that does not end in time after it was asked to is no failure of its node.
-            self._on_cancelled(state)
+            doubtful = self._proves and not says_itself(error)
+            self._inbox.push(Ended(state, cancelled=True, doubtful=doubtful))
         else:
             self._on_failure(state, document_of(error, state.path))
 
-    def _on_cancelled(self, state: NodeState) -> None:
-        if state.path not in self._resumed:
-            self._inbox.push(Ended(state, cancelled=True))
-            return
-        # Perhaps no worker had taken up the activity of this run yet. Then nobody was told to stop the attempt, which
-        # may be at work since the earlier run.
-        self._resumed.discard(state.path)
-        stopping: asyncio.Task[Any] = workflow.start_activity(
-            calls.STOP,
-            self._request(self._present(state), {}, state),
-            start_to_close_timeout=timedelta(seconds=STOP_TIMEOUT_S),
-            heartbeat_timeout=timedelta(seconds=self._given.limits.heartbeat_timeout_s),
-            retry_policy=INFRASTRUCTURE,
-            cancellation_type=workflow.ActivityCancellationType.ABANDON,
-            summary=f"{state.path} stops"[:200],
-        )
-        self._inbox.watch(state, stopping, costly=True)
-        stopping.add_done_callback(lambda _done: self._on_stopped(state))
-
-    def _on_stopped(self, state: NodeState) -> None:
-        self._inbox.forget(state)
-        self._inbox.push(Ended(state, cancelled=True))
-
     def _on_failure(self, state: NodeState, error: ErrorDocument) -> None:
+        """Decide what follows from a failed attempt: the one place where that is done."""
         state.error = error
-        policy = state.scope.program.closure.tasks[state.node.target.task].policy  # type: ignore[union-attr]
-        if state.node.overrides is not None:
-            policy = state.node.overrides.apply(policy)
-        wait = next_attempt(
-            error, state.budget, policy.retries, self._given.limits, workflow.random().random()
-        )
+        decision = decide(error, state.budget, state.policy(), self._given.limits, workflow.random().random())
+        _note(state, error, decision)
+        wait = decision.wait_s
         if wait is None or state.scope.failing:
             self._inbox.push(Ended(state, error=error))
         elif wait == 0:
             self._inbox.push(Ended(state, error=error, again=True))
         else:
             state.due = workflow.now() + timedelta(seconds=wait)
-            self._pause(state, error, wait)
+            state.reason = f"{error.code}: {decision.why}"
+            if self._proves and wait >= SHOWN_S:
+                self._changed(state)
+            self._pause(state, error, wait, decision.why)
 
-    def _pause(self, state: NodeState, error: ErrorDocument, wait: float) -> None:
-        why = f"{state.path}: pause before attempt {state.attempts + 1}"
+    def _pause(self, state: NodeState, error: ErrorDocument, wait: float, reason: str) -> None:
+        why = f"{state.path}: pause before attempt {state.attempts + 1} ({reason})"
         timer = asyncio.create_task(pause(max(wait, 0.0), why))
         self._inbox.watch(state, timer, costly=True)
         timer.add_done_callback(lambda done: self._on_pause(state, error, done))
@@ -181,6 +173,35 @@ class Attempts:
             self._inbox.push(Ended(state, cancelled=True))
         else:
             self._inbox.push(Ended(state, error=error, again=True))
+
+
+def _note(state: NodeState, error: ErrorDocument, decision: Decision) -> None:
+    """Keep a failed attempt for the node's record; the last ones only, so that records stay small."""
+    state.failed.append(
+        FailedAttempt(
+            number=state.attempts,
+            verdict=decision.verdict,
+            code=error.code,
+            message=error.message[:MESSAGE_CHARS],
+            attempt_key=state.attempt_key,
+            asked_at=state.asked_at,
+            finished_at=workflow.now(),
+            memory=state.memory,
+            interruptible=state.on_spot,
+            next=decision.why,
+        )
+    )
+    del state.failed[:-KEPT]
+
+
+def _interruptible(state: NodeState) -> bool:
+    """Return what the task, or else the nearest workflow around it, says about machines that can be taken away."""
+    said = state.policy().interruptible
+    scope: Scope | None = state.scope
+    while said is None and scope is not None:
+        said = scope.spec.interruptible if isinstance(scope, Body) else None
+        scope = scope.outer
+    return bool(said)
 
 
 def _summary(state: NodeState) -> str:

@@ -69,7 +69,7 @@ class Interpreter:
             await self._finish(ExecutionPhase.FAILED, error=failed.error)
             raise failure_of(failed.error) from None
         except asyncio.CancelledError:
-            await self._finish(ExecutionPhase.ABORTED, reason=workflow.cancellation_reason() or "")
+            await self._finish(ExecutionPhase.ABORTED, reason=_why_aborted(self._run.given))
             raise
         await self._finish(ExecutionPhase.SUCCEEDED, outputs=outputs)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -99,7 +99,7 @@ class Interpreter:
 
     @workflow.query(name="nodes")
     def nodes(self) -> list[NodeRecord]:
-        """Return the live state of all nodes that have been reached."""
+        """Return the live state of the nodes that this run holds: not of those that had ended before it."""
         return [state.record() for state in self._run.states] if self._run else []
 
     @workflow.query(name="gates")
@@ -115,13 +115,13 @@ class Interpreter:
     @workflow.signal(name=calls.SHARD_FAILED)
     async def shard_failed(self, failed: calls.ShardFailed) -> None:
         """Take in that items of a shard have failed."""
-        await workflow.wait_condition(lambda: self._run is not None and self._run.restored)
+        await workflow.wait_condition(lambda: self._run is not None and self._run.rejoined)
         self._run.shard_failed(failed)  # type: ignore[union-attr]
 
     @workflow.signal(name=calls.SHARD_STOP)
     async def shard_stop(self) -> None:
         """Stop the items of a shard, because the map has failed."""
-        await workflow.wait_condition(lambda: self._run is not None and self._run.restored)
+        await workflow.wait_condition(lambda: self._run is not None and self._run.rejoined)
         self._run.stop()  # type: ignore[union-attr]
 
     @workflow.update(name="answer")
@@ -137,6 +137,27 @@ class Interpreter:
             return self._run.gates.answer(request)  # type: ignore[union-attr]
         except FlyteTemporalError as error:
             raise refusal_of(error) from error
+
+    @workflow.update(name="abort_node")
+    async def abort_node(self, request: calls.NodeAbort) -> NodeRecord:
+        """Have one node fail for good.
+
+        Raises:
+            ApplicationError: If there is no such node, or it has ended; the type is our error code.
+        """
+        await workflow.wait_condition(lambda: self._run is not None and self._run.restored)
+        try:
+            return self._run.abort_node(request)  # type: ignore[union-attr]
+        except FlyteTemporalError as error:
+            raise refusal_of(error) from error
+
+    @abort_node.validator
+    def _check_abort(self, request: calls.NodeAbort) -> None:
+        if self._run is not None and self._run.restored:
+            try:
+                self._run.check_abort(request)
+            except FlyteTemporalError as error:
+                raise refusal_of(error) from error
 
     @answer.validator
     def _check_answer(self, request: calls.GateAnswer) -> None:
@@ -155,6 +176,14 @@ def _snapshot(given: RawValue) -> Snapshot:
         # Written by a newer worker: no error of the run, and a newer worker can read it.
         raise RuntimeError(f"The snapshot of the run before this one cannot be read: {error}") from error
     return found
+
+
+def _why_aborted(given: RunInput) -> str:
+    parent = given.request.parent
+    said = workflow.cancellation_reason() or ""
+    if parent is None or said:
+        return said
+    return f"The execution {parent.execution}, whose node {parent.node} started it, stopped it."
 
 
 def _refuse_newer(given: RunInput) -> None:

@@ -64,7 +64,8 @@ class Restoring:
         scope = self._make(given)
         scope.first_order, scope.marks = given.first, given.marks
         scope.errors, scope.given = list(given.errors), dict(given.given)
-        scope.failing, scope.settled = given.failing, given.settled
+        scope.failing, scope.condemned, scope.settled = given.failing, given.condemned, given.settled
+        scope.opened_at = given.opened_at
         for offset, (place, mark) in enumerate(zip(scope.places(), given.marks, strict=True)):
             if mark == ".":
                 state = NodeState(scope, place.node, place.path, given.first + offset, place.index)
@@ -76,6 +77,7 @@ class Restoring:
                 self._tree.add(state)
         scope.take_over(Carried(given.inputs, given.outputs, given.counts, given.shard, given.parts))
         self._tree.attach(scope)
+        self._tree.watch_deadline(scope)
         self._scopes.append(scope)
 
     def _make(self, given: ScopeSnapshot) -> Scope:

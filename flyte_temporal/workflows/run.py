@@ -19,7 +19,7 @@ from temporalio.exceptions import ActivityError
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, RunInput, RunOutput, Shard
+from flyte_temporal.spec.execution import ErrorDocument, NodeRecord, RunInput, RunOutput, Shard
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -30,14 +30,16 @@ from flyte_temporal.spec.nodes import (
     WorkflowTarget,
 )
 from flyte_temporal.spec.snapshot import Snapshot
+from flyte_temporal.workflows.aborts import error_of, find
 from flyte_temporal.workflows.arrays import Array, array_target, lists, whole_map
 from flyte_temporal.workflows.attempts import Attempts
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
+from flyte_temporal.workflows.deadlines import Deadlines
 from flyte_temporal.workflows.failures import document_of, was_cancelled
 from flyte_temporal.workflows.gates import Gates
-from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.leaving import Leaving
 from flyte_temporal.workflows.own_shard import OwnShard
 from flyte_temporal.workflows.programs import Program
@@ -48,6 +50,7 @@ from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.sharded import Room, ShardedArray, Sizes, uncut
 from flyte_temporal.workflows.shards import Shards
 from flyte_temporal.workflows.snapshots import take
+from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.tree import Tree
 
 OPENED = 2_000
@@ -92,21 +95,23 @@ class Run:
         self._program = Program(closure, shard.spec if shard else given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._inbox = Inbox()
-        self._attempts = Attempts(given, self._inbox, self._began)
+        self._attempts = Attempts(given, self._inbox, self.records.changed, self._began)
         self._children = Children(given, self._inbox)
         self.shards = Shards(given, self._inbox)
         self._own = OwnShard(shard, self._program, self._inbox) if shard else None
         self._sizes = Sizes(given.limits)
+        self._stops = Stops(given, self._inbox)
+        self._deadlines = Deadlines(self._inbox.wake)
         self._reads = Reads(self._inbox)
         planned = None if shard else self._program
         self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
         self._leaving = Leaving(given, self._inbox)
-        self.restored = snapshot is None
-        """Whether everything that an earlier run had under way is watched again, so that news of it find their way."""
         self._loading: asyncio.Task[dict[str, Program]] | None = None
         self._resuming: deque[NodeState] = deque()
         """Nodes that were at work in the run before this one."""
+        self.restored = snapshot is None
+        """Whether what an earlier run handed over is in place: before, messages have to wait."""
         if snapshot is not None:
             self.gates.take_over(snapshot.gates)
             self.records.take_over(snapshot.records)
@@ -155,6 +160,11 @@ class Run:
             where = self.given.shard.path if self.given.shard else ""
             raise RunFailed(document_of(error, where)) from error
 
+    @property
+    def rejoined(self) -> bool:
+        """Return whether all that an earlier run had under way is watched again, so that news of it find their way."""
+        return self.restored and not self._resuming
+
     def stop(self) -> None:
         """Stop the items of a shard, because the map has failed."""
         if self._own is not None:
@@ -175,6 +185,7 @@ class Run:
             # If the execution is aborted now, it is restored first, and then stopped.
             self._restore(await asyncio.shield(self._loading))
             return
+        await self._breathe()
         with self._failing():
             if self._own is None:
                 main = self._program.main
@@ -184,7 +195,14 @@ class Run:
             if self._own.stopped:
                 self._tree.halt()
 
+    async def _breathe(self) -> None:
+        """End the activation in which a large closure was decoded: opening its nodes costs as much once more."""
+        large = sum(len(each.nodes) for each in self._program.closure.workflows.values()) > OPENED
+        if large and self.given.interpreter >= 3:
+            await pause(0.001, "a large DAG is opened")
+
     async def _load(self, snapshot: Snapshot) -> dict[str, Program]:
+        await self._breathe()
         found = {self._program.digest: self._program}
         for digest in programs_of(snapshot):
             if digest not in found:
@@ -199,6 +217,9 @@ class Run:
         self._leaving.resumed(len(self._resuming))
         if self._own is not None and isinstance(self._tree.root, Array):
             self._own.resume(self._tree.root)
+        for state in self.states:
+            self._deadlines.watch_node(state)
+        self.restored = True
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
@@ -210,18 +231,27 @@ class Run:
                 inbox.wake_soon()
             elif not inbox.open and not self._leaving.waits:
                 continue
+            self._watch_deadlines()
             ended = await inbox.ended()
             for each in ended:
                 self._take(each)
             if self._own is not None:
                 self._own.tell()
-            if self._leaving.took(len(ended)) and not self._resuming:
+            self._stops.flush()
+            self._expire()
+            if self._leaving.took(len(ended)) and self._may_leave():
                 raise ContinuedAsNew(self._taken())
             if self._leaving.waits:
                 self.records.settle()
         inbox.wake_never()
         self._leaving.stay()
+        self._deadlines.stop()
         workflow.set_current_details(tree.board.markdown())
+
+    def _may_leave(self) -> bool:
+        """Return whether all is taken over, and something is left to hand over."""
+        root = self._tree.root
+        return not self._resuming and root is not None and not root.closed
 
     def _taken(self) -> Snapshot:
         stopping = dict.fromkeys(self._tree.to_cancel)
@@ -229,11 +259,44 @@ class Run:
         runs = (self._snapshot.runs if self._snapshot else 0) + 1
         return take(self._tree, self.gates, self.records, stopping, self._began, runs)
 
+    def _watch_deadlines(self) -> None:
+        opened, self._tree.deadlines = self._tree.deadlines, []
+        for scope, limit in opened:
+            self._deadlines.watch_scope(scope, limit)
+        self._deadlines.arm()
+
+    def _expire(self) -> None:
+        """Fail what has reached its time-out."""
+        tree = self._tree
+        for due in self._deadlines.passed():
+            if due.over:
+                continue
+            if isinstance(due.of, NodeState):
+                tree.doom(due.of, due.error())
+            else:
+                tree.condemn(due.of, due.error())
+
+    def abort_node(self, request: calls.NodeAbort) -> NodeRecord:
+        """Have one node fail for good, as after its last attempt.
+
+        Raises:
+            NotFound: If there is no such node, or it has not been reached.
+            Conflict: If it has ended, or is being ended.
+        """
+        state = find(self.states, request.node)
+        self._tree.doom(state, error_of(request, state))
+        self._inbox.wake()
+        return state.record()
+
+    def check_abort(self, request: calls.NodeAbort) -> None:
+        """Raise what `abort_node` would raise."""
+        find(self.states, request.node)
+
     def _dispatch(self) -> None:
         tree = self._tree
         while self._resuming and self._window.left():
             self._resume(self._resuming.popleft())
-        self.restored = not self._resuming
+        self._stops.flush()
         while not self._resuming and tree.to_cancel and self._window.left():
             if self._cancel(tree.to_cancel.popleft()):
                 self._window.take()
@@ -288,6 +351,8 @@ class Run:
 
     def _resume(self, state: NodeState) -> None:
         """Ask again for what an earlier run had under way for a node."""
+        if state in self._tree.to_cancel and self._ends_already(state):
+            return
         try:
             if isinstance(state.scope, ShardedArray):
                 self._window.take()
@@ -301,10 +366,22 @@ class Run:
             self._window.take()
             if isinstance(state.node.target, LaunchPlanTarget):
                 self._children.resume(state, inputs)
-            else:
+            elif isinstance(state.node.target, TaskTarget):
                 self._attempts.resume(state, inputs)
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
+
+    def _ends_already(self, state: NodeState) -> bool:
+        """Go on ending an attempt that was asked to end: to ask for it again could start it again."""
+        if not isinstance(state.node.target, TaskTarget) or not state.attempts:
+            return False
+        self._tree.to_cancel.remove(state)
+        if state.due is not None:
+            self._inbox.push(Ended(state, cancelled=True))
+        else:
+            self._window.take()
+            self._stops.add(state)
+        return True
 
     def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         target, program = state.node.target, state.scope.program
@@ -312,6 +389,8 @@ class Run:
             case TaskTarget():
                 self._window.take()
                 self._attempts.start(state, inputs)
+                if self.given.interpreter >= 3 and state.attempts == 1:
+                    self._deadlines.watch_node(state)
             case WorkflowTarget():
                 self._open(workflow_body(program, program.closure.workflows[target.workflow], inputs, state))
             case LaunchPlanTarget():
@@ -370,8 +449,12 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
-        if ended.cancelled:
+        if ended.doubtful:
+            self._stops.add(state)
+        elif ended.cancelled:
             tree.abort(state)
+        elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
+            tree.fail(state, state.doom)
         elif ended.again:
             tree.again(state, ended.error)
         elif ended.error is not None:

@@ -69,6 +69,7 @@ class Attempted:
     behaviour: Behaviour = arithmetic
     requests: list[calls.AttemptRequest] = field(default_factory=list)
     records: list[calls.RecordRequest] = field(default_factory=list)
+    stops: list[calls.StopRequest] = field(default_factory=list)
     most_at_once: int = 0
     at_once: int = 0
 
@@ -91,8 +92,8 @@ class Attempted:
         self.records.append(request)
 
     @activity.defn(name=calls.STOP)
-    async def stop(self, request: calls.AttemptRequest) -> None:
-        self.requests.append(request)
+    async def stop(self, request: calls.StopRequest) -> None:
+        self.stops.append(request)
 
     def served(self) -> list[Callable[..., Any]]:
         """Return the activities that it serves."""

@@ -15,8 +15,10 @@ from typing import Any
 
 from temporalio.client import WorkflowHistory
 
-from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.attempts import Attempts
+from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls, keys
@@ -91,10 +93,10 @@ class Launched:
             records=self.records,
             grace_s=self.grace_s,
         )
-        self.attempts = Attempts(parts)
+        self.attempts, self.stops = Attempts(parts), Stops(parts)
 
     def served(self) -> list[Callable[..., Any]]:
-        return [self.attempts.run, self.attempts.stop, self.records.record]
+        return [self.attempts.run, self.stops.stop, self.records.record]
 
     async def _process(self, order: AttemptOrder) -> None:
         began = datetime.now(UTC)

@@ -51,5 +51,5 @@ async def test_a_random_dag_ends_as_if_it_had_not_been_continued(stage: Stage, s
         record = launched.store.execution(given.request.id)
         assert record is not None
         seen.append((state.phase, state.outputs, record.phase, {p: essence(n) for p, n in nodes.items()}))
-    assert len(await histories(stage, f"random-{seed}-{4 + seed}")) > 3
+    assert len(await histories(stage, f"random-{seed}-{4 + seed}")) > 1
     assert seen[0] == seen[1]

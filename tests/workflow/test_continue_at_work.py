@@ -45,7 +45,7 @@ async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> 
             await asyncio.sleep(0.1)
 
 
-async def runs_of(stage: Stage, name: str, at_least: int) -> None:
+async def runs_of(stage: Stage, name: str, at_least: int, seconds: float = 30.0) -> None:
     """Wait until an execution has had so many runs."""
 
     seen: set[str] = set()
@@ -56,7 +56,7 @@ async def runs_of(stage: Stage, name: str, at_least: int) -> None:
         seen.update((description.run_id, description.raw_description.workflow_execution_info.first_run_id))
         return len(seen) >= at_least
 
-    await until(enough)
+    await until(enough, seconds)
 
 
 class Held:
@@ -90,11 +90,11 @@ async def test_a_run_with_500_attempts_at_work_is_continued(stage: Stage) -> Non
     async def all_at_work() -> bool:
         return len(launched.machine.running) >= 500
 
-    given = launched.prepared(closure, "many", 1, RunLimits(history_events=300, pending=501))
+    given = launched.prepared(closure, "many", 1, RunLimits(window=50, history_events=300, pending=501))
     async with stage.worker(launched, max_concurrent_activities=1100):  # type: ignore[arg-type]
         await stage.engine.start(given, closure)
         await until(all_at_work, 120)
-        await runs_of(stage, "many", 2)
+        await runs_of(stage, "many", 2, 90)
         held.free.set()
         state = await stage.engine.wait(given.request.id, 120)
     assert state is not None

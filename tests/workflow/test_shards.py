@@ -13,7 +13,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, OutputBinding, OutputRef
-from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
+from flyte_temporal.spec.calls import AttemptRequest, AttemptResult, NodeAbort
 from flyte_temporal.spec.document import digest, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
@@ -196,6 +196,22 @@ async def test_a_shard_that_somebody_terminates_fails_the_map_and_stops_the_rest
     assert state is not None
     assert state.error is not None
     assert (state.error.code, state.error.node) == ("ShardAborted", "m")
+
+
+@pytest.mark.parametrize("node", ["m[5]", "m"])
+async def test_the_abort_of_a_node_finds_the_shard_that_has_it(stage: Stage, node: str) -> None:
+    closure, seen = mapped(range(8)), Attempted(waits)
+    name = "aborted-item" if "[" in node else "aborted-map"
+    given = of(closure, name)
+    async with stage.worker(seen):
+        await stage.engine.start(given, closure)
+        await begun(seen, 8)
+        await stage.engine.abort_node(given.request.id, NodeAbort(node=node, reason="no use", by="ann"))
+        state = await stage.engine.wait(given.request.id, 30)
+    assert state is not None
+    assert state.error is not None
+    assert (state.error.code, state.error.node) == ("NodeAborted", node)
+    assert seen.at_once == 0
 
 
 async def test_shards_of_a_run_that_somebody_terminates_are_found_and_stopped(stage: Stage) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
@@ -43,7 +44,8 @@ from flyte_temporal.errors import (
     class_of,
 )
 from flyte_temporal.ports.engine import RunState, Started
-from flyte_temporal.spec.calls import GateAnswer, GateState, ShardState
+from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort, ShardState
+from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
     ErrorDocument,
@@ -59,6 +61,7 @@ from flyte_temporal.spec.search import search_values
 
 _RPC_TIMEOUT = timedelta(seconds=10)
 _AGAIN_S = 0.1
+D = TypeVar("D", bound=Document)
 
 
 class TemporalEngine:
@@ -168,12 +171,23 @@ class TemporalEngine:
 
     async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
         """Send an answer as an update to whichever workflow has the gate; see `Engine.answer`."""
-        handle = self._client.get_workflow_handle(await self._with_gate(execution, answer.gate))
+        workflow = await self._with_gate(execution, answer.gate)
+        return await self._update(workflow, execution, "answer", answer, GateState)
+
+    async def abort_node(self, execution: ExecutionId, request: NodeAbort) -> NodeRecord:
+        """Send the abort of a node as an update to whichever workflow holds it; see `Engine.abort_node`."""
+        workflow = await self._holder(execution, request.node)
+        return await self._update(workflow, execution, "abort_node", request, NodeRecord)
+
+    async def _update(
+        self, workflow: str, execution: ExecutionId, name: str, argument: Document, answer: type[D]
+    ) -> D:
+        handle = self._client.get_workflow_handle(workflow)
         try:
             async with _translated(execution):
-                found: GateState = await _while_it_continues(
+                found: D = await _while_it_continues(
                     lambda: handle.execute_update(
-                        "answer", answer, result_type=GateState, rpc_timeout=_RPC_TIMEOUT
+                        name, argument, result_type=answer, rpc_timeout=_RPC_TIMEOUT
                     )
                 )
                 return found
@@ -181,7 +195,7 @@ class TemporalEngine:
             raise _refusal(failed.cause) from failed
         except WorkflowUpdateRPCTimeoutOrCancelledError as error:
             raise PlatformUnavailable(
-                f"The run {execution.name!r} did not take the answer in time; asking again is safe."
+                f"The run {execution.name!r} did not take the message {name!r} in time; asking again is safe."
             ) from error
 
     async def forget_worker(self, execution: ExecutionId) -> None:
@@ -228,7 +242,7 @@ class TemporalEngine:
         return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs, shard=output.shard)
 
 
-async def _while_it_continues(ask: Callable[[], Awaitable[GateState]]) -> GateState:
+async def _while_it_continues(ask: Callable[[], Awaitable[D]]) -> D:
     """Send an update again as long as it comes in the moment in which a run continues as new, and is not taken."""
     deadline = asyncio.get_running_loop().time() + _RPC_TIMEOUT.total_seconds()
     while True:
@@ -244,7 +258,7 @@ async def _while_it_continues(ask: Callable[[], Awaitable[GateState]]) -> GateSt
 def _refusal(cause: BaseException | None) -> FlyteTemporalError:
     if isinstance(cause, ApplicationError) and cause.type:
         return class_of(cause.type, BadRequest)(cause.message)
-    return BadRequest(f"The run refused the answer: {cause}")
+    return BadRequest(f"The run refused the message: {cause}")
 
 
 def _ended(cause: BaseException | None) -> RunState:

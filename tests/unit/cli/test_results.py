@@ -49,6 +49,7 @@ def test_node_rows_have_the_promised_keys() -> None:
         "spec": None,
         "reply": None,
         "items": None,
+        "failed": [],
     }
 
 

@@ -15,7 +15,16 @@ from pydantic_core import from_json, to_json
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.document import digest
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, GateReply, NodePhase, RunInput, Shard
+from flyte_temporal.spec.execution import (
+    ErrorDocument,
+    ErrorKind,
+    FailedAttempt,
+    GateReply,
+    NodePhase,
+    RunInput,
+    Shard,
+    Verdict,
+)
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, BranchTarget, GateTarget, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.snapshot import Snapshot
@@ -151,10 +160,13 @@ def test_a_run_that_is_handed_over_after_every_step_goes_on_the_same(seed: int) 
 
 def test_every_field_of_a_nodes_state_is_carried() -> None:
     """A new field is carried by itself, if pydantic can write and read its type; or it is named as derived."""
+    error = ErrorDocument(kind=ErrorKind.USER, code="Bad", message="bad")
     values: dict[str, Any] = {
+        "doom": error,
+        "failed": [FailedAttempt(number=1, verdict=Verdict.USER, code="Bad", attempt_key="a/1-t")],
         "phase": NodePhase.RUNNING,
         "budget": Budget(user=2, system=1),
-        "error": ErrorDocument(kind=ErrorKind.USER, code="Bad", message="bad"),
+        "error": error,
         "reply": GateReply(approved=True, by="ann", at=NOW),
         "whole": Shard(spec="0", node=closures.step("m", 1), path="m", inputs={}, offset=0, count=2, total=2),
     }
