@@ -236,7 +236,13 @@ async def test_shards_of_a_run_that_somebody_terminates_are_found_and_stopped(st
 
 @pytest.mark.parametrize("most", [1, 3, 6])
 async def test_shards_share_what_the_execution_may_do_at_once(stage: Stage, most: int) -> None:
+    full = asyncio.Event()
+
     async def slow(request: AttemptRequest) -> int:
+        # None ends before as many are at work as may be; so the most that are ever at work are seen.
+        if seen.at_once == most:
+            full.set()
+        await full.wait()
         await asyncio.sleep(0.03)
         return await arithmetic(request)
 
