@@ -63,9 +63,7 @@ from flyte_temporal.workflows.snapshots import take
 from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.stores import Stores
 from flyte_temporal.workflows.tree import Tree
-
-OPENED = 2_000
-"""Nodes made in one activation at most; some 20 µs each."""
+from flyte_temporal.workflows.window import OPENED, Window
 
 HELD_BACK = 1_000
 """Changes of nodes that are not written while answers of the cache come in, which they do within milliseconds: a chain of
@@ -124,7 +122,7 @@ class Run:
         self._reads = Reads(self._inbox)
         planned = None if shard else self._program
         self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
-        self._window = _Window(given.limits.window, self._tree)
+        self._window = Window(given.limits.window, self._tree)
         self._leaving = Leaving(given, self._inbox)
         self._loading: asyncio.Task[dict[str, Program]] | None = None
         self._resuming: deque[NodeState] = deque()
@@ -557,27 +555,3 @@ class Run:
             self._go_on(state, ended.read)
         elif ended.split is not None and state.whole is not None:
             self._open_map(state, state.whole, ended.split)
-
-
-class _Window:
-    """Counts commands and new nodes per activation; activations are told apart by the length of the history."""
-
-    def __init__(self, size: int, tree: Tree) -> None:
-        self._size = size
-        self._tree = tree
-        self._left = size
-        self._made = 0
-        self._seen = -1
-
-    def left(self) -> bool:
-        """Return whether this activation may do more."""
-        length = workflow.info().get_current_history_length()
-        if length != self._seen:
-            self._seen = length
-            self._left = self._size
-            self._made = self._tree.made
-        return self._left > 0 and self._tree.made - self._made < OPENED
-
-    def take(self) -> None:
-        """Count a command."""
-        self._left -= 1
