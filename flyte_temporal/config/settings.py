@@ -109,6 +109,11 @@ class LimitSettings(Group):
     """Longest time of one attempt, in seconds, when its task sets none: one week."""
     inline_bytes: int = Field(default=64 * 1024, ge=256, le=1024**2)
     """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
+    batches: bool = True
+    """Whether short attempts travel together in one activity (docs/batches.md). `off`: one activity per attempt, always."""
+    slots: int = Field(default=0, ge=0)
+    """Attempts at work at once in the warm pools of all workers; batches leave none of them without work. 0 = those of
+    one worker, `worker.pool_size`."""
     max_nodes: int = Field(default=5_000, ge=1)
     """Nodes of one execution, counted through sub-workflows. A node of a chain makes 6 events, and Temporal ends a run
     at 51,200: this leaves room for retries."""
@@ -167,4 +172,6 @@ class Settings(BaseSettings):
             heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
             run_timeout_s=self.limits.run_timeout_s,
             inline_bytes=self.limits.inline_bytes,
+            batches=self.limits.batches,
+            slots=self.limits.slots or self.worker.pool_size,
         )

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.document import Document, Stored
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import Environment, ErrorDocument
@@ -37,6 +38,7 @@ class AttemptOrder(Stored):
         attempt: Which attempt.
         task: What to run; overrides are applied.
         inputs: Its inputs.
+        bindings: Further inputs, which attempts before it in the same batch give; resolved where it runs.
         environment: Where.
         storage: The blob store.
         inline_bytes: Outputs larger than this travel by reference.
@@ -46,6 +48,7 @@ class AttemptOrder(Stored):
     attempt: AttemptId
     task: TaskSpec
     inputs: dict[str, LiteralValue] = {}
+    bindings: dict[str, Binding] = {}
     environment: Environment = Environment()
     storage: StorageConfig
     inline_bytes: int = 64 * 1024

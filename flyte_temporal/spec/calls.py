@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
@@ -85,6 +86,79 @@ class AttemptResult(Document):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     peak_rss_bytes: int = 0
+
+
+class Member(Document):
+    """One attempt of a batch; what it does not say, the batch says for all. Fields as of `AttemptRequest`.
+
+    Args:
+        node: Path of its node.
+        number: Number of the attempt.
+        token: Its token.
+        bindings: Inputs that are bound to outputs of members before it.
+    """
+
+    node: NodePath
+    number: int
+    token: str
+    task: str
+    inputs: dict[str, LiteralValue] = {}
+    bindings: dict[str, Binding] = {}
+    overrides: Overrides | None = None
+    order: int = 0
+    name: str = ""
+    first_started_at: datetime | None = None
+
+
+class BatchRequest(Document):
+    """Run several attempts, one after the other in one process, and return when all have ended, or when it is time to.
+
+    Idempotent member by member: what is done is read, what runs is found again, the rest is started. The activity type
+    is the name of the first member's task.
+
+    Args:
+        execution: The execution.
+        spec: Digest of the closure that holds the tasks.
+        members: The attempts, in the order in which they run.
+        go_on: Whether the rest still runs when one has failed; otherwise the batch returns at once.
+        longest_s: A member that runs longer is handed back, and the rest with it; seconds.
+        environment: Where they run.
+        inline_bytes: As of `AttemptRequest`.
+        created_at: As of `AttemptRequest`.
+    """
+
+    execution: ExecutionId
+    spec: str
+    members: tuple[Member, ...]
+    go_on: bool = False
+    longest_s: float = 1.0
+    environment: Environment = Environment()
+    inline_bytes: int = 64 * 1024
+    created_at: datetime | None = None
+
+
+class MemberResult(Document):
+    """What became of a member of a batch; nothing is set if it has not begun, or was handed back.
+
+    Args:
+        outputs: Its outputs, if it succeeded.
+        error: Its failure, if it failed.
+        stopped: Whether it was at work, and stopped because the batch was to end.
+        began: Whether it is at work still; asked for again, it is found again.
+        seconds: How long it ran.
+    """
+
+    outputs: dict[str, LiteralValue] | None = None
+    error: ErrorDocument | None = None
+    stopped: bool = False
+    began: bool = False
+    seconds: float = 0.0
+
+
+class BatchResult(Document):
+    """What became of the members of a batch, in their order."""
+
+    members: tuple[MemberResult, ...]
 
 
 class Wish(Document):

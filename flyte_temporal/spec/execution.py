@@ -177,6 +177,8 @@ class RunLimits(Document):
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
         run_timeout_s: Longest time of one attempt when the task sets none.
         inline_bytes: Largest value kept inline.
+        batches: Whether several short attempts may travel in one activity.
+        slots: Attempts that can be at work at once in warm processes; batches leave none of them without work.
     """
 
     window: int = 100
@@ -186,6 +188,8 @@ class RunLimits(Document):
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
     inline_bytes: int = 64 * 1024
+    batches: bool = False
+    slots: int = 2
 
 
 INTERPRETER = 3

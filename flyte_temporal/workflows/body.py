@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flyte_temporal.spec.bindings import Binding, InputRef, OutputBinding
+from flyte_temporal.spec.bindings import InputRef, OutputBinding
 from flyte_temporal.spec.entities import FailurePolicy, WorkflowSpec
 from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import ErrorValue, Inline, LiteralValue
 from flyte_temporal.spec.nodes import ERROR_INPUT, HANDLER, BranchBody, Node, Target
-from flyte_temporal.spec.paths import MissingAttribute
 from flyte_temporal.spec.types import LiteralType, Simple, SimpleType
-from flyte_temporal.workflows.bindings import OutputMissing, resolve
+from flyte_temporal.spec.resolving import OutputMissing, named
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.scope import NodeState, Place, Scope
@@ -113,20 +112,14 @@ class Body(Scope):
     def inputs_of(self, state: NodeState) -> dict[str, LiteralValue]:
         """Return the inputs of a node whose upstream has ended."""
         bindings = state.node.inputs
-        return {n: self._resolved(b, f"Input {n!r} of node {state.path}") for n, b in bindings.items()}
+        return {n: named(b, self, f"Input {n!r} of node {state.path}") for n, b in bindings.items()}
 
     def results(self) -> dict[str, LiteralValue]:
         """Return the outputs, once all nodes have ended well."""
         return {
-            o.name: self._resolved(o.binding, f"Output {o.name!r} of the workflow {self.spec.name}")
+            o.name: named(o.binding, self, f"Output {o.name!r} of the workflow {self.spec.name}")
             for o in self.spec.outputs
         }
-
-    def _resolved(self, binding: Binding, end: str) -> LiteralValue:
-        try:
-            return resolve(binding, self)
-        except MissingAttribute as error:
-            raise MissingAttribute(f"{end}, {error.message}") from error
 
 
 def workflow_body(

@@ -21,7 +21,7 @@ from flyte_temporal.spec.types import (
     TupleType,
     optional,
 )
-from flyte_temporal.workflows.bindings import resolve
+from flyte_temporal.spec.resolving import resolve
 
 
 @dataclass
