@@ -9,8 +9,9 @@ import os
 import time
 from typing import Any
 
+from flyte_temporal.adapters.launchers.batches import Batch, BatchingLauncher
 from flyte_temporal.adapters.launchers.journals import exited
-from flyte_temporal.adapters.launchers.queueing import Entry, QueueingLauncher
+from flyte_temporal.adapters.launchers.queueing import Entry
 from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.adapters.launchers.warm import Warm, ZygoteKey, key_of
 from flyte_temporal.adapters.launchers.zygotes import Zygote, ZygoteEvents
@@ -24,7 +25,7 @@ _SWEEPS = 4
 __all__ = ["PoolConfig", "PoolLauncher", "make"]
 
 
-class PoolLauncher(QueueingLauncher):
+class PoolLauncher(BatchingLauncher):
     """Runs attempts in warm processes, at most `config.size` at once; the others wait in order of their start.
 
     Args:
@@ -97,22 +98,53 @@ class PoolLauncher(QueueingLauncher):
         journal = self._claim(entry)
         if journal is None:
             return True
-        while zygote.idle:
-            warm = zygote.idle.pop()
-            if zygote.give(warm, entry, journal):
-                os.close(journal)
-                entry.run(warm, warm.pid)
-                return True
+        batch: Batch | None = entry.batch
+        handed = [journal] if batch is None or not batch.waiting else [journal, batch.file(self._writer)]
+        try:
+            while zygote.idle:
+                warm = zygote.idle.pop()
+                if zygote.give(warm, entry, handed):
+                    os.close(journal)
+                    entry.run(warm, warm.pid)
+                    if batch is not None:
+                        batch.runner = warm
+                    return True
+        finally:
+            for descriptor in handed[1:]:
+                os.close(descriptor)
         # Nothing ran, and the lock is still ours: the next process gets it.
         entry.journal = journal
         return False
+
+    def _claim(self, entry: Entry) -> int | None:
+        claimed = super()._claim(entry)
+        if claimed is None:
+            # Somebody else runs it, so no process of ours comes to what follows it.
+            self._forget_rest(entry.batch)
+        return claimed
+
+    def _call_off(self, runner: object) -> None:
+        if isinstance(runner, Warm):
+            runner.call_off()
 
     def _on_idle(self, _zygote: Zygote, _warm: Warm) -> None:
         self._pump_safely()
 
     def _on_done(self, _zygote: Zygote, warm: Warm, reply: dict[str, Any]) -> None:
         entry, warm.entry = warm.entry, None
-        if entry is not None:
+        if entry is not None and entry.name == reply["name"]:
+            self._end(entry, warm, reply)
+            batch: Batch | None = entry.batch
+            if "retire" in reply:
+                self._forget_rest(batch)
+            elif batch is not None and batch.waiting:
+                warm.entry = batch.waiting.popleft()
+                warm.entry.run(warm, warm.pid)
+        if "retire" in reply:
+            self._pump_safely()
+
+    def _end(self, entry: Entry, warm: Warm, reply: dict[str, Any]) -> None:
+        if "left" not in reply:
             entry.end(
                 AttemptState(
                     phase=AttemptPhase.EXITED,
@@ -122,14 +154,22 @@ class PoolLauncher(QueueingLauncher):
                     peak_rss_bytes=reply["rss"],
                 )
             )
-        self._pump_safely()
+        elif reply["left"] is None:
+            # Somebody else runs it, or has run it.
+            self._adopt(entry)
+        else:
+            self._end_unbegun(entry)
 
     def _on_gone(self, zygote: Zygote, warm: Warm, code: int | None) -> None:
         entry, warm.entry = warm.entry, None
         if entry is not None:
+            self._forget_rest(entry.batch)
             journal = scratch.read_journal(self._config.attempts / entry.name)
             if journal is not None and journal.ending is not None:
                 entry.end(exited(journal.ending))
+            elif journal is None and entry.batch is not None:
+                # Its turn had come, and the process died before it began.
+                self._end_unbegun(entry)
             else:
                 # Perhaps its own report is still to come; the journal knows.
                 del code
@@ -137,6 +177,12 @@ class PoolLauncher(QueueingLauncher):
         if not zygote.alive and not zygote.processes:
             self._orphaned.discard(zygote)
         self._pump_safely()
+
+    def _end_unbegun(self, entry: Entry) -> None:
+        if scratch.stop_reason(self._config.attempts / entry.name):
+            entry.end(exited(scratch.Ending(-15, "It was stopped before it started.")))
+        else:
+            self._forget(entry)
 
     def _on_dead(self, zygote: Zygote, code: int) -> None:
         if self._zygotes.get(zygote.key) is zygote:
@@ -159,6 +205,7 @@ class PoolLauncher(QueueingLauncher):
         message += zygote.last_words()
         for entry in [e for e in self._queue if key_of(e.order) == zygote.key]:
             self._queue.remove(entry)
+            self._forget_rest(entry.batch)
             entry.end(AttemptState(phase=AttemptPhase.EXITED, exit_code=code, message=message.strip()))
 
     def _pump_safely(self) -> None:
@@ -168,6 +215,7 @@ class PoolLauncher(QueueingLauncher):
             except LauncherError as error:
                 # The Python of the first one cannot be started; the others may ask for another one.
                 entry = self._queue.popleft()
+                self._forget_rest(entry.batch)
                 entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error)))
             else:
                 break
