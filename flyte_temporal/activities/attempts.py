@@ -1,4 +1,4 @@
-"""The dynamic activity: runs one attempt through a launcher. Its type in Temporal is the task's own name.
+"""The dynamic activity: runs one attempt, or a batch of them, through a launcher. Its type is the task's own name.
 
 A second delivery (the worker was lost, or only thought to be) re-attaches to the same attempt by its id; it never
 starts a second process. A worker that shuts down leaves attempts alone; only a cancel stops one.
@@ -7,51 +7,35 @@ starts a second process. A worker that shuts down leaves attempts alone; only a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 from typing import Any
 
 from temporalio import activity
-from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import RawValue
-from temporalio.service import RPCError
 
-from flyte_temporal.activities.closures import Closures
-from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
-from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.batches import OneBatch
+from flyte_temporal.activities.delivery import (
+    Attempt,
+    Parts,
+    beating,
+    heartbeat_s,
+    timed_out,
+    too_long,
+    wanted,
+)
+from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.activities.refusals import our_failure, their_failure
-from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
-from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.ports.launcher import Launcher
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest, StorageConfig
-from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
+from flyte_temporal.spec.attempt import AttemptPhase, AttemptState, Manifest
+from flyte_temporal.spec.calls import Asked, AttemptRequest, AttemptResult, BatchRequest, BatchResult
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import NodePhase
 from flyte_temporal.spec.policies import Timeouts
 
-_NO_HEARTBEAT = timedelta(seconds=30)
+__all__ = ["Attempts", "Parts"]
 
-
-@dataclass(frozen=True)
-class Parts:
-    """What attempts are made of.
-
-    Args:
-        launchers: By name.
-        blobs: Where manifests are.
-        storage: The same store, as attempts are told of it.
-        closures: Tasks by digest and name.
-        records: Where states are noted.
-        grace_s: Seconds between SIGTERM and SIGKILL when an attempt is stopped.
-    """
-
-    launchers: Mapping[str, Launcher]
-    blobs: BlobStore
-    storage: StorageConfig
-    closures: Closures
-    records: Records
-    grace_s: float = 10.0
+_ASKED: Any = Asked
 
 
 class Attempts:
@@ -65,18 +49,21 @@ class Attempts:
         self._parts = parts
 
     @activity.defn(dynamic=True)
-    async def run(self, args: Sequence[RawValue]) -> AttemptResult:
-        """Run one attempt to its end.
+    async def run(self, args: Sequence[RawValue]) -> AttemptResult | BatchResult:
+        """Run one attempt, or several, to the end.
 
         Args:
-            args: An `AttemptRequest`.
+            args: An `AttemptRequest` or a `BatchRequest`.
 
         Raises:
-            ApplicationError: If the attempt failed: not retryable for Temporal, with the `ErrorDocument` as detail.
-                Retryable if our side of it failed (the store did not answer, a launcher was not to be had).
+            ApplicationError: If the attempt failed: not retryable for Temporal, with the `ErrorDocument` as detail. (A
+                failed member of a batch is a part of the batch's result.) Retryable if our side of it failed (the
+                store did not answer, a launcher was not to be had).
         """
-        request: AttemptRequest = activity.payload_converter().from_payload(args[0].payload, AttemptRequest)
+        request = activity.payload_converter().from_payload(args[0].payload, _ASKED)
         try:
+            if isinstance(request, BatchRequest):
+                return await OneBatch(self._parts, request).run()
             manifest = await _OneAttempt(self._parts, request).run()
         except FlyteTemporalError as error:
             raise our_failure(error) from error
@@ -104,140 +91,44 @@ class _OneAttempt:
     def __init__(self, parts: Parts, request: AttemptRequest) -> None:
         self._parts = parts
         self._request = request
-        self._attempt = request.attempt
-        self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
+        self._attempt = Attempt(parts, request)
+        self._heartbeat_s = heartbeat_s()
         self._last = ""
-        self._kind = "task"
 
     async def run(self) -> Manifest:
-        if activity.info().attempt > 1 and (manifest := await self._manifest()) is not None:
-            return await self._done(manifest)
-        task = await self._parts.closures.task(self._request.spec, self._request.task)
-        self._kind = "dynamic" if task.type == "dynamic" else "task"
-        task = task.overridden(self._request.overrides)
-        order = AttemptOrder(
-            attempt=self._attempt,
-            task=task,
-            inputs=self._request.inputs,
-            environment=self._request.environment,
-            storage=self._parts.storage,
-            inline_bytes=self._request.inline_bytes,
-            created_at=self._request.created_at,
-        )
-        launcher = self._launcher(order)
-        self._note(NodePhase.RUNNING)
+        attempt = self._attempt
+        if activity.info().attempt > 1 and (manifest := await attempt.manifest()) is not None:
+            return await attempt.done(manifest)
+        task = await attempt.task()
+        launcher = self._parts.launcher(self._request.environment.launcher)
+        attempt.note(NodePhase.RUNNING)
         try:
-            await launcher.start(order)
+            await launcher.start(attempt.order(task))
             state = await self._observe(launcher, task.policy.timeouts)
         except asyncio.CancelledError:
             await asyncio.shield(self._on_cancel(launcher))
             raise
-        manifest = await self._manifest() or without_manifest(self._attempt, state)
-        await launcher.release(self._attempt)
-        return await self._done(manifest)
-
-    def _launcher(self, order: AttemptOrder) -> Launcher:
-        name = order.environment.launcher
-        launcher = self._parts.launchers.get(name)
-        if launcher is None:
-            known = ", ".join(sorted(self._parts.launchers))
-            raise UnsupportedSpec(f"This worker has no launcher {name!r}; it has: {known}.")
-        return launcher
+        manifest = await attempt.manifest() or without_manifest(attempt.id, state)
+        await launcher.release(attempt.id)
+        return await attempt.done(manifest)
 
     async def _observe(self, launcher: Launcher, timeouts: Timeouts) -> AttemptState:
         while True:
-            state = await launcher.observe(self._attempt, self._heartbeat_s)
+            state = await launcher.observe(self._attempt.id, self._heartbeat_s)
             if state.over:
                 return state
             activity.heartbeat(state.phase.value)
             reason = state.message if state.phase is AttemptPhase.QUEUED else ""
             if reason != self._last:
                 self._last = reason
-                self._note(NodePhase.RUNNING, reason)
-            if _too_long(state, timeouts):
-                await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
-                raise their_failure(_timed_out(timeouts.run_s))
+                self._attempt.note(NodePhase.RUNNING, reason)
+            if too_long(state, timeouts):
+                await beating(launcher.stop(self._attempt.id, self._parts.grace_s))
+                raise their_failure(timed_out(timeouts.run_s))
 
     async def _on_cancel(self, launcher: Launcher) -> None:
-        if not await _wanted():
+        if not await wanted():
             return
-        await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
-        await launcher.release(self._attempt)
-        self._note(NodePhase.ABORTED)
-
-    async def _beating(self, work: Coroutine[Any, Any, AttemptState]) -> None:
-        """Await something slow while Temporal goes on hearing from us; silence would end the run before the task."""
-        working = asyncio.ensure_future(work)
-        while not (await asyncio.wait((working,), timeout=self._heartbeat_s))[0]:
-            activity.heartbeat("STOPPING")
-        working.result()
-
-    async def _manifest(self) -> Manifest | None:
-        blobs = self._parts.blobs
-        try:
-            if blobs.quick:
-                return read_manifest(blobs, self._attempt)
-            return await asyncio.to_thread(read_manifest, blobs, self._attempt)
-        except NoManifest:
-            return None
-
-    async def _done(self, manifest: Manifest) -> Manifest:
-        if manifest.spec:
-            # A dynamic task is at work until what it gave has ended.
-            self._note(NodePhase.RUNNING, spec=manifest.spec)
-        elif manifest.error is None:
-            self._note(NodePhase.SUCCEEDED, finished_at=manifest.finished_at)
-        return manifest
-
-    def _note(
-        self, phase: NodePhase, reason: str = "", finished_at: datetime | None = None, spec: str = ""
-    ) -> None:
-        request = self._request
-        record = NodeRecord(
-            id=self._attempt.node,
-            name=request.name or self._attempt.node,
-            kind="dynamic" if spec else self._kind,
-            phase=phase,
-            attempts=self._attempt.number,
-            cache=CacheStatus.DISABLED,
-            started_at=request.first_started_at,
-            finished_at=finished_at,
-            order=request.order,
-            task=request.task,
-            attempt_key=self._attempt.key,
-            reason=reason,
-            spec=spec,
-        )
-        self._parts.records.note(self._attempt.execution, record)
-
-
-async def _wanted() -> bool:
-    """Return whether somebody asked for this attempt to stop, rather than only this delivery of its activity."""
-    details = activity.cancellation_details()
-    if details is None or details.worker_shutdown:
-        return False
-    if details.cancel_requested:
-        return True
-    # Temporal no longer knows this delivery: another one has the attempt now, or the run was ended from outside.
-    workflow_id = activity.info().workflow_id
-    if not details.not_found or workflow_id is None:
-        return False
-    try:
-        run = await activity.client().get_workflow_handle(workflow_id).describe()
-    except RPCError:
-        return False
-    return run.status is not WorkflowExecutionStatus.RUNNING
-
-
-def _too_long(state: AttemptState, timeouts: Timeouts) -> bool:
-    if not timeouts.run_s or state.started_at is None:
-        return False
-    return (datetime.now(UTC) - state.started_at).total_seconds() > timeouts.run_s
-
-
-def _timed_out(run_s: float) -> ErrorDocument:
-    return ErrorDocument(
-        kind=ErrorKind.USER,
-        code="TimedOut",
-        message=f"The attempt ran longer than its time-out of {run_s:g} s.",
-    )
+        await beating(launcher.stop(self._attempt.id, self._parts.grace_s))
+        await launcher.release(self._attempt.id)
+        self._attempt.note(NodePhase.ABORTED)

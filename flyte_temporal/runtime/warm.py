@@ -112,7 +112,8 @@ class WarmProcess:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         state = InterpreterState()
         while True:
-            claimed, following = self._receive()
+            first, following = self._receive()
+            claimed: Claimed | None = first
             while claimed is not None:
                 self._page.publish(claimed.name)
                 ending, failed = self._run(claimed, following)

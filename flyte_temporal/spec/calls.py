@@ -8,8 +8,9 @@ histories read in the user's words.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.document import Document
@@ -122,6 +123,7 @@ class BatchRequest(Document):
         members: The attempts, in the order in which they run.
         go_on: Whether the rest still runs when one has failed; otherwise the batch returns at once.
         longest_s: A member that runs longer is handed back, and the rest with it; seconds.
+        again: Whether a member was asked for before, so that it may run or be done already.
         environment: Where they run.
         inline_bytes: As of `AttemptRequest`.
         created_at: As of `AttemptRequest`.
@@ -132,9 +134,14 @@ class BatchRequest(Document):
     members: tuple[Member, ...]
     go_on: bool = False
     longest_s: float = 1.0
+    again: bool = False
     environment: Environment = Environment()
     inline_bytes: int = 64 * 1024
     created_at: datetime | None = None
+
+
+Asked = Annotated[AttemptRequest | BatchRequest, Field(union_mode="left_to_right")]
+"""What the activity of a task is asked for."""
 
 
 class MemberResult(Document):

@@ -97,13 +97,14 @@ def partly(binding: Binding, sources: Sources, later: Collection[str]) -> Bindin
             return ListOf(items=tuple(partly(item, sources, later) for item in binding.items))
         case MapOf() if any(node in later for node in nodes_of(binding)):
             entries = [
-                MapEntry(key=entry.key, value=partly(entry.value, sources, later)) for entry in binding.entries
+                MapEntry(key=entry.key, value=partly(entry.value, sources, later))
+                for entry in binding.entries
             ]
             return MapOf(entries=tuple(entries))
         case Constant():
             return binding
         case _:
-            return Constant(stored=resolve(binding, sources))
+            return Constant(value=None, stored=resolve(binding, sources))
 
 
 class Former:
@@ -125,6 +126,10 @@ class Former:
         self._tasks[node] = task
         self._outputs[node] = outputs
 
+    def gave(self, node: str) -> bool:
+        """Return whether the outputs of a node are there."""
+        return node in self._outputs
+
     def has(self, bindings: Mapping[str, Binding]) -> bool:
         """Return whether everything that some bindings refer to is there."""
         return all(node in self._outputs for binding in bindings.values() for node in nodes_of(binding))
@@ -139,7 +144,9 @@ class Former:
         Raises:
             MissingAttribute: If a value has nothing at the end of an attribute path; the message names both ends.
         """
-        return {name: named(binding, self, f"Input {name!r} of node {path}") for name, binding in bindings.items()}
+        return {
+            name: named(binding, self, f"Input {name!r} of node {path}") for name, binding in bindings.items()
+        }
 
     def input(self, name: str) -> LiteralValue:
         """Refuse: inputs of the scope are constants in the bindings of a segment."""

@@ -8,8 +8,8 @@ from flyte_temporal.spec import calls
 from flyte_temporal.spec.arrays import check_enough, item_count, too_many_failed
 from flyte_temporal.spec.literals import Composite, Inline, LiteralValue, Offloaded
 from flyte_temporal.spec.nodes import ArrayTarget, Node
-from flyte_temporal.spec.types import ANY, NONE, ListType
 from flyte_temporal.spec.resolving import at
+from flyte_temporal.spec.types import ANY, NONE, ListType
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.scope import NodeState, Place, Scope
 

@@ -10,8 +10,8 @@ from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import ErrorValue, Inline, LiteralValue
 from flyte_temporal.spec.nodes import ERROR_INPUT, HANDLER, BranchBody, Node, Target
-from flyte_temporal.spec.types import LiteralType, Simple, SimpleType
 from flyte_temporal.spec.resolving import OutputMissing, named
+from flyte_temporal.spec.types import LiteralType, Simple, SimpleType
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.scope import NodeState, Place, Scope

@@ -1,0 +1,245 @@
+"""A batch of attempts in one activity: started together, taken in one by one as they end.
+
+The activity ends early when there is something that the interpreter must know at once: a failure, or a member that turns
+out to be long. What has not begun by then was never started, and is asked for again by the interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from temporalio import activity
+
+from flyte_temporal.activities.delivery import (
+    Attempt,
+    Parts,
+    beating,
+    heartbeat_s,
+    timed_out,
+    too_long,
+    wanted,
+)
+from flyte_temporal.activities.outcome import without_manifest
+from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
+from flyte_temporal.ports.launcher import BatchLauncher
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest
+from flyte_temporal.spec.bindings import nodes_of
+from flyte_temporal.spec.calls import AttemptRequest, BatchRequest, BatchResult, Member, MemberResult
+from flyte_temporal.spec.entities import TaskSpec
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodePhase
+from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.paths import MissingAttribute
+from flyte_temporal.spec.policies import Timeouts
+from flyte_temporal.spec.resolving import Former, partly
+
+_LEAST_S = 0.01
+
+
+class OneBatch:
+    """The life of one delivery of a batch's activity.
+
+    Args:
+        parts: What attempts are made of.
+        request: What is asked for.
+    """
+
+    def __init__(self, parts: Parts, request: BatchRequest) -> None:
+        self._parts = parts
+        self._request = request
+        self._members = [_Member(parts, request, member) for member in request.members]
+        self._former = Former()
+        self._heartbeat_s = heartbeat_s()
+        self._beat_at = 0.0
+
+    async def run(self) -> BatchResult:
+        """Run the members.
+
+        Raises:
+            FlyteTemporalError: If our side of it failed, for all.
+        """
+        request = self._request
+        launcher = self._parts.launcher(request.environment.launcher)
+        if not isinstance(launcher, BatchLauncher):
+            raise UnsupportedSpec(f"The launcher {request.environment.launcher!r} runs no batches.")
+        for member in self._members:
+            member.task = await member.attempt.task()
+        if request.again or activity.info().attempt > 1:
+            for member in self._members:
+                manifest = await member.attempt.manifest()
+                if manifest is not None:
+                    await self._take(member, manifest)
+        try:
+            await self._drive(launcher)
+        except asyncio.CancelledError:
+            if not await wanted():
+                raise
+            await beating(self._stop(launcher))
+        return BatchResult(members=tuple(member.result or MemberResult() for member in self._members))
+
+    @property
+    def _todo(self) -> list[_Member]:
+        return [member for member in self._members if member.result is None]
+
+    async def _drive(self, launcher: BatchLauncher) -> None:
+        while todo := self._todo:
+            if self._has_failed():
+                await launcher.withdraw([member.attempt.id for member in todo])
+                return
+            await self._start(launcher, todo)
+            if not any(member.known for member in todo):
+                return
+            await self._observe(launcher, todo)
+            self._beat()
+            at_work = next((m for m in todo if m.result is None and m.at_work), None)
+            if at_work is None:
+                continue
+            if at_work.ran_s > self._request.longest_s:
+                at_work.result = MemberResult(began=True)
+                await launcher.withdraw([member.attempt.id for member in self._todo])
+                return
+
+    def _has_failed(self) -> bool:
+        return not self._request.go_on and any(m.result and m.result.error for m in self._members)
+
+    async def _start(self, launcher: BatchLauncher, todo: Sequence[_Member]) -> None:
+        """Start what the launcher does not know, as far as its inputs are there or come from what is started with it."""
+        orders: list[AttemptOrder] = []
+        nodes: set[str] = set()
+        for member in todo:
+            if member.known:
+                continue
+            needs = {node for binding in member.asked.bindings.values() for node in nodes_of(binding)}
+            if not all(node in nodes or self._former.gave(node) for node in needs):
+                break
+            try:
+                bindings = {n: partly(b, self._former, nodes) for n, b in member.asked.bindings.items()}
+            except MissingAttribute as error:
+                member.result = MemberResult(error=_bad_input(error))
+                break
+            member.known = True
+            orders.append(member.order().model_copy(update={"bindings": bindings}))
+            nodes.add(member.asked.node.rpartition(".")[2])
+        if orders:
+            await launcher.start_batch(orders, go_on=self._request.go_on)
+
+    async def _observe(self, launcher: BatchLauncher, todo: Sequence[_Member]) -> None:
+        states = await launcher.observe_batch([m.attempt.id for m in todo if m.known], self._patience())
+        for member in todo:
+            member.state = state = states.get(member.key)
+            if state is None:
+                member.known = False
+            elif state.over:
+                manifest = await member.attempt.manifest() or without_manifest(member.attempt.id, state)
+                await launcher.release(member.attempt.id)
+                await self._take(member, manifest)
+            elif too_long(state, member.timeouts):
+                await beating(launcher.stop(member.attempt.id, self._parts.grace_s))
+                await launcher.release(member.attempt.id)
+                member.result = MemberResult(error=timed_out(member.timeouts.run_s))
+            elif member.at_work and not member.noted:
+                member.noted = True
+                member.attempt.note(NodePhase.RUNNING)
+
+    def _patience(self) -> float:
+        """Return how long to wait for the next end: until something is to be said, or a member runs too long."""
+        waits = [self._heartbeat_s]
+        for member in self._todo:
+            if member.at_work:
+                limits = [limit for limit in (member.timeouts.run_s, self._request.longest_s) if limit]
+                waits += [limit - member.ran_s for limit in limits]
+                break
+        else:
+            # Which of them is at work is seen only by looking.
+            waits.append(self._request.longest_s)
+        return max(_LEAST_S, min(waits))
+
+    def _beat(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._beat_at >= self._heartbeat_s / 2:
+            self._beat_at = now
+            ended = sum(member.result is not None for member in self._members)
+            activity.heartbeat(f"{ended} of {len(self._members)}")
+
+    async def _take(self, member: _Member, manifest: Manifest) -> None:
+        await member.attempt.done(manifest)
+        seconds = (manifest.finished_at - manifest.started_at).total_seconds()
+        member.result = MemberResult(
+            outputs=manifest.outputs if manifest.error is None else None,
+            error=manifest.error,
+            seconds=seconds,
+        )
+        if manifest.error is None and manifest.outputs is not None:
+            self._former.add(member.asked.node, member.task, manifest.outputs)
+
+    async def _stop(self, launcher: BatchLauncher) -> None:
+        """Let nothing more begin, and stop what is at work."""
+        todo = self._todo
+        await launcher.withdraw([member.attempt.id for member in todo])
+        states = await launcher.observe_batch([member.attempt.id for member in todo])
+        for member in todo:
+            if member.key not in states:
+                continue
+            await launcher.stop(member.attempt.id, self._parts.grace_s)
+            manifest = await member.attempt.manifest()
+            await launcher.release(member.attempt.id)
+            if manifest is not None and manifest.error is None:
+                await self._take(member, manifest)
+            else:
+                member.result = MemberResult(stopped=True)
+                member.attempt.note(NodePhase.ABORTED)
+
+
+class _Member:
+    """What a delivery knows about a member."""
+
+    def __init__(self, parts: Parts, request: BatchRequest, asked: Member) -> None:
+        self.asked = asked
+        attempt = AttemptId(
+            execution=request.execution, node=asked.node, number=asked.number, token=asked.token
+        )
+        self.attempt = Attempt(
+            parts,
+            AttemptRequest(
+                attempt=attempt,
+                spec=request.spec,
+                task=asked.task,
+                inputs=asked.inputs,
+                environment=request.environment,
+                overrides=asked.overrides,
+                order=asked.order,
+                name=asked.name,
+                inline_bytes=request.inline_bytes,
+                created_at=request.created_at,
+                first_started_at=asked.first_started_at,
+            ),
+        )
+        self.key = attempt.key
+        self.task: TaskSpec
+        self.known = False
+        self.noted = False
+        self.state: AttemptState | None = None
+        self.result: MemberResult | None = None
+
+    def order(self) -> AttemptOrder:
+        return self.attempt.order(self.task)
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return self.task.policy.timeouts
+
+    @property
+    def at_work(self) -> bool:
+        return self.state is not None and self.state.phase is AttemptPhase.RUNNING
+
+    @property
+    def ran_s(self) -> float:
+        began = self.state.started_at if self.state is not None else None
+        return (datetime.now(UTC) - began).total_seconds() if began is not None else 0.0
+
+
+def _bad_input(error: FlyteTemporalError) -> ErrorDocument:
+    return ErrorDocument(
+        kind=ErrorKind(error.fault), code=error.code, message=error.message, recoverable=error.retryable
+    )
