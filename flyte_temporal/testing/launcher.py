@@ -105,7 +105,7 @@ class FakeLauncher:
         deadline = time.monotonic() + timeout_s
         keys = [attempt.key for attempt in attempts]
         before = [self.machine.states.get(key) for key in keys]
-        while before == [self.machine.states.get(key) for key in keys] and time.monotonic() < deadline:
+        while before == [self.machine.states.get(key) for key in keys] and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         return {key: self.machine.states[key] for key in keys if key in self.machine.states}
 

@@ -73,6 +73,11 @@ class Array(Scope):
         """Return whether too few items can still succeed."""
         return too_many_failed(self._target, self._count, self._failures)
 
+    def bears(self, failures: int) -> bool:
+        """Return whether enough items can still succeed if so many, and all others under way, fail."""
+        worst = self._failures + max(failures, self.active)
+        return not too_many_failed(self._target, self._count, min(worst, self._count))
+
     def inputs_of(self, state: NodeState) -> dict[str, LiteralValue]:
         """Return the inputs of an item: its elements, and what is the same for all."""
         return {

@@ -15,6 +15,7 @@ from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.retries import next_attempt
 from flyte_temporal.workflows.scope import NodeState
@@ -33,29 +34,22 @@ class Attempts:
     Args:
         given: The run's input.
         inbox: Where ends go.
+        forming: Who wants to know how long attempts take.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, forming: Forming) -> None:
         self._given = given
         self._inbox = inbox
+        self._forming = forming
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
-        """Ask for the next attempt of a task node."""
-        target = state.node.target
-        if not isinstance(target, TaskTarget):  # pragma: no cover - the caller sorts kinds
-            raise TypeError(f"{state.path} is not a task")
-        state.attempts += 1
-        attempt = AttemptId(
-            execution=self._given.request.id,
-            node=state.path,
-            number=state.attempts,
-            token=f"{workflow.random().getrandbits(48):012x}",
-        )
-        state.attempt_key = attempt.key
-        request = self._request(attempt, target.task, inputs, state)
+        """Ask for the next attempt of a task node, or again for one that has not ended."""
+        task = task_of(state)
+        attempt = self.attempt_of(state)
+        request = self._request(attempt, task, inputs, state)
         limits = self._given.limits
         handle: asyncio.Task[Any] = workflow.start_activity(
-            target.task,
+            task,
             request,
             result_type=calls.AttemptResult,
             activity_id=f"{state.path}#{state.attempts}",
@@ -67,6 +61,20 @@ class Attempts:
         )
         self._inbox.watch(state, handle, costly=True)
         handle.add_done_callback(lambda done: self._on_end(state, done))
+
+    def attempt_of(self, state: NodeState) -> AttemptId:
+        """Return the attempt that a node is at: a new one, unless one was asked for that has not ended."""
+        if not state.token:
+            state.attempts += 1
+            state.token = f"{workflow.random().getrandbits(48):012x}"
+        attempt = AttemptId(
+            execution=self._given.request.id,
+            node=state.path,
+            number=state.attempts,
+            token=state.token,
+        )
+        state.attempt_key = attempt.key
+        return attempt
 
     def _request(
         self, attempt: AttemptId, task: str, inputs: dict[str, LiteralValue], state: NodeState
@@ -88,9 +96,13 @@ class Attempts:
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:
         self._inbox.forget(state)
+        self._forming.landed(state)
+        state.token = ""
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
             result: calls.AttemptResult = done.result()
+            if result.started_at is not None and result.finished_at is not None:
+                self._forming.measured(state, (result.finished_at - result.started_at).total_seconds())
             state.spec = result.spec
             self._inbox.push(Ended(state, outputs=dict(result.outputs), closure=result.closure))
         elif (
@@ -101,9 +113,10 @@ class Attempts:
             # An attempt that does not end in time after it was asked to is no failure of its node.
             self._inbox.push(Ended(state, cancelled=True))
         else:
-            self._on_failure(state, document_of(error, state.path))
+            self.failed(state, document_of(error, state.path))
 
-    def _on_failure(self, state: NodeState, error: ErrorDocument) -> None:
+    def failed(self, state: NodeState, error: ErrorDocument) -> None:
+        """Take in that an attempt has failed: push the node's failure, or that there may be another attempt."""
         state.error = error
         policy = state.scope.program.closure.tasks[state.node.target.task].policy  # type: ignore[union-attr]
         if state.node.overrides is not None:
@@ -127,6 +140,14 @@ class Attempts:
             self._inbox.push(Ended(state, cancelled=True))
         else:
             self._inbox.push(Ended(state, error=error, again=True))
+
+
+def task_of(state: NodeState) -> str:
+    """Return the name of the task that a node runs."""
+    target = state.node.target
+    if not isinstance(target, TaskTarget):  # pragma: no cover - the caller sorts kinds
+        raise TypeError(f"{state.path} is not a task")
+    return target.task
 
 
 def _summary(state: NodeState) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from flyte_temporal.spec.bindings import InputRef, OutputBinding
+from flyte_temporal.spec.bindings import Binding, InputRef, OutputBinding, nodes_of
 from flyte_temporal.spec.entities import FailurePolicy, WorkflowSpec
 from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import ErrorValue, Inline, LiteralValue
 from flyte_temporal.spec.nodes import ERROR_INPUT, HANDLER, BranchBody, Node, Target
-from flyte_temporal.spec.resolving import OutputMissing, named
+from flyte_temporal.spec.resolving import OutputMissing, named, partly
 from flyte_temporal.spec.types import LiteralType, Simple, SimpleType
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program
@@ -113,6 +113,33 @@ class Body(Scope):
         """Return the inputs of a node whose upstream has ended."""
         bindings = state.node.inputs
         return {n: named(b, self, f"Input {n!r} of node {state.path}") for n, b in bindings.items()}
+
+    def bound(
+        self, state: NodeState, later: Collection[str]
+    ) -> tuple[dict[str, LiteralValue], dict[str, Binding]]:
+        """Return the inputs of a node, and what is left of those that are bound to nodes under way."""
+        inputs: dict[str, LiteralValue] = {}
+        bindings: dict[str, Binding] = {}
+        for name, binding in state.node.inputs.items():
+            if later and any(node in later for node in nodes_of(binding)):
+                bindings[name] = partly(binding, self, later)
+            else:
+                inputs[name] = named(binding, self, f"Input {name!r} of node {state.path}")
+        return inputs, bindings
+
+    def then(self, state: NodeState) -> NodeState | None:
+        """Return the one node that waits for this one, if it waits for nothing else."""
+        found = self._progress.only_next(state.node.id)
+        return None if found is None else self._by_id[found]
+
+    def waits(self, state: NodeState) -> bool:
+        """Return whether a node waits for others that have not ended."""
+        return self._progress.left[state.node.id] > 0
+
+    def bears(self, failures: int) -> bool:
+        """Return whether failures stop nothing else."""
+        del failures
+        return self.spec.failure_policy is not FailurePolicy.FAIL_IMMEDIATELY
 
     def results(self) -> dict[str, LiteralValue]:
         """Return the outputs, once all nodes have ended well."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from temporalio import workflow
 
@@ -34,6 +35,7 @@ class Ended:
         read: What was read for it.
         error: Its error, if it failed.
         again: Whether the node may be tried once more now.
+        left: Whether its activity ended without it: it did not begin, or was handed back.
         cancelled: Whether it ended because we asked it to.
     """
 
@@ -43,6 +45,7 @@ class Ended:
     read: calls.ReadResult | None = None
     error: ErrorDocument | None = None
     again: bool = False
+    left: bool = False
     cancelled: bool = False
 
 
@@ -54,6 +57,8 @@ class Inbox:
         self._cancelled: set[str] = set()
         """Paths of nodes that were asked to end; looked up only, never iterated."""
         self._costly: set[str] = set()
+        self._asked: WeakSet[asyncio.Task[Any]] = WeakSet()
+        """What was cancelled; looked up only. Several nodes may share one activity."""
         self._ended: list[Ended] = []
         self._wake = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
@@ -92,11 +97,14 @@ class Inbox:
         self._wake.set()
 
     def cancel(self, state: NodeState) -> bool:
-        """Ask what runs for a node to end; return whether there is anything."""
+        """Ask what runs for a node to end; return whether there is anything that was not asked before."""
         task = self._running.get(state.path)
         if task is None:
             return False
         self._cancelled.add(state.path)
+        if task in self._asked:
+            return False
+        self._asked.add(task)
         task.cancel()
         return True
 

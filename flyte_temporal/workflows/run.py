@@ -27,6 +27,7 @@ from flyte_temporal.spec.nodes import (
 )
 from flyte_temporal.workflows.arrays import lists, open_array
 from flyte_temporal.workflows.attempts import Attempts
+from flyte_temporal.workflows.batches import Batches
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
@@ -69,7 +70,8 @@ class Run:
         self._program = Program(closure, given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._inbox = Inbox()
-        self._attempts = Attempts(given, self._inbox)
+        self._attempts = Attempts(given, self._inbox, self._tree.forming)
+        self._batches = Batches(given, self._inbox, self._attempts, self._tree)
         self._children = Children(given, self._inbox)
         self._reads = Reads(self._inbox)
         self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
@@ -106,11 +108,11 @@ class Run:
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or inbox.open:
+        while tree.ready or tree.ready_free or tree.forming or inbox.open:
             self._dispatch()
             self.records.flush()
             workflow.set_current_details(tree.board.markdown())
-            if self._held_up():
+            if self._held_up() or tree.forming.wonders:
                 inbox.wake_soon()
             elif not inbox.open:
                 continue
@@ -127,10 +129,26 @@ class Run:
         while self._window.left():
             if tree.ready_free:
                 self._start(tree.ready_free.popleft())
-            elif tree.ready and self._inbox.pending < self._most():
-                self._start(tree.ready.popleft())
-            else:
+            elif tree.ready and tree.forming.takes(tree.ready[0]):
+                tree.forming.add(tree.ready.popleft())
+            elif not self._start_one():
                 return
+
+    def _start_one(self) -> bool:
+        """Start an activity, if one may start; return whether one did."""
+        tree = self._tree
+        if self._inbox.pending >= self._most():
+            return False
+        if tree.ready:
+            self._start(tree.ready.popleft())
+            return True
+        group = tree.forming.next(self._inbox.pending, workflow.now())
+        if len(group) > 1:
+            self._window.take(1 + len(group) // 20)
+            self._batches.start(group)
+        elif group:
+            self._start(group[0])
+        return bool(group)
 
     def _most(self) -> int:
         wanted = self.given.request.max_parallelism or self._program.main.max_parallelism
@@ -141,7 +159,7 @@ class Run:
         if self._window.left():
             return False
         tree = self._tree
-        room = bool(tree.ready) and self._inbox.pending < self._most()
+        room = bool(tree.ready or tree.forming) and self._inbox.pending < self._most()
         return room or bool(tree.to_cancel) or bool(tree.ready_free)
 
     def _start(self, state: NodeState) -> None:
@@ -200,8 +218,11 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
+        state.ahead = False
         if ended.cancelled:
             tree.abort(state)
+        elif ended.left:
+            tree.leave(state)
         elif ended.again:
             tree.again(state, ended.error)
         elif ended.error is not None:
@@ -245,6 +266,6 @@ class _Window:
             self._opened = self._tree.opened
         return self._left > 0 and self._tree.opened - self._opened < OPENED
 
-    def take(self) -> None:
-        """Count a command."""
-        self._left -= 1
+    def take(self, commands: int = 1) -> None:
+        """Count a command, or one that costs as much as several."""
+        self._left -= commands

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, GateReply, NodePhase, NodeRecord
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import Node, Target, TaskTarget
@@ -38,6 +39,12 @@ class NodeState:
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    token: str = ""
+    """Token of the attempt that was asked for and has not ended; empty if there is none."""
+    alone: bool = False
+    """Whether its attempt travels by itself, because it turned out to be long."""
+    ahead: bool = False
+    """Whether it was asked for while what it waits for was under way, in the same activity."""
 
     @property
     def name(self) -> str:
@@ -133,6 +140,36 @@ class Scope(ABC):
         Raises:
             UserCodeError: If a value has nothing at the end of an attribute path.
         """
+
+    def bound(
+        self, state: NodeState, later: Collection[str]
+    ) -> tuple[dict[str, LiteralValue], dict[str, Binding]]:
+        """Return the inputs of a node: those that are there, and those that nodes which are under way will give.
+
+        Args:
+            state: The node.
+            later: Ids of the nodes that are under way.
+
+        Raises:
+            UserCodeError: As for `inputs_of`.
+        """
+        del later
+        return self.inputs_of(state), {}
+
+    def then(self, state: NodeState) -> NodeState | None:
+        """Return the one node that waits for this one, if it waits for nothing else."""
+        del state
+        return None
+
+    def waits(self, state: NodeState) -> bool:
+        """Return whether a node waits for others that have not ended."""
+        del state
+        return False
+
+    def bears(self, failures: int) -> bool:
+        """Return whether the whole goes on as it is if so many of its nodes fail now."""
+        del failures
+        return False
 
     @abstractmethod
     def results(self) -> dict[str, LiteralValue]:

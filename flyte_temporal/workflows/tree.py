@@ -18,6 +18,7 @@ from flyte_temporal.spec.types import NONE
 from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
+from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.scope import NodeState, Scope
 
@@ -44,6 +45,8 @@ class Tree:
         """Tasks and launch plans that may run: what the limits count."""
         self.ready_free: deque[NodeState] = deque()
         """Other nodes that may run."""
+        self.forming = Forming(given)
+        """Tasks that may run and wait for others to travel with."""
         self.to_cancel: deque[NodeState] = deque()
         self.opened = 0
         """Nodes that were made, for the budget of an activation."""
@@ -92,6 +95,8 @@ class Tree:
             )
 
     def _enqueue(self, scope: Scope, states: list[NodeState]) -> None:
+        # What was asked for ahead is at work, or its end is about to be taken in.
+        states = [state for state in states if not state.ahead]
         scope.active += len(states)
         for state in states:
             limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
@@ -120,6 +125,18 @@ class Tree:
             self.fail(state, error)
         else:
             self.board.move(state, NodePhase.QUEUED)
+            self.ready.append(state)
+
+    def leave(self, state: NodeState) -> None:
+        """Take in that an activity ended without this node of its: it may start anew, once what it waits for has ended."""
+        waits = state.scope.waits(state)
+        if state.scope.failing or waits:
+            state.token, state.attempts = "", state.attempts - bool(state.token)
+        self.board.move(state, NodePhase.QUEUED)
+        if state.scope.failing or waits:
+            state.scope.active -= 1
+            self._close_if_done(state.scope)
+        else:
             self.ready.append(state)
 
     def succeed(
@@ -237,6 +254,7 @@ class Tree:
         for each in stopped.values():
             each.failing = True
         dropped = [s for queue in (self.ready, self.ready_free) for s in queue if id(s.scope) in stopped]
+        dropped += self.forming.drop(stopped.keys())
         if dropped:
             self.ready = deque(s for s in self.ready if id(s.scope) not in stopped)
             self.ready_free = deque(s for s in self.ready_free if id(s.scope) not in stopped)
