@@ -152,6 +152,9 @@ class Forming:
         scope, lane = next(iter(self._short.items()))
         free = self._slots - pending
         most = min(MEMBERS, -(-self._count // (free if free > 0 else self._slots)))
+        if free <= 0 and len(self._flying) >= self._slots and most < MEMBERS // 2:
+            # All slots have work. One more would only wait; a little later there may be more to go with it.
+            return []
         group: list[NodeState] = []
         seconds = 0.0
         for _ in range(min(most, len(lane))):
@@ -197,7 +200,8 @@ class Forming:
         """Return how long an attempt is taken to need; None if nothing is known."""
         pace = self._pace.get(_task(state))
         if pace is not None and pace.seconds:
-            return sum(pace.seconds) / len(pace.seconds)
+            # The lower middle: the first one may have imported the user's module, and a busy machine makes outliers.
+            return sorted(pace.seconds)[(len(pace.seconds) - 1) // 2]
         policy = self._policy(state)
         return DECLARED_S if policy is not None and policy.short else None
 
