@@ -196,12 +196,13 @@ class _Member:
 
     def __init__(self, parts: Parts, request: BatchRequest, asked: Member) -> None:
         self.asked = asked
-        attempt = AttemptId(
+        # Made of parts that were checked when the request was read: to check them once more costs as much as to read them.
+        attempt = AttemptId.model_construct(
             execution=request.execution, node=asked.node, number=asked.number, token=asked.token
         )
         self.attempt = Attempt(
             parts,
-            AttemptRequest(
+            AttemptRequest.model_construct(
                 attempt=attempt,
                 spec=request.spec,
                 task=asked.task,

@@ -87,7 +87,7 @@ class Attempt:
     def order(self, task: TaskSpec) -> AttemptOrder:
         """Return the order for a launcher."""
         request = self.request
-        return AttemptOrder(
+        return AttemptOrder.model_construct(
             attempt=self.id,
             task=task,
             inputs=request.inputs,
@@ -125,7 +125,8 @@ class Attempt:
     ) -> None:
         """Have the state of its node written soon."""
         request = self.request
-        record = NodeRecord(
+        # Of parts that were checked when the request was read.
+        record = NodeRecord.model_construct(
             id=self.id.node,
             name=request.name or self.id.node,
             kind="dynamic" if spec else self._kind,

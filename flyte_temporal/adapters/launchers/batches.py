@@ -23,7 +23,7 @@ from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage import scratch
 
-_GATHER_S = 0.02
+_GATHER_S = 0.05
 """How long ends of attempts are gathered before they are told, so that a short attempt does not cost a turn of the
 event loop of its own."""
 _NOT_BEGUN = AttemptState(phase=AttemptPhase.QUEUED, message="It has not begun.")
@@ -61,6 +61,10 @@ class BatchingLauncher(QueueingLauncher):
     def _call_off(self, runner: object) -> None:
         """Tell the process that works on a batch to begin nothing more of it."""
 
+    @abstractmethod
+    def _catch_up(self, runner: object) -> None:
+        """Find out by the journals how far a process has come with its batch."""
+
     async def start_batch(self, orders: Sequence[AttemptOrder], *, go_on: bool) -> None:
         """Start attempts that one process runs one after the other; see the port."""
         fresh = []
@@ -96,7 +100,9 @@ class BatchingLauncher(QueueingLauncher):
         going = [entry.over for entry in entries if entry is not None and not entry.over.done()]
         if timeout_s > 0 and going:
             done, _ = await asyncio.wait(going[:1], timeout=timeout_s)
-            if done and not going[-1].done():
+            if not done:
+                self._look(entries)
+            elif not going[-1].done():
                 await asyncio.wait(going[-1:], timeout=min(_GATHER_S, timeout_s))
         found = {}
         for attempt in attempts:
@@ -124,6 +130,12 @@ class BatchingLauncher(QueueingLauncher):
         for runner in runners.values():
             if runner is not None:
                 self._call_off(runner)
+
+    def _look(self, entries: Sequence[Entry | None]) -> None:
+        """Find out how far batches have come whose processes have not said so yet."""
+        runners = {id(e.batch): e.batch.runner for e in entries if e is not None and e.batch is not None}
+        for runner in runners.values():
+            self._catch_up(runner)
 
     def _take_out(self, entry: Entry) -> None:
         """Take an attempt that waits out of the queue or its batch; in the queue, what follows it takes its place."""

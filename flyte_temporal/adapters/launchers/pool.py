@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from flyte_temporal.adapters.launchers.batches import Batch, BatchingLauncher
@@ -131,17 +132,37 @@ class PoolLauncher(BatchingLauncher):
         self._pump_safely()
 
     def _on_done(self, _zygote: Zygote, warm: Warm, reply: dict[str, Any]) -> None:
-        entry, warm.entry = warm.entry, None
+        entry = warm.entry
+        # Of another one we know already: by its journal, or because it was withdrawn while it was about to begin.
         if entry is not None and entry.name == reply["name"]:
             self._end(entry, warm, reply)
-            batch: Batch | None = entry.batch
-            if "retire" in reply:
-                self._forget_rest(batch)
-            elif batch is not None and batch.waiting:
-                warm.entry = batch.waiting.popleft()
-                warm.entry.run(warm, warm.pid)
+            self._go_on(warm, entry)
         if "retire" in reply:
+            if entry is not None:
+                self._forget_rest(entry.batch)
+            warm.entry = None
             self._pump_safely()
+
+    def _go_on(self, warm: Warm, entry: Entry) -> None:
+        """Note that a process has gone on to what follows an attempt, if anything does."""
+        batch: Batch | None = entry.batch
+        warm.entry = batch.waiting.popleft() if batch is not None and batch.waiting else None
+        if warm.entry is not None:
+            warm.entry.run(warm, warm.pid)
+
+    def _catch_up(self, runner: object) -> None:
+        while isinstance(runner, Warm) and (entry := runner.entry) is not None:
+            journal = scratch.read_journal(self._config.attempts / entry.name)
+            if journal is None:
+                return
+            task = journal.processes.get("task")
+            if journal.ending is None:
+                if task is not None:
+                    began = datetime.fromtimestamp(task.at, UTC)
+                    entry.state = entry.state.model_copy(update={"started_at": began})
+                return
+            entry.end(exited(journal.ending))
+            self._go_on(runner, entry)
 
     def _end(self, entry: Entry, warm: Warm, reply: dict[str, Any]) -> None:
         if "left" not in reply:
