@@ -136,7 +136,8 @@ class PoolLauncher(BatchingLauncher):
         # Of another one we know already: by its journal, or because it was withdrawn while it was about to begin.
         if entry is not None and entry.name == reply["name"]:
             self._end(entry, warm, reply)
-            self._go_on(warm, entry)
+            if "retire" not in reply:
+                self._go_on(warm, entry)
         if "retire" in reply:
             if entry is not None:
                 self._forget_rest(entry.batch)
@@ -182,6 +183,7 @@ class PoolLauncher(BatchingLauncher):
             self._end_unbegun(entry)
 
     def _on_gone(self, zygote: Zygote, warm: Warm, code: int | None) -> None:
+        self._catch_up(warm)
         entry, warm.entry = warm.entry, None
         if entry is not None:
             self._forget_rest(entry.batch)
