@@ -41,7 +41,7 @@ from flyte_temporal.testing import closures
 HERE = Path(__file__).parent
 LOCAL = RunLimits(pending=100, heartbeat_timeout_s=1.5)
 """As the local stack sets them."""
-BATCHED = LOCAL.model_copy(update={"batches": True})
+BATCHED = LOCAL.model_copy(update={"batches": "on"})
 SERIES = ("hand", "interpreter", "pool", "batches")
 
 

@@ -7,7 +7,7 @@ out to be long. What has not begun by then was never started, and is asked for a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -25,11 +25,12 @@ from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.launcher import BatchLauncher
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest
-from flyte_temporal.spec.bindings import nodes_of
+from flyte_temporal.spec.bindings import Binding, nodes_of
 from flyte_temporal.spec.calls import AttemptRequest, BatchRequest, BatchResult, Member, MemberResult
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodePhase
 from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.paths import MissingAttribute
 from flyte_temporal.spec.policies import Timeouts
 from flyte_temporal.spec.resolving import Former, partly
@@ -114,15 +115,27 @@ class OneBatch:
             if not all(node in nodes or self._former.gave(node) for node in needs):
                 break
             try:
-                bindings = {n: partly(b, self._former, nodes) for n, b in member.asked.bindings.items()}
+                inputs, bindings = self._bound(member.asked, nodes)
             except MissingAttribute as error:
                 member.result = MemberResult(error=_bad_input(error))
                 break
             member.known = True
-            orders.append(member.order().model_copy(update={"bindings": bindings}))
+            orders.append(member.order().model_copy(update={"inputs": inputs, "bindings": bindings}))
             nodes.add(member.asked.node.rpartition(".")[2])
         if orders:
             await launcher.start_batch(orders, go_on=self._request.go_on)
+
+    def _bound(
+        self, asked: Member, nodes: Collection[str]
+    ) -> tuple[dict[str, LiteralValue], dict[str, Binding]]:
+        """Return the inputs of a member that are there, and what is bound to members that are started with it."""
+        later = {
+            name: partly(binding, self._former, nodes)
+            for name, binding in asked.bindings.items()
+            if any(node in nodes for node in nodes_of(binding))
+        }
+        there = {name: binding for name, binding in asked.bindings.items() if name not in later}
+        return {**asked.inputs, **self._former.inputs(asked.node, there)}, later
 
     async def _observe(self, launcher: BatchLauncher, todo: Sequence[_Member]) -> None:
         states = await launcher.observe_batch([m.attempt.id for m in todo if m.known], self._patience())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -109,8 +109,9 @@ class LimitSettings(Group):
     """Longest time of one attempt, in seconds, when its task sets none: one week."""
     inline_bytes: int = Field(default=64 * 1024, ge=256, le=1024**2)
     """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
-    batches: bool = True
-    """Whether short attempts travel together in one activity (docs/batches.md). `off`: one activity per attempt, always."""
+    batches: Literal["off", "on", "always"] = "on"
+    """Whether short attempts travel together in one activity (docs/batches.md). `off`: one activity per attempt. `always`:
+    tasks of which nothing is known are taken to be short, as if declared so; the tests use it."""
     slots: int = Field(default=0, ge=0)
     """Attempts at work at once in the warm pools of all workers; batches leave none of them without work. 0 = those of
     one worker, `worker.pool_size`."""

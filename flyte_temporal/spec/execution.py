@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -177,7 +178,7 @@ class RunLimits(Document):
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
         run_timeout_s: Longest time of one attempt when the task sets none.
         inline_bytes: Largest value kept inline.
-        batches: Whether several short attempts may travel in one activity.
+        batches: Whether several short attempts may travel in one activity; `always`: what is not measured is short.
         slots: Attempts that can be at work at once in warm processes; batches leave none of them without work.
     """
 
@@ -188,7 +189,7 @@ class RunLimits(Document):
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
     inline_bytes: int = 64 * 1024
-    batches: bool = False
+    batches: Literal["off", "on", "always"] = "off"
     slots: int = 2
 
 

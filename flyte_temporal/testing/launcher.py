@@ -92,9 +92,11 @@ class FakeLauncher:
     async def start_batch(self, orders: Sequence[AttemptOrder], *, go_on: bool) -> None:
         """Start attempts one after the other; it is for `run` to make sense of inputs that are bound to earlier ones."""
         fresh = [order for order in orders if order.attempt.key not in self.machine.states]
+        queued = AttemptState(phase=AttemptPhase.QUEUED)
         for order in fresh:
-            self.machine.states[order.attempt.key] = AttemptState(phase=AttemptPhase.QUEUED)
-        batch = asyncio.ensure_future(self._one_by_one(fresh, go_on=go_on))
+            # By its identity, a state tells to which batch the attempt belongs.
+            self.machine.states[order.attempt.key] = queued
+        batch = asyncio.ensure_future(self._one_by_one(fresh, queued, go_on=go_on))
         self._batches.add(batch)
         batch.add_done_callback(self._batches.discard)
 
@@ -116,16 +118,16 @@ class FakeLauncher:
             if state is not None and state.phase is AttemptPhase.QUEUED:
                 del self.machine.states[attempt.key]
 
-    async def _one_by_one(self, orders: Sequence[AttemptOrder], *, go_on: bool) -> None:
+    async def _one_by_one(self, orders: Sequence[AttemptOrder], queued: AttemptState, *, go_on: bool) -> None:
         failed = False
         for order in orders:
-            if failed and not go_on:
-                await self.withdraw([order.attempt])
-            elif order.attempt.key in self.machine.states:
-                del self.machine.states[order.attempt.key]
+            if self.machine.states.get(order.attempt.key) is not queued:
+                continue
+            del self.machine.states[order.attempt.key]
+            if not failed or go_on:
                 await self.start(order)
                 await asyncio.wait((self.machine.running[order.attempt.key],))
-                failed = self._fails(order)
+                failed = failed or self._fails(order)
 
     async def close(self) -> None:
         """Let go; attempts at work go on."""

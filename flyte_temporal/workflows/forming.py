@@ -30,6 +30,8 @@ DECLARED_S = 0.002
 """What a declared short task is taken to need until it is measured."""
 PROBED_S = 0.25
 """If the first attempts of a task take longer than this, the others wait no more for their result."""
+_MOST_S = TARGET_S * 1.001
+"""A sum of floats that is meant to be it may be a little more."""
 _REMEMBERED = 4
 _BATCHED = "pool"
 """The launcher whose processes run several attempts one after the other."""
@@ -59,8 +61,11 @@ class Forming:
 
     def __init__(self, given: RunInput) -> None:
         self._on = (
-            given.limits.batches and given.interpreter >= 3 and given.request.environment.launcher == _BATCHED
+            given.limits.batches != "off"
+            and given.interpreter >= 3
+            and given.request.environment.launcher == _BATCHED
         )
+        self._always = given.limits.batches == "always"
         self._slots = max(1, given.limits.slots)
         self._short: dict[int, deque[NodeState]] = {}
         """By scope: nodes of tasks that are known to be short."""
@@ -152,14 +157,16 @@ class Forming:
         scope, lane = next(iter(self._short.items()))
         free = self._slots - pending
         most = min(MEMBERS, -(-self._count // (free if free > 0 else self._slots)))
-        if free <= 0 and len(self._flying) >= self._slots and most < MEMBERS // 2:
+        lasts = most * (self._expected(lane[0]) or 0.0)
+        whole = most >= MEMBERS // 2 or lasts >= TARGET_S / 2
+        if free <= 0 and len(self._flying) >= self._slots and not whole:
             # All slots have work. One more would only wait; a little later there may be more to go with it.
             return []
         group: list[NodeState] = []
         seconds = 0.0
         for _ in range(min(most, len(lane))):
             expected = self._expected(lane[0]) or 0.0
-            if group and (seconds + expected > TARGET_S or not _fit(group[0], lane[0])):
+            if group and (seconds + expected > _MOST_S or not _fit(group[0], lane[0])):
                 break
             group.append(lane.popleft())
             seconds += expected
@@ -179,7 +186,7 @@ class Forming:
             following = state.scope.then(state)
             while following is not None and room > 0 and _fit(state, following) and self.takes(following):
                 expected = self._expected(following)
-                if expected is None or expected > SHORT_S or seconds + expected > TARGET_S:
+                if expected is None or expected > SHORT_S or seconds + expected > _MOST_S:
                     break
                 found.append(following)
                 seconds += expected
@@ -203,7 +210,7 @@ class Forming:
             # The lower middle: the first one may have imported the user's module, and a busy machine makes outliers.
             return sorted(pace.seconds)[(len(pace.seconds) - 1) // 2]
         policy = self._policy(state)
-        return DECLARED_S if policy is not None and policy.short else None
+        return DECLARED_S if policy is not None and (policy.short or self._always) else None
 
     def _policy(self, state: NodeState) -> TaskPolicy | None:
         """Return the policy of a node that may travel with others; None for all other nodes."""

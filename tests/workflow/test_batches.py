@@ -22,7 +22,7 @@ from flyte_temporal.testing import closures
 from flyte_temporal.workflows.interpreter import Interpreter
 from tests.workflow.conftest import Attempted, HandedBack, Stage, arithmetic, plain, user_error
 
-ON = RunLimits(batches=True, slots=2, heartbeat_timeout_s=5)
+ON = RunLimits(batches="on", slots=2, heartbeat_timeout_s=5)
 
 
 def short(closure: Closure, **policy: Any) -> Closure:
@@ -97,7 +97,7 @@ async def test_without_a_hint_the_first_results_decide(stage: Stage, seconds: fl
 
 async def test_it_is_off_unless_it_is_on(stage: Stage) -> None:
     closure, seen = short(closures.chain(5)), Attempted()
-    off = ON.model_copy(update={"batches": False})
+    off = ON.model_copy(update={"batches": "off"})
     await stage.run(closures.run_input(closure, stage.name, 1, off), closure, seen)
     assert not seen.batches
 
