@@ -147,7 +147,7 @@ async def test_a_cancel_stops_the_one_at_work_and_begins_no_other(house: House) 
     running = asyncio.ensure_future(
         house.run(member("a"), member("long"), member("c"), environment=environment, longest_s=60)
     )
-    while "long" not in house.ran:
+    while "long" not in house.ran:  # noqa: ASYNC110 - it is told by a list
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.05)
     environment.cancel(activity.ActivityCancellationDetails(cancel_requested=True))
@@ -160,7 +160,7 @@ async def test_a_worker_that_shuts_down_leaves_a_batch_alone(house: House) -> No
     running = asyncio.ensure_future(
         house.run(member("long"), member("c"), environment=environment, longest_s=60)
     )
-    while "long" not in house.ran:
+    while "long" not in house.ran:  # noqa: ASYNC110 - it is told by a list
         await asyncio.sleep(0.001)
     environment.cancel(activity.ActivityCancellationDetails(worker_shutdown=True))
     with pytest.raises(asyncio.CancelledError):
