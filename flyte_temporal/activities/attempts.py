@@ -14,26 +14,19 @@ from temporalio import activity
 from temporalio.common import RawValue
 
 from flyte_temporal.activities.batches import OneBatch
-from flyte_temporal.activities.delivery import (
-    Attempt,
-    Parts,
-    beating,
-    heartbeat_s,
-    timed_out,
-    too_long,
-    wanted,
-)
+from flyte_temporal.activities.cancels import beating, wanted
+from flyte_temporal.activities.delivery import Attempt, heartbeat_timeout_s, most_s, used_up
+from flyte_temporal.activities.limits import Limits
 from flyte_temporal.activities.outcome import without_manifest
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.refusals import our_failure, their_failure
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.ports.launcher import Launcher
-from flyte_temporal.spec.attempt import AttemptPhase, AttemptState, Manifest
+from flyte_temporal.spec.attempt import AttemptPhase, AttemptState, Intent, Manifest
 from flyte_temporal.spec.calls import Asked, AttemptRequest, AttemptResult, BatchRequest, BatchResult
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import NodePhase
 from flyte_temporal.spec.policies import Timeouts
-
-__all__ = ["Attempts", "Parts"]
 
 _ASKED: Any = Asked
 
@@ -92,29 +85,39 @@ class _OneAttempt:
         self._parts = parts
         self._request = request
         self._attempt = Attempt(parts, request)
-        self._heartbeat_s = heartbeat_s()
+        self._heartbeat_s = heartbeat_timeout_s()
         self._last = ""
 
     async def run(self) -> Manifest:
         attempt = self._attempt
         if activity.info().attempt > 1 and (manifest := await attempt.manifest()) is not None:
             return await attempt.done(manifest)
-        task = await attempt.task()
-        launcher = self._parts.launcher(self._request.environment.launcher)
+        order = attempt.order(await attempt.task())
+        launcher = self._parts.launcher(order.environment.launcher)
         attempt.note(NodePhase.RUNNING)
+        self._parts.pulse.open += 1
         try:
-            await launcher.start(attempt.order(task))
-            state = await self._observe(launcher, task.policy.timeouts)
+            await launcher.start(order)
+            state = await self._observe(launcher, order.task.policy.timeouts)
         except asyncio.CancelledError:
-            await asyncio.shield(self._on_cancel(launcher))
-            raise
-        manifest = await attempt.manifest() or without_manifest(attempt.id, state)
+            finished = await asyncio.shield(self._on_cancel(launcher))
+            if finished is None:
+                raise
+            # It was faster than the cancel: what it gave is there.
+            return finished
+        finally:
+            self._parts.pulse.open -= 1
+        manifest = await attempt.manifest() or without_manifest(order, state)
         await launcher.release(attempt.id)
         return await attempt.done(manifest)
 
     async def _observe(self, launcher: Launcher, timeouts: Timeouts) -> AttemptState:
+        """Watch the attempt to its end; one that has used up its time is stopped, and surely gone afterwards."""
+        limits = Limits(timeouts, self._request.asked_at, most_s())
+        attempt = self._attempt.id
+        state: AttemptState | None = None
         while True:
-            state = await launcher.observe(self._attempt.id, self._heartbeat_s)
+            state = await launcher.observe(attempt, limits.look_s(state, self._beat_s))
             if state.over:
                 return state
             activity.heartbeat(state.phase.value)
@@ -122,13 +125,22 @@ class _OneAttempt:
             if reason != self._last:
                 self._last = reason
                 self._attempt.note(NodePhase.RUNNING, reason)
-            if too_long(state, timeouts):
-                await beating(launcher.stop(self._attempt.id, self._parts.grace_s))
-                raise their_failure(timed_out(timeouts.run_s))
+            if limits.passed(state):
+                stopping = launcher.stop(attempt, self._parts.grace_s, Intent.TIMEOUT)
+                return used_up(state, await beating(stopping, self._beat_s))
 
-    async def _on_cancel(self, launcher: Launcher) -> None:
+    @property
+    def _beat_s(self) -> float:
+        return self._parts.pulse.interval_s(self._heartbeat_s)
+
+    async def _on_cancel(self, launcher: Launcher) -> Manifest | None:
+        """Stop the attempt if somebody wants that; return its manifest if it had succeeded by then."""
         if not await wanted():
-            return
-        await beating(launcher.stop(self._attempt.id, self._parts.grace_s))
+            return None
+        await beating(launcher.stop(self._attempt.id, self._parts.grace_s), self._beat_s)
+        manifest = await self._attempt.manifest()
         await launcher.release(self._attempt.id)
+        if manifest is not None and manifest.error is None:
+            return await self._attempt.done(manifest)
         self._attempt.note(NodePhase.ABORTED)
+        return None

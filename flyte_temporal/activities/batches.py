@@ -12,19 +12,14 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from flyte_temporal.activities.delivery import (
-    Attempt,
-    Parts,
-    beating,
-    heartbeat_s,
-    timed_out,
-    too_long,
-    wanted,
-)
+from flyte_temporal.activities.cancels import beating, wanted
+from flyte_temporal.activities.delivery import Attempt, heartbeat_timeout_s, most_s, used_up
+from flyte_temporal.activities.limits import Limits
 from flyte_temporal.activities.outcome import without_manifest
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.launcher import BatchLauncher
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, Manifest
 from flyte_temporal.spec.bindings import Binding, nodes_of
 from flyte_temporal.spec.calls import AttemptRequest, BatchRequest, BatchResult, Member, MemberResult
 from flyte_temporal.spec.entities import TaskSpec
@@ -32,7 +27,6 @@ from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodePhase
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.paths import MissingAttribute
-from flyte_temporal.spec.policies import Timeouts
 from flyte_temporal.spec.resolving import Former, partly
 
 _LEAST_S = 0.01
@@ -51,7 +45,7 @@ class OneBatch:
         self._request = request
         self._members = [_Member(parts, request, member) for member in request.members]
         self._former = Former()
-        self._heartbeat_s = heartbeat_s()
+        self._beat_s = parts.pulse.interval_s(heartbeat_timeout_s())
         self._beat_at = 0.0
 
     async def run(self) -> BatchResult:
@@ -65,18 +59,21 @@ class OneBatch:
         if not isinstance(launcher, BatchLauncher):
             raise UnsupportedSpec(f"The launcher {request.environment.launcher!r} runs no batches.")
         for member in self._members:
-            member.task = await member.attempt.task()
+            member.plan(await member.attempt.task())
         if request.again or activity.info().attempt > 1:
             for member in self._members:
                 manifest = await member.attempt.manifest()
                 if manifest is not None:
                     await self._take(member, manifest)
+        self._parts.pulse.open += 1
         try:
             await self._drive(launcher)
         except asyncio.CancelledError:
             if not await wanted():
                 raise
-            await beating(self._stop(launcher))
+            await beating(self._stop(launcher), self._beat_s)
+        finally:
+            self._parts.pulse.open -= 1
         return BatchResult(members=tuple(member.result or MemberResult() for member in self._members))
 
     @property
@@ -120,7 +117,7 @@ class OneBatch:
                 member.result = MemberResult(error=_bad_input(error))
                 break
             member.known = True
-            orders.append(member.order().model_copy(update={"inputs": inputs, "bindings": bindings}))
+            orders.append(member.order.model_copy(update={"inputs": inputs, "bindings": bindings}))
             nodes.add(member.asked.node.rpartition(".")[2])
         if orders:
             await launcher.start_batch(orders, go_on=self._request.go_on)
@@ -144,33 +141,36 @@ class OneBatch:
             if state is None:
                 member.known = False
             elif state.over:
-                manifest = await member.attempt.manifest() or without_manifest(member.attempt.id, state)
-                await launcher.release(member.attempt.id)
-                await self._take(member, manifest)
-            elif too_long(state, member.timeouts):
-                await beating(launcher.stop(member.attempt.id, self._parts.grace_s))
-                await launcher.release(member.attempt.id)
-                member.result = MemberResult(error=timed_out(member.timeouts.run_s))
+                await self._end(launcher, member, state)
             elif member.at_work and not member.noted:
                 member.noted = True
                 member.attempt.note(NodePhase.RUNNING)
+        await self._end_late(launcher)
+
+    async def _end_late(self, launcher: BatchLauncher) -> None:
+        """Stop the member whose turn it is, if it has used up its time at work, or in the queue."""
+        member = next((m for m in self._todo if m.known), None)
+        if member is None or member.state is None or not member.limits.passed(member.state):
+            return
+        before = member.state
+        stopping = launcher.stop(member.attempt.id, self._parts.grace_s, Intent.TIMEOUT)
+        await self._end(launcher, member, used_up(before, await beating(stopping, self._beat_s)))
+
+    async def _end(self, launcher: BatchLauncher, member: _Member, state: AttemptState) -> None:
+        manifest = await member.attempt.manifest() or without_manifest(member.order, state)
+        await launcher.release(member.attempt.id)
+        await self._take(member, manifest)
 
     def _patience(self) -> float:
         """Return how long to wait for the next end: until something is to be said, or a member runs too long."""
-        waits = [self._heartbeat_s]
-        for member in self._todo:
-            if member.at_work:
-                limits = [limit for limit in (member.timeouts.run_s, self._request.longest_s) if limit]
-                waits += [limit - member.ran_s for limit in limits]
-                break
-        else:
-            # Which of them is at work is seen only by looking.
-            waits.append(self._request.longest_s)
-        return max(_LEAST_S, min(waits))
+        first = next((member for member in self._todo if member.known), None)
+        wait = self._beat_s if first is None else first.limits.look_s(first.state, self._beat_s)
+        longest = self._request.longest_s - (first.ran_s if first is not None else 0.0)
+        return max(_LEAST_S, min(wait, longest))
 
     def _beat(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._beat_at >= self._heartbeat_s / 2:
+        if now - self._beat_at >= self._beat_s / 2:
             self._beat_at = now
             ended = sum(member.result is not None for member in self._members)
             activity.heartbeat(f"{ended} of {len(self._members)}")
@@ -184,7 +184,7 @@ class OneBatch:
             seconds=seconds,
         )
         if manifest.error is None and manifest.outputs is not None:
-            self._former.add(member.asked.node, member.task, manifest.outputs)
+            self._former.add(member.asked.node, member.order.task, manifest.outputs)
 
     async def _stop(self, launcher: BatchLauncher) -> None:
         """Let nothing more begin, and stop what is at work."""
@@ -227,21 +227,22 @@ class _Member:
                 inline_bytes=request.inline_bytes,
                 created_at=request.created_at,
                 first_started_at=asked.first_started_at,
+                asked_at=asked.asked_at,
+                interruptible=asked.interruptible,
             ),
         )
         self.key = attempt.key
-        self.task: TaskSpec
+        self.order: AttemptOrder
+        self.limits: Limits
         self.known = False
         self.noted = False
         self.state: AttemptState | None = None
         self.result: MemberResult | None = None
 
-    def order(self) -> AttemptOrder:
-        return self.attempt.order(self.task)
-
-    @property
-    def timeouts(self) -> Timeouts:
-        return self.task.policy.timeouts
+    def plan(self, task: TaskSpec) -> None:
+        """Take in what it runs."""
+        self.order = self.attempt.order(task)
+        self.limits = Limits(task.policy.timeouts, self.asked.asked_at, most_s())
 
     @property
     def at_work(self) -> bool:

@@ -1,63 +1,20 @@
-"""What deliveries of single attempts and of batches share: the parts, one attempt's order, records and manifest."""
+"""What deliveries of single attempts and of batches share: one attempt's order, records and manifest, and its clocks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from temporalio import activity
-from temporalio.client import WorkflowExecutionStatus
-from temporalio.service import RPCError
 
-from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.outcome import NoManifest, read_manifest
-from flyte_temporal.activities.records import Records
-from flyte_temporal.errors import UnsupportedSpec
-from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.ports.launcher import Launcher
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptState, Manifest, StorageConfig
+from flyte_temporal.activities.parts import Parts
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, Manifest
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.entities import TaskSpec
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, NodePhase, NodeRecord
-from flyte_temporal.spec.policies import Timeouts
+from flyte_temporal.spec.execution import CacheStatus, NodePhase, NodeRecord
 
 _NO_HEARTBEAT = timedelta(seconds=30)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What attempts are made of.
-
-    Args:
-        launchers: By name.
-        blobs: Where manifests are.
-        storage: The same store, as attempts are told of it.
-        closures: Tasks by digest and name.
-        records: Where states are noted.
-        grace_s: Seconds between SIGTERM and SIGKILL when an attempt is stopped.
-    """
-
-    launchers: Mapping[str, Launcher]
-    blobs: BlobStore
-    storage: StorageConfig
-    closures: Closures
-    records: Records
-    grace_s: float = 10.0
-
-    def launcher(self, name: str) -> Launcher:
-        """Return a launcher.
-
-        Raises:
-            UnsupportedSpec: If this worker has none of this name.
-        """
-        launcher = self.launchers.get(name)
-        if launcher is None:
-            known = ", ".join(sorted(self.launchers))
-            raise UnsupportedSpec(f"This worker has no launcher {name!r}; it has: {known}.")
-        return launcher
 
 
 class Attempt:
@@ -82,7 +39,7 @@ class Attempt:
         """
         task = await self._parts.closures.task(self.request.spec, self.request.task)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
-        return task.overridden(self.request.overrides)
+        return task.overridden(self.request.changes())
 
     def order(self, task: TaskSpec) -> AttemptOrder:
         """Return the order for a launcher."""
@@ -95,6 +52,7 @@ class Attempt:
             storage=self._parts.storage,
             inline_bytes=request.inline_bytes,
             created_at=request.created_at,
+            interruptible=request.interruptible,
         )
 
     async def manifest(self) -> Manifest | None:
@@ -140,52 +98,28 @@ class Attempt:
             attempt_key=self.id.key,
             reason=reason,
             spec=spec,
+            failed=request.failed,
         )
         self._parts.records.note(self.id.execution, record)
 
 
-def heartbeat_s() -> float:
-    """Return how often Temporal wants to hear from this activity, in seconds."""
-    return (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
+def heartbeat_timeout_s() -> float:
+    """Return after how many seconds of silence Temporal gives this activity to another worker."""
+    return (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds()
 
 
-async def beating(work: Coroutine[Any, Any, Any]) -> None:
-    """Await something slow while Temporal goes on hearing from us; silence would end the run before the task."""
-    working = asyncio.ensure_future(work)
-    while not (await asyncio.wait((working,), timeout=heartbeat_s()))[0]:
-        activity.heartbeat("STOPPING")
-    working.result()
+def most_s() -> float:
+    """Return how long an attempt may run whose task sets no limit."""
+    limit = activity.info().start_to_close_timeout
+    return limit.total_seconds() if limit is not None else 0.0
 
 
-async def wanted() -> bool:
-    """Return whether somebody asked for this attempt to stop, rather than only this delivery of its activity."""
-    details = activity.cancellation_details()
-    if details is None or details.worker_shutdown:
-        return False
-    if details.cancel_requested:
-        return True
-    # Temporal no longer knows this delivery: another one has the attempt now, or the run was ended from outside.
-    workflow_id = activity.info().workflow_id
-    if not details.not_found or workflow_id is None:
-        return False
-    try:
-        run = await activity.client().get_workflow_handle(workflow_id).describe()
-    except RPCError:
-        return False
-    return run.status is not WorkflowExecutionStatus.RUNNING
+def used_up(before: AttemptState, stopped: AttemptState) -> AttemptState:
+    """Return the state of an attempt that was stopped because it had used up its time.
 
-
-def too_long(state: AttemptState, timeouts: Timeouts) -> bool:
-    """Return whether an attempt has run longer than it may."""
-    if not timeouts.run_s or state.started_at is None:
-        return False
-    return (datetime.now(UTC) - state.started_at).total_seconds() > timeouts.run_s
-
-
-def timed_out(run_s: float) -> ErrorDocument:
-    """Return the failure of an attempt that ran too long."""
-    return ErrorDocument(
-        kind=ErrorKind.USER,
-        code="TimedOut",
-        message=f"The attempt ran longer than its time-out of {run_s:g} s.",
-    )
+    Args:
+        before: Its state when that was seen.
+        stopped: Its state afterwards.
+    """
+    ran = before.phase is not AttemptPhase.QUEUED
+    return stopped.model_copy(update={"intent": Intent.TIMEOUT, "ran": ran})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,15 +11,16 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, FailedAttempt, RunInput
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
-from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.body import Body
+from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
-from flyte_temporal.workflows.retries import next_attempt
-from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.retries import Decision, decide, on_spot
+from flyte_temporal.workflows.scope import NodeState, Scope
 
 INFRASTRUCTURE = RetryPolicy(
     initial_interval=timedelta(milliseconds=100),
@@ -28,6 +30,13 @@ INFRASTRUCTURE = RetryPolicy(
 """Temporal's own retry: the infrastructure moved. Unlimited; the activity re-attaches to the same attempt."""
 
 
+KEPT = 10
+"""Failed attempts of a node in its record."""
+MESSAGE_CHARS = 500
+SHOWN_S = 1.0
+"""Pauses from this length on are recorded while they last."""
+
+
 class Attempts:
     """Starts attempts and pushes their ends.
 
@@ -35,19 +44,25 @@ class Attempts:
         given: The run's input.
         inbox: Where ends go.
         forming: Who wants to know how long attempts take.
+        changed: Told of nodes that wait for their next attempt.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, forming: Forming) -> None:
+    def __init__(
+        self, given: RunInput, inbox: Inbox, forming: Forming, changed: Callable[[NodeState], None]
+    ) -> None:
         self._given = given
+        self._changed = changed
         self._inbox = inbox
         self._forming = forming
+        self._proves = given.interpreter >= 3
+        """Whether attempts that were cancelled are seen to be over."""
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Ask for the next attempt of a task node, or again for one that has not ended."""
         task = task_of(state)
         attempt = self.attempt_of(state)
-        request = self._request(attempt, task, inputs, state)
         limits = self._given.limits
+        request = self._request(attempt, task, inputs, state)
         handle: asyncio.Task[Any] = workflow.start_activity(
             task,
             request,
@@ -64,9 +79,14 @@ class Attempts:
 
     def attempt_of(self, state: NodeState) -> AttemptId:
         """Return the attempt that a node is at: a new one, unless one was asked for that has not ended."""
+        limits = self._given.limits
         if not state.token:
             state.attempts += 1
             state.token = f"{workflow.random().getrandbits(48):012x}"
+            state.asked_at = workflow.now()
+            state.memory = state.budget.memory
+            state.on_spot = on_spot(state.budget, limits, interruptible=_interruptible(state))
+        state.reason = ""
         attempt = AttemptId(
             execution=self._given.request.id,
             node=state.path,
@@ -92,6 +112,10 @@ class Attempts:
             inline_bytes=self._given.limits.inline_bytes,
             created_at=workflow.info().start_time,
             first_started_at=state.started_at,
+            asked_at=state.asked_at,
+            memory=state.memory,
+            interruptible=state.on_spot,
+            failed=tuple(state.failed),
         )
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:
@@ -111,25 +135,26 @@ class Attempts:
             or was_cancelled(error)
         ):
             # An attempt that does not end in time after it was asked to is no failure of its node.
-            self._inbox.push(Ended(state, cancelled=True))
+            doubtful = self._proves and not says_itself(error)
+            self._inbox.push(Ended(state, cancelled=True, doubtful=doubtful))
         else:
             self.failed(state, document_of(error, state.path))
 
     def failed(self, state: NodeState, error: ErrorDocument) -> None:
-        """Take in that an attempt has failed: push the node's failure, or that there may be another attempt."""
+        """Decide what follows from a failed attempt: the one place where that is done."""
         state.error = error
-        policy = state.scope.program.closure.tasks[state.node.target.task].policy  # type: ignore[union-attr]
-        if state.node.overrides is not None:
-            policy = state.node.overrides.apply(policy)
-        wait = next_attempt(
-            error, state.budget, policy.retries, self._given.limits, workflow.random().random()
-        )
+        decision = decide(error, state.budget, state.policy(), self._given.limits, workflow.random().random())
+        _note(state, error, decision)
+        wait = decision.wait_s
         if wait is None or state.scope.failing:
             self._inbox.push(Ended(state, error=error))
         elif wait == 0:
             self._inbox.push(Ended(state, error=error, again=True))
         else:
-            why = f"{state.path}: pause before attempt {state.attempts + 1}"
+            state.reason = f"{error.code}: {decision.why}"
+            if self._proves and wait >= SHOWN_S:
+                self._changed(state)
+            why = f"{state.path}: pause before attempt {state.attempts + 1} ({decision.why})"
             timer = asyncio.create_task(pause(wait, why))
             self._inbox.watch(state, timer, costly=True)
             timer.add_done_callback(lambda done: self._on_pause(state, error, done))
@@ -148,6 +173,35 @@ def task_of(state: NodeState) -> str:
     if not isinstance(target, TaskTarget):  # pragma: no cover - the caller sorts kinds
         raise TypeError(f"{state.path} is not a task")
     return target.task
+
+
+def _note(state: NodeState, error: ErrorDocument, decision: Decision) -> None:
+    """Keep a failed attempt for the node's record; the last ones only, so that records stay small."""
+    state.failed.append(
+        FailedAttempt(
+            number=state.attempts,
+            verdict=decision.verdict,
+            code=error.code,
+            message=error.message[:MESSAGE_CHARS],
+            attempt_key=state.attempt_key,
+            asked_at=state.asked_at,
+            finished_at=workflow.now(),
+            memory=state.memory,
+            interruptible=state.on_spot,
+            next=decision.why,
+        )
+    )
+    del state.failed[:-KEPT]
+
+
+def _interruptible(state: NodeState) -> bool:
+    """Return what the task, or else the nearest workflow around it, says about machines that can be taken away."""
+    said = state.policy().interruptible
+    scope: Scope | None = state.scope
+    while said is None and scope is not None:
+        said = scope.spec.interruptible if isinstance(scope, Body) else None
+        scope = scope.outer
+    return bool(said)
 
 
 def _summary(state: NodeState) -> str:

@@ -16,7 +16,7 @@ from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.execution import RunInput
 from flyte_temporal.workflows.attempts import INFRASTRUCTURE, Attempts, task_of
-from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.forming import LONGEST_S, Forming, bears, in_words
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.scope import NodeState
@@ -108,6 +108,8 @@ class Batches:
             order=state.order,
             name=state.name,
             first_started_at=state.started_at,
+            asked_at=state.asked_at,
+            interruptible=state.on_spot,
         )
 
     def _on_end(self, began_with: NodeState, group: list[NodeState], done: asyncio.Task[Any]) -> None:
@@ -124,7 +126,8 @@ class Batches:
                 # It cannot be had together: each by itself, which tells what is wrong.
                 state.alone = True
             if stopped:
-                self._inbox.push(Ended(state, cancelled=True))
+                doubtful = error is not None and not says_itself(error)
+                self._inbox.push(Ended(state, cancelled=True, doubtful=doubtful))
             else:
                 self._take(state, result)
 

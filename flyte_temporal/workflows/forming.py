@@ -116,6 +116,18 @@ class Forming:
         self._count -= len(dropped)
         return dropped
 
+    def remove(self, state: NodeState) -> bool:
+        """Give up one node; return whether it waited here."""
+        for lanes in (self._short, self._other):
+            for key, lane in lanes.items():
+                if state in lane:
+                    lane.remove(state)
+                    self._count -= 1
+                    if not lane:
+                        del lanes[key]  # type: ignore[arg-type]
+                    return True
+        return False
+
     def next(self, pending: int, now: datetime) -> list[NodeState]:
         """Return what to ask for next in one activity, in the order in which it is to run; empty if nothing.
 

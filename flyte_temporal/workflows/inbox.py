@@ -37,6 +37,7 @@ class Ended:
         again: Whether the node may be tried once more now.
         left: Whether its activity ended without it: it did not begin, or was handed back.
         cancelled: Whether it ended because we asked it to.
+        doubtful: Whether nothing proves, though, that its attempt is over.
     """
 
     state: NodeState
@@ -47,6 +48,7 @@ class Ended:
     again: bool = False
     left: bool = False
     cancelled: bool = False
+    doubtful: bool = False
 
 
 class Inbox:
@@ -112,8 +114,12 @@ class Inbox:
         """Return whether `cancel` was called for a node."""
         return state.path in self._cancelled
 
+    def wake(self) -> None:
+        """Let `ended` return, whether or not anything has ended."""
+        self._wake.set()
+
     async def ended(self) -> list[Ended]:
-        """Wait until something has ended, or the time of `wake_soon` has come; return what has ended, in order."""
+        """Wait until something has ended, or somebody wakes the loop; return what has ended, in order."""
         await self._wake.wait()
         self._wake.clear()
         taken, self._ended = self._ended, []

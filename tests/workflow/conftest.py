@@ -71,6 +71,7 @@ class Attempted:
     requests: list[calls.AttemptRequest] = field(default_factory=list)
     batches: list[calls.BatchRequest] = field(default_factory=list)
     records: list[calls.RecordRequest] = field(default_factory=list)
+    stops: list[calls.StopRequest] = field(default_factory=list)
     most_at_once: int = 0
     at_once: int = 0
 
@@ -132,6 +133,10 @@ class Attempted:
     async def record(self, request: calls.RecordRequest) -> None:
         self.records.append(request)
 
+    @activity.defn(name=calls.STOP)
+    async def stop(self, request: calls.StopRequest) -> None:
+        self.stops.append(request)
+
     def phases(self) -> dict[str, str]:
         """Return the last recorded phase of each node."""
         return {node.id: node.phase.value for change in self.records for node in change.nodes}
@@ -174,7 +179,7 @@ class Stage:
             self.client,
             task_queue=self.queue,
             workflows=[Interpreter],
-            activities=[attempted.run, attempted.record, *self.more],
+            activities=[attempted.run, attempted.record, attempted.stop, *self.more],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
             **options,
         ) as worker:

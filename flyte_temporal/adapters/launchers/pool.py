@@ -229,7 +229,9 @@ class PoolLauncher(BatchingLauncher):
         for entry in [e for e in self._queue if key_of(e.order) == zygote.key]:
             self._queue.remove(entry)
             self._forget_rest(entry.batch)
-            entry.end(AttemptState(phase=AttemptPhase.EXITED, exit_code=code, message=message.strip()))
+            entry.end(
+                AttemptState(phase=AttemptPhase.EXITED, exit_code=code, message=message.strip(), ran=False)
+            )
 
     def _pump_safely(self) -> None:
         while not self._closed:
@@ -239,7 +241,7 @@ class PoolLauncher(BatchingLauncher):
                 # The Python of the first one cannot be started; the others may ask for another one.
                 entry = self._queue.popleft()
                 self._forget_rest(entry.batch)
-                entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error)))
+                entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error), ran=False))
             else:
                 break
         if len(self._zygotes) > self._config.idle_bundles:
@@ -247,7 +249,10 @@ class PoolLauncher(BatchingLauncher):
 
     async def _stop_own(self, entry: Entry, grace_s: float) -> None:
         warm: Warm = entry.runner
-        scratch.request_stop(self._config.attempts / entry.name)
+        self._catch_up(warm)
+        if entry.over.done():
+            # It has ended, and the process is at what follows it already.
+            return
         zygote = next(
             (z for z in [*self._zygotes.values(), *self._orphaned] if warm.number in z.processes), None
         )

@@ -16,8 +16,9 @@ from temporalio.common import RawValue
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import ActivityEnvironment
 
-from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.attempts import Attempts
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
