@@ -45,11 +45,13 @@ class Batches:
         members: list[calls.Member] = []
         taken: list[NodeState] = []
         again = any(state.token for state in group)
+        under_way: set[str] = set()
         for state in group:
-            member = self._member(state, taken)
+            member = self._member(state, under_way)
             if member is not None:
                 taken.append(state)
                 members.append(member)
+                under_way.add(state.node.id)
         if not taken:
             self._forming.landed(group[0])
             return
@@ -81,13 +83,18 @@ class Batches:
         began_with = group[0]
         handle.add_done_callback(lambda done: self._on_end(began_with, taken, done))
 
-    def _member(self, state: NodeState, before: list[NodeState]) -> calls.Member | None:
-        """Return a member of a request, and begin it; None if it cannot be: its inputs are wrong, or its source is not in it."""
-        waits = state.scope.waits(state)
-        if waits and (not before or before[-1].scope.then(before[-1]) is not state):
-            return None
-        later = {other.node.id for other in before} if waits else set[str]()
-        if waits:
+    def _member(self, state: NodeState, under_way: set[str]) -> calls.Member | None:
+        """Return a member of a request, and begin it; None if it cannot be one.
+
+        Args:
+            state: The node.
+            under_way: Ids of the nodes before it in the same request.
+        """
+        left = state.scope.left(state)
+        if left and left != sum(name in under_way for name in state.node.upstream()):
+            return None  # what it waits for had wrong inputs, and is not in the request
+        later = under_way if left else set[str]()
+        if left:
             state.ahead = True
             state.scope.active += 1
         self._tree.begin(state)

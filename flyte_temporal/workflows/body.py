@@ -127,14 +127,13 @@ class Body(Scope):
                 inputs[name] = named(binding, self, f"Input {name!r} of node {state.path}")
         return inputs, bindings
 
-    def then(self, state: NodeState) -> NodeState | None:
-        """Return the one node that waits for this one, if it waits for nothing else."""
-        found = self._progress.only_next(state.node.id)
-        return None if found is None else self._by_id[found]
+    def fed_by(self, state: NodeState) -> list[NodeState]:
+        """Return the nodes that wait for this one."""
+        return [self._by_id[name] for name in self._progress.graph.downstream[state.node.id]]
 
-    def waits(self, state: NodeState) -> bool:
-        """Return whether a node waits for others that have not ended."""
-        return self._progress.left[state.node.id] > 0
+    def left(self, state: NodeState) -> int:
+        """Return for how many nodes that have not ended a node waits."""
+        return self._progress.left[state.node.id]
 
     def bears(self, failures: int) -> bool:
         """Return whether failures stop nothing else."""

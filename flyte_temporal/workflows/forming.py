@@ -185,25 +185,41 @@ class Forming:
         self._count -= len(group)
         if not lane:
             del self._short[scope]
-        group = self._extended(group, seconds)
+        # Nodes behind these may come along if the other slots have work as well. A line of nodes always may.
+        wide = self._count >= self._slots - pending - 1
+        group = self._extended(group, seconds, wide=wide)
         self._flying.add(group[0].path)
         return group
 
-    def _extended(self, group: list[NodeState], seconds: float) -> list[NodeState]:
-        """Put behind each node those that wait for nothing but what stands before them."""
+    def _extended(self, group: list[NodeState], seconds: float, *, wide: bool) -> list[NodeState]:
+        """Put behind each node those that wait for nothing but what stands before them.
+
+        Args:
+            group: The nodes.
+            seconds: What they are taken to need.
+            wide: Whether also those that could run beside each other.
+        """
         room = MEMBERS - len(group)
+        fed: dict[str, int] = {}
         found: list[NodeState] = []
         for state in group:
             found.append(state)
-            following = state.scope.then(state)
-            while following is not None and room > 0 and _fit(state, following) and self.takes(following):
-                expected = self._expected(following)
-                if expected is None or expected > SHORT_S or seconds + expected > _MOST_S:
-                    break
-                found.append(following)
-                seconds += expected
-                room -= 1
-                following = following.scope.then(following)
+            todo = deque([state])
+            while todo:
+                following = todo[0].scope.fed_by(todo.popleft())
+                for each in following:
+                    fed[each.path] = fed.get(each.path, 0) + 1
+                    expected = self._expected(each) if self.takes(each) else None
+                    ready = fed[each.path] == each.scope.left(each) and (
+                        wide or fed[each.path] == len(following) == 1
+                    )
+                    if not ready or expected is None or expected > SHORT_S or not _fit(state, each):
+                        continue
+                    if room > 0 and seconds + expected <= _MOST_S:
+                        found.append(each)
+                        todo.append(each)
+                        seconds += expected
+                        room -= 1
         return found
 
     def landed(self, state: NodeState) -> None:

@@ -65,8 +65,3 @@ class Progress:
             if self.left[name] == 0:
                 ready.append(name)
         return ready
-
-    def only_next(self, node: str) -> str | None:
-        """Return the one node that waits for this one, if it waits for nothing else that has not ended."""
-        following = self.graph.downstream[node]
-        return following[0] if len(following) == 1 and self.left[following[0]] == 1 else None

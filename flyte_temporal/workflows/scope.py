@@ -192,15 +192,15 @@ class Scope(ABC):
         del later
         return self.inputs_of(state), {}
 
-    def then(self, state: NodeState) -> NodeState | None:
-        """Return the one node that waits for this one, if it waits for nothing else."""
+    def fed_by(self, state: NodeState) -> list[NodeState]:
+        """Return the nodes that wait for this one."""
         del state
-        return None
+        return []
 
-    def waits(self, state: NodeState) -> bool:
-        """Return whether a node waits for others that have not ended."""
+    def left(self, state: NodeState) -> int:
+        """Return for how many nodes that have not ended a node waits."""
         del state
-        return False
+        return 0
 
     def bears(self, failures: int) -> bool:
         """Return whether the whole goes on as it is if so many of its nodes fail now."""

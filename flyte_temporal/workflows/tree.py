@@ -141,7 +141,7 @@ class Tree:
 
     def leave(self, state: NodeState) -> None:
         """Take in that an activity ended without this node of its: it may start anew, once what it waits for has ended."""
-        waits = state.scope.waits(state)
+        waits = state.scope.left(state) > 0
         if state.scope.failing or waits:
             state.token, state.attempts = "", state.attempts - bool(state.token)
         self.board.move(state, NodePhase.QUEUED)

@@ -147,6 +147,26 @@ def test_a_segment_ends_where_others_wait_too() -> None:
     assert [state.path for state in forming.next(0, NOW)] == ["a", "b"]
 
 
+def test_what_could_run_side_by_side_is_not_put_in_line_while_slots_are_idle() -> None:
+    closure = with_policy(closures.layers(3, 4), SHORT)
+    forming = Forming(given(closure, slots=2))
+    offered(forming, ready(closure)[:1])
+    assert [state.path for state in forming.next(0, NOW)] == ["n0_0"]
+
+
+def test_behind_busy_slots_a_whole_corner_of_the_graph_travels() -> None:
+    closure = with_policy(closures.layers(3, 6), SHORT)
+    forming = Forming(given(closure, slots=2))
+    offered(forming, ready(closure))
+    first, second = forming.next(0, NOW), forming.next(1, NOW)
+    # Layers of 3, 2 and 1 nodes; each stands behind both that it needs.
+    assert {state.path for state in first} == {"n0_0", "n0_1", "n0_2", "n1_0", "n1_1", "n2_0"}
+    assert len(second) == 6
+    order = [state.path for state in first]
+    for state in first:
+        assert all(order.index(name) < order.index(state.path) for name in state.node.upstream())
+
+
 def test_what_may_not_travel_together() -> None:
     chain = closures.chain(2)
     for closure, options in [
