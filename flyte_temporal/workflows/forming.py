@@ -32,6 +32,8 @@ PROBED_S = 0.25
 """If the first attempts of a task take longer than this, the others wait no more for their result."""
 _MOST_S = TARGET_S * 1.001
 """A sum of floats that is meant to be it may be a little more."""
+_CORNER = 8
+"""So many nodes that could run beside each other come along for each that is ready: the other slots want some too."""
 _REMEMBERED = 4
 _BATCHED = "pool"
 """The launcher whose processes run several attempts one after the other."""
@@ -79,6 +81,11 @@ class Forming:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def on(self) -> bool:
+        """Return whether attempts of this run may travel together at all."""
+        return self._on
 
     @property
     def wonders(self) -> bool:
@@ -152,7 +159,7 @@ class Forming:
             pace = self._pace.setdefault(_task(state), Pace())
             if expected is None:
                 pace.since = pace.since or now
-                if pace.probes >= 2 * self._slots and now - pace.since < timedelta(seconds=PROBED_S):
+                if pace.probes >= self._slots and now - pace.since < timedelta(seconds=PROBED_S):
                     self._wonders = True
                     continue
                 pace.probes += 1
@@ -200,6 +207,7 @@ class Forming:
             wide: Whether also those that could run beside each other.
         """
         room = MEMBERS - len(group)
+        beside = _CORNER * len(group) if wide else 0
         fed: dict[str, int] = {}
         found: list[NodeState] = []
         for state in group:
@@ -209,17 +217,21 @@ class Forming:
                 following = todo[0].scope.fed_by(todo.popleft())
                 for each in following:
                     fed[each.path] = fed.get(each.path, 0) + 1
+                    line = fed[each.path] == len(following) == 1
                     expected = self._expected(each) if self.takes(each) else None
-                    ready = fed[each.path] == each.scope.left(each) and (
-                        wide or fed[each.path] == len(following) == 1
-                    )
-                    if not ready or expected is None or expected > SHORT_S or not _fit(state, each):
+                    if fed[each.path] != each.scope.left(each) or expected is None or expected > SHORT_S:
                         continue
-                    if room > 0 and seconds + expected <= _MOST_S:
+                    if (
+                        room > 0
+                        and (line or beside > 0)
+                        and seconds + expected <= _MOST_S
+                        and _fit(state, each)
+                    ):
                         found.append(each)
                         todo.append(each)
                         seconds += expected
                         room -= 1
+                        beside -= not line
         return found
 
     def landed(self, state: NodeState) -> None:

@@ -121,6 +121,8 @@ class Run:
                 inbox.wake_soon()
             elif not inbox.open:
                 continue
+            elif tree.forming.on:
+                inbox.wake_never()
             self._watch_deadlines()
             for ended in await inbox.ended():
                 self._take(ended)
