@@ -17,15 +17,17 @@ from flyte_temporal.activities.batches import OneBatch
 from flyte_temporal.activities.cancels import beating, wanted
 from flyte_temporal.activities.delivery import Attempt, heartbeat_timeout_s, most_s, used_up
 from flyte_temporal.activities.limits import Limits
+from flyte_temporal.activities.memory import LeaseLost
 from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.refusals import our_failure, their_failure
 from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.faults import buggify
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import AttemptPhase, AttemptState, Intent, Manifest
 from flyte_temporal.spec.calls import Asked, AttemptRequest, AttemptResult, BatchRequest, BatchResult
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import NodePhase
+from flyte_temporal.spec.execution import CacheStatus, NodePhase
 from flyte_temporal.spec.policies import Timeouts
 
 _ASKED: Any = Asked
@@ -57,11 +59,14 @@ class Attempts:
         try:
             if isinstance(request, BatchRequest):
                 return await OneBatch(self._parts, request).run()
-            manifest = await _OneAttempt(self._parts, request).run()
+            one = _OneAttempt(self._parts, request)
+            manifest = await one.run()
+        except LeaseLost:
+            return AttemptResult(lease_lost=True)
         except FlyteTemporalError as error:
             raise our_failure(error) from error
         if manifest.error is not None:
-            raise their_failure(manifest.error)
+            raise their_failure(manifest.error, manifest.checkpoint)
         return AttemptResult(
             outputs=manifest.outputs or {},
             spec=manifest.spec,
@@ -69,6 +74,8 @@ class Attempts:
             started_at=manifest.started_at,
             finished_at=manifest.finished_at,
             peak_rss_bytes=manifest.peak_rss_bytes,
+            put_failed=one.memory.status is CacheStatus.PUT_FAILED,
+            checkpoint=manifest.checkpoint,
         )
 
     async def _emitted(self, spec: str) -> Closure:
@@ -87,6 +94,7 @@ class _OneAttempt:
         self._attempt = Attempt(parts, request)
         self._heartbeat_s = heartbeat_timeout_s()
         self._last = ""
+        self.memory = self._attempt.memory
 
     async def run(self) -> Manifest:
         attempt = self._attempt
@@ -94,10 +102,13 @@ class _OneAttempt:
             return await attempt.done(manifest)
         order = attempt.order(await attempt.task())
         launcher = self._parts.launcher(order.environment.launcher)
+        await self.memory.begin(launcher)
         attempt.note(NodePhase.RUNNING)
         self._parts.pulse.open += 1
         try:
+            buggify("start.before")
             await launcher.start(order)
+            buggify("start.after")
             state = await self._observe(launcher, order.task.policy.timeouts)
         except asyncio.CancelledError:
             finished = await asyncio.shield(self._on_cancel(launcher))
@@ -117,13 +128,15 @@ class _OneAttempt:
         attempt = self._attempt.id
         state: AttemptState | None = None
         while True:
-            state = await launcher.observe(attempt, limits.look_s(state, self._beat_s))
+            look_s = min(limits.look_s(state, self._beat_s), self.memory.look_s)
+            state = await launcher.observe(attempt, look_s)
             if state.over:
                 return state
             activity.heartbeat(state.phase.value)
+            await self.memory.go_on()
             reason = state.message if state.phase is AttemptPhase.QUEUED else ""
-            if reason != self._last:
-                self._last = reason
+            if (reason, state.checkpoint) != (self._last, self._attempt.checkpoint):
+                self._last, self._attempt.checkpoint = reason, state.checkpoint
                 self._attempt.note(NodePhase.RUNNING, reason)
             if limits.passed(state):
                 stopping = launcher.stop(attempt, self._parts.grace_s, Intent.TIMEOUT)
@@ -138,9 +151,4 @@ class _OneAttempt:
         if not await wanted():
             return None
         await beating(launcher.stop(self._attempt.id, self._parts.grace_s), self._beat_s)
-        manifest = await self._attempt.manifest()
-        await launcher.release(self._attempt.id)
-        if manifest is not None and manifest.error is None:
-            return await self._attempt.done(manifest)
-        self._attempt.note(NodePhase.ABORTED)
-        return None
+        return await self._attempt.stopped(launcher)

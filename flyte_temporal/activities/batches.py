@@ -176,7 +176,10 @@ class OneBatch:
             activity.heartbeat(f"{ended} of {len(self._members)}")
 
     async def _take(self, member: _Member, manifest: Manifest) -> None:
-        await member.attempt.done(manifest)
+        """Take in the manifest of a member: note what is to be noted, and keep its result."""
+        self._keep(member, await member.attempt.done(manifest))
+
+    def _keep(self, member: _Member, manifest: Manifest) -> None:
         seconds = (manifest.finished_at - manifest.started_at).total_seconds()
         member.result = MemberResult(
             outputs=manifest.outputs if manifest.error is None else None,
@@ -195,13 +198,11 @@ class OneBatch:
             if member.key not in states:
                 continue
             await launcher.stop(member.attempt.id, self._parts.grace_s)
-            manifest = await member.attempt.manifest()
-            await launcher.release(member.attempt.id)
-            if manifest is not None and manifest.error is None:
-                await self._take(member, manifest)
+            manifest = await member.attempt.stopped(launcher)
+            if manifest is not None:
+                self._keep(member, manifest)
             else:
-                member.result = MemberResult(stopped=True)
-                member.attempt.note(NodePhase.ABORTED)
+                member.result = MemberResult(stopped=True, checkpoint=member.attempt.checkpoint)
 
 
 class _Member:
@@ -227,6 +228,9 @@ class _Member:
                 inline_bytes=request.inline_bytes,
                 created_at=request.created_at,
                 first_started_at=asked.first_started_at,
+                memo=asked.memo,
+                cache=asked.cache,
+                checkpoint_from=asked.checkpoint_from,
                 asked_at=asked.asked_at,
                 interruptible=asked.interruptible,
             ),

@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 
 from temporalio import activity
 
+from flyte_temporal.activities.memory import Memory
 from flyte_temporal.activities.outcome import NoManifest, read_manifest
 from flyte_temporal.activities.parts import Parts
+from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, Manifest
+from flyte_temporal.spec.basis import basis_of_task
 from flyte_temporal.spec.calls import AttemptRequest
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import TaskSpec
-from flyte_temporal.spec.execution import CacheStatus, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import ErrorKind, NodePhase, NodeRecord
 
 _NO_HEARTBEAT = timedelta(seconds=30)
 
@@ -29,7 +33,11 @@ class Attempt:
         self._parts = parts
         self.request = request
         self.id = request.attempt
+        self.checkpoint: SavedCheckpoint | None = None
+        """The last one that is known."""
+        self.memory = Memory(parts.remembering, request)
         self._kind = "task"
+        self._task: TaskSpec | None = None
 
     async def task(self) -> TaskSpec:
         """Return what it runs, overrides applied.
@@ -39,7 +47,8 @@ class Attempt:
         """
         task = await self._parts.closures.task(self.request.spec, self.request.task)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
-        return task.overridden(self.request.changes())
+        self._task = task.overridden(self.request.changes())
+        return self._task
 
     def order(self, task: TaskSpec) -> AttemptOrder:
         """Return the order for a launcher."""
@@ -52,6 +61,10 @@ class Attempt:
             storage=self._parts.storage,
             inline_bytes=request.inline_bytes,
             created_at=request.created_at,
+            earlier=request.earlier,
+            checkpoint_from=request.checkpoint_from,
+            keep_checkpoint=self._parts.keep_checkpoints,
+            grace_s=self._parts.grace_s,
             interruptible=request.interruptible,
         )
 
@@ -71,17 +84,41 @@ class Attempt:
 
     async def done(self, manifest: Manifest) -> Manifest:
         """Do all that is to be done once an attempt's manifest is there; return the manifest."""
+        self.checkpoint = manifest.checkpoint or self.checkpoint
         if manifest.spec:
             # A dynamic task is at work until what it gave has ended.
             self.note(NodePhase.RUNNING, spec=manifest.spec)
-        elif manifest.error is None:
+        elif manifest.error is not None:
+            await self.memory.give_up(failed=manifest.error.kind is ErrorKind.USER)
+            if manifest.basis is None:
+                self.note(NodePhase.RUNNING, unfinished=True)
+        else:
+            await self.memory.keep(manifest.outputs or {})
             self.note(NodePhase.SUCCEEDED, finished_at=manifest.finished_at)
         return manifest
 
+    async def stopped(self, launcher: Launcher) -> Manifest | None:
+        """Do all that is to be done once an attempt was stopped by wish; return its manifest if it had succeeded by then."""
+        manifest = await self.manifest()
+        if manifest is not None:
+            self.checkpoint = manifest.checkpoint or self.checkpoint
+        await launcher.release(self.id)
+        if manifest is not None and manifest.error is None:
+            return await self.done(manifest)
+        await self.memory.give_up(failed=False)
+        self.note(NodePhase.ABORTED, unfinished=True)
+        return None
+
     def note(
-        self, phase: NodePhase, reason: str = "", finished_at: datetime | None = None, spec: str = ""
+        self,
+        phase: NodePhase,
+        reason: str = "",
+        finished_at: datetime | None = None,
+        spec: str = "",
+        *,
+        unfinished: bool = False,
     ) -> None:
-        """Have the state of its node written soon."""
+        """Have the state of its node written soon; `unfinished` = there is no manifest that tells what it rests on."""
         request = self.request
         # Of parts that were checked when the request was read.
         record = NodeRecord.model_construct(
@@ -90,7 +127,7 @@ class Attempt:
             kind="dynamic" if spec else self._kind,
             phase=phase,
             attempts=self.id.number,
-            cache=CacheStatus.DISABLED,
+            cache=self.memory.status,
             started_at=request.first_started_at,
             finished_at=finished_at,
             order=request.order,
@@ -98,6 +135,8 @@ class Attempt:
             attempt_key=self.id.key,
             reason=reason,
             spec=spec,
+            checkpoint=self.checkpoint,
+            basis=basis_of_task(self._task, request.inputs) if unfinished and self._task else None,
             failed=request.failed,
         )
         self._parts.records.note(self.id.execution, record)

@@ -70,10 +70,16 @@ class Records:
     async def record(self, request: calls.RecordRequest) -> None:
         """Write what the interpreter knows; the newest states of its own nodes and, at the end, of all."""
         waiting = self._waiting.get(request.execution, {})
+        nodes = []
         for node in request.nodes:
             known = waiting.get(node.id)
             if known is not None and (node.phase.terminal or not known.phase.terminal):
                 del waiting[node.id]
+                if node.checkpoint is None and known.checkpoint is not None:
+                    # Of an attempt that was cancelled, the run itself knows nothing.
+                    node = node.model_copy(update={"checkpoint": known.checkpoint})  # noqa: PLW2901
+            nodes.append(node)
+        request = request.model_copy(update={"nodes": tuple(nodes)})
         await self._in_thread(request)
         if request.phase is not None and request.phase.terminal:
             self._running.pop(request.execution, None)

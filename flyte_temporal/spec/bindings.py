@@ -21,11 +21,13 @@ class Constant(Document):
         value: The value; None if it is stored.
         stored: The value as a literal: where it is, if a dynamic task gave one that is too large to travel with the spec;
             in a batch, any value that is known when it starts.
+        hash: What stands for it in cache keys, if the target's annotation says so.
     """
 
     kind: Literal["constant"] = "constant"
     value: JsonValue
     stored: LiteralValue | None = None
+    hash: str | None = None
 
 
 class InputRef(Document):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
@@ -16,8 +16,11 @@ from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.limits import Pulse
+from flyte_temporal.activities.lookups import Lookups
 from flyte_temporal.activities.parts import Parts
+from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.config.settings import Settings
@@ -25,6 +28,9 @@ from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.workflows.interpreter import Interpreter
+
+if TYPE_CHECKING:
+    from flyte_temporal.adapters.store.sql import SqlMetadataStore
 
 PARTS = (
     "flyte_temporal.adapters.store.sql",
@@ -43,12 +49,14 @@ class Platform:
 
     worker: Worker
     records: Records
+    remembering: Remembering
     launchers: Mapping[str, Launcher]
     store: MetadataStore
 
     async def close(self) -> None:
         """Write what waits and let go of attempts; they run on and are adopted by the next worker."""
         await self.records.close()
+        await self.remembering.close()
         for launcher in self.launchers.values():
             await launcher.close()
         self.store.close()
@@ -70,13 +78,16 @@ async def build(settings: Settings) -> Platform:
     records = Records(store)
     launchers = open_launchers(settings)
     closures = Closures(blobs)
+    remembering = Remembering(store.catalog, blobs, closures)
     parts = Parts(
         launchers=launchers,
         blobs=blobs,
         storage=storage,
         closures=closures,
         records=records,
+        remembering=remembering,
         grace_s=settings.worker.stop_grace_s,
+        keep_checkpoints=settings.worker.keep_checkpoints,
         pulse=Pulse(settings.worker.heartbeats_per_s),
     )
     served: list[Callable[..., Any]] = [
@@ -85,8 +96,10 @@ async def build(settings: Settings) -> Platform:
         records.record,
         Values(blobs, settings.worker.scratch).read,
         Children(blobs, store, closures).open,
+        Lookups(store.catalog, blobs, Recalls(store, blobs, closures)).lookup,
+        remembering.store,
     ]
-    return Platform(temporal_worker(client, settings, served), records, launchers, store)
+    return Platform(temporal_worker(client, settings, served), records, remembering, launchers, store)
 
 
 def temporal_worker(client: Client, settings: Settings, activities: Sequence[Callable[..., Any]]) -> Worker:
@@ -114,7 +127,7 @@ def temporal_worker(client: Client, settings: Settings, activities: Sequence[Cal
     )
 
 
-def open_metadata(settings: Settings) -> MetadataStore:
+def open_metadata(settings: Settings) -> SqlMetadataStore:
     """Return the metadata store with its tables as of this release; SQLAlchemy is imported here, on use."""
     from flyte_temporal.adapters.store.sql import SqlMetadataStore
 

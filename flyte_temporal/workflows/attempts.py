@@ -11,12 +11,12 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, FailedAttempt, RunInput
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt, RunInput
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.workflows.body import Body
-from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
+from flyte_temporal.workflows.failures import checkpoint_of, document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.retries import Decision, decide, on_spot
@@ -83,6 +83,7 @@ class Attempts:
         if not state.token:
             state.attempts += 1
             state.token = f"{workflow.random().getrandbits(48):012x}"
+            state.tokens.append(state.token)
             state.asked_at = workflow.now()
             state.memory = state.budget.memory
             state.on_spot = on_spot(state.budget, limits, interruptible=_interruptible(state))
@@ -112,6 +113,10 @@ class Attempts:
             inline_bytes=self._given.limits.inline_bytes,
             created_at=workflow.info().start_time,
             first_started_at=state.started_at,
+            memo=state.memo,
+            cache=state.cache,
+            earlier=tuple(token for token in state.tokens if token != attempt.token),
+            checkpoint_from=state.checkpoint_from,
             asked_at=state.asked_at,
             memory=state.memory,
             interruptible=state.on_spot,
@@ -125,9 +130,16 @@ class Attempts:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
             result: calls.AttemptResult = done.result()
+            if result.lease_lost:
+                state.attempts -= 1
+                self._inbox.push(Ended(state, again=True))
+                return
+            if result.put_failed:
+                state.cache = CacheStatus.PUT_FAILED
             if result.started_at is not None and result.finished_at is not None:
                 self._forming.measured(state, (result.finished_at - result.started_at).total_seconds())
             state.spec = result.spec
+            state.checkpoint = result.checkpoint or state.checkpoint
             self._inbox.push(Ended(state, outputs=dict(result.outputs), closure=result.closure))
         elif (
             self._inbox.was_cancelled(state)
@@ -138,6 +150,7 @@ class Attempts:
             doubtful = self._proves and not says_itself(error)
             self._inbox.push(Ended(state, cancelled=True, doubtful=doubtful))
         else:
+            state.checkpoint = checkpoint_of(error) or state.checkpoint
             self.failed(state, document_of(error, state.path))
 
     def failed(self, state: NodeState, error: ErrorDocument) -> None:

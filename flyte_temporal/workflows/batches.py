@@ -14,7 +14,7 @@ from temporalio import workflow
 
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import RunInput
+from flyte_temporal.spec.execution import CacheStatus, RunInput
 from flyte_temporal.workflows.attempts import INFRASTRUCTURE, Attempts, task_of
 from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.forming import LONGEST_S, Forming, bears, in_words
@@ -115,6 +115,9 @@ class Batches:
             order=state.order,
             name=state.name,
             first_started_at=state.started_at,
+            memo=state.memo,
+            cache=state.cache,
+            checkpoint_from=state.checkpoint_from,
             asked_at=state.asked_at,
             interruptible=state.on_spot,
         )
@@ -139,6 +142,9 @@ class Batches:
                 self._take(state, result)
 
     def _take(self, state: NodeState, result: calls.MemberResult) -> None:
+        state.checkpoint = result.checkpoint or state.checkpoint
+        if result.put_failed:
+            state.cache = CacheStatus.PUT_FAILED
         if result.outputs is not None:
             state.token = ""
             self._forming.measured(state, result.seconds)

@@ -27,6 +27,8 @@ class Board:
     """Counts and the few rows worth showing, kept up to date by phase changes, so that drawing costs O(ROWS)."""
 
     def __init__(self) -> None:
+        self.namespace = "default"
+        """Temporal's namespace, for links."""
         self._all: list[NodeState] = []
         self._by_phase: dict[NodePhase, dict[str, NodeState]] = {phase: {} for phase in NodePhase}
 
@@ -44,7 +46,11 @@ class Board:
     def markdown(self) -> str:
         """Return all nodes of a small run; of a large one the failed and the running, then counts."""
         shown = sorted(self._all, key=_place) if len(self._all) <= ROWS else self._urgent()
-        lines = ["| node | name | state | attempt | note |", "|---|---|---|---|---|", *map(_row, shown)]
+        lines = [
+            "| node | name | state | attempt | note |",
+            "|---|---|---|---|---|",
+            *(_row(state, self.namespace) for state in shown),
+        ]
         if len(self._all) > ROWS:
             counts = ", ".join(f"{len(found)} {phase}" for phase, found in self._by_phase.items() if found)
             lines += ["", f"{len(self._all)} nodes: {counts}"]
@@ -64,8 +70,12 @@ def _place(state: NodeState) -> tuple[int, ...]:
     return tuple(reversed(found))
 
 
-def _row(state: NodeState) -> str:
+def _row(state: NodeState, namespace: str) -> str:
     note = state.reason if state.phase is NodePhase.RUNNING else ""
+    if state.source is not None:
+        name = state.source.execution
+        how = "copied" if state.phase is NodePhase.RECOVERED else f"{state.cache}"
+        note = f"{how} from [{name}](/namespaces/{namespace}/workflows/{name}) {state.source.node}"
     if state.error is not None:
         first = next(iter(state.error.message.splitlines()), "")
         note = f"{state.error.code}: {first[:120]}"

@@ -68,6 +68,7 @@ class Forming:
             and given.request.environment.launcher == _BATCHED
         )
         self._always = given.limits.batches == "always"
+        self._recovers = given.request.recover is not None
         self._slots = max(1, given.limits.slots)
         self._short: dict[int, deque[NodeState]] = {}
         """By scope: nodes of tasks that are known to be short."""
@@ -218,7 +219,8 @@ class Forming:
                 for each in following:
                     fed[each.path] = fed.get(each.path, 0) + 1
                     line = fed[each.path] == len(following) == 1
-                    expected = self._expected(each) if self.takes(each) else None
+                    free = self.takes(each) and not self._asks_first(each)
+                    expected = self._expected(each) if free else None
                     if fed[each.path] != each.scope.left(each) or expected is None or expected > SHORT_S:
                         continue
                     if (
@@ -260,7 +262,15 @@ class Forming:
             return None
         overrides = state.node.overrides
         policy = task.policy if overrides is None else overrides.apply(task.policy)
-        return None if policy.short is False or policy.interruptible else policy
+        if policy.short is False or policy.interruptible or (policy.cache.enabled and policy.cache.serialize):
+            # A lease is extended by the activity of its own attempt.
+            return None
+        return policy
+
+    def _asks_first(self, state: NodeState) -> bool:
+        """Return whether somebody may know the outputs of a node already, who can only be asked with its inputs."""
+        policy = self._policy(state)
+        return self._recovers or (policy is not None and policy.cache.enabled)
 
 
 def _task(state: NodeState) -> str:

@@ -20,6 +20,7 @@ from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
 from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.records import Records
+from flyte_temporal.workflows.recovering import phase_of
 from flyte_temporal.workflows.scope import NodeState, Scope
 
 PATH_BYTES = 200
@@ -48,6 +49,8 @@ class Tree:
         self.forming = Forming(given)
         """Tasks that may run and wait for others to travel with."""
         self.to_cancel: deque[NodeState] = deque()
+        self.to_store: deque[tuple[NodeState, dict[str, LiteralValue]]] = deque()
+        """Dynamic tasks that have ended, with outputs that are to be remembered."""
         self.opened = 0
         """Nodes that were made, for the budget of an activation."""
         self.result: dict[str, LiteralValue] | None = None
@@ -111,8 +114,7 @@ class Tree:
         states = [state for state in states if not state.ahead and not state.phase.terminal]
         scope.active += len(states)
         for state in states:
-            limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
-            (self.ready if limited else self.ready_free).append(state)
+            self._line(state).append(state)
 
     def begin(self, state: NodeState) -> None:
         """Note that a node is at work."""
@@ -131,19 +133,30 @@ class Tree:
         else:
             self.changed(state)
 
+    def queue(self, state: NodeState) -> None:
+        """Let a node that was begun go on as soon as the limits allow it."""
+        self.board.move(state, NodePhase.QUEUED)
+        self._line(state).append(state)
+
+    def _line(self, state: NodeState) -> deque[NodeState]:
+        limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
+        return self.ready if limited else self.ready_free
+
     def again(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Let a node be tried once more."""
         if state.scope.failing or state.doom is not None:
             self.fail(state, state.doom or error)
         else:
-            self.board.move(state, NodePhase.QUEUED)
-            self.ready.append(state)
+            self.queue(state)
 
     def leave(self, state: NodeState) -> None:
         """Take in that an activity ended without this node of its: it may start anew, once what it waits for has ended."""
         waits = state.scope.left(state) > 0
         if state.scope.failing or waits:
-            state.token, state.attempts = "", state.attempts - bool(state.token)
+            if state.token:
+                state.attempts -= 1
+                state.tokens.remove(state.token)
+            state.token = ""
         self.board.move(state, NodePhase.QUEUED)
         if state.scope.failing or waits:
             state.scope.active -= 1
@@ -156,6 +169,8 @@ class Tree:
     ) -> None:
         """Take in that a node has ended well."""
         state.error = None
+        if state.spec and state.memo is not None and state.source is None:
+            self.to_store.append((state, outputs))
         ready = state.scope.after(state, outputs)
         if not state.scope.failing:
             self._enqueue(state.scope, ready)
@@ -236,6 +251,8 @@ class Tree:
 
     def _finish(self, state: NodeState, phase: NodePhase) -> None:
         self.board.move(state, phase)
+        if state.bodiless:
+            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED}
         state.finished_at = self._now()
         self._end_changed(state)
         state.scope.active -= 1
@@ -273,6 +290,8 @@ class Tree:
 
     def _close(self, scope: Scope) -> None:
         scope.closed = True
+        if scope.parent is not None and scope.handles is None:
+            scope.parent.ran = scope.parent.attempts > 0 or any(state.ran for state in scope.states)
         if isinstance(scope.handles, NodeState):
             self._finish(scope.handles, NodePhase.FAILED)
         elif scope.handles is not None:
@@ -285,7 +304,7 @@ class Tree:
         elif scope.failing:
             self.abort(scope.parent)
         else:
-            self.succeed(scope.parent, scope.given)
+            self.succeed(scope.parent, scope.given, phase_of(scope))
 
     def stop(self, scope: Scope) -> None:
         """Let nothing new start in a scope and below it, and have cancelled what runs; failure handlers go on."""

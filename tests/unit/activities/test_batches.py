@@ -20,6 +20,7 @@ from flyte_temporal.activities.attempts import Attempts
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest, StorageConfig
@@ -32,6 +33,7 @@ from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import Overrides, Timeouts
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
+from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.testing.launcher import FakeLauncher
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 
@@ -104,8 +106,14 @@ def house(tmp_path: Path) -> House:
 
     launcher = FakeLauncher(perform, failed=failed)
     records = Records(MemoryMetadataStore())
+    closed = Closures(blobs)
     parts = Parts(
-        launchers={"pool": launcher}, blobs=blobs, storage=storage, closures=Closures(blobs), records=records
+        launchers={"pool": launcher},
+        blobs=blobs,
+        storage=storage,
+        closures=closed,
+        records=records,
+        remembering=Remembering(MemoryCatalog(), blobs, closed),
     )
     made = House(blobs, records, Attempts(parts), launcher)
     return made
