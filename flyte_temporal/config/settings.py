@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -125,6 +125,12 @@ class LimitSettings(Group):
     """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
     history_events: int = Field(default=0, ge=0)
     """Events of a run's history from which on it continues as new; 0: when Temporal suggests it, at 4,096."""
+    batches: Literal["off", "on", "always"] = "on"
+    """Whether short attempts travel together in one activity (docs/batches.md). `off`: one activity per attempt. `always`:
+    tasks of which nothing is known are taken to be short, as if declared so; the tests use it."""
+    slots: int = Field(default=0, ge=0)
+    """Attempts at work at once in the warm pools of all workers; batches leave none of them without work. 0 = those of
+    one worker, `worker.pool_size`."""
     max_nodes: int = Field(default=20_000, ge=1)
     """Nodes of one execution, counted through sub-workflows. Each run of it decodes them in one activation and opens
     them in another, some 0.2 s each for 10,000: far below the two seconds after which Temporal's SDK calls it wedged."""
@@ -187,4 +193,6 @@ class Settings(BaseSettings):
             heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
             run_timeout_s=self.limits.run_timeout_s,
             inline_bytes=self.limits.inline_bytes,
+            batches=self.limits.batches,
+            slots=self.limits.slots or self.worker.pool_size,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -273,6 +274,8 @@ class RunLimits(Document):
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
         run_timeout_s: Longest time of one attempt when the task sets none.
         inline_bytes: Largest value kept inline.
+        batches: Whether several short attempts may travel in one activity; `always`: what is not measured is short.
+        slots: Attempts that can be at work at once in warm processes; batches leave none of them without work.
     """
 
     window: int = 100
@@ -286,6 +289,8 @@ class RunLimits(Document):
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
     inline_bytes: int = 64 * 1024
+    batches: Literal["off", "on", "always"] = "off"
+    slots: int = 2
 
 
 SHARDED_ORDER = 1_000_000_000

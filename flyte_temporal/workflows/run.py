@@ -41,6 +41,7 @@ from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.aborts import error_of, find
 from flyte_temporal.workflows.arrays import Array, array_target, lists, whole_map
 from flyte_temporal.workflows.attempts import Attempts
+from flyte_temporal.workflows.batches import Batches
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
@@ -109,7 +110,8 @@ class Run:
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._tree.board.namespace = workflow.info().namespace
         self._inbox = Inbox()
-        self._attempts = Attempts(given, self._inbox, self.records.changed, self._began)
+        self._attempts = Attempts(given, self._inbox, self._tree.forming, self.records.changed, self._began)
+        self._batches = Batches(given, self._inbox, self._attempts, self._tree)
         self._recovering = Recovering(given.request.recover)
         self._children = Children(given, self._inbox, self._recovering)
         self.lookups = Lookups(given, self._inbox, self._recovering)
@@ -238,19 +240,27 @@ class Run:
             self._deadlines.watch_node(state)
         self.restored = True
 
+    def _has_work(self) -> bool:
+        tree = self._tree
+        return bool(tree.ready or tree.ready_free or tree.forming or tree.to_store or self._resuming) or bool(
+            self._inbox.open
+        )
+
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or tree.to_store or self._resuming or inbox.open:
+        while self._has_work():
             self._dispatch()
             self.lookups.flush()
             self._stores.flush(tree.to_store)
             if not self.lookups.busy or self.records.waiting >= HELD_BACK:
                 self.records.flush()
             workflow.set_current_details(tree.board.markdown())
-            if self._held_up():
+            if self._held_up() or tree.forming.wonders:
                 inbox.wake_soon()
             elif not inbox.open and not self._leaving.waits:
                 continue
+            elif tree.forming.on:
+                inbox.wake_never()
             self._watch_deadlines()
             ended = await inbox.ended()
             for each in ended:
@@ -271,8 +281,9 @@ class Run:
     def _may_leave(self) -> bool:
         """Return whether all is taken over, and something is left to hand over."""
         root = self._tree.root
-        storing = bool(self._tree.to_store) or self._stores.busy
-        return not self._resuming and not storing and root is not None and not root.closed
+        # A batch is over within a moment; to ask for its members one by one would cost more than to wait for it.
+        busy = bool(self._tree.to_store) or self._stores.busy or self._batches.busy
+        return not self._resuming and not busy and root is not None and not root.closed
 
     def _taken(self) -> Snapshot:
         stopping = dict.fromkeys(self._tree.to_cancel)
@@ -325,10 +336,29 @@ class Run:
         while self._window.left() and not self._leaving.overdue:
             if tree.ready_free:
                 self._start(tree.ready_free.popleft())
-            elif tree.ready and self._inbox.pending < self._most():
-                self._start(tree.ready.popleft())
-            else:
+            elif tree.ready and tree.forming.takes(tree.ready[0]):
+                self._gather(tree.ready.popleft())
+            elif not self._start_one():
                 return
+
+    def _start_one(self) -> bool:
+        """Start an activity, if one may start; return whether one did."""
+        tree = self._tree
+        if self._inbox.pending >= self._most():
+            return False
+        if tree.ready:
+            self._start(tree.ready.popleft())
+            return True
+        group = tree.forming.next(self._inbox.pending, workflow.now())
+        if len(group) > 1:
+            self._window.take(1 + len(group) // 20)
+            self._batches.start(group)
+            for state in group:
+                if state.token:
+                    self._deadlines.watch_node(state)
+        elif group:
+            self._start(group[0])
+        return bool(group)
 
     def _cancel(self, state: NodeState) -> bool:
         if not state.is_shard or self._tree.aborting:
@@ -350,13 +380,25 @@ class Run:
         if self._window.left():
             return False
         tree = self._tree
-        room = bool(tree.ready) and self._inbox.pending < self._most()
+        room = bool(tree.ready or tree.forming) and self._inbox.pending < self._most()
         return room or bool(tree.to_cancel) or bool(tree.ready_free) or bool(self._resuming)
 
     def _start(self, state: NodeState) -> None:
         self._tree.begin(state)
         try:
             self._begin_work(state)
+        except FlyteTemporalError as error:
+            self._tree.fail(state, document_of(error, state.path))
+
+    def _gather(self, state: NodeState) -> None:
+        """Let a task wait for others to travel with, once it is known that it must be computed."""
+        try:
+            if not state.token:
+                self._recovering.mark(state)
+                if self.lookups.take(state):
+                    self._tree.begin(state)
+                    return
+            self._tree.forming.add(state)
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
 
@@ -486,6 +528,7 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
+        state.ahead = False
         if ended.answer is not None:
             self._take_answer(state, ended.answer)
             return
@@ -500,20 +543,16 @@ class Run:
             tree.abort(state)
         elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
             tree.fail(state, state.doom)
+        elif ended.left:
+            tree.leave(state)
         elif ended.again:
             tree.again(state, ended.error)
         elif ended.error is not None:
             tree.fail(state, ended.error)
         elif ended.shard is not None:
             tree.shard_ended(state, ended.shard)
-        elif state.scope.failing and ended.goes_on:
-            # What it would go on with may not start any more.
-            tree.abort(state)
         elif ended.goes_on:
-            try:
-                self._continue(ended)
-            except FlyteTemporalError as error:
-                tree.fail(state, document_of(error, state.path))
+            self._continue(ended)
         else:
             tree.succeed(
                 state, ended.outputs or {}, NodePhase.RECOVERED if ended.copied else NodePhase.SUCCEEDED
@@ -548,10 +587,17 @@ class Run:
 
     def _continue(self, ended: Ended) -> None:
         state = ended.state
-        if ended.closure is not None:
-            program = Program(ended.closure, state.spec)
-            self._open(workflow_body(program, program.main, {}, state))
-        elif ended.read is not None:
-            self._go_on(state, ended.read)
-        elif ended.split is not None and state.whole is not None:
-            self._open_map(state, state.whole, ended.split)
+        if state.scope.failing:
+            # What it would go on with may not start any more.
+            self._tree.abort(state)
+            return
+        try:
+            if ended.closure is not None:
+                program = Program(ended.closure, state.spec)
+                self._open(workflow_body(program, program.main, {}, state))
+            elif ended.read is not None:
+                self._go_on(state, ended.read)
+            elif ended.split is not None and state.whole is not None:
+                self._open_map(state, state.whole, ended.split)
+        except FlyteTemporalError as error:
+            self._tree.fail(state, document_of(error, state.path))

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
@@ -77,6 +78,12 @@ class NodeState:
     """Whether Temporal has confirmed that the child was started."""
     spec: str = ""
     reply: GateReply | None = None
+    token: str = ""
+    """Token of the attempt that was asked for and has not ended; empty if there is none."""
+    alone: bool = False
+    """Whether its attempt travels by itself, because it turned out to be long."""
+    ahead: bool = False
+    """Whether it was asked for while what it waits for was under way, in the same activity."""
     basis: Basis | None = None
     """What its result rests on; of gates, and of what was copied."""
     rerun: bool = False
@@ -281,6 +288,41 @@ class Scope(ABC):
         Raises:
             UserCodeError: If a value has nothing at the end of an attribute path.
         """
+
+    def bound(
+        self, state: NodeState, later: Collection[str]
+    ) -> tuple[dict[str, LiteralValue], dict[str, Binding]]:
+        """Return the inputs of a node: those that are there, and those that nodes which are under way will give.
+
+        Args:
+            state: The node.
+            later: Ids of the nodes that are under way.
+
+        Raises:
+            UserCodeError: As for `inputs_of`.
+        """
+        del later
+        return self.inputs_of(state), {}
+
+    def fed_by(self, state: NodeState) -> list[NodeState]:
+        """Return the nodes that wait for this one."""
+        del state
+        return []
+
+    def left(self, state: NodeState) -> int:
+        """Return for how many nodes that have not ended a node waits."""
+        del state
+        return 0
+
+    @property
+    def total(self) -> int:
+        """Return how many nodes, or items of a map, it is one of the parts of."""
+        return len(self.states)
+
+    def bears(self, failures: int) -> bool:
+        """Return whether the whole goes on as it is if so many of its nodes fail now."""
+        del failures
+        return False
 
     @abstractmethod
     def results(self) -> dict[str, LiteralValue]:

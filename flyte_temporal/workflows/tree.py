@@ -18,6 +18,7 @@ from flyte_temporal.spec.types import NONE
 from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
+from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.recovering import phase_of
 from flyte_temporal.workflows.scope import NodeState, Place, Scope
@@ -46,6 +47,8 @@ class Tree:
         """Tasks and launch plans that may run: what the limits count."""
         self.ready_free: deque[NodeState] = deque()
         """Other nodes that may run."""
+        self.forming = Forming(given)
+        """Tasks that may run and wait for others to travel with."""
         self.to_cancel: deque[NodeState] = deque()
         self.to_store: deque[tuple[NodeState, dict[str, LiteralValue]]] = deque()
         """Dynamic tasks that have ended, with outputs that are to be remembered."""
@@ -125,7 +128,8 @@ class Tree:
             )
 
     def _enqueue(self, scope: Scope, states: list[NodeState]) -> None:
-        states = [state for state in states if not state.phase.terminal]
+        # What was asked for ahead is at work, or its end is about to be taken in.
+        states = [state for state in states if not state.ahead and not state.phase.terminal]
         scope.active += len(states)
         for state in states:
             self._line(state).append(state)
@@ -164,6 +168,21 @@ class Tree:
             self.fail(state, state.doom or error)
         else:
             self.queue(state)
+
+    def leave(self, state: NodeState) -> None:
+        """Take in that an activity ended without this node of its: it may start anew, once what it waits for has ended."""
+        waits = state.scope.left(state) > 0
+        if state.scope.failing or waits:
+            if state.token:
+                state.attempts -= 1
+                state.tokens.remove(state.token)
+            state.token = ""
+        self.board.move(state, NodePhase.QUEUED)
+        if state.scope.failing or waits:
+            state.scope.active -= 1
+            self._close_if_done(state.scope)
+        else:
+            self.ready.append(state)
 
     def succeed(
         self, state: NodeState, outputs: dict[str, LiteralValue], phase: NodePhase = NodePhase.SUCCEEDED
@@ -268,7 +287,7 @@ class Tree:
             queue = self.ready if state in self.ready else self.ready_free
             if state in queue:
                 queue.remove(state)
-            else:
+            elif not self.forming.remove(state):
                 state.scope.active += 1  # it had not come to its turn
             self.fail(state, error)
 
@@ -348,6 +367,7 @@ class Tree:
         for each in stopped.values():
             each.failing = True
         dropped = [s for queue in (self.ready, self.ready_free) for s in queue if id(s.scope) in stopped]
+        dropped += self.forming.drop(stopped.keys())
         if dropped:
             self.ready = deque(s for s in self.ready if id(s.scope) not in stopped)
             self.ready_free = deque(s for s in self.ready_free if id(s.scope) not in stopped)
