@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from flyte_temporal.spec.cache import interface_digest
 from flyte_temporal.spec.execution import Environment, ExecutionRequest, Fix
@@ -37,9 +38,11 @@ class Fixes:
 
     Args:
         request: The request, with what was brought into the execution that started this one.
+        began: When the execution started.
     """
 
-    def __init__(self, request: ExecutionRequest) -> None:
+    def __init__(self, request: ExecutionRequest, began: datetime) -> None:
+        self.began = began
         self._request = request
         self._all: list[Fix] = list(request.fixes)
         self._interfaces: dict[tuple[str, str], str] = {}

@@ -12,10 +12,8 @@ from collections.abc import Callable
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import FailureError
 
 from flyte_temporal.errors import Conflict, InvalidInputs, NotFound
-from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRequest, NodePhase, Repair
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.nodes import GateTarget, TaskTarget
@@ -31,6 +29,8 @@ from flyte_temporal.spec.repairs import (
     RepairState,
 )
 from flyte_temporal.spec.search import PHASE
+from flyte_temporal.spec.snapshot import Snapshot
+from flyte_temporal.workflows.children import tell
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
@@ -95,8 +95,29 @@ class Repairs:
         self._tree.board.notice = self._notice()
         if self.phase is not records.phase:
             records.enter(self.phase)
+            if not records.whole:
+                return  # a shard's phase is no execution's
             workflow.upsert_search_attributes([_PHASE.value_set(self.phase.value)])
             self._tell_parent()
+
+    def take_over(self, snapshot: Snapshot, records: Records) -> None:
+        """Go on from what the run before has handed over."""
+        self.pause, self.waiting = snapshot.pause, dict(snapshot.waiting)
+        self._fixes.take_over(snapshot.fixes)
+        self._tree.pausing = self._tree.pausing and not snapshot.given_up
+        records.phase = snapshot.phase
+
+    def hand_over(self, snapshot: Snapshot, records: Records) -> Snapshot:
+        """Return a snapshot with what the next run must know of this."""
+        return snapshot.model_copy(
+            update={
+                "pause": self.pause,
+                "waiting": dict(self.waiting),
+                "fixes": self._fixes.all,
+                "given_up": self._request.pause_on_failure and not self._tree.pausing,
+                "phase": records.phase,
+            }
+        )
 
     def _tell_parent(self) -> None:
         parent = self._request.parent
@@ -209,7 +230,7 @@ class Repairs:
             self._note(state, "retry", request.by, _with(request))
             if fix is not None and self._fixes.mends(fix, state):
                 state.repairs[-1] = state.repairs[-1].model_copy(update={"spec": fix.spec})
-            state.spec = ""
+            state.spec, state.due, state.child_started = "", None, False
             if isinstance(state.node.target, GateTarget):
                 self._gates.forget(state)
             self._inbox.revive(state)
@@ -327,11 +348,3 @@ def _held(state: NodeState) -> HeldNode:
 def _listed(states: list[NodeState]) -> str:
     more = f" and {len(states) - _SHOWN} more" if len(states) > _SHOWN else ""
     return ", ".join(f"{s.path} ({s.name})" for s in states[:_SHOWN]) + more
-
-
-async def tell(execution: str, signal: str, news: Document) -> None:
-    """Send a signal to another execution; one that is over, or not yet there, needs no news."""
-    try:
-        await workflow.get_external_workflow_handle(execution).signal(signal, news)
-    except FailureError as error:
-        workflow.logger.info("%s was not told: %s", execution, error)
