@@ -13,14 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import activity
-from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import RawValue
-from temporalio.service import RPCError
 
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.refusals import our_failure, their_failure
+from flyte_temporal.activities.runs import stop_is_wanted
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
@@ -31,6 +30,9 @@ from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind,
 from flyte_temporal.spec.policies import Timeouts
 
 _NO_HEARTBEAT = timedelta(seconds=30)
+
+PAUSED = "its activity is paused in Temporal; what runs, runs on"
+"""Why a node waits whose activity somebody has paused: `temporal activity unpause` lets it go on."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,17 @@ class _OneAttempt:
                 raise their_failure(_timed_out(timeouts.run_s))
 
     async def _on_cancel(self, launcher: Launcher) -> None:
-        if not await _wanted():
+        if not await stop_is_wanted(self._attempt):
+            self._say_why_it_is_left()
             return
         await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
         await launcher.release(self._attempt)
         self._note(NodePhase.ABORTED)
+
+    def _say_why_it_is_left(self) -> None:
+        details = activity.cancellation_details()
+        if details is not None and details.paused:
+            self._note(NodePhase.PAUSED, PAUSED)
 
     async def _beating(self, work: Coroutine[Any, Any, AttemptState]) -> None:
         """Await something slow while Temporal goes on hearing from us; silence would end the run before the task."""
@@ -209,24 +217,6 @@ class _OneAttempt:
             spec=spec,
         )
         self._parts.records.note(self._attempt.execution, record)
-
-
-async def _wanted() -> bool:
-    """Return whether somebody asked for this attempt to stop, rather than only this delivery of its activity."""
-    details = activity.cancellation_details()
-    if details is None or details.worker_shutdown:
-        return False
-    if details.cancel_requested:
-        return True
-    # Temporal no longer knows this delivery: another one has the attempt now, or the run was ended from outside.
-    workflow_id = activity.info().workflow_id
-    if not details.not_found or workflow_id is None:
-        return False
-    try:
-        run = await activity.client().get_workflow_handle(workflow_id).describe()
-    except RPCError:
-        return False
-    return run.status is not WorkflowExecutionStatus.RUNNING
 
 
 def _too_long(state: AttemptState, timeouts: Timeouts) -> bool:

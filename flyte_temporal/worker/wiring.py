@@ -15,6 +15,7 @@ from flyte_temporal.activities.attempts import Attempts, Parts
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.runs import Runs
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.config.settings import Settings
@@ -64,7 +65,7 @@ async def build(settings: Settings) -> Platform:
     blobs = open_store(storage)
     client = await connect(settings.temporal, blobs)
     store = open_metadata(settings)
-    records = Records(store)
+    records = Records(store, Runs(client, store))
     launchers = open_launchers(settings)
     closures = Closures(blobs)
     parts = Parts(

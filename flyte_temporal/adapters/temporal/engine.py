@@ -8,12 +8,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, ResetStickyTaskQueueRequest
 from temporalio.client import (
     Client,
-    WorkflowExecutionStatus,
+    WorkflowContinuedAsNewError,
     WorkflowFailureError,
-    WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -54,9 +53,12 @@ from flyte_temporal.spec.execution import (
     RunOutput,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
-from flyte_temporal.spec.search import search_values
+from flyte_temporal.spec.search import SEARCH_ATTRIBUTES, search_values
 
 _RPC_TIMEOUT = timedelta(seconds=10)
+
+_OPEN = f"ExecutionStatus = 'Running' AND {SEARCH_ATTRIBUTES[0]} IS NOT NULL"
+"""Runs of executions of ours: all of them start with these search attributes."""
 
 
 class TemporalEngine:
@@ -78,7 +80,7 @@ class TemporalEngine:
         """Start a run; see `Engine.start`."""
         request = run.request
         try:
-            async with _translated(request.id):
+            async with _translated(request.id.name):
                 await self._client.start_workflow(
                     request.root.name,
                     args=[run, closure],
@@ -96,29 +98,34 @@ class TemporalEngine:
 
     async def state(self, execution: ExecutionId) -> RunState | None:
         """Return a run's state; see `Engine.state`."""
-        handle = self._client.get_workflow_handle(execution.name)
         try:
-            async with _translated(execution):
-                description = await handle.describe(rpc_timeout=_RPC_TIMEOUT)
+            run, goes_on = await self._newest(execution)
         except NotFound:
             return None
-        if description.status is WorkflowExecutionStatus.RUNNING:
-            return RunState(phase=ExecutionPhase.RUNNING)
-        return await self._result(handle, execution)
+        if goes_on:
+            return RunState(phase=ExecutionPhase.RUNNING, run=run)
+        return await self._result(execution, run)
+
+    async def open_runs(self) -> dict[str, str]:
+        """Return the runs that go on; see `Engine.open_runs`."""
+        found = {}
+        async with _translated("the list of runs"):
+            async for each in self._client.list_workflows(_OPEN, page_size=1000, rpc_timeout=_RPC_TIMEOUT):
+                found[each.id] = each.run_id
+        return found
 
     async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
         """Wait for a run's end; see `Engine.wait`."""
-        handle = self._client.get_workflow_handle(execution.name)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._result(handle, execution)
+                return await self._result(execution, (await self._newest(execution))[0])
         except TimeoutError:
             return None
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Ask the run itself for its nodes; see `Engine.nodes`."""
         handle = self._client.get_workflow_handle(execution.name)
-        async with _translated(execution):
+        async with _translated(execution.name):
             found: list[NodeRecord] = await handle.query(
                 "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
             )
@@ -127,7 +134,7 @@ class TemporalEngine:
     async def gates(self, execution: ExecutionId) -> list[GateState]:
         """Ask the run itself for its gates; see `Engine.gates`."""
         handle = self._client.get_workflow_handle(execution.name)
-        async with _translated(execution):
+        async with _translated(execution.name):
             found: list[GateState] = await handle.query(
                 "gates", result_type=list[GateState], rpc_timeout=_RPC_TIMEOUT
             )
@@ -137,7 +144,7 @@ class TemporalEngine:
         """Send an answer as an update; see `Engine.answer`."""
         handle = self._client.get_workflow_handle(execution.name)
         try:
-            async with _translated(execution):
+            async with _translated(execution.name):
                 found: GateState = await handle.execute_update(
                     "answer", answer, result_type=GateState, rpc_timeout=_RPC_TIMEOUT
                 )
@@ -155,7 +162,7 @@ class TemporalEngine:
             namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=execution.name)
         )
         try:
-            async with _translated(execution):
+            async with _translated(execution.name):
                 await self._client.workflow_service.reset_sticky_task_queue(request, timeout=_RPC_TIMEOUT)
         except NotFound:
             return
@@ -163,17 +170,40 @@ class TemporalEngine:
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Ask a run to stop; see `Engine.abort`."""
         handle = self._client.get_workflow_handle(execution.name)
-        async with _translated(execution):
+        async with _translated(execution.name):
             await handle.cancel(reason=reason, rpc_timeout=_RPC_TIMEOUT)
 
-    async def _result(self, handle: WorkflowHandle[object, object], execution: ExecutionId) -> RunState:
-        typed = self._client.get_workflow_handle(handle.id, result_type=RunOutput)
-        try:
-            async with _translated(execution):
-                output: RunOutput = await typed.result()
-        except WorkflowFailureError as failure:
-            return _ended(failure.cause)
-        return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs)
+    async def _newest(self, execution: ExecutionId) -> tuple[str, bool]:
+        """Return the id of the newest run, and whether it goes on."""
+        request = DescribeWorkflowExecutionRequest(
+            namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=execution.name)
+        )
+        async with _translated(execution.name):
+            found = await self._client.workflow_service.describe_workflow_execution(
+                request, timeout=_RPC_TIMEOUT
+            )
+        # Not by the handle: that fails on a run that is paused, a status that the SDK does not know (temporal.md §0.12).
+        info = found.workflow_execution_info
+        return info.execution.run_id, not info.HasField("close_time")
+
+    async def _result(self, execution: ExecutionId, run: str) -> RunState:
+        """Wait for the end of a run, and of those that follow it: a run that is continued or reset has not ended."""
+        while True:
+            handle = self._client.get_workflow_handle(execution.name, run_id=run, result_type=RunOutput)
+            try:
+                async with _translated(execution.name):
+                    output: RunOutput = await handle.result(follow_runs=False)
+            except WorkflowContinuedAsNewError as further:
+                run = further.new_execution_run_id
+            except WorkflowFailureError as failure:
+                newest = run
+                if isinstance(failure.cause, TerminatedError):
+                    newest, _ = await self._newest(execution)
+                if newest == run:
+                    return _ended(failure.cause).model_copy(update={"run": run})
+                run = newest
+            else:
+                return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs, run=run)
 
 
 def _refusal(cause: BaseException | None) -> FlyteTemporalError:
@@ -207,20 +237,16 @@ def _ended(cause: BaseException | None) -> RunState:
 
 
 @asynccontextmanager
-async def _translated(execution: ExecutionId) -> AsyncIterator[None]:
+async def _translated(what: str) -> AsyncIterator[None]:
     """Turn Temporal's errors into ours, at this one border."""
     try:
         yield
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            raise NotFound(f"Temporal knows no execution {execution.name!r}.") from error
+            raise NotFound(f"Temporal knows no execution {what!r}.") from error
         if error.status in {RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED}:
-            raise LimitExceeded(
-                f"Temporal refused the request for {execution.name!r}: {error.message}"
-            ) from error
-        raise PlatformUnavailable(
-            f"Temporal did not answer about {execution.name!r}: {error.message}"
-        ) from error
+            raise LimitExceeded(f"Temporal refused the request for {what!r}: {error.message}") from error
+        raise PlatformUnavailable(f"Temporal did not answer about {what!r}: {error.message}") from error
 
 
 def _search_attributes(request: ExecutionRequest) -> TypedSearchAttributes:
