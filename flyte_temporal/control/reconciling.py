@@ -20,6 +20,9 @@ from flyte_temporal.spec.execution import ErrorKind, ExecutionPhase, ExecutionRe
 
 _log = logging.getLogger(__name__)
 
+_AGAIN_S = 1.0
+"""Pause after a failure."""
+
 DELETED = "Its run was deleted in Temporal."
 
 
@@ -136,12 +139,12 @@ async def keep_in_line(once: Callable[[], Awaitable[float]], first_s: float = 0.
 
     Args:
         once: Does it; returns the pause until the next time, in seconds.
-        first_s: Pause before the first time, and after a failure at least a second.
+        first_s: Pause before the first time.
     """
     pause = first_s
     while True:
         await asyncio.sleep(pause)
-        pause = max(1.0, pause)
+        pause = _AGAIN_S
         try:
             pause = await once()
         except FlyteTemporalError as error:
