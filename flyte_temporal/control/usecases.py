@@ -213,7 +213,10 @@ class Control:
             return record
         await asyncio.to_thread(self._ports.store.mark_aborting, execution, reason, by)
         try:
-            await self._ports.engine.abort(execution, reason)
+            # Who reads the history alone is to see it too.
+            await self._ports.engine.abort(
+                execution, f"{reason or 'no reason given'} (by {by})" if by else reason
+            )
         except NotFound:
             # Not started yet, or ended a moment ago.
             found = await self._ports.engine.state(execution)

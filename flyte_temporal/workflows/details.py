@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
-from flyte_temporal.spec.execution import NodePhase
+from flyte_temporal.spec.execution import ExecutionPhase, NodePhase
 from flyte_temporal.workflows.scope import NodeState
 
 ROWS = 40
 """Most rows shown; a table of every node of a large DAG would be rebuilt and sent for each activation."""
 
+FAILURES = 3
+"""Most failures told in full, above the table."""
+
+_TRACEBACK = 1500
+"""Characters of a traceback that are shown, from its end."""
+
 _SIGN = {
-    NodePhase.QUEUED: "⏳",
-    NodePhase.RUNNING: "▶️",
-    NodePhase.PAUSED: "⏸️",
-    NodePhase.SUCCEEDED: "✅",
-    NodePhase.RECOVERED: "✅",
-    NodePhase.FAILED: "❌",
-    NodePhase.ABORTED: "⛔",
-    NodePhase.SKIPPED: "⏭️",
+    NodePhase.QUEUED: "…",
+    NodePhase.RUNNING: "▶",
+    NodePhase.PAUSED: "‖",
+    NodePhase.SUCCEEDED: "✔",
+    NodePhase.RECOVERED: "✔",
+    NodePhase.FAILED: "✘",
+    NodePhase.ABORTED: "⊘",
+    NodePhase.SKIPPED: "»",
 }
+"""Signs that every font has; emoji are missing on many a server."""
+
 _URGENCY = (NodePhase.FAILED, NodePhase.RUNNING, NodePhase.ABORTED, NodePhase.PAUSED)
 
 
@@ -41,14 +49,22 @@ class Board:
         state.phase = phase
         self._by_phase[phase][state.path] = state
 
-    def markdown(self) -> str:
-        """Return all nodes of a small run; of a large one the failed and the running, then counts."""
+    def markdown(self, end: str = "") -> str:
+        """Return what became of the run, its failures, and its nodes: all of a small run, else the urgent ones.
+
+        Args:
+            end: How the run has ended, in words; empty while it goes on.
+        """
         shown = sorted(self._all, key=_place) if len(self._all) <= ROWS else self._urgent()
-        lines = ["| node | name | state | attempt | note |", "|---|---|---|---|---|", *map(_row, shown)]
-        if len(self._all) > ROWS:
-            counts = ", ".join(f"{len(found)} {phase}" for phase, found in self._by_phase.items() if found)
-            lines += ["", f"{len(self._all)} nodes: {counts}"]
+        lines = [f"**{end or 'RUNNING'}** · {self._counts()}", ""]
+        for state in islice(self._by_phase[NodePhase.FAILED].values(), FAILURES):
+            lines += _failure(state)
+        lines += ["| node | name | state | attempt | note |", "|---|---|---|---|---|", *map(_row, shown)]
         return "\n".join(lines)
+
+    def _counts(self) -> str:
+        counts = (f"{len(found)} {phase}" for phase, found in self._by_phase.items() if found)
+        return f"{len(self._all)} nodes: {', '.join(counts)}"
 
     def _urgent(self) -> list[NodeState]:
         found = chain.from_iterable(self._by_phase[phase].values() for phase in _URGENCY)
@@ -64,10 +80,28 @@ def _place(state: NodeState) -> tuple[int, ...]:
     return tuple(reversed(found))
 
 
+def _failure(state: NodeState) -> list[str]:
+    """Return the failure of a node, unless it is that of a node inside it, which tells it itself."""
+    error = state.error
+    if error is None or error.node not in {"", state.path}:
+        return []
+    told = error.traceback or error.message
+    shown = told if len(told) <= _TRACEBACK else f"…{told[-_TRACEBACK:]}"
+    # A fence longer than any that may be inside.
+    name = "" if state.name == state.path else f" {state.name}"
+    return [f"Node `{state.path}`{name} failed: {error.code}", "", "~~~~~~", shown, "~~~~~~", ""]
+
+
+def ending(phase: ExecutionPhase, reason: str) -> str:
+    """Return how a run has ended, in words."""
+    first = next(iter(reason.splitlines()), "")
+    return f"{phase.value}: {first[:300]}" if first else phase.value
+
+
 def _row(state: NodeState) -> str:
     note = state.reason if state.phase is NodePhase.RUNNING else ""
     if state.error is not None:
         first = next(iter(state.error.message.splitlines()), "")
         note = f"{state.error.code}: {first[:120]}"
     error = note.replace("|", "\\|")
-    return f"| `{state.path}` | {state.name} | {_SIGN[state.phase]} {state.phase} | {state.attempts or ''} | {error} |"
+    return f"| `{state.path}` | {state.name} | {_SIGN[state.phase]}\u00a0{state.phase} | {state.attempts or ''} | {error} |"

@@ -76,7 +76,8 @@ class Inbox:
             task: What to cancel if the node is to end.
             costly: Whether it counts against the limits of what may be pending.
         """
-        task.set_name(state.path)
+        # What the call stack shows, in Temporal's UI and elsewhere.
+        task.set_name(state.path if state.name == state.node.id else f"{state.path} {state.name}")
         self._running[state.path] = task
         if costly:
             self._costly.add(state.path)

@@ -15,7 +15,7 @@ from temporalio import workflow
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, RunInput
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -30,6 +30,7 @@ from flyte_temporal.workflows.attempts import Attempts
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
+from flyte_temporal.workflows.details import ending
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
@@ -103,6 +104,10 @@ class Run:
         if self._tree.failure is not None:
             raise RunFailed(self._tree.failure)
         return self._tree.result or {}
+
+    def show_end(self, phase: ExecutionPhase, reason: str) -> None:
+        """Show in the current details how the run has ended."""
+        workflow.set_current_details(self._tree.board.markdown(ending(phase, reason)))
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox

@@ -126,7 +126,7 @@ def merge_execution(old: ExecutionRecord, change: RecordRequest) -> ExecutionRec
         update["finished_at"] = change.at
         update["outputs"] = dict(change.outputs)
         update["error"] = change.error
-    if phase is ExecutionPhase.ABORTED and not old.abort_reason:
+    if phase is ExecutionPhase.ABORTED and not old.abort_reason and not old.aborted_by:
         update["abort_reason"] = change.reason
     return old.model_copy(update=update)
 
