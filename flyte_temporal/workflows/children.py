@@ -17,6 +17,7 @@ from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import LaunchPlanTarget
 from flyte_temporal.spec.search import search_values
+from flyte_temporal.spec.shown import details_of, summary_of
 from flyte_temporal.workflows.failures import document_of, was_cancelled
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.scope import NodeState
@@ -83,7 +84,8 @@ class Children:
                 cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
                 parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
                 search_attributes=TypedSearchAttributes(attributes),
-                static_summary=f"{state.path} of {self._given.request.id.name}"[:200],
+                static_summary=summary_of(request),
+                static_details=details_of(request),
             )
         except asyncio.CancelledError:
             await asyncio.shield(self._never_started(request.id))

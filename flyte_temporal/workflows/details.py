@@ -89,19 +89,28 @@ def _failure(state: NodeState) -> list[str]:
     shown = told if len(told) <= _TRACEBACK else f"…{told[-_TRACEBACK:]}"
     # A fence longer than any that may be inside.
     name = "" if state.name == state.path else f" {state.name}"
-    return [f"Node `{state.path}`{name} failed: {error.code}", "", "~~~~~~", shown, "~~~~~~", ""]
+    first = _first_line(error.message)[:500]
+    return [f"Node `{state.path}`{name} failed: {error.code}: {first}", "", "~~~~~~", shown, "~~~~~~", ""]
 
 
 def ending(phase: ExecutionPhase, reason: str) -> str:
     """Return how a run has ended, in words."""
-    first = next(iter(reason.splitlines()), "")
-    return f"{phase.value}: {first[:300]}" if first else phase.value
+    first = _first_line(reason)[:300]
+    return f"{phase.value}: {first}" if first else phase.value
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")
 
 
 def _row(state: NodeState) -> str:
-    note = state.reason if state.phase is NodePhase.RUNNING else ""
+    note = "" if state.phase.terminal else state.reason
     if state.error is not None:
-        first = next(iter(state.error.message.splitlines()), "")
-        note = f"{state.error.code}: {first[:120]}"
-    error = note.replace("|", "\\|")
-    return f"| `{state.path}` | {state.name} | {_SIGN[state.phase]}\u00a0{state.phase} | {state.attempts or ''} | {error} |"
+        note = f"{state.error.code}: {_first_line(state.error.message)[:120]}"
+    sign, gap = _SIGN[state.phase], "\u00a0\u00a0"
+    escaped = note.replace("|", "\\|")
+    # The gaps keep columns apart in Temporal's UI, whose tables have none; the first keeps a state in one line.
+    return (
+        f"| `{state.path}`{gap} | {state.name}{gap} | {sign}\u00a0{state.phase}{gap} | {state.attempts or ''}{gap} "
+        f"| {escaped} |"
+    )

@@ -54,6 +54,7 @@ from flyte_temporal.spec.execution import (
 )
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES, search_values
+from flyte_temporal.spec.shown import details_of, summary_of
 
 _RPC_TIMEOUT = timedelta(seconds=10)
 
@@ -89,7 +90,8 @@ class TemporalEngine:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     task_timeout=self._task_timeout,
                     search_attributes=_search_attributes(request),
-                    static_summary=_summary(request),
+                    static_summary=summary_of(request),
+                    static_details=details_of(request),
                     rpc_timeout=_RPC_TIMEOUT,
                 )
         except WorkflowAlreadyStartedError:
@@ -256,8 +258,3 @@ def _search_attributes(request: ExecutionRequest) -> TypedSearchAttributes:
             for name, value in search_values(request).items()
         ]
     )
-
-
-def _summary(request: ExecutionRequest) -> str:
-    who = f", started by {request.requested_by}" if request.requested_by else ""
-    return f"{request.root.kind} {request.root.name} {request.version[:12]}{who}"[:400]
