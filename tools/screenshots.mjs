@@ -5,27 +5,36 @@ import { createRequire } from "node:module";
 
 const [modules, chromiumPath, jobsPath] = process.argv.slice(2);
 const { chromium } = createRequire(`${modules}/`)("playwright-core");
+const [WIDTH, SIDEBAR, TOP] = [1360, 256, 48]; // of the window, and of what frames each page
 const jobs = JSON.parse(readFileSync(jobsPath, "utf-8"));
 
 const browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox", "--force-color-profile=srgb"] });
-const page = await browser.newPage({ viewport: { width: 1180, height: 820 }, timezoneId: "UTC", locale: "en-GB" });
-page.setDefaultTimeout(60_000);
+const page = await browser.newPage({ viewport: { width: WIDTH, height: 820 }, timezoneId: "UTC", locale: "en-GB" });
+page.setDefaultTimeout(45_000);
+
+// In whichever frame: the UI shows Markdown in one of its own.
+async function find(text) {
+  const deadline = Date.now() + 45_000;
+  for (;;) {
+    for (const frame of page.frames()) {
+      const found = frame.getByText(text).first();
+      if (await found.isVisible().catch(() => false)) return found;
+    }
+    if (Date.now() > deadline) throw new Error(`${page.url()} does not show ${text}`);
+    await page.waitForTimeout(200);
+  }
+}
+
 try {
   for (const job of jobs) {
-    await page.setViewportSize({ width: 1180, height: job.height });
+    await page.setViewportSize({ width: WIDTH, height: job.height });
     await page.goto(job.url);
-    for (const text of job.click) {
-      await page.getByText(text, { exact: false }).first().click();
-    }
-    await page.getByText(job.awaits, { exact: false }).first().waitFor();
-    if (job.top) {
-      // Begin at what the picture is about; the page scrolls inside of itself.
-      await page.getByText(job.top, { exact: false }).first().evaluate((element) => {
-        element.scrollIntoView({ block: "start" });
-      });
-    }
+    for (const text of job.click) await (await find(text)).click();
+    await find(job.awaits);
+    // Begin at what the picture is about; the page scrolls inside of itself.
+    if (job.top) await (await find(job.top)).evaluate((element) => element.scrollIntoView({ block: "start" }));
     await page.waitForTimeout(700); // transitions
-    await page.screenshot({ path: job.file, clip: { x: 256, y: 48, width: 924, height: job.height - 48 } });
+    await page.screenshot({ path: job.file, clip: { x: SIDEBAR, y: TOP, width: WIDTH - SIDEBAR, height: job.height - TOP } });
     console.log(`took ${job.file}`);
   }
 } finally {

@@ -29,7 +29,7 @@ from flyte_temporal.sdk.loader import find_entity, load_file
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/operations/temporal-ui.md"
 PICTURES = ROOT / "docs/images/temporal-ui"
-PLAYWRIGHT = "playwright-core@1.61.1"
+PLAYWRIGHT = "playwright-core@1.65.1"
 MODULES = ROOT / ".screenshots"
 MAX_BYTES = 150_000
 
@@ -116,8 +116,16 @@ def jobs(ui: str, failed: str, waiting: str, aborted: str) -> list[Job]:
     return [
         Job(str(PICTURES / "list.png"), f"{workflows}?query={query}", failed, height=420),
         of("details", failed, "user-metadata", "load_prices failed", top="Summary", height=700),
-        of("attempts", failed, "history", "n2", top="Event History", height=760),
-        of("failure", failed, "history", "UserCodeError", click=("n2#3",), top="n2#3", height=760),
+        of("attempts", failed, "timeline", "load_prices attempt 3", top="Hide idle time", height=620),
+        of(
+            "failure",
+            failed,
+            "timeline",
+            "Activity Task Failed",
+            click=("load_prices attempt 3",),
+            top="load_prices attempt 2",
+            height=900,
+        ),
         of("call-stack", waiting, "call-stack", "train", top="Call Stack", height=760),
         of("relationships", failed, "relationships", "n0", top="Timeline", height=560),
         of("aborted", aborted, "user-metadata", "ABORTED:", top="Summary", height=520),

@@ -47,7 +47,6 @@ class Stack:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-
     def cancel(self, name: str, reason: str) -> None:
         """Ask a run to stop, with a reason: Temporal's command line gives none."""
 
