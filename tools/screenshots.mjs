@@ -18,7 +18,8 @@ async function find(text) {
   for (;;) {
     for (const frame of page.frames()) {
       const found = frame.getByText(text).first();
-      if (await found.isVisible().catch(() => false)) return found;
+      // Not `isVisible`: the rows of a timeline are texts of an SVG, which never count as visible.
+      if (await found.count().catch(() => 0)) return found;
     }
     if (Date.now() > deadline) throw new Error(`${page.url()} does not show ${text}`);
     await page.waitForTimeout(200);
@@ -29,7 +30,7 @@ try {
   for (const job of jobs) {
     await page.setViewportSize({ width: WIDTH, height: job.height });
     await page.goto(job.url);
-    for (const text of job.click) await (await find(text)).click();
+    for (const text of job.click) await (await find(text)).click({ force: true });
     await find(job.awaits);
     // Begin at what the picture is about; the page scrolls inside of itself.
     if (job.top) await (await find(job.top)).evaluate((element) => element.scrollIntoView({ block: "start" }));
