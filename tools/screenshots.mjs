@@ -5,11 +5,11 @@ import { createRequire } from "node:module";
 
 const [modules, chromiumPath, jobsPath] = process.argv.slice(2);
 const { chromium } = createRequire(`${modules}/`)("playwright-core");
-const [WIDTH, SIDEBAR, TOP] = [1360, 256, 48]; // of the window, and of what frames each page
+const [WIDTH, HEIGHT, SIDEBAR, TOP] = [1360, 1600, 256, 48]; // of the window, and of what frames each page
 const jobs = JSON.parse(readFileSync(jobsPath, "utf-8"));
 
 const browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox", "--force-color-profile=srgb"] });
-const page = await browser.newPage({ viewport: { width: WIDTH, height: 820 }, timezoneId: "UTC", locale: "en-GB" });
+const page = await browser.newPage({ viewport: { width: WIDTH, height: HEIGHT }, timezoneId: "UTC", locale: "en-GB" });
 page.setDefaultTimeout(45_000);
 
 // In whichever frame: the UI shows Markdown in one of its own.
@@ -28,14 +28,20 @@ async function find(text) {
 
 try {
   for (const job of jobs) {
-    await page.setViewportSize({ width: WIDTH, height: job.height });
     await page.goto(job.url);
     for (const text of job.click) await (await find(text)).click({ force: true });
     await find(job.awaits);
-    // Begin at what the picture is about; the page scrolls inside of itself.
-    if (job.top) await (await find(job.top)).evaluate((element) => element.scrollIntoView({ block: "start" }));
-    await page.waitForTimeout(700); // transitions
-    await page.screenshot({ path: job.file, clip: { x: SIDEBAR, y: TOP, width: WIDTH - SIDEBAR, height: job.height - TOP } });
+    let y = TOP;
+    if (job.top) {
+      // Begin at what the picture is about; the page scrolls inside of itself, as far as it goes.
+      const first = await find(job.top);
+      await first.evaluate((element) => element.scrollIntoView({ block: "start" }));
+      await page.waitForTimeout(700); // transitions
+      y = Math.max(TOP, ((await first.boundingBox())?.y ?? TOP) - 16);
+    }
+    await page.waitForTimeout(700);
+    const height = Math.min(job.height, HEIGHT - y);
+    await page.screenshot({ path: job.file, clip: { x: SIDEBAR, y, width: WIDTH - SIDEBAR, height } });
     console.log(`took ${job.file}`);
   }
 } finally {

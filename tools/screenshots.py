@@ -33,6 +33,8 @@ PLAYWRIGHT = "playwright-core@1.65.1"
 MODULES = ROOT / ".screenshots"
 MAX_BYTES = 150_000
 
+FAILED = {"top": "Activity Task Failed", "height": 600}
+
 WAITING = """
 import time
 from flyte_temporal import task, workflow
@@ -63,7 +65,7 @@ class Job:
         awaits: Text that shows that the page is there.
         click: Texts to click, in order.
         top: Text that is to be at the top; empty for the top of the page.
-        height: Height of the window in pixels.
+        height: Height of the picture in pixels.
     """
 
     file: str
@@ -113,22 +115,15 @@ def jobs(ui: str, failed: str, waiting: str, aborted: str) -> list[Job]:
         return Job(str(PICTURES / f"{name}.png"), url, awaits, **given)
 
     query = quote('FtPhase="FAILED" AND FtProject="default"')
+    summary = {"top": "Summary"}
     return [
-        Job(str(PICTURES / "list.png"), f"{workflows}?query={query}", failed, height=420),
-        of("details", failed, "user-metadata", "load_prices failed", top="Summary", height=700),
-        of("attempts", failed, "timeline", "load_prices attempt 3", top="Hide idle time", height=620),
-        of(
-            "failure",
-            failed,
-            "timeline",
-            "Activity Task Failed",
-            click=("load_prices attempt 3",),
-            top="load_prices attempt 2",
-            height=900,
-        ),
-        of("call-stack", waiting, "call-stack", "train", top="Call Stack", height=760),
-        of("relationships", failed, "relationships", "n0", top="Timeline", height=560),
-        of("aborted", aborted, "user-metadata", "ABORTED:", top="Summary", height=520),
+        Job(str(PICTURES / "list.png"), f"{workflows}?query={query}", failed, height=330),
+        of("details", failed, "user-metadata", "load_prices failed", height=640, **summary),
+        of("attempts", failed, "timeline", "load_prices attempt 3", top="Hide idle time", height=480),
+        of("failure", failed, "timeline", "Activity Task Failed", click=("load_prices attempt 3",), **FAILED),
+        of("call-stack", waiting, "call-stack", "train", top="Call Stack", height=600),
+        of("relationships", failed, "relationships", "n0", click=("Expand All",), height=560),
+        of("aborted", aborted, "user-metadata", "ABORTED:", height=420, **summary),
     ]
 
 
