@@ -137,7 +137,8 @@ class Continuing:
         while len(args) < 2:
             if versions.upgrade_is_wanted():
                 workflow.continue_as_new(args=["", ""], initial_versioning_behavior=versions.ON_CONTINUE)
-            await workflow.wait_condition(lambda before=self._looked: self._looked > before)
+            await workflow.wait_condition(lambda: self._looked > 0)
+            self._looked = 0
         return workflow.info().get_current_deployment_version().build_id  # type: ignore[union-attr]
 
     @workflow.signal
