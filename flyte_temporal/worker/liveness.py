@@ -185,9 +185,10 @@ class Liveness:
 
 
 def _end(wrong: str) -> None:
-    _log.error("This worker is wedged and ends, so that another one takes its place: %s.", wrong)
-    logging.shutdown()
     with contextlib.suppress(Exception):
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+    # Last, because the last line is what the supervisor tells.
+    _log.error("This worker is wedged and ends, so that another one takes its place: %s.", wrong)
+    logging.shutdown()
     # Nothing is tidied up: what would be waited for is what does not come.
     os._exit(WEDGED)

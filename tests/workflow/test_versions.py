@@ -24,6 +24,7 @@ from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
+from flyte_temporal.adapters.temporal.polls import Polls
 from flyte_temporal.config.settings import Settings, TemporalSettings, WorkerSettings
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.execution import ExecutionPhase
@@ -119,6 +120,9 @@ async def test_a_pinned_run_stays_on_its_build_and_new_ones_begin_on_the_current
             await stage.engine.start(new, closure)
             held.released.set()
             states = [await stage.engine.wait(run.request.id, 60) for run in (old, new)]
+            assert await Polls(stage.client, stage.queue).heard(), (
+                "the polls of a versioned queue count as well"
+            )
     assert [state.phase for state in states if state] == [ExecutionPhase.SUCCEEDED] * 2
     found = [(await build_of(stage.client, run.request.id.name)).build_id for run in (old, new)]
     assert found == ["v1", "v2"]

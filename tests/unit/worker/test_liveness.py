@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -164,3 +166,26 @@ async def test_a_worker_whose_polls_have_ended_is_wedged_and_one_without_tempora
 async def test_a_limit_of_zero_switches_it_off(tmp_path: Path) -> None:
     watched = Liveness(0, Activations(), tmp_path / "live", end=pytest.fail)
     assert looks(watched, 200) == [""] * 200
+
+
+STUCK = """
+import asyncio, re
+from flyte_temporal.worker.liveness import Activations, Liveness
+
+async def main():
+    Liveness(0.2, Activations()).start()
+    await asyncio.sleep(0.5)
+    print("stuck", flush=True)
+    re.match(r"(a+)+$", "a" * 40 + "b")
+
+asyncio.run(main())
+"""
+
+
+def test_a_thread_that_never_lets_go_of_the_interpreter_is_seen_too() -> None:
+    """Then no Python code runs any more, that of the watching thread included."""
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "stuck\n")
+    assert "Timeout" in done.stderr
