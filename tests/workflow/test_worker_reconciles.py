@@ -22,11 +22,11 @@ async def test_the_record_of_a_run_that_was_terminated_is_closed(stage: Stage) -
     closure = closures.chain(2)
     given = stage.stored(closure, stage.name)
     stage.store.create_execution(given.request, datetime.now(UTC))
-    begun = asyncio.Event()
+    begun, released = asyncio.Event(), asyncio.Event()
 
     async def held(request: AttemptRequest) -> int:
         begun.set()
-        await asyncio.sleep(600)
+        await released.wait()
         return await arithmetic(request)
 
     settings = Settings(
@@ -50,6 +50,7 @@ async def test_the_record_of_a_run_that_was_terminated_is_closed(stage: Stage) -
             await stage.client.get_workflow_handle(stage.name).terminate(reason="enough")
             while not phase().terminal:  # noqa: ASYNC110 - what is awaited is in the store
                 await asyncio.sleep(0.05)
+        released.set()
     record = stage.store.execution(given.request.id)
     assert record is not None
     assert (record.phase, record.abort_reason) == (
