@@ -10,6 +10,9 @@ EXTRAS := cli,port,client,worker,local,server,s3
 UV_PIP = uv pip install --quiet --constraint constraints.txt
 PYTEST := python -m pytest
 PYTEST_ARGS ?=
+# The whole suite runs in so many processes, each with stacks of its own; chosen tests run in one.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -le 4 ] && echo $$n || echo 4)
+SIDE_BY_SIDE = $(if $(PYTEST_ARGS),,--numprocesses $(JOBS) --dist worksteal)
 SOURCES := flyte_temporal tests tools examples bench
 
 help:
@@ -52,7 +55,7 @@ demo: $(VENV)/$(INSTALLED)
 	@$(BIN)/flyte-temporal run examples/02_train_model/pipeline.py train_model --hyperparam 0.1
 
 test: $(VENV)/$(INSTALLED)
-	@$(BIN)/$(PYTEST) $(PYTEST_ARGS)
+	@$(BIN)/$(PYTEST) $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-unit: $(VENV)/$(INSTALLED)
 	@$(BIN)/$(PYTEST) tests/unit $(PYTEST_ARGS)

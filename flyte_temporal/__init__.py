@@ -77,6 +77,12 @@ if TYPE_CHECKING:
         reference_task,
         reference_workflow,
     )
+    from flyte_temporal.sdk.retrying import (
+        Backoff,
+        OnOom,
+        RetryPolicy,
+        Timeouts,
+    )
     from flyte_temporal.sdk.schedules import (
         CronSchedule,
         FixedRate,
@@ -148,6 +154,7 @@ if TYPE_CHECKING:
 __all__ = [
     "JSON",
     "Artifact",
+    "Backoff",
     "BatchSize",
     "CSVFile",
     "Cache",
@@ -181,6 +188,7 @@ __all__ = [
     "LaunchPlan",
     "MarkdownRenderer",
     "ONNXFile",
+    "OnOom",
     "Options",
     "OutputLocation",
     "PDFFile",
@@ -194,6 +202,7 @@ __all__ = [
     "PythonPickledFile",
     "PythonTask",
     "Resources",
+    "RetryPolicy",
     "SQLAlchemyConfig",
     "SQLAlchemyTask",
     "SQLTask",
@@ -211,6 +220,7 @@ __all__ = [
     "TFRecordsDirectory",
     "TaskMetadata",
     "TensorboardLogs",
+    "Timeouts",
     "TopFrameRenderer",
     "TypeEngine",
     "TypeTransformer",
@@ -238,6 +248,7 @@ __all__ = [
 
 _HOMES = {
     "Artifact": "sdk.artifacts",
+    "Backoff": "sdk.retrying",
     "BatchSize": "sdk.types.batches",
     "CSVFile": "sdk.types.formats",
     "Cache": "sdk.policies",
@@ -272,6 +283,7 @@ _HOMES = {
     "LaunchPlan": "sdk.launch_plans",
     "MarkdownRenderer": "sdk.deck_renderers",
     "ONNXFile": "sdk.types.formats",
+    "OnOom": "sdk.retrying",
     "Options": "sdk.options",
     "OutputLocation": "sdk.shell",
     "PDFFile": "sdk.types.formats",
@@ -285,6 +297,7 @@ _HOMES = {
     "PythonPickledFile": "sdk.types.formats",
     "PythonTask": "sdk.tasks",
     "Resources": "sdk.policies",
+    "RetryPolicy": "sdk.retrying",
     "SQLAlchemyConfig": "adapters.databases.sqlalchemy_task",
     "SQLAlchemyTask": "adapters.databases.sqlalchemy_task",
     "SQLTask": "sdk.sql",
@@ -302,6 +315,7 @@ _HOMES = {
     "TFRecordsDirectory": "sdk.types.formats",
     "TaskMetadata": "sdk.instances",
     "TensorboardLogs": "sdk.types.formats",
+    "Timeouts": "sdk.retrying",
     "TopFrameRenderer": "sdk.deck_renderers",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",

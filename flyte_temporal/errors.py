@@ -216,6 +216,11 @@ class UnsupportedSpec(PlatformError):
     retryable = False
 
 
+def type_name(cls: type) -> str:
+    """Return the name by which an exception's class is listed in policies: qualified, unless it is a built-in."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
 def class_of(code: str, otherwise: type[FlyteTemporalError]) -> type[FlyteTemporalError]:
     """Return the class of this tree that has a code; `otherwise` if there is none."""
     return _classes(FlyteTemporalError).get(code, otherwise)

@@ -25,6 +25,7 @@ _SUBJECTS = {
     "Tasks without Python of their own": "ShellTask OutputLocation SQLTask SQLite3Task SQLite3Config SQLAlchemyTask "
     "SQLAlchemyConfig ContainerTask PythonInstanceTask TaskMetadata",
     "Resources, caching, secrets and images": "Resources Cache CachePolicy VersionParameters Secret ImageSpec PodTemplate",
+    "Retries and time-outs": "RetryPolicy Backoff OnOom Timeouts",
     "Files, directories and tables": "FlyteFile FlyteDirectory StructuredDataset kwtypes BatchSize",
     "Types and annotations": "",
     "Inside a task": "current_context ExecutionParameters Deck DeckField MarkdownRenderer TopFrameRenderer",

@@ -7,53 +7,36 @@ starts a second process. A worker that shuts down leaves attempts alone; only a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from temporalio import activity
 from temporalio.common import RawValue
 
-from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.cancels import beating
+from flyte_temporal.activities.limits import Limits
 from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
-from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.refusals import our_failure, their_failure
 from flyte_temporal.activities.runs import stop_is_wanted
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
-from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest, StorageConfig
+from flyte_temporal.spec.attempt import (
+    AttemptOrder,
+    AttemptPhase,
+    AttemptState,
+    Intent,
+    Manifest,
+)
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import CacheStatus, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
 
 _NO_HEARTBEAT = timedelta(seconds=30)
 
 PAUSED = "its activity is paused in Temporal; what runs, runs on"
 """Why a node waits whose activity somebody has paused: `temporal activity unpause` lets it go on."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What attempts are made of.
-
-    Args:
-        launchers: By name.
-        blobs: Where manifests are.
-        storage: The same store, as attempts are told of it.
-        closures: Tasks by digest and name.
-        records: Where states are noted.
-        grace_s: Seconds between SIGTERM and SIGKILL when an attempt is stopped.
-    """
-
-    launchers: Mapping[str, Launcher]
-    blobs: BlobStore
-    storage: StorageConfig
-    closures: Closures
-    records: Records
-    grace_s: float = 10.0
 
 
 class Attempts:
@@ -107,7 +90,7 @@ class _OneAttempt:
         self._parts = parts
         self._request = request
         self._attempt = request.attempt
-        self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
+        self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds()
         self._last = ""
         self._kind = "task"
 
@@ -116,25 +99,31 @@ class _OneAttempt:
             return await self._done(manifest)
         task = await self._parts.closures.task(self._request.spec, self._request.task)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
-        task = task.overridden(self._request.overrides)
         order = AttemptOrder(
             attempt=self._attempt,
-            task=task,
+            task=task.overridden(self._request.changes()),
             inputs=self._request.inputs,
             environment=self._request.environment,
             storage=self._parts.storage,
             inline_bytes=self._request.inline_bytes,
             created_at=self._request.created_at,
+            interruptible=self._request.interruptible,
         )
         launcher = self._launcher(order)
         self._note(NodePhase.RUNNING)
+        self._parts.pulse.open += 1
         try:
             await launcher.start(order)
-            state = await self._observe(launcher, task.policy.timeouts)
+            state = await self._observe(launcher, order.task.policy.timeouts)
         except asyncio.CancelledError:
-            await asyncio.shield(self._on_cancel(launcher))
-            raise
-        manifest = await self._manifest() or without_manifest(self._attempt, state)
+            finished = await asyncio.shield(self._on_cancel(launcher))
+            if finished is None:
+                raise
+            # It was faster than the cancel: what it gave is there.
+            return finished
+        finally:
+            self._parts.pulse.open -= 1
+        manifest = await self._manifest() or without_manifest(order, state)
         await launcher.release(self._attempt)
         return await self._done(manifest)
 
@@ -147,8 +136,11 @@ class _OneAttempt:
         return launcher
 
     async def _observe(self, launcher: Launcher, timeouts: Timeouts) -> AttemptState:
+        """Watch the attempt to its end; one that has used up its time is stopped, and surely gone afterwards."""
+        limits = Limits(timeouts, self._request.asked_at, _most_s())
+        state: AttemptState | None = None
         while True:
-            state = await launcher.observe(self._attempt, self._heartbeat_s)
+            state = await launcher.observe(self._attempt, limits.look_s(state, self._beat_s))
             if state.over:
                 return state
             activity.heartbeat(state.phase.value)
@@ -156,29 +148,33 @@ class _OneAttempt:
             if reason != self._last:
                 self._last = reason
                 self._note(NodePhase.RUNNING, reason)
-            if _too_long(state, timeouts):
-                await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
-                raise their_failure(_timed_out(timeouts.run_s))
+            if limits.passed(state):
+                stopping = launcher.stop(self._attempt, self._parts.grace_s, Intent.TIMEOUT)
+                ended = await beating(stopping, self._beat_s)
+                ran = state.phase is not AttemptPhase.QUEUED
+                return ended.model_copy(update={"intent": Intent.TIMEOUT, "ran": ran})
 
-    async def _on_cancel(self, launcher: Launcher) -> None:
+    @property
+    def _beat_s(self) -> float:
+        return self._parts.pulse.interval_s(self._heartbeat_s)
+
+    async def _on_cancel(self, launcher: Launcher) -> Manifest | None:
+        """Stop the attempt if somebody wants that; return its manifest if it had succeeded by then."""
         if not await stop_is_wanted(self._attempt):
             self._say_why_it_is_left()
-            return
-        await self._beating(launcher.stop(self._attempt, self._parts.grace_s))
+            return None
+        await beating(launcher.stop(self._attempt, self._parts.grace_s), self._beat_s)
+        manifest = await self._manifest()
         await launcher.release(self._attempt)
+        if manifest is not None and manifest.error is None:
+            return await self._done(manifest)
         self._note(NodePhase.ABORTED)
+        return None
 
     def _say_why_it_is_left(self) -> None:
         details = activity.cancellation_details()
         if details is not None and details.paused:
             self._note(NodePhase.PAUSED, PAUSED)
-
-    async def _beating(self, work: Coroutine[Any, Any, AttemptState]) -> None:
-        """Await something slow while Temporal goes on hearing from us; silence would end the run before the task."""
-        working = asyncio.ensure_future(work)
-        while not (await asyncio.wait((working,), timeout=self._heartbeat_s))[0]:
-            activity.heartbeat("STOPPING")
-        working.result()
 
     async def _manifest(self) -> Manifest | None:
         blobs = self._parts.blobs
@@ -215,19 +211,12 @@ class _OneAttempt:
             attempt_key=self._attempt.key,
             reason=reason,
             spec=spec,
+            failed=request.failed,
         )
         self._parts.records.note(self._attempt.execution, record)
 
 
-def _too_long(state: AttemptState, timeouts: Timeouts) -> bool:
-    if not timeouts.run_s or state.started_at is None:
-        return False
-    return (datetime.now(UTC) - state.started_at).total_seconds() > timeouts.run_s
-
-
-def _timed_out(run_s: float) -> ErrorDocument:
-    return ErrorDocument(
-        kind=ErrorKind.USER,
-        code="TimedOut",
-        message=f"The attempt ran longer than its time-out of {run_s:g} s.",
-    )
+def _most_s() -> float:
+    """Return how long an attempt may run whose task sets no limit."""
+    limit = activity.info().start_to_close_timeout
+    return limit.total_seconds() if limit is not None else 0.0

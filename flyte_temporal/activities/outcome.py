@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from flyte_temporal.errors import CorruptBlob, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import AttemptPhase, AttemptState, Manifest
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest
+from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.verdicts import judge, told
 
 MAX_MANIFEST_BYTES = 32 * 1024**2
 """A manifest holds inline outputs, each below the inline limit; more than this is not one of ours."""
@@ -44,32 +45,33 @@ def read_manifest(blobs: BlobStore, attempt: AttemptId) -> Manifest:
     return manifest
 
 
-def without_manifest(attempt: AttemptId, state: AttemptState) -> Manifest:
-    """Return the manifest that the platform writes in the attempt's stead: a system failure, whatever the exit code.
+def without_manifest(order: AttemptOrder, state: AttemptState) -> Manifest:
+    """Return the manifest that the platform writes in the attempt's stead: what the table of verdicts says of its end.
 
     Args:
-        attempt: Which attempt.
+        order: What it ran.
         state: What the launcher saw last.
     """
-    if state.code:
-        # Somebody knew why, and noted it beforehand.
-        code, text = state.code, ""
-    elif state.phase is AttemptPhase.LOST:
-        code, text = (
-            "AttemptLost",
-            "The attempt's process is gone and left no result; it was killed from outside.",
+    found = judge(
+        Evidence(
+            intent=state.intent,
+            ran=state.ran,
+            lost=state.phase is AttemptPhase.LOST,
+            exit_code=state.exit_code,
+            oom=state.oom,
+            peak_bytes=state.peak_rss_bytes,
         )
-    else:
-        code, text = (
-            "OutputsNotFound",
-            f"The attempt ended with exit code {state.exit_code} and left no result.",
-        )
-    if state.message:
-        text = f"{text} {state.message}".lstrip()
+    )
+    text = told(found.code, order.task.policy.timeouts)
+    if not text:
+        text = f"The attempt ended with exit code {state.exit_code} and left no result."
+        if state.phase is AttemptPhase.LOST:
+            text = "The attempt's process is gone and left no result; it was killed from outside."
+        text = f"{text} {state.message}".rstrip()
     now = datetime.now(UTC)
     return Manifest(
-        attempt=attempt,
-        error=ErrorDocument(kind=ErrorKind.SYSTEM, code=code, message=text[:4096]),
+        attempt=order.attempt,
+        error=found.document(text[:4096]),
         started_at=state.started_at or now,
         finished_at=now,
         peak_rss_bytes=state.peak_rss_bytes,

@@ -127,6 +127,9 @@ def logs(
     context: typer.Context,
     id_: Id,
     node: Annotated[str | None, typer.Argument(metavar="NODE", help="Only this node.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only this attempt of each node.")
+    ] = None,
     output: Fmt = "text",
     project: Project = None,
     domain: Domain = None,
@@ -134,7 +137,7 @@ def logs(
     """Print what the tasks of an execution printed."""
     from flyte_temporal.cli.queries import logs as logs_
 
-    return logs_(_prepare(context, output), Place(project, domain), id_, node)
+    return logs_(_prepare(context, output), Place(project, domain), id_, (node, attempt))
 
 
 @app.command()
@@ -160,14 +163,22 @@ def abort(
     context: typer.Context,
     id_: Id,
     reason: Annotated[str, typer.Option(help="Why; shown to everybody who looks at the execution.")] = "",
+    node: Annotated[
+        str | None,
+        typer.Option(metavar="NODE", help="Stop only this node, by path or name: it fails, for good."),
+    ] = None,
     output: Fmt = "text",
     project: Project = None,
     domain: Domain = None,
 ) -> int:
-    """Stop an execution and all that it runs."""
+    """Stop an execution and all that it runs, or one node of it."""
     from flyte_temporal.cli.queries import abort as abort_
+    from flyte_temporal.cli.queries import abort_node
 
-    return abort_(_prepare(context, output), Place(project, domain), id_, reason)
+    place = Place(project, domain)
+    if node is not None:
+        return abort_node(_prepare(context, output), place, id_, (node, reason))
+    return abort_(_prepare(context, output), place, id_, reason)
 
 
 Gate = Annotated[

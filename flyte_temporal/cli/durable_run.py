@@ -10,6 +10,7 @@ from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import record_document
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.client import Submission
+from flyte_temporal.errors import BadRequest
 from flyte_temporal.sdk.loader import source_root
 from flyte_temporal.sdk.types.values import literal_of
 from flyte_temporal.spec.execution import Environment
@@ -48,6 +49,7 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
                 source_root=source_root(compiled.file),
                 execution_id=options.get("--name"),
                 launcher=options.get("--launcher") or Environment().launcher,
+                deadline_s=_deadline(options.get("--deadline")),
                 project=place.project,
                 domain=place.domain,
             )
@@ -60,3 +62,15 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
             return ExitCode.SUCCEEDED
         output.note(f"Execution {execution.id} of {compiled.name}. Temporal UI: {execution.ui_url}")
         return follow(execution, output, place.words)
+
+
+def _deadline(text: str | None) -> float:
+    if text is None:
+        return 0.0
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise BadRequest(f"--deadline: {text!r} is no number of seconds above 0.")
+    return seconds

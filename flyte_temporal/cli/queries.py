@@ -85,9 +85,27 @@ def nodes(output: Output, place: Place, id_: str) -> int:
     return ExitCode.SUCCEEDED
 
 
+def abort_node(output: Output, place: Place, id_: str, wish: tuple[str, str]) -> int:
+    """Have one node fail; `wish` is the node and the reason."""
+    node, reason = wish
+    with open_client(output, place) as client:
+        found = client.execution(id_).abort_node(node, reason)
+    if output.json:
+        output.document(node_row(found))
+    else:
+        output.result(
+            f"Node {found.id} ({found.name}) of {id_} is being stopped, and fails; 'flyte-temporal get nodes {id_}' tells "
+            "when it has."
+        )
+    return ExitCode.SUCCEEDED
+
+
 def _note(row: Mapping[str, Any]) -> str:
-    """Return why a node waits, or the first line of why it failed."""
+    """Return why a node waits, why it failed, or why its earlier attempts did."""
     said = row["error"]["message"] if row["error"] else row["reason"]
+    if not said and row["failed"]:
+        last = row["failed"][-1]
+        said = f"attempt {last['attempt']}: {last['verdict']} {last['code']}: {last['message']}"
     return visible(said.partition("\n")[0])[:100]
 
 
@@ -97,10 +115,11 @@ def wait(output: Output, place: Place, id_: str) -> int:
         return follow(client.execution(id_), output, place.words)
 
 
-def logs(output: Output, place: Place, id_: str, node: str | None) -> int:
-    """Print what tasks printed; on a terminal each line says which node said it."""
+def logs(output: Output, place: Place, id_: str, of: tuple[str | None, int | None]) -> int:
+    """Print what tasks printed, of a node and an attempt or all; on a terminal each line says which node said it."""
+    node, attempt = of
     with open_client(output, place) as client:
-        lines = client.execution(id_).logs(node)
+        lines = client.execution(id_).logs(node, attempt)
         if output.json:
             output.document([{"node": x.node, "attempt": x.attempt, "text": x.text} for x in lines])
             return ExitCode.SUCCEEDED

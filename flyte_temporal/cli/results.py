@@ -15,6 +15,7 @@ from flyte_temporal.spec.execution import (
     ErrorKind,
     ExecutionPhase,
     ExecutionRecord,
+    FailedAttempt,
     GateReply,
     NodeRecord,
 )
@@ -119,6 +120,20 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "child": node.child or None,
         "spec": node.spec or None,
         "reply": None if node.reply is None else _reply(node.reply),
+        "failed": [_attempt(each) for each in node.failed],
+    }
+
+
+def _attempt(failed: FailedAttempt) -> dict[str, Any]:
+    return {
+        "attempt": failed.number,
+        "verdict": failed.verdict.value,
+        "code": failed.code,
+        "message": failed.message,
+        "asked_at": instant(failed.asked_at),
+        "finished_at": instant(failed.finished_at),
+        "memory": failed.memory or None,
+        "next": failed.next,
     }
 
 

@@ -35,6 +35,7 @@ Options:
   --answers FILE     With --local: JSON or YAML file with the answers to gates, by name.
   -o, --output FMT   text or json: exactly one document on stdout.
   --launcher NAME    What runs the attempts: pool (default) or process.
+  --deadline SECONDS Time from the start after which the execution fails and what it runs is stopped.
   --project NAME     Project of the execution.
   --domain NAME      Domain of the execution.
   --debug            Show tracebacks.

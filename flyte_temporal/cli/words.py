@@ -21,6 +21,7 @@ VALUES = {
     "--answers": "FILE",
     "--output": "text|json",
     "--launcher": "NAME",
+    "--deadline": "SECONDS",
     "--project": "NAME",
     "--domain": "NAME",
 }

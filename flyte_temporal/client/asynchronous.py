@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -80,7 +82,12 @@ class AsyncClient:
         return await self.start(entity, inputs, execution_id=execution_id)
 
     async def start(
-        self, entity: Entity, inputs: Mapping[str, Any], *, execution_id: str | None = None
+        self,
+        entity: Entity,
+        inputs: Mapping[str, Any],
+        *,
+        execution_id: str | None = None,
+        deadline: float | timedelta = 0,
     ) -> AsyncExecution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
 
@@ -88,9 +95,11 @@ class AsyncClient:
             entity: What `@workflow` or `@task` made.
             inputs: Python values by the names of the inputs.
             execution_id: The caller's own id, as in `run`.
+            deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
         """
+        limit_s = deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline)
         submission = await asyncio.to_thread(self._workshop.submission, entity, inputs, execution_id)
-        return await self.submit(submission)
+        return await self.submit(dataclasses.replace(submission, deadline_s=limit_s))
 
     async def submit(self, submission: Submission) -> AsyncExecution:
         """Start something that is compiled already; raises as `run` does."""

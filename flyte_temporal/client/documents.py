@@ -27,6 +27,7 @@ class Submission:
         version: The caller's own version; None = digest of code and spec.
         overwrite_cache: Recompute and store anew.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit.
+        deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
 
     closure: Closure
@@ -40,6 +41,7 @@ class Submission:
     version: str | None = None
     overwrite_cache: bool = False
     max_parallelism: int = 0
+    deadline_s: float = 0.0
 
 
 @dataclass(frozen=True)

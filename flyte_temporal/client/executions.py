@@ -18,7 +18,7 @@ from flyte_temporal.errors import ExecutionAborted, ExecutionFailed, InvalidInpu
 from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.calls import GateAnswer, GateState
+from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, GateReply, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.interface import Interface
@@ -113,14 +113,22 @@ class AsyncExecution:
                 record = self._seen(ExecutionRecord.model_validate(item["execution"]))
                 yield Update(record, sorted(nodes.values(), key=lambda node: node.order))
 
-    async def logs(self, node: str | None = None) -> AsyncGenerator[LogLine, None]:
+    async def logs(
+        self, node: str | None = None, attempt: int | None = None
+    ) -> AsyncGenerator[LogLine, None]:
         """Yield what its tasks have printed so far.
 
         Args:
             node: Path or name of a node; None = all.
+            attempt: Number of one of its attempts; None = all.
+
+        Raises:
+            NotFound: If there is no such node, or it has had no such attempt.
         """
         seen = passed = 0
-        stream = self._connection.stream("logs", protocol.Logs(execution=self.key, node=node))
+        stream = self._connection.stream(
+            "logs", protocol.Logs(execution=self.key, node=node, attempt=attempt)
+        )
         async with contextlib.aclosing(stream) as items:
             async for item in items:
                 if item is None:
@@ -156,6 +164,21 @@ class AsyncExecution:
         """Ask it to stop; nothing happens if it has ended. `wait` tells when it has stopped."""
         wish = protocol.Abort(execution=self.key, reason=reason, by=self._workshop.caller.user)
         return self._seen(await self._ask("abort", wish))
+
+    async def abort_node(self, node: str, reason: str = "") -> NodeRecord:
+        """Have one node fail for good, as if it had failed by itself: its retries are not used, handlers and policies act.
+
+        Args:
+            node: Its path, or its name if no other node has it; an item of a map, or a node that holds others, too.
+            reason: Why.
+
+        Raises:
+            NotFound: If no such node has been reached.
+            Conflict: If it has ended, or is being ended, or the execution is over.
+        """
+        request = NodeAbort(node=node, reason=reason, by=self._workshop.caller.user)
+        wish = protocol.AbortNode(execution=self.key, request=request)
+        return NodeRecord.model_validate(await self._connection.call("abort_node", wish))
 
     async def gates(self) -> list[GateState]:
         """Return its gates that can be answered, reached or not, as far as they are known.

@@ -148,6 +148,7 @@ class Workshop:
             labels=dict(submission.labels),
             overwrite_cache=submission.overwrite_cache,
             max_parallelism=submission.max_parallelism,
+            deadline_s=submission.deadline_s,
         )
 
     def _bundle(self, root: Path) -> BundleRef:

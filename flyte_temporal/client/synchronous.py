@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -76,9 +77,9 @@ class Execution:
         """Yield its state now and whenever something has changed, until it has ended."""
         return self._loop.iterate(self._async.watch())
 
-    def logs(self, node: str | None = None) -> Iterator[LogLine]:
-        """Yield what its tasks have printed so far; `node` is the path or name of one, None means all."""
-        return self._loop.iterate(self._async.logs(node))
+    def logs(self, node: str | None = None, attempt: int | None = None) -> Iterator[LogLine]:
+        """Yield what its tasks have printed so far; `node` is the path or name of one, None means all, as for `attempt`."""
+        return self._loop.iterate(self._async.logs(node, attempt))
 
     def deck(self, node: str) -> DeckCopy:
         """Return the deck of a node's last attempt; `node` is its path or name.
@@ -91,6 +92,10 @@ class Execution:
     def abort(self, reason: str = "") -> ExecutionRecord:
         """Ask it to stop; nothing happens if it has ended."""
         return self._loop.run(self._async.abort(reason))
+
+    def abort_node(self, node: str, reason: str = "") -> NodeRecord:
+        """Have one node fail for good, as if it had failed by itself; see `AsyncExecution.abort_node`."""
+        return self._loop.run(self._async.abort_node(node, reason))
 
     def gates(self) -> list[GateState]:
         """Return its gates that can be answered, reached or not."""
@@ -168,7 +173,12 @@ class Client:
         return self.start(entity, inputs, execution_id=execution_id)
 
     def start(
-        self, entity: Entity, inputs: Mapping[str, Any], *, execution_id: str | None = None
+        self,
+        entity: Entity,
+        inputs: Mapping[str, Any],
+        *,
+        execution_id: str | None = None,
+        deadline: float | timedelta = 0,
     ) -> Execution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
 
@@ -176,8 +186,11 @@ class Client:
             entity: What `@workflow` or `@task` made.
             inputs: Python values by the names of the inputs.
             execution_id: The caller's own id, as in `run`.
+            deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
         """
-        started = self._loop.run(self._async.start(entity, inputs, execution_id=execution_id))
+        started = self._loop.run(
+            self._async.start(entity, inputs, execution_id=execution_id, deadline=deadline)
+        )
         return Execution(started, self._loop)
 
     def submit(self, submission: Submission) -> Execution:

@@ -89,6 +89,9 @@ class WorkerSettings(Group):
     heartbeat_timeout_s: float = Field(default=30.0, gt=0)
     """Without a heartbeat for so long, an attempt is given to another worker, which adopts it. 30 s suits networks;
     the local stack uses 1.5 s so that a lost worker is noticed at once (a false alarm is harmless)."""
+    heartbeats_per_s: float = Field(default=50.0, gt=0)
+    """Heartbeats of all attempts together, per second. Cancels arrive with their answers: up to 50 attempts at once
+    hear of theirs within a second, more of them later (docs/decisions/0042)."""
     sticky_timeout_s: float = Field(default=10.0, gt=0)
     """How long Temporal keeps a run for the worker that has it cached; 1 s on the local stack."""
     stop_grace_s: float = Field(default=10.0, ge=0)
@@ -118,6 +121,8 @@ class LimitSettings(Group):
     """Activities pending in one run. Beyond 2,000 Temporal refuses the run's tasks for ever."""
     system_retries: int = Field(default=3, ge=0)
     """Attempts of a node that the platform may lose before the node fails; users' retries are not touched."""
+    interruptible_failures: int = Field(default=2, ge=0)
+    """Attempts of an interruptible node that the platform may lose; the next ones run on machines that stay."""
     run_timeout_s: float = Field(default=7 * 24 * 3600.0, gt=0)
     """Longest time of one attempt, in seconds, when its task sets none: one week."""
     inline_bytes: int = Field(default=64 * 1024, ge=256, le=1024**2)
@@ -177,6 +182,7 @@ class Settings(BaseSettings):
             window=self.limits.window,
             pending=self.limits.pending,
             system_retries=self.limits.system_retries,
+            interruptible_failures=self.limits.interruptible_failures,
             heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
             run_timeout_s=self.limits.run_timeout_s,
             inline_bytes=self.limits.inline_bytes,

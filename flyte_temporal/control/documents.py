@@ -27,6 +27,7 @@ class StartRequest(Document):
         labels: For people and search.
         overwrite_cache: Recompute and store anew.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
+        deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
 
     closure: Closure
@@ -40,6 +41,7 @@ class StartRequest(Document):
     labels: dict[str, str] = {}
     overwrite_cache: bool = False
     max_parallelism: int = 0
+    deadline_s: float = 0.0
 
 
 class Update(Document):

@@ -29,16 +29,34 @@ def choose(nodes: Sequence[NodeRecord], wanted: str | None) -> list[NodeRecord]:
     return chosen
 
 
-def lines(blobs: BlobStore, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> Iterator[LogLine]:
+def with_attempt(nodes: Sequence[NodeRecord], attempt: int) -> list[NodeRecord]:
+    """Return those of some nodes that have had an attempt of this number.
+
+    Raises:
+        NotFound: If none has.
+    """
+    chosen = [node for node in nodes if 1 <= attempt <= node.attempts]
+    if not chosen:
+        most = max((node.attempts for node in nodes), default=0)
+        raise NotFound(f"There is no attempt {attempt}; the last one has the number {most}.")
+    return chosen
+
+
+def lines(
+    blobs: BlobStore, execution: ExecutionId, nodes: Sequence[NodeRecord], attempt: int | None = None
+) -> Iterator[LogLine]:
     """Yield what the attempts of some nodes printed, node by node, attempt by attempt.
 
     Args:
         blobs: The blob store.
         execution: The execution.
         nodes: From `choose`.
+        attempt: Number of the one attempt that is wanted; None = all.
     """
     for node in nodes:
         for number, key in _attempts(blobs, execution, node):
+            if attempt not in {None, number}:
+                continue
             for text in _lines(read_log(blobs, key)):
                 yield LogLine(node=node.id, attempt=number, text=text)
 

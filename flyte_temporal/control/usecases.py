@@ -13,7 +13,7 @@ from flyte_temporal.control.endings import Endings
 from flyte_temporal.control.following import Followers, Sources
 from flyte_temporal.control.gates import check_value
 from flyte_temporal.control.launching import Launching
-from flyte_temporal.control.logs import choose, lines
+from flyte_temporal.control.logs import choose, lines, with_attempt
 from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
 from flyte_temporal.control.reconciling import Reconciler
 from flyte_temporal.control.requests import complete_inputs, default_version
@@ -22,7 +22,7 @@ from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.clock import Clock
 from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
-from flyte_temporal.spec.calls import GateAnswer, GateState
+from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
@@ -119,6 +119,7 @@ class Control:
             labels=wish.labels,
             overwrite_cache=wish.overwrite_cache,
             max_parallelism=wish.max_parallelism,
+            deadline_s=wish.deadline_s,
         )
         return self._ports.store.create_execution(request, self._ports.clock.now())
 
@@ -192,14 +193,18 @@ class Control:
         """
         return self._followers.watch(execution)
 
-    async def logs(self, execution: ExecutionId, node: str | None = None) -> Iterator[LogLine]:
-        """Return an iterator, to be run in a thread, over what the tasks printed.
+    async def logs(
+        self, execution: ExecutionId, node: str | None = None, attempt: int | None = None
+    ) -> Iterator[LogLine]:
+        """Return an iterator, to be run in a thread, over what the tasks printed: all attempts, or one of each node.
 
         Raises:
-            NotFound: If there is no such execution or node.
+            NotFound: If there is no such execution or node, or no node that is meant has had that attempt.
         """
         chosen = choose(await self.nodes(execution), node)
-        return lines(self._ports.blobs, execution, chosen)
+        if attempt is not None:
+            chosen = with_attempt(chosen, attempt)
+        return lines(self._ports.blobs, execution, chosen, attempt)
 
     async def abort(self, execution: ExecutionId, reason: str, by: str) -> ExecutionRecord:
         """Ask an execution to stop; nothing happens if it has ended. Returns its record as it is now.
@@ -224,6 +229,22 @@ class Control:
                 execution, found or RunState(phase=ExecutionPhase.ABORTED, reason=reason)
             )
         return await self.get(execution)
+
+    async def abort_node(self, execution: ExecutionId, request: NodeAbort) -> NodeRecord:
+        """Have one node of an open execution fail for good, as if it had failed by itself; returns its state now.
+
+        Raises:
+            NotFound: If there is no such execution, or it has reached no such node.
+            Conflict: If the execution or the node is over, or the node is being ended.
+            PlatformUnavailable: If the engine does not answer; asking again is safe.
+        """
+        record = await self.get(execution)
+        if record.phase.terminal:
+            raise Conflict(
+                f"Execution {execution.name} is over ({record.phase.value}); nothing is left to abort."
+            )
+        named = request if request.by else request.model_copy(update={"by": self._settings.owner})
+        return await self._ports.engine.abort_node(execution, named)
 
     async def gates(self, execution: ExecutionId) -> list[GateState]:
         """Return the gates of an open execution that can be answered, as far as they are known.

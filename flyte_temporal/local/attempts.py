@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from flyte_temporal.adapters.launchers.settings import PoolConfig
-from flyte_temporal.storage.scratch import BY_PLATFORM, Process, is_held, read_journal, request_stop
+from flyte_temporal.spec.attempt import Intent
+from flyte_temporal.storage.scratch import Process, is_held, read_journal, request_stop
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def end_attempts(scratch: Path) -> int:
 
 def _note(attempt: Path) -> None:
     try:
-        request_stop(attempt, BY_PLATFORM)
+        request_stop(attempt, Intent.PLATFORM)
     except OSError as error:
         _log.warning("Could not note that %s is stopped; it counts as a failure: %s", attempt, error)
 

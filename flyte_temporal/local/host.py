@@ -59,6 +59,7 @@ class Host:
             "logs": self._logs,
             "abort": self._abort,
             "gates": self._gates,
+            "abort_node": self._abort_node,
             "answer": self._answer_gate,
         }
 
@@ -233,7 +234,7 @@ class Host:
 
     async def _logs(self, params: dict[str, JsonValue], send: Send) -> None:
         wanted = protocol.Logs.model_validate(params)
-        lines = await self._control.logs(wanted.execution, wanted.node)
+        lines = await self._control.logs(wanted.execution, wanted.node, wanted.attempt)
 
         def some() -> list[LogLine]:
             return [line for _, line in zip(range(_LINES_PER_WRITE), lines, strict=False)]
@@ -245,6 +246,10 @@ class Host:
     async def _abort(self, params: dict[str, JsonValue], send: Send) -> None:
         wanted = protocol.Abort.model_validate(params)
         await send(_result(await self._control.abort(wanted.execution, wanted.reason, wanted.by)))
+
+    async def _abort_node(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = protocol.AbortNode.model_validate(params)
+        await send(_result(await self._control.abort_node(wanted.execution, wanted.request)))
 
     async def _gates(self, params: dict[str, JsonValue], send: Send) -> None:
         found = await self._control.gates(protocol.One.model_validate(params).execution)

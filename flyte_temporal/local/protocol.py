@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from flyte_temporal import errors
-from flyte_temporal.spec.calls import GateAnswer
+from flyte_temporal.spec.calls import GateAnswer, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.identifiers import ExecutionId, ProjectName
@@ -34,6 +34,7 @@ Method = Literal[
     "watch",
     "logs",
     "abort",
+    "abort_node",
     "gates",
     "answer",
 ]
@@ -72,9 +73,10 @@ class Wait(One):
 
 
 class Logs(One):
-    """Parameters of `logs`: which node, by path or name; None = all."""
+    """Parameters of `logs`: which node, by path or name, and which of its attempts; None = all."""
 
     node: str | None = None
+    attempt: int | None = None
 
 
 class Abort(One):
@@ -82,6 +84,12 @@ class Abort(One):
 
     reason: str = ""
     by: str = ""
+
+
+class AbortNode(One):
+    """Parameters of `abort_node`: which node, and why."""
+
+    request: NodeAbort
 
 
 class Answer(One):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
-from flyte_temporal.spec.calls import GateAnswer, GateState
+from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput
@@ -96,6 +96,15 @@ class Engine(Protocol):
             NotFound: If the engine does not know the run, or the run has no such gate.
             Conflict: If the gate was answered before, or has ended.
             InvalidInputs: If the gate waits for the other kind of answer.
+            PlatformUnavailable: If it does not answer.
+        """
+
+    async def abort_node(self, execution: ExecutionId, request: NodeAbort) -> NodeRecord:
+        """Have one node of a run fail for good; returns once the run has taken that in.
+
+        Raises:
+            NotFound: If the engine does not know the run, or the run has reached no such node.
+            Conflict: If the node has ended, or is being ended.
             PlatformUnavailable: If it does not answer.
         """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptState
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptState, Intent
 from flyte_temporal.spec.identifiers import AttemptId
 
 
@@ -29,8 +29,14 @@ class Launcher(Protocol):
         An attempt that this launcher never saw, and of which no trace is left, is LOST.
         """
 
-    async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
-        """Stop an attempt: SIGTERM, then SIGKILL after `grace_s` seconds. Returns when its processes are gone."""
+    async def stop(
+        self, attempt: AttemptId, grace_s: float = 10.0, intent: Intent = Intent.CANCEL
+    ) -> AttemptState:
+        """Stop an attempt: SIGTERM, then SIGKILL after `grace_s` seconds. Returns when its processes are gone.
+
+        `intent` is noted beside the attempt before it is told, so that whoever finds it dead, even after this process
+        has died, knows why. One that this launcher never saw, and that has not begun, cannot begin any more.
+        """
 
     async def release(self, attempt: AttemptId) -> None:
         """Forget an attempt whose result has been committed; scratch files are removed."""

@@ -20,7 +20,7 @@ from flyte_temporal.sdk.decks import Report
 from flyte_temporal.sdk.secrets import SecretsManager, exported
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import AttemptOrder, Manifest
+from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder, Manifest
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument
@@ -29,10 +29,6 @@ from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.bundles import unpack
 from flyte_temporal.storage.logs import AttemptLog
-
-NO_MANIFEST = 70
-"""Exit code of a task process that could not leave a manifest (EX_SOFTWARE); a hint for people, never evidence."""
-
 
 MAX_SPEC_BYTES = 64 * 1024**2
 """Largest spec that a dynamic task may make; for compiled programs it is a setting, of which this is the default."""
@@ -128,7 +124,7 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
         else:
             outputs = found
     except BaseException as raised:  # noqa: BLE001 - whatever ends the task becomes its error document
-        error, full = failures.describe(raised, code.root if code else None, desk.where)
+        error, full = failures.describe(raised, code.root if code else None, desk.where, order.task.policy)
     store = code.store if code else open_store(order.storage)
     if error is not None:
         error = failures.keep_traceback(error, full, store, order.attempt.key)

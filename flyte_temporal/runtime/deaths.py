@@ -14,14 +14,15 @@ from flyte_temporal.ports.blob_store import Put
 from flyte_temporal.runtime import failures
 from flyte_temporal.runtime.memory import memory_limit
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import AttemptOrder, Manifest
+from flyte_temporal.spec.attempt import AttemptOrder, Intent, Manifest
 from flyte_temporal.spec.document import canonical_bytes
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
+from flyte_temporal.spec.evidence import Evidence
+from flyte_temporal.spec.execution import ErrorDocument
+from flyte_temporal.spec.verdicts import OUT_OF_MEMORY, Judgement, judge
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.logs import AttemptLog
 
-_NEAR_LIMIT = 0.95
 _WORDS = {
     signal.SIGSEGV: "it used memory that is not its own: a bug in C code, or a stack overflow by deep recursion",
     signal.SIGABRT: "C code gave up by abort()",
@@ -67,7 +68,7 @@ def bury(where: Path, death: Death) -> scratch.Ending:
         raise LauncherError(f"There is no attempt {where}.")
     order = AttemptOrder.read(journal.order)
     log = AttemptLog(journal.log or scratch.own_folder(where) / scratch.LOG, order.attempt.key)
-    stopped = scratch.stop_reason(where) or (scratch.ON_REQUEST if death.stopped else "")
+    stopped = scratch.stop_reason(where) or (Intent.CANCEL if death.stopped else Intent.NONE)
     error = describe(death, order, log.tail(), stopped)
     message = error.message
     try:
@@ -75,7 +76,7 @@ def bury(where: Path, death: Death) -> scratch.Ending:
             message = ""
     except StorageError as trouble:
         message = f"{message} No manifest was written: {trouble}"
-    ending = scratch.Ending(death.code, message, death.rss, oom=error.code == "OutOfMemory")
+    ending = scratch.Ending(death.code, message, death.rss, oom=error.code == OUT_OF_MEMORY)
     descriptor = scratch.open_journal(where)
     scratch.write_whole(descriptor, b"\n")  # the dead process may have left half a line
     scratch.write_ending(descriptor, ending)
@@ -83,46 +84,41 @@ def bury(where: Path, death: Death) -> scratch.Ending:
     return ending
 
 
-def describe(death: Death, order: AttemptOrder, tail: str, stopped: str = "") -> ErrorDocument:
+def describe(death: Death, order: AttemptOrder, tail: str, stopped: Intent = Intent.NONE) -> ErrorDocument:
     """Return the error document of a process that died.
 
     Args:
         death: How it ended.
         order: What it ran.
         tail: The last lines of its log.
-        stopped: Why it was stopped; empty if nobody asked for that.
+        stopped: Why it was stopped.
     """
     if stopped:
-        return failures.stopped(stopped)
-    kind, code, message = _verdict(death, order)
+        return failures.stopped(stopped, order.task.policy)
+    limit = memory_limit(order.task)
+    found = judge(
+        Evidence(exit_code=death.code, oom=death.oom, peak_bytes=death.rss, limit_bytes=limit, witnessed=True)
+    )
+    message = _words(found, death, order.task.policy.resources.limits.mem if limit else "")
     if tail:
         message = f"{message}\nLast lines of its log:\n{tail}"
-    return ErrorDocument(kind=kind, code=code, message=failures.cut(message, failures.MESSAGE_BYTES))
+    return found.document(failures.cut(message, failures.MESSAGE_BYTES))
 
 
-def _verdict(death: Death, order: AttemptOrder) -> tuple[ErrorKind, str, str]:
-    limit = memory_limit(order.task)
+def _words(found: Judgement, death: Death, limit: str) -> str:
     peak = f"{death.rss / 1024 / 1024:.0f} MiB"
-    if death.oom or (death.code == -signal.SIGKILL and limit and death.rss >= _NEAR_LIMIT * limit):
-        bound = f"its limit of {order.task.policy.resources.limits.mem}" if limit else "the memory there is"
+    if found.code == OUT_OF_MEMORY:
+        bound = f"its limit of {limit}" if limit else "the memory there is"
         advice = "Ask for more memory, or hold less at once."
-        return (
-            ErrorKind.USER,
-            "OutOfMemory",
-            f"The process used {peak}, more than {bound}, and was killed. {advice}",
-        )
+        return f"The process used {peak}, more than {bound}, and was killed. {advice}"
     if death.code >= 0:
-        message = (
+        return (
             f"The process ended with exit code {death.code} before the task returned: something in it called "
             "os._exit() or a C library's exit()."
         )
-        return ErrorKind.USER, "ProcessExited", message
     name = signal.Signals(-death.code).name if -death.code in set(signal.Signals) else "unknown"
     why = _WORDS.get(signal.Signals(-death.code), "") if name != "unknown" else ""
-    message = f"The process was killed by signal {-death.code} ({name}{': ' if why else ''}{why}); peak memory {peak}."
-    if death.code == -signal.SIGKILL:
-        return ErrorKind.SYSTEM, "Killed", message
-    return ErrorKind.USER, "ProcessDied", message
+    return f"The process was killed by signal {-death.code} ({name}{': ' if why else ''}{why}); peak memory {peak}."
 
 
 def _leave_manifest(order: AttemptOrder, log: AttemptLog, error: ErrorDocument, death: Death) -> bool:

@@ -5,26 +5,32 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from flyte_temporal.errors import FlyteTemporalError, StorageError
+from flyte_temporal.errors import FlyteTemporalError, StorageError, type_name
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.sdk.frames import user_traceback
-from flyte_temporal.spec.attempt import PLATFORM_STOPPED, PLATFORM_STOPPED_MESSAGE
+from flyte_temporal.spec.attempt import Intent
+from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
+from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.verdicts import judge, told
 from flyte_temporal.storage import scratch
 
 MESSAGE_BYTES = 4 * 1024
 TRACEBACK_BYTES = 16 * 1024
 
 
-def describe(error: BaseException, root: Path | None, where: Path) -> tuple[ErrorDocument, str]:
+def describe(
+    error: BaseException, root: Path | None, where: Path, policy: TaskPolicy | None = None
+) -> tuple[ErrorDocument, str]:
     """Return the error document of an exception, and the whole traceback.
 
     Args:
         error: What the task raised, or what went wrong around it.
         root: The unpacked bundle; paths below it are shown without it.
         where: The attempt's place on this machine, which says whether a stop was asked for.
+        policy: The task's policy, for its time-out.
     """
-    document = _classify(error, where)
+    document = _classify(error, where, policy or TaskPolicy())
     users, full = _tracebacks(error, root)
     if root is not None and isinstance(error, FlyteTemporalError):
         # Messages of the compiler, in a dynamic task, begin with the place of the user's call.
@@ -56,9 +62,14 @@ def cut(text: str, limit: int) -> str:
     return (data[:half].decode("utf-8", "ignore")) + gap.decode() + data[-half:].decode("utf-8", "ignore")
 
 
-def _classify(error: BaseException, where: Path) -> ErrorDocument:
-    if isinstance(error, SystemExit | KeyboardInterrupt) and (reason := scratch.stop_reason(where)):
-        return stopped(reason)
+def _classify(error: BaseException, where: Path, policy: TaskPolicy) -> ErrorDocument:
+    if intent := scratch.stop_reason(where):
+        # Whatever it raises once it was told to end comes of that: a subprocess was killed, a wait was broken off.
+        document = stopped(intent, policy)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            return document
+        text = f"{document.message} (Then it raised {type(error).__name__}: {_text(error)})"
+        return document.model_copy(update={"message": cut(text, MESSAGE_BYTES)})
     code, kind, recoverable = "UserCodeError", ErrorKind.USER, True
     message = f"{type(error).__name__}: {_text(error)}".rstrip(": ")
     cause: BaseException = error
@@ -83,19 +94,25 @@ def _classify(error: BaseException, where: Path) -> ErrorDocument:
         message=cut(message, MESSAGE_BYTES),
         recoverable=recoverable,
         exception=type(cause).__name__,
+        exceptions=_lineage(error, cause),
     )
 
 
-def stopped(reason: str) -> ErrorDocument:
+def _lineage(*errors: BaseException) -> tuple[str, ...]:
+    """Return the names of the classes of some exceptions, and of all that these are derived from."""
+    classes = (cls for error in errors for cls in type(error).__mro__ if cls is not object)
+    return tuple(dict.fromkeys(map(type_name, classes)))
+
+
+def stopped(intent: Intent, policy: TaskPolicy) -> ErrorDocument:
     """Return the document of an attempt that ended because it was told to.
 
     Args:
-        reason: Why, see `scratch.request_stop`.
+        intent: Why, see `scratch.request_stop`.
+        policy: The task's policy, for its time-out.
     """
-    code, message = "Stopped", "The attempt was stopped on request."
-    if reason == scratch.BY_PLATFORM:
-        code, message = PLATFORM_STOPPED, PLATFORM_STOPPED_MESSAGE
-    return ErrorDocument(kind=ErrorKind.SYSTEM, code=code, message=message, recoverable=True)
+    found = judge(Evidence(intent=intent))
+    return found.document(told(found.code, policy.timeouts))
 
 
 def _text(error: BaseException) -> str:

@@ -7,25 +7,12 @@ import re
 from pathlib import Path
 
 from flyte_temporal.spec.entities import TaskSpec
-
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-    "T": 10**12,
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-}
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?")
+from flyte_temporal.spec.quantities import amount
 
 
 def memory_limit(task: TaskSpec) -> int:
     """Return the memory limit of a task in bytes; 0 if it has none or one that is not a quantity."""
-    found = _QUANTITY.fullmatch(task.policy.resources.limits.mem)
-    return int(float(found[1]) * _UNITS[found[2] or ""]) if found else 0
+    return int(amount(task.policy.resources.limits.mem) or 0)
 
 
 def resident(pid: int) -> int:

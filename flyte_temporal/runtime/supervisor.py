@@ -17,7 +17,7 @@ from pathlib import Path
 from flyte_temporal.errors import LauncherError, StorageError
 from flyte_temporal.runtime import attempt, deaths, memory, orphans, output
 from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
-from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.logs import INTERVAL_S, AttemptLog
@@ -76,7 +76,7 @@ def supervise(assignment: Assignment) -> int:
 
 def _become_task(signals: SignalPipe, assignment: Assignment) -> None:
     """Go on as the task process; never returns."""
-    code = attempt.NO_MANIFEST
+    code = NO_MANIFEST
     try:
         signals.forget()
         _set_group(0)
@@ -135,7 +135,7 @@ def _conclude(where: Path, death: deaths.Death) -> None:
     if journal is None:
         # A launcher that saw the end in the journal has already released the attempt.
         return
-    if journal.ending is None or (death.code not in {0, attempt.NO_MANIFEST}):
+    if journal.ending is None or (death.code not in {0, NO_MANIFEST}):
         deaths.bury(where, death)
 
 

@@ -163,8 +163,13 @@ class NodeDraft:
         changed = overrides(options, where)
         if changed == Overrides():
             return
-        self.overrides = (self.overrides or Overrides()).then(changed)
         policy = getattr(task, "policy", None)
+        if isinstance(options.get("retries"), int) and isinstance(policy, TaskPolicy):
+            # A number changes the number alone, not which exceptions are retried, nor the pauses.
+            count = changed.retries.count if changed.retries else 0
+            kept = (self.overrides or Overrides()).apply(policy).retries
+            changed = changed.model_copy(update={"retries": kept.model_copy(update={"count": count})})
+        self.overrides = (self.overrides or Overrides()).then(changed)
         if isinstance(policy, TaskPolicy):
             check_resources(self.overrides.apply(policy).resources, where)
 

@@ -241,6 +241,7 @@ class _Compilation:
             failure_policy=workflow.failure_policy,
             on_failure=self._handler(workflow.on_failure, workflow.where),
             interruptible=workflow.interruptible,
+            timeout_s=workflow.deadline_s,
             max_parallelism=workflow.default_options.max_parallelism,
             description=workflow.description,
         )

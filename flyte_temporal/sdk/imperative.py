@@ -33,6 +33,7 @@ from flyte_temporal.spec.types import LiteralType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from flyte_temporal.sdk.options import Options
 
@@ -43,6 +44,7 @@ class ImperativeOptions(TypedDict, total=False):
     failure_policy: FailurePolicy
     interruptible: bool
     on_failure: Callable[..., Any]
+    deadline: float | timedelta
     docs: str
     default_options: Options
 

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Unpack
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.callsite import call_site, is_ours
 from flyte_temporal.sdk.entity import dotted_module, name_in
+from flyte_temporal.sdk.retrying import RetryPolicy, Timeouts
 from flyte_temporal.sdk.signature import REQUIRED, Parameter, Signature
 from flyte_temporal.sdk.tasks import PythonTask, TaskOptions
 from flyte_temporal.sdk.types.converter import shown
@@ -40,8 +41,8 @@ class TaskMetadata:
         cache_ignore_input_vars: Inputs left out of the key.
         interruptible: Whether it may run on machines that can be taken away.
         deprecated: Why not to use it any more.
-        retries: Further attempts after a failure.
-        timeout: Longest time of one attempt, in seconds or as timedelta.
+        retries: Further attempts after a failure, as a number or a `RetryPolicy`.
+        timeout: Longest time of one attempt, in seconds or as timedelta, or `Timeouts`.
         pod_template_name: Template of the pod, on Kubernetes.
     """
 
@@ -51,8 +52,8 @@ class TaskMetadata:
     cache_ignore_input_vars: tuple[str, ...] = ()
     interruptible: bool | None = None
     deprecated: str = ""
-    retries: int = 0
-    timeout: float | timedelta | None = None
+    retries: int | RetryPolicy = 0
+    timeout: float | timedelta | Timeouts | None = None
     pod_template_name: str | None = None
 
     def options(self) -> dict[str, Any]:

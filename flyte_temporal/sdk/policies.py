@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,14 +19,13 @@ from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk.accelerators import Accelerator
 from flyte_temporal.sdk.images import ImageSpec
 from flyte_temporal.sdk.pods import PodTemplate
+from flyte_temporal.sdk.retrying import RetryPolicy, Timeouts, retry_policy, time_outs
 from flyte_temporal.sdk.secrets import Secret
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec import policies as spec
+from flyte_temporal.spec.quantities import amount
 
 Quantity = str | int | float
-_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(m|[kMGTPE]|[KMGTPE]i|[eE]\d+)?")
-_SUFFIXES = {"": 1.0, "m": 1e-3} | {s: 1000.0**i for i, s in enumerate("kMGTPE", 1)}
-_SUFFIXES |= {f"{s}i": 1024.0**i for i, s in enumerate("KMGTPE", 1)}
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ class PolicyOptions(TypedDict, total=False):
     """Options that both a task and a node (`with_overrides`) may set.
 
     Args:
-        retries: Further attempts after a failure of the task's code.
-        timeout: Longest time of one attempt, in seconds or as timedelta; 0 = none.
+        retries: Further attempts after a failure of the task's code, as a number or a `RetryPolicy`.
+        timeout: Longest time of one attempt, in seconds or as timedelta, or `Timeouts`; 0 = none.
         cache: True with `cache_version`, or a `Cache`.
         cache_version: The user's version, part of the key.
         cache_serialize: Whether equal calls at the same time wait for one of them.
@@ -97,8 +95,8 @@ class PolicyOptions(TypedDict, total=False):
         pod_template_name: Name of a template that the cluster has.
     """
 
-    retries: int
-    timeout: float | timedelta
+    retries: int | RetryPolicy
+    timeout: float | timedelta | Timeouts
     cache: bool | Cache
     cache_version: str
     cache_serialize: bool
@@ -134,13 +132,20 @@ def refuse_unknown(given: Mapping[str, Any], known: type[Any], what: str, where:
             raise CompileError(f"{what} has no option {name!r}. {hint}", where)
 
 
-def overrides(options: Mapping[str, Any], where: str) -> spec.Overrides:
+def overrides(
+    options: Mapping[str, Any], where: str, module: Mapping[str, Any] | None = None
+) -> spec.Overrides:
     """Return the parts of a policy that some options set.
+
+    Args:
+        options: The options.
+        where: File and line, for messages.
+        module: Variables of the module that they stand in, which may say what a number of retries means.
 
     Raises:
         CompileError: If an option's value makes no sense; names the option and what to write.
     """
-    reader = _Options(options, where)
+    reader = _Options(options, where, module)
     image, declared = reader.image()
     return spec.Overrides(
         resources=reader.resources(),
@@ -170,9 +175,12 @@ def check_resources(resources: spec.Resources, where: str) -> None:
 
 
 class _Options:
-    def __init__(self, options: Mapping[str, Any], where: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], where: str, module: Mapping[str, Any] | None = None
+    ) -> None:
         self._options = {name: value for name, value in options.items() if value is not None}
         self._where = where
+        self._module = module or {}
 
     def wrong(self, message: str) -> CompileError:
         return CompileError(message, self._where)
@@ -241,25 +249,12 @@ class _Options:
         return given
 
     def retries(self) -> spec.RetryPolicy | None:
-        count = self._options.get("retries")
-        if count is None:
-            return None
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise self.wrong(f"retries={shown(count)} must be a whole number, 0 or more.")
-        return spec.RetryPolicy(count=count)
+        given = self._options.get("retries")
+        return None if given is None else retry_policy(given, self._module, self.wrong)
 
     def timeouts(self) -> spec.Timeouts | None:
         given = self._options.get("timeout")
-        if given is None:
-            return None
-        seconds = given.total_seconds() if isinstance(given, timedelta) else given
-        if (
-            isinstance(seconds, bool)
-            or not isinstance(seconds, int | float)
-            or not 0 <= seconds < float("inf")
-        ):
-            raise self.wrong(f"timeout={shown(given)} must be a number of seconds or a timedelta, 0 or more.")
-        return spec.Timeouts(run_s=float(seconds))
+        return None if given is None else time_outs(given, self.wrong)
 
     def cache(self) -> spec.CacheSettings | None:
         given = self._options.get("cache")
@@ -332,13 +327,10 @@ class _Options:
     def _amount(self, name: str, text: str) -> float | None:
         if not text:
             return None
-        match = _QUANTITY.fullmatch(text)
-        if match is None:
+        found = amount(text)
+        if found is None:
             raise self.wrong(f"{name}={text!r} is not a quantity. Write for example 2, '500m', '1.5', '2Gi'.")
-        suffix = match[2] or ""
-        return (
-            float(text) if suffix[:1] == "e" or suffix[1:].isdigit() else float(match[1]) * _SUFFIXES[suffix]
-        )
+        return found
 
 
 def _article(kind: type[Any]) -> str:

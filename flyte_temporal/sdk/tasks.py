@@ -83,7 +83,7 @@ class PythonTask(Called[P, R], FunctionEntity):
         self._docs: str = options.get("docs") or ""
         if options.get("pickle_untyped"):
             self.untyped = FlytePickle | None
-        self.policy = overrides(options, where).apply(
+        self.policy = overrides(options, where, getattr(inspect.unwrap(function), "__globals__", None)).apply(
             TaskPolicy(
                 deprecated=options.get("deprecated") or "",
                 deck=bool(options.get("enable_deck", False)),

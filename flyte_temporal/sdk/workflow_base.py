@@ -13,6 +13,7 @@ from flyte_temporal.sdk.handlers import FailureRules, check_handler, handler_of
 from flyte_temporal.sdk.options import Options
 from flyte_temporal.sdk.plain import run_nodes
 from flyte_temporal.sdk.recording import Recorded
+from flyte_temporal.sdk.retrying import seconds
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec.entities import FailurePolicy
@@ -24,6 +25,7 @@ class WorkflowBase(Entity):
     kind: ClassVar[Literal["task", "workflow", "launch_plan"]] = "workflow"
     failure_policy: FailurePolicy = FailurePolicy.FAIL_IMMEDIATELY
     interruptible: bool | None = None
+    deadline_s: float = 0.0
     on_failure: Entity | None = None
     default_options: Options = Options()
 
@@ -43,6 +45,9 @@ class WorkflowBase(Entity):
                 raise CompileError(f"{name}={shown(given)} must be {wanted}.", where)
         self.failure_policy = options.get("failure_policy") or FailurePolicy.FAIL_IMMEDIATELY
         self.interruptible = options.get("interruptible")
+        given = options.get("deadline")
+        if given is not None:
+            self.deadline_s = seconds("deadline=", given, lambda message: CompileError(message, where))
         self.on_failure = handler_of(options.get("on_failure"), where)
         self.default_options = options.get("default_options") or Options()
 

@@ -6,6 +6,7 @@ Used by authors; the body runs once with promises, whether it is compiled or cal
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
@@ -34,6 +35,7 @@ class WorkflowOptions(TypedDict, total=False):
         interruptible: Whether its tasks may run on machines that can be taken away.
         on_failure: Task or workflow to run once after a failure, with those of the inputs that it declares, and with
             the error as `err`.
+        deadline: Seconds, or a timedelta, from its start after which it fails and all that it runs is stopped; 0 = none.
         docs: Description; by default the docstring's.
         default_options: What its default launch plan says besides: labels, annotations, max_parallelism.
     """
@@ -41,6 +43,7 @@ class WorkflowOptions(TypedDict, total=False):
     failure_policy: FailurePolicy
     interruptible: bool
     on_failure: Callable[..., Any]
+    deadline: float | timedelta
     docs: str
     default_options: Options
 

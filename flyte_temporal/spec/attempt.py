@@ -16,6 +16,17 @@ from flyte_temporal.spec.literals import LiteralValue
 PLATFORM_STOPPED = "PlatformStopped"
 """Code of an attempt that the platform ended because it was itself told to stop: nobody's failure."""
 PLATFORM_STOPPED_MESSAGE = "The platform was stopped while the attempt ran."
+NO_MANIFEST = 70
+"""Exit code of our runtime when it could not leave a manifest (EX_SOFTWARE): its own fault, not the user code's."""
+
+
+class Intent(StrEnum):
+    """Why we asked an attempt to end; written down before it is told, so that whoever finds it dead knows."""
+
+    NONE = ""
+    CANCEL = "request"
+    PLATFORM = "platform"
+    TIMEOUT = "timeout"
 
 
 class StorageConfig(Document):
@@ -41,6 +52,7 @@ class AttemptOrder(Stored):
         storage: The blob store.
         inline_bytes: Outputs larger than this travel by reference.
         created_at: When the execution was started, UTC (`current_context().execution_date`).
+        interruptible: Whether it may run on a machine that can be taken away; decided for each attempt.
     """
 
     attempt: AttemptId
@@ -50,6 +62,7 @@ class AttemptOrder(Stored):
     storage: StorageConfig
     inline_bytes: int = 64 * 1024
     created_at: datetime | None = None
+    interruptible: bool = False
 
 
 class Manifest(Stored):
@@ -97,7 +110,8 @@ class AttemptState(Document):
         exit_code: Exit code, or the negative number of the signal, if EXITED.
         oom: Whether it ran out of memory, as far as is known.
         message: What happened or what it waits for, for people.
-        code: Code of the error, if it left no manifest and somebody noted why; empty otherwise.
+        intent: Why it was asked to end, if it was.
+        ran: Whether a process of it was ever at work.
         pid: Process id on this machine, if there is one.
         started_at: When its process began to run the attempt, UTC; time-outs of an attempt count from here.
         peak_rss_bytes: Largest resident memory if known.
@@ -107,7 +121,8 @@ class AttemptState(Document):
     exit_code: int | None = None
     oom: bool = False
     message: str = ""
-    code: str = ""
+    intent: Intent = Intent.NONE
+    ran: bool = True
     pid: int | None = None
     started_at: datetime | None = None
     peak_rss_bytes: int = 0

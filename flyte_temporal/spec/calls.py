@@ -18,13 +18,14 @@ from flyte_temporal.spec.execution import (
     ErrorDocument,
     ExecutionPhase,
     ExecutionRequest,
+    FailedAttempt,
     GateReply,
     NodePhase,
     NodeRecord,
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.policies import Overrides
+from flyte_temporal.spec.policies import Overrides, Resources, ResourceValues
 from flyte_temporal.spec.types import LiteralType
 
 RECORD = "flyte_temporal.record"
@@ -32,6 +33,9 @@ RECORD = "flyte_temporal.record"
 
 READ = "flyte_temporal.read"
 """Local activity: read values that travel by reference. Request `ReadRequest`, response `ReadResult`."""
+
+STOP = "flyte_temporal.stop"
+"""Activity: see that attempts are over whose own activities ended without saying so. Request `StopRequest`."""
 
 OPEN_CHILD = "flyte_temporal.open_child"
 """Local activity: record an execution that a node is about to start. Request `ChildRequest`, response `ChildOpened`."""
@@ -52,6 +56,10 @@ class AttemptRequest(Document):
         inline_bytes: Outputs larger than this travel by reference.
         created_at: When the execution started, UTC.
         first_started_at: When the node's first attempt was asked for, UTC.
+        asked_at: When this one was, UTC.
+        memory: Memory that it gets, request and limit, instead of what the task says; empty = as the task says.
+        interruptible: Whether it may run on a machine that can be taken away.
+        failed: Earlier attempts, for the node's record.
     """
 
     attempt: AttemptId
@@ -65,6 +73,18 @@ class AttemptRequest(Document):
     inline_bytes: int = 64 * 1024
     created_at: datetime | None = None
     first_started_at: datetime | None = None
+    asked_at: datetime | None = None
+    memory: str = ""
+    interruptible: bool = False
+    failed: tuple[FailedAttempt, ...] = ()
+
+    def changes(self) -> Overrides:
+        """Return all that this attempt sets anew of its task's policy."""
+        given = self.overrides or Overrides()
+        if not self.memory:
+            return given
+        side = ResourceValues(mem=self.memory)
+        return given.then(Overrides(resources=Resources(requests=side, limits=side)))
 
 
 class AttemptResult(Document):
@@ -85,6 +105,18 @@ class AttemptResult(Document):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     peak_rss_bytes: int = 0
+
+
+class StopRequest(Document):
+    """Stop attempts that may still be at work, and keep those from starting that have not begun.
+
+    Args:
+        attempts: Which.
+        launcher: Name of their launcher.
+    """
+
+    attempts: tuple[AttemptId, ...]
+    launcher: str
 
 
 class Wish(Document):
@@ -169,6 +201,20 @@ class GateState(Document):
     type: LiteralType | None = None
     phase: NodePhase = NodePhase.QUEUED
     reply: GateReply | None = None
+
+
+class NodeAbort(Document):
+    """Argument of the update `abort_node`: have one node fail for good.
+
+    Args:
+        node: Its path, or its name if no other node has it.
+        reason: Why.
+        by: Who asks.
+    """
+
+    node: str
+    reason: str = ""
+    by: str = ""
 
 
 class RecordRequest(Document):

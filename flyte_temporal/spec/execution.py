@@ -90,6 +90,23 @@ class ErrorKind(StrEnum):
     SYSTEM = "system"
 
 
+class Verdict(StrEnum):
+    """What an attempt's end means for its node."""
+
+    SUCCESS = "SUCCESS"
+    USER = "USER"
+    """Uses the task's `retries`."""
+    USER_FATAL = "USER_FATAL"
+    """The user's, and another attempt cannot help."""
+    SYSTEM = "SYSTEM"
+    """Uses the platform's own budget."""
+    WAIT = "WAIT"
+    """Nothing has been decided; no attempt is used up."""
+    CANCELLED = "CANCELLED"
+    TIMEOUT = "TIMEOUT"
+    """As USER, by its own code."""
+
+
 class ErrorDocument(Document):
     """A failure, as it is stored, shown and put into Temporal.
 
@@ -99,7 +116,8 @@ class ErrorDocument(Document):
         message: What happened, in words; at most 4 KiB (mutable state of Temporal keeps no more).
         node: Path of the node that failed; empty if the execution as a whole did.
         recoverable: Whether another attempt may help.
-        exception: Type name of the exception that user code raised, for `RetryPolicy.on`.
+        exception: Type name of the exception that user code raised.
+        exceptions: Qualified names of its class and of all that it is derived from, for `RetryPolicy.on`.
         traceback: Frames of the user's own code, cut to 16 KiB.
         full_traceback: Key of the whole traceback in the blob store; empty if `traceback` is all.
         others: Later failures of the same execution, in the order in which they happened; theirs are empty.
@@ -111,6 +129,7 @@ class ErrorDocument(Document):
     node: str = ""
     recoverable: bool = True
     exception: str = ""
+    exceptions: tuple[str, ...] = ()
     traceback: str = ""
     full_traceback: str = ""
     others: tuple[ErrorDocument, ...] = ()
@@ -143,6 +162,7 @@ class ExecutionRequest(Document):
         overwrite_cache: Recompute and store anew.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
         parent: The node that started it, if one did.
+        deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
 
     id: ExecutionId
@@ -156,6 +176,7 @@ class ExecutionRequest(Document):
     overwrite_cache: bool = False
     max_parallelism: int = 0
     parent: ParentRef | None = None
+    deadline_s: float = 0.0
 
     def fingerprint(self) -> str:
         """Return the digest by which a repeated request is told from another one under the same id.
@@ -174,6 +195,8 @@ class RunLimits(Document):
         nodes: Nodes and items of maps in one run at most, those of dynamic tasks included (an attempt makes some four
             events, and a history holds 51,200).
         system_retries: Attempts of a node that the platform may lose before it fails.
+        interruptible_failures: Attempts of an interruptible node that the platform may lose before the next ones run on
+            machines that are not taken away.
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
         run_timeout_s: Longest time of one attempt when the task sets none.
         inline_bytes: Largest value kept inline.
@@ -183,6 +206,7 @@ class RunLimits(Document):
     pending: int = 500
     nodes: int = 8_000
     system_retries: int = 3
+    interruptible_failures: int = 2
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
     inline_bytes: int = 64 * 1024
@@ -230,6 +254,34 @@ class GateReply(Document):
     at: datetime | None = None
 
 
+class FailedAttempt(Document):
+    """An attempt of a node that did not succeed.
+
+    Args:
+        number: Its number.
+        verdict: How it ended.
+        code: Code of its error.
+        message: The beginning of its message.
+        attempt_key: Its folder in the blob store.
+        asked_at: When it was asked for, UTC.
+        finished_at: When its end was known, UTC.
+        memory: Its memory limit, if an earlier attempt had it raised.
+        interruptible: Whether it ran on a machine that can be taken away.
+        next: What was decided then.
+    """
+
+    number: int
+    verdict: Verdict
+    code: str
+    message: str = ""
+    attempt_key: str = ""
+    asked_at: datetime | None = None
+    finished_at: datetime | None = None
+    memory: str = ""
+    interruptible: bool = False
+    next: str = ""
+
+
 class NodeRecord(Document):
     """State of a node as stored and shown.
 
@@ -250,6 +302,7 @@ class NodeRecord(Document):
         child: Name of the execution that it started, for launch plans.
         spec: Digest of the closure that it gave, for dynamic tasks.
         reply: The answer that it got, for gates.
+        failed: Its attempts that failed, the last ones of them.
     """
 
     id: NodePath
@@ -268,6 +321,7 @@ class NodeRecord(Document):
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    failed: tuple[FailedAttempt, ...] = ()
 
 
 class ExecutionRecord(Document):

@@ -29,11 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from flyte_temporal.errors import LauncherError
+from flyte_temporal.spec.attempt import Intent
 from flyte_temporal.spec.identifiers import AttemptId
 
 LOG = "log"
-ON_REQUEST = "request"
-BY_PLATFORM = "platform"
 FILES = "files"
 """The working directory of a task."""
 VALUES = "values"
@@ -218,30 +217,32 @@ def open_journal(where: Path) -> int:
     return os.open(f"{where}{_JOURNAL}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
-def request_stop(where: Path, reason: str = ON_REQUEST) -> None:
-    """Leave a note that the attempt is being stopped, for whoever describes its death; the first reason stands.
+def request_stop(where: Path, intent: Intent = Intent.CANCEL) -> None:
+    """Leave a note that the attempt is being stopped, for whoever describes its death; the first intent stands.
 
     Args:
         where: Its place on this machine.
-        reason: `ON_REQUEST`, or `BY_PLATFORM` if the platform itself is being stopped.
+        intent: Why.
     """
     try:
         note = os.open(f"{where}{_STOP}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return
     try:
-        os.write(note, reason.encode())
+        os.write(note, intent.encode())
     finally:
         os.close(note)
 
 
-def stop_reason(where: Path) -> str:
-    """Return why the attempt is being stopped; empty if nobody asked to stop it."""
+def stop_reason(where: Path) -> Intent:
+    """Return why the attempt is being stopped; `Intent.NONE` if nobody asked to stop it."""
     try:
         with open(f"{where}{_STOP}", encoding="utf-8") as note:
-            return note.read() or ON_REQUEST
+            found = note.read()
     except FileNotFoundError:
-        return ""
+        return Intent.NONE
+    # Half a word, or one of another release, is still a request.
+    return Intent(found) if found in {*Intent} and found else Intent.CANCEL
 
 
 def remove(root: Path, name: str) -> Path | None:

@@ -6,7 +6,7 @@ import asyncio
 
 from flyte_temporal.errors import Conflict, NotFound, PlatformUnavailable
 from flyte_temporal.ports.engine import RunState, Started
-from flyte_temporal.spec.calls import GateAnswer, GateState
+from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord, RunInput
 from flyte_temporal.spec.identifiers import ExecutionId
@@ -20,6 +20,8 @@ class FakeEngine:
         """Every run that was really started, in order."""
         self.available = True
         """Whether calls are answered."""
+        self.node_aborts: list[NodeAbort] = []
+        """Nodes that were to be aborted, in order."""
         self.forgotten: list[ExecutionId] = []
         """Runs whose worker was to be forgotten, in order."""
         self.waits = 0
@@ -100,6 +102,16 @@ class FakeEngine:
                 ]
                 return done
         raise NotFound(f"The execution has no gate {answer.gate!r}.")
+
+    async def abort_node(self, execution: ExecutionId, request: NodeAbort) -> NodeRecord:
+        """Note the wish; see `Engine.abort_node`."""
+        for node in await self.nodes(execution):
+            if request.node in {node.id, node.name}:
+                if node.phase.terminal:
+                    raise Conflict(f"The node {node.id} has ended: it is {node.phase}.")
+                self.node_aborts.append(request)
+                return node
+        raise NotFound(f"The execution has reached no node {request.node!r}.")
 
     async def forget_worker(self, execution: ExecutionId) -> None:
         """Note the call; see `Engine.forget_worker`."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
 from flyte_temporal.spec.identifiers import AttemptId
 
 Run = Callable[[AttemptOrder], Awaitable[None] | None]
@@ -63,9 +63,12 @@ class FakeLauncher:
             attempt.key, AttemptState(phase=AttemptPhase.LOST, message="No trace of this attempt is left.")
         )
 
-    async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
+    async def stop(
+        self, attempt: AttemptId, grace_s: float = 10.0, intent: Intent = Intent.CANCEL
+    ) -> AttemptState:
         """Stop an attempt. A coroutine is cancelled; a plain function cannot be and is waited for."""
-        del grace_s
+        del grace_s, intent
+        self.machine.states.setdefault(attempt.key, AttemptState(phase=AttemptPhase.LOST, ran=False))
         running = self.machine.running.get(attempt.key)
         if running is not None and not running.done():
             running.cancel()

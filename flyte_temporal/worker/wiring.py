@@ -11,9 +11,12 @@ from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig, WorkflowRunner
 
-from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.attempts import Attempts
+from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.limits import Pulse
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.runs import Runs
 from flyte_temporal.activities.values import Values
@@ -82,9 +85,11 @@ async def build(settings: Settings, activations: Activations | None = None) -> P
         closures=closures,
         records=records,
         grace_s=settings.worker.stop_grace_s,
+        pulse=Pulse(settings.worker.heartbeats_per_s),
     )
     served: list[Callable[..., Any]] = [
         Attempts(parts).run,
+        Stops(parts).stop,
         records.record,
         Values(blobs, settings.worker.scratch).read,
         Children(blobs, store, closures).open,
@@ -137,7 +142,7 @@ def temporal_worker(
         **_version(settings.worker),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
-        max_heartbeat_throttle_interval=timedelta(seconds=settings.worker.heartbeat_timeout_s / 3),
+        max_heartbeat_throttle_interval=timedelta(seconds=min(1.0, settings.worker.heartbeat_timeout_s / 3)),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.worker.sticky_timeout_s),
         graceful_shutdown_timeout=timedelta(seconds=settings.worker.graceful_shutdown_s),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,14 +11,15 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, FailedAttempt, RunInput
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
-from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.body import Body
+from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
-from flyte_temporal.workflows.retries import next_attempt
-from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.retries import Decision, decide, on_spot
+from flyte_temporal.workflows.scope import NodeState, Scope
 
 INFRASTRUCTURE = RetryPolicy(
     initial_interval=timedelta(milliseconds=100),
@@ -27,17 +29,28 @@ INFRASTRUCTURE = RetryPolicy(
 """Temporal's own retry: the infrastructure moved. Unlimited; the activity re-attaches to the same attempt."""
 
 
+KEPT = 10
+"""Failed attempts of a node in its record."""
+MESSAGE_CHARS = 500
+SHOWN_S = 1.0
+"""Pauses from this length on are recorded while they last."""
+
+
 class Attempts:
     """Starts attempts and pushes their ends.
 
     Args:
         given: The run's input.
         inbox: Where ends go.
+        changed: Told of nodes that wait for their next attempt.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, changed: Callable[[NodeState], None]) -> None:
         self._given = given
+        self._changed = changed
         self._inbox = inbox
+        self._proves = given.interpreter >= 3
+        """Whether attempts that were cancelled are seen to be over."""
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Ask for the next attempt of a task node."""
@@ -51,9 +64,13 @@ class Attempts:
             number=state.attempts,
             token=f"{workflow.random().getrandbits(48):012x}",
         )
-        state.attempt_key = attempt.key
-        request = self._request(attempt, target.task, inputs, state)
         limits = self._given.limits
+        state.attempt_key = attempt.key
+        state.asked_at = workflow.now()
+        state.reason = ""
+        state.memory = state.budget.memory
+        state.on_spot = on_spot(state.budget, limits, interruptible=_interruptible(state))
+        request = self._request(attempt, target.task, inputs, state)
         handle: asyncio.Task[Any] = workflow.start_activity(
             target.task,
             request,
@@ -84,6 +101,10 @@ class Attempts:
             inline_bytes=self._given.limits.inline_bytes,
             created_at=workflow.info().start_time,
             first_started_at=state.started_at,
+            asked_at=state.asked_at,
+            memory=state.memory,
+            interruptible=state.on_spot,
+            failed=tuple(state.failed),
         )
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:
@@ -99,24 +120,26 @@ class Attempts:
             or was_cancelled(error)
         ):
             # An attempt that does not end in time after it was asked to is no failure of its node.
-            self._inbox.push(Ended(state, cancelled=True))
+            doubtful = self._proves and not says_itself(error)
+            self._inbox.push(Ended(state, cancelled=True, doubtful=doubtful))
         else:
             self._on_failure(state, document_of(error, state.path))
 
     def _on_failure(self, state: NodeState, error: ErrorDocument) -> None:
+        """Decide what follows from a failed attempt: the one place where that is done."""
         state.error = error
-        policy = state.scope.program.closure.tasks[state.node.target.task].policy  # type: ignore[union-attr]
-        if state.node.overrides is not None:
-            policy = state.node.overrides.apply(policy)
-        wait = next_attempt(
-            error, state.budget, policy.retries, self._given.limits, workflow.random().random()
-        )
+        decision = decide(error, state.budget, state.policy(), self._given.limits, workflow.random().random())
+        _note(state, error, decision)
+        wait = decision.wait_s
         if wait is None or state.scope.failing:
             self._inbox.push(Ended(state, error=error))
         elif wait == 0:
             self._inbox.push(Ended(state, error=error, again=True))
         else:
-            why = f"{state.path}: pause before attempt {state.attempts + 1}"
+            state.reason = f"{error.code}: {decision.why}"
+            if self._proves and wait >= SHOWN_S:
+                self._changed(state)
+            why = f"{state.path}: pause before attempt {state.attempts + 1} ({decision.why})"
             timer = asyncio.create_task(pause(wait, why))
             self._inbox.watch(state, timer, costly=True)
             timer.add_done_callback(lambda done: self._on_pause(state, error, done))
@@ -127,6 +150,35 @@ class Attempts:
             self._inbox.push(Ended(state, cancelled=True))
         else:
             self._inbox.push(Ended(state, error=error, again=True))
+
+
+def _note(state: NodeState, error: ErrorDocument, decision: Decision) -> None:
+    """Keep a failed attempt for the node's record; the last ones only, so that records stay small."""
+    state.failed.append(
+        FailedAttempt(
+            number=state.attempts,
+            verdict=decision.verdict,
+            code=error.code,
+            message=error.message[:MESSAGE_CHARS],
+            attempt_key=state.attempt_key,
+            asked_at=state.asked_at,
+            finished_at=workflow.now(),
+            memory=state.memory,
+            interruptible=state.on_spot,
+            next=decision.why,
+        )
+    )
+    del state.failed[:-KEPT]
+
+
+def _interruptible(state: NodeState) -> bool:
+    """Return what the task, or else the nearest workflow around it, says about machines that can be taken away."""
+    said = state.policy().interruptible
+    scope: Scope | None = state.scope
+    while said is None and scope is not None:
+        said = scope.spec.interruptible if isinstance(scope, Body) else None
+        scope = scope.outer
+    return bool(said)
 
 
 def _summary(state: NodeState) -> str:

@@ -104,6 +104,11 @@ def was_cancelled(error: BaseException) -> bool:
     return isinstance(cause, CancelledError)
 
 
+def says_itself(error: BaseException) -> bool:
+    """Return whether an attempt's own activity told how the attempt ended; if not, the attempt may still be at work."""
+    return isinstance(error, ActivityError) and isinstance(error.cause, ApplicationError)
+
+
 def refusal_of(error: FlyteTemporalError) -> ApplicationError:
     """Return the failure with which a message to a run is refused."""
     return ApplicationError(error.message, type=error.code, non_retryable=True)

@@ -35,6 +35,7 @@ class Ended:
         error: Its error, if it failed.
         again: Whether the node may be tried once more now.
         cancelled: Whether it ended because we asked it to.
+        doubtful: Whether nothing proves, though, that its attempt is over.
     """
 
     state: NodeState
@@ -44,6 +45,7 @@ class Ended:
     error: ErrorDocument | None = None
     again: bool = False
     cancelled: bool = False
+    doubtful: bool = False
 
 
 class Inbox:
@@ -105,8 +107,12 @@ class Inbox:
         """Return whether `cancel` was called for a node."""
         return state.path in self._cancelled
 
+    def wake(self) -> None:
+        """Let `ended` return, whether or not anything has ended."""
+        self._wake.set()
+
     async def ended(self) -> list[Ended]:
-        """Wait until something has ended, or the time of `wake_soon` has come; return what has ended, in order."""
+        """Wait until something has ended, or somebody wakes the loop; return what has ended, in order."""
         await self._wake.wait()
         self._wake.clear()
         taken, self._ended = self._ended, []

@@ -60,7 +60,7 @@ class Interpreter:
             await self._finish(ExecutionPhase.FAILED, error=failed.error)
             raise failure_of(failed.error) from None
         except asyncio.CancelledError:
-            await self._finish(ExecutionPhase.ABORTED, reason=workflow.cancellation_reason() or "")
+            await self._finish(ExecutionPhase.ABORTED, reason=_why_aborted(self._run.given))
             raise
         await self._finish(ExecutionPhase.SUCCEEDED, outputs=RunOutput(outputs=outputs))
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -110,6 +110,27 @@ class Interpreter:
         except FlyteTemporalError as error:
             raise refusal_of(error) from error
 
+    @workflow.update(name="abort_node")
+    async def abort_node(self, request: calls.NodeAbort) -> NodeRecord:
+        """Have one node fail for good.
+
+        Raises:
+            ApplicationError: If there is no such node, or it has ended; the type is our error code.
+        """
+        await workflow.wait_condition(lambda: self._run is not None)
+        try:
+            return self._run.abort_node(request)  # type: ignore[union-attr]
+        except FlyteTemporalError as error:
+            raise refusal_of(error) from error
+
+    @abort_node.validator
+    def _check_abort(self, request: calls.NodeAbort) -> None:
+        if self._run is not None:
+            try:
+                self._run.check_abort(request)
+            except FlyteTemporalError as error:
+                raise refusal_of(error) from error
+
     @answer.validator
     def _check_answer(self, request: calls.GateAnswer) -> None:
         # What is refused here leaves no event in the history.
@@ -118,6 +139,14 @@ class Interpreter:
                 self._run.gates.check(request)
             except FlyteTemporalError as error:
                 raise refusal_of(error) from error
+
+
+def _why_aborted(given: RunInput) -> str:
+    parent = given.request.parent
+    said = workflow.cancellation_reason() or ""
+    if parent is None or said:
+        return said
+    return f"The execution {parent.execution}, whose node {parent.node} started it, stopped it."
 
 
 def _refuse_newer(given: RunInput) -> None:

@@ -15,7 +15,7 @@ from temporalio import workflow
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -25,11 +25,13 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
+from flyte_temporal.workflows.aborts import error_of, find
 from flyte_temporal.workflows.arrays import lists, open_array
 from flyte_temporal.workflows.attempts import Attempts
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
+from flyte_temporal.workflows.deadlines import Deadlines
 from flyte_temporal.workflows.details import ending
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.gates import Gates
@@ -38,6 +40,7 @@ from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.tree import Tree
 
 OPENED = 2_000
@@ -70,8 +73,10 @@ class Run:
         self._program = Program(closure, given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._inbox = Inbox()
-        self._attempts = Attempts(given, self._inbox)
+        self._attempts = Attempts(given, self._inbox, self.records.changed)
         self._children = Children(given, self._inbox)
+        self._stops = Stops(given, self._inbox)
+        self._deadlines = Deadlines(self._inbox.wake)
         self._reads = Reads(self._inbox)
         self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
         self._window = _Window(given.limits.window, self._tree)
@@ -119,10 +124,47 @@ class Run:
                 inbox.wake_soon()
             elif not inbox.open:
                 continue
+            self._watch_deadlines()
             for ended in await inbox.ended():
                 self._take(ended)
+            self._stops.flush()
+            self._expire()
         inbox.wake_never()
+        self._deadlines.stop()
         workflow.set_current_details(tree.board.markdown())
+
+    def _watch_deadlines(self) -> None:
+        opened, self._tree.deadlines = self._tree.deadlines, []
+        for scope, limit in opened:
+            self._deadlines.watch_scope(scope, limit)
+        self._deadlines.arm()
+
+    def _expire(self) -> None:
+        """Fail what has reached its time-out."""
+        tree = self._tree
+        for due in self._deadlines.passed():
+            if due.over:
+                continue
+            if isinstance(due.of, NodeState):
+                tree.doom(due.of, due.error())
+            else:
+                tree.condemn(due.of, due.error())
+
+    def abort_node(self, request: calls.NodeAbort) -> NodeRecord:
+        """Have one node fail for good, as after its last attempt.
+
+        Raises:
+            NotFound: If there is no such node, or it has not been reached.
+            Conflict: If it has ended, or is being ended.
+        """
+        state = find(self.states, request.node)
+        self._tree.doom(state, error_of(request, state))
+        self._inbox.wake()
+        return state.record()
+
+    def check_abort(self, request: calls.NodeAbort) -> None:
+        """Raise what `abort_node` would raise."""
+        find(self.states, request.node)
 
     def _dispatch(self) -> None:
         tree = self._tree
@@ -162,6 +204,8 @@ class Run:
             case TaskTarget():
                 self._window.take()
                 self._attempts.start(state, inputs)
+                if self.given.interpreter >= 3 and state.attempts == 1:
+                    self._deadlines.watch_node(state)
             case WorkflowTarget():
                 self._open(workflow_body(program, program.closure.workflows[target.workflow], inputs, state))
             case LaunchPlanTarget():
@@ -205,8 +249,12 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
-        if ended.cancelled:
+        if ended.doubtful:
+            self._stops.add(state)
+        elif ended.cancelled:
             tree.abort(state)
+        elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
+            tree.fail(state, state.doom)
         elif ended.again:
             tree.again(state, ended.error)
         elif ended.error is not None:

@@ -10,9 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, GateReply, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import (
+    CacheStatus,
+    ErrorDocument,
+    FailedAttempt,
+    GateReply,
+    NodePhase,
+    NodeRecord,
+)
+from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import Node, Target, TaskTarget
+from flyte_temporal.spec.policies import TaskPolicy
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
 
@@ -33,7 +42,17 @@ class NodeState:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempt_key: str = ""
+    asked_at: datetime | None = None
+    """When its last attempt was asked for."""
+    memory: str = ""
+    """Memory of its last attempt, if it was raised."""
+    on_spot: bool = False
+    """Whether its last attempt may run on a machine that can be taken away."""
+    failed: list[FailedAttempt] = field(default_factory=list)
+    """The last of its attempts that failed."""
     error: ErrorDocument | None = None
+    doom: ErrorDocument | None = None
+    """Why it fails as soon as what it runs has been stopped: a time-out, or an abort of it alone."""
     reason: str = ""
     child: str = ""
     spec: str = ""
@@ -49,6 +68,19 @@ class NodeState:
     def records_itself(self) -> bool:
         """Return whether an activity writes this node's records while it runs."""
         return isinstance(self.node.target, TaskTarget) and not self.spec
+
+    def policy(self) -> TaskPolicy:
+        """Return how the attempts of a task node are run, its overrides applied."""
+        target = self.node.target
+        if not isinstance(target, TaskTarget):  # pragma: no cover - the caller sorts kinds
+            raise TypeError(f"{self.path} is no task")
+        policy = self.scope.program.closure.tasks[target.task].policy
+        return policy if self.node.overrides is None else self.node.overrides.apply(policy)
+
+    def attempt(self, execution: ExecutionId) -> AttemptId:
+        """Return its last attempt."""
+        number, _, token = self.attempt_key.rpartition("/")[2].partition("-")
+        return AttemptId(execution=execution, node=self.path, number=int(number), token=token)
 
     def record(self) -> NodeRecord:
         """Return what is stored and shown of this node."""
@@ -70,6 +102,7 @@ class NodeState:
             child=self.child,
             spec=self.spec,
             reply=self.reply,
+            failed=tuple(self.failed),
         )
 
 
@@ -103,6 +136,9 @@ class Scope(ABC):
         self.handles: Scope | NodeState | None = None
         """What it is the failure handler of."""
         self.on_failure: Target | None = None
+        self.opened_at: datetime | None = None
+        self.condemned = False
+        """Whether it fails whatever its nodes do: its deadline has passed, or its node was aborted."""
         self.active = 0
         """Nodes that are ready, at work, or wait for their next attempt."""
         self.failing = False

@@ -56,6 +56,10 @@ class Tree:
         self._now = now
         self._root: Scope | None = None
         self._aborting = False
+        self.deadlines: list[tuple[Scope, float]] = []
+        """Scopes with a deadline that were opened, for `run` to watch."""
+        self._deadline_s = given.request.deadline_s
+        self._version = given.interpreter
 
     def open(self, scope: Scope) -> None:
         """Add a scope and let its first nodes run.
@@ -63,6 +67,7 @@ class Tree:
         Raises:
             LimitExceeded: If the run would have too many nodes, or one nested too deeply; nothing was added.
         """
+        scope.opened_at = self._now()
         places = list(scope.places())
         self._refuse_large(len(places), places[-1].path if places else "", scope)
         for place in places:
@@ -77,6 +82,13 @@ class Tree:
             scope.outer.inner.append(scope)
         self._enqueue(scope, scope.first())
         self._close_if_done(scope)
+        if isinstance(scope, Body) and (limit := self._limit_of(scope)) and not scope.settled:
+            self.deadlines.append((scope, limit))
+
+    def _limit_of(self, scope: Body) -> float:
+        """Return the deadline of a workflow in seconds; for the execution itself the nearer of its own and the request's."""
+        limits = [scope.spec.timeout_s, self._deadline_s if scope.outer is None else 0.0]
+        return min((limit for limit in limits if limit > 0), default=0.0) if self._version >= 3 else 0.0
 
     def _refuse_large(self, count: int, path: str, scope: Scope) -> None:
         what = f"The node {scope.parent.path}" if scope.parent else "The execution"
@@ -92,6 +104,7 @@ class Tree:
             )
 
     def _enqueue(self, scope: Scope, states: list[NodeState]) -> None:
+        states = [state for state in states if not state.phase.terminal]
         scope.active += len(states)
         for state in states:
             limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
@@ -116,8 +129,8 @@ class Tree:
 
     def again(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Let a node be tried once more."""
-        if state.scope.failing:
-            self.fail(state, error)
+        if state.scope.failing or state.doom is not None:
+            self.fail(state, state.doom or error)
         else:
             self.board.move(state, NodePhase.QUEUED)
             self.ready.append(state)
@@ -172,8 +185,36 @@ class Tree:
             scope.errors.append(document_of(second, state.path))
             self._finish(state, NodePhase.FAILED)
 
+    def condemn(self, scope: Scope, error: ErrorDocument) -> None:
+        """Have a scope fail: what runs in it is stopped; its failure handlers act as after any failure."""
+        scope.condemned = True
+        scope.errors.insert(0, error)
+        if not scope.failing:
+            self.stop(scope)
+        self._close_if_done(scope)
+
+    def doom(self, state: NodeState, error: ErrorDocument) -> None:
+        """Have a node that has not ended fail for good, as soon as what it runs has been stopped."""
+        state.doom = error
+        inner = [s for s in state.scope.inner if s.parent is state and not s.closed and not s.settled]
+        if inner:
+            for scope in inner:
+                self.condemn(scope, error)
+        elif state.phase is NodePhase.RUNNING:
+            self.to_cancel.append(state)
+        else:
+            queue = self.ready if state in self.ready else self.ready_free
+            if state in queue:
+                queue.remove(state)
+            else:
+                state.scope.active += 1  # it had not come to its turn
+            self.fail(state, error)
+
     def abort(self, state: NodeState) -> None:
         """Take in that a node has ended because it was asked to."""
+        if state.doom is not None:
+            self.fail(state, state.doom)
+            return
         state.scope.after(state, None)
         self._finish(state, NodePhase.ABORTED)
 
@@ -188,6 +229,9 @@ class Tree:
         if scope.active or scope.settled:
             return
         scope.settled = True
+        if self._version >= 3 and scope.failing and not scope.failed and not scope.condemned:
+            # Asked to stop, and faster than that: what its nodes gave is there.
+            scope.failing = any(not s.phase.terminal or s.phase is NodePhase.ABORTED for s in scope.states)
         for state in scope.states:
             if not state.phase.terminal:
                 self.board.move(state, NodePhase.SKIPPED)
@@ -220,7 +264,7 @@ class Tree:
         elif scope.parent is None:
             self.failure = gathered(scope.errors) if scope.failed else None
             self.result = scope.given
-        elif scope.failed and scope.errors:
+        elif (scope.failed or scope.condemned) and scope.errors:
             self.fail(scope.parent, gathered(scope.errors))
         elif scope.failing:
             self.abort(scope.parent)

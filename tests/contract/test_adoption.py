@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal.local.attempts import end_attempts
-from flyte_temporal.spec.attempt import AttemptPhase
+from flyte_temporal.spec.attempt import AttemptPhase, Intent
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.testing.attempts import AttemptBench
@@ -123,7 +123,7 @@ async def test_the_platform_stops_and_nobody_is_left_to_report(
     launcher = new()
     await launcher.start(order)
     state = await launcher.observe(order.attempt, TIMEOUT_S)
-    assert (state.phase, state.code) == (AttemptPhase.LOST, "PlatformStopped")
+    assert (state.phase, state.intent) == (AttemptPhase.LOST, Intent.PLATFORM)
     assert bench.manifest(order) is None
 
 
@@ -138,7 +138,7 @@ async def test_a_supervisor_that_hangs_is_ended_too(
     os.kill(supervisor, signal.SIGSTOP)
     assert end_attempts(bench.folder / "scratch") == 1
     assert not alive(supervisor)
-    assert (await new().observe(order.attempt, TIMEOUT_S)).code == "PlatformStopped"
+    assert (await new().observe(order.attempt, TIMEOUT_S)).intent is Intent.PLATFORM
 
 
 @process

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import AttemptPhase
+from flyte_temporal.spec.attempt import AttemptPhase, Intent
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.policies import Resources, ResourceValues, TaskPolicy
+from flyte_temporal.spec.policies import Resources, ResourceValues, TaskPolicy, Timeouts
 from flyte_temporal.spec.types import STRING, BlobType
 from flyte_temporal.testing.attempts import AttemptBench
 from tests.contract.launching import (
@@ -168,6 +168,35 @@ async def test_more_memory_than_the_limit(new: Make, bench: AttemptBench) -> Non
     assert error is not None
     assert (error.kind, error.code) == (ErrorKind.USER, "OutOfMemory")
     assert "limit of 200Mi" in error.message
+
+
+@real
+async def test_a_time_out_is_told_apart_from_a_stop(new: Make, bench: AttemptBench, tmp_path: Path) -> None:
+    launcher = new()
+    limits = TaskPolicy(timeouts=Timeouts(run_s=7))
+    order = bench.order("jobs.stubborn", {"path": str(tmp_path / "pid")}, policy=limits)
+    await launcher.start(order)
+    await eventually(lambda: bool(lines(tmp_path / "pid")))
+    state = await launcher.stop(order.attempt, 0.2, Intent.TIMEOUT)
+    assert (state.over, state.intent, state.ran) == (True, Intent.TIMEOUT, True)
+    error = bench.manifest(order).error  # type: ignore[union-attr]
+    assert error is not None
+    assert (error.kind, error.code, error.recoverable) == (ErrorKind.USER, "TimedOut", True)
+    assert "time-out of 7 s" in error.message
+
+
+async def test_what_was_never_started_here_cannot_begin_after_a_stop(
+    new: Make, bench: AttemptBench, tmp_path: Path
+) -> None:
+    """Row 28 of the fault matrix: a launcher that hung between the order and the start wakes up after the abort."""
+    order = bench.order("jobs.count", {"path": str(tmp_path / "ran")})
+    state = await new().stop(order.attempt)
+    assert (state.over, state.ran) == (True, False)
+    late = new()
+    await late.start(order)
+    assert (await late.observe(order.attempt, TIMEOUT_S)).over
+    assert not lines(tmp_path / "ran")
+    assert bench.manifest(order) is None
 
 
 @real

@@ -63,6 +63,7 @@ class Attempted:
     behaviour: Behaviour = arithmetic
     requests: list[calls.AttemptRequest] = field(default_factory=list)
     records: list[calls.RecordRequest] = field(default_factory=list)
+    stops: list[calls.StopRequest] = field(default_factory=list)
     most_at_once: int = 0
     at_once: int = 0
 
@@ -83,6 +84,10 @@ class Attempted:
     @activity.defn(name=calls.RECORD)
     async def record(self, request: calls.RecordRequest) -> None:
         self.records.append(request)
+
+    @activity.defn(name=calls.STOP)
+    async def stop(self, request: calls.StopRequest) -> None:
+        self.stops.append(request)
 
     def phases(self) -> dict[str, str]:
         """Return the last recorded phase of each node."""
@@ -126,7 +131,7 @@ class Stage:
             self.client,
             task_queue=self.queue,
             workflows=[Interpreter],
-            activities=[attempted.run, attempted.record, *self.more],
+            activities=[attempted.run, attempted.record, attempted.stop, *self.more],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
             **options,
         ) as worker:

@@ -12,12 +12,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flyte_temporal.spec.attempt import (
-    PLATFORM_STOPPED,
-    PLATFORM_STOPPED_MESSAGE,
-    AttemptPhase,
-    AttemptState,
-)
+from flyte_temporal.spec.attempt import AttemptPhase, AttemptState, Intent
 from flyte_temporal.storage import scratch
 
 _REPORT_S = 2.0
@@ -45,7 +40,7 @@ class JournalAttempt:
                 phase=AttemptPhase.LOST, message="No trace of this attempt is left on this machine."
             )
         if journal.ending is not None:
-            return self._with_reason(exited(journal.ending))
+            return self._with_intent(exited(journal.ending, ran=bool(journal.processes)))
         task = journal.processes.get("task") or journal.processes.get("supervisor")
         if held:
             self._silent_since = None
@@ -58,7 +53,7 @@ class JournalAttempt:
             return AttemptState(
                 phase=AttemptPhase.RUNNING, message="Its process has ended; the report is awaited."
             )
-        return self._with_reason(
+        return self._with_intent(
             AttemptState(
                 phase=AttemptPhase.LOST,
                 message="Its process is gone, and nobody was left to see how it ended.",
@@ -77,12 +72,12 @@ class JournalAttempt:
             await asyncio.sleep(min(pause_s, left))
             pause_s = min(pause_s * 1.5, 0.2)
 
-    async def stop(self, grace_s: float) -> AttemptState:
+    async def stop(self, grace_s: float, intent: Intent = Intent.CANCEL) -> AttemptState:
         """Stop it: SIGTERM, then SIGKILL after `grace_s` seconds; return when its processes are gone."""
         state = self.state()
         if state.over:
             return state
-        scratch.request_stop(self._where)
+        scratch.request_stop(self._where, intent)
         self._signal(signal.SIGTERM)
         state = await self.wait(grace_s)
         while not state.over:
@@ -90,11 +85,9 @@ class JournalAttempt:
             state = await self.wait(1.0)
         return state
 
-    def _with_reason(self, state: AttemptState) -> AttemptState:
-        """Return the state with a word for those who find no manifest, if the platform itself ended the attempt."""
-        if scratch.stop_reason(self._where) != scratch.BY_PLATFORM:
-            return state
-        return state.model_copy(update={"code": PLATFORM_STOPPED, "message": PLATFORM_STOPPED_MESSAGE})
+    def _with_intent(self, state: AttemptState) -> AttemptState:
+        """Return the state with the reason of its stop, for those who find no manifest."""
+        return state.model_copy(update={"intent": scratch.stop_reason(self._where)})
 
     def _report_may_come(self) -> bool:
         now = time.monotonic()
@@ -115,12 +108,13 @@ class JournalAttempt:
             _send(supervisor.pid, number)
 
 
-def exited(ending: scratch.Ending) -> AttemptState:
-    """Return the state of an attempt whose process ended as noted."""
+def exited(ending: scratch.Ending, *, ran: bool = True) -> AttemptState:
+    """Return the state of an attempt whose process ended as noted; `ran` is whether there ever was one."""
     return AttemptState(
         phase=AttemptPhase.EXITED,
         exit_code=ending.code,
         oom=ending.oom,
+        ran=ran,
         message=ending.message,
         peak_rss_bytes=ending.rss,
     )

@@ -159,7 +159,9 @@ class PoolLauncher(QueueingLauncher):
         message += zygote.last_words()
         for entry in [e for e in self._queue if key_of(e.order) == zygote.key]:
             self._queue.remove(entry)
-            entry.end(AttemptState(phase=AttemptPhase.EXITED, exit_code=code, message=message.strip()))
+            entry.end(
+                AttemptState(phase=AttemptPhase.EXITED, exit_code=code, message=message.strip(), ran=False)
+            )
 
     def _pump_safely(self) -> None:
         while not self._closed:
@@ -168,7 +170,7 @@ class PoolLauncher(QueueingLauncher):
             except LauncherError as error:
                 # The Python of the first one cannot be started; the others may ask for another one.
                 entry = self._queue.popleft()
-                entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error)))
+                entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error), ran=False))
             else:
                 break
         if len(self._zygotes) > self._config.idle_bundles:
@@ -176,7 +178,6 @@ class PoolLauncher(QueueingLauncher):
 
     async def _stop_own(self, entry: Entry, grace_s: float) -> None:
         warm: Warm = entry.runner
-        scratch.request_stop(self._config.attempts / entry.name)
         zygote = next(
             (z for z in [*self._zygotes.values(), *self._orphaned] if warm.number in z.processes), None
         )

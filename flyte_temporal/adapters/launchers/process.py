@@ -36,11 +36,15 @@ class ProcessLauncher(QueueingLauncher):
 
     async def close(self) -> None:
         """Let go of everything without stopping attempts at work; another launcher can adopt them."""
-        self._running.clear()
         for entry in self._entries.values():
             if entry.runner is not None:
                 entry.runner.let_go()
                 entry.runner = None
+        for supervisor in self._running.values():
+            # One that has told its end and is not gone yet: without a code, Popen would complain.
+            if supervisor.poll() is None:
+                supervisor.returncode = 0
+        self._running.clear()
         self._let_go()
 
     def _pump(self) -> None:
@@ -77,7 +81,7 @@ class ProcessLauncher(QueueingLauncher):
             scratch.remove(self._config.attempts, entry.name)
             message = f"Could not start {interpreter}: {error.strerror or error}. Nothing runs."
             failure = LauncherError(message)
-            entry.end(AttemptState(phase=AttemptPhase.EXITED, message=message))
+            entry.end(AttemptState(phase=AttemptPhase.EXITED, message=message, ran=False))
             raise failure from error
         self._running[entry.name] = supervisor
         entry.run(ExitWatch(supervisor, lambda code: self._ended(entry, code)), supervisor.pid)
@@ -99,6 +103,7 @@ class ProcessLauncher(QueueingLauncher):
                     phase=AttemptPhase.EXITED,
                     exit_code=code,
                     message=f"The runtime did not start (exit code {code}). {words}".strip(),
+                    ran=False,
                 )
             )
         else:
@@ -119,7 +124,6 @@ class ProcessLauncher(QueueingLauncher):
 
     async def _stop_own(self, entry: Entry, grace_s: float) -> None:
         supervisor = self._running[entry.name]
-        scratch.request_stop(self._config.attempts / entry.name)
         supervisor.send_signal(signal.SIGTERM)
         await asyncio.wait((entry.over,), timeout=grace_s)
         if not entry.over.done():

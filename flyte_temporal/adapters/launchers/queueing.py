@@ -15,7 +15,7 @@ from flyte_temporal.adapters.launchers.journals import JournalAttempt, exited
 from flyte_temporal.adapters.launchers.orders import OrderWriter
 from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.errors import LauncherError
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage import leftovers, scratch, unpacked
 from flyte_temporal.storage.sealing import remove
@@ -38,6 +38,7 @@ class Entry:
         key: What its process must be like, for launchers that keep processes.
         task: Where in the written order the task stands.
         journal: Descriptor of its journal with the lock, while it is claimed and nobody has it yet.
+        intent: Why it is being stopped, if it is.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Entry:
     key: Any = None
     task: slice = field(default_factory=lambda: slice(0, 0))
     journal: int | None = None
+    intent: Intent = Intent.NONE
 
     def run(self, runner: object, pid: int | None) -> None:
         """Note what runs it from now on."""
@@ -59,6 +61,8 @@ class Entry:
 
     def end(self, state: AttemptState) -> None:
         """Note the final state."""
+        if self.intent:
+            state = state.model_copy(update={"intent": self.intent})
         self.state, self.runner = state, None
         if not self.over.done():
             self.over.set_result(state)
@@ -94,7 +98,7 @@ class QueueingLauncher(ABC):
 
     @abstractmethod
     async def _stop_own(self, entry: Entry, grace_s: float) -> None:
-        """Stop an attempt that this launcher runs; return when `entry.over` is set."""
+        """Stop an attempt that this launcher runs, whose stop was noted; return when `entry.over` is set."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -129,19 +133,26 @@ class QueueingLauncher(ABC):
             entry.state = entry.adopted.state()
         return entry.state
 
-    async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
+    async def stop(
+        self, attempt: AttemptId, grace_s: float = 10.0, intent: Intent = Intent.CANCEL
+    ) -> AttemptState:
         """Stop an attempt: SIGTERM, then SIGKILL after `grace_s` seconds; see the port."""
         entry = self._entries.get(attempt.key)
+        name = entry.name if entry is not None else scratch.attempt_name(attempt)
         if entry is None:
-            return await self._journal(scratch.attempt_name(attempt)).stop(grace_s)
-        if entry in self._queue:
-            self._cancel_queued(entry)
+            if attempt.key not in self._released:
+                self._fence(name)
+            return await self._journal(name).stop(grace_s, intent)
         if entry.over.done():
             return entry.state
-        if entry.adopted is None:
+        entry.intent = intent
+        scratch.request_stop(self._config.attempts / name, intent)
+        if entry in self._queue:
+            self._cancel_queued(entry)
+        if not entry.over.done() and entry.adopted is None:
             await self._stop_own(entry, grace_s)
-        if entry.adopted is not None:
-            entry.end(await entry.adopted.stop(grace_s))
+        if not entry.over.done() and entry.adopted is not None:
+            entry.end(await entry.adopted.stop(grace_s, intent))
         return entry.state
 
     async def release(self, attempt: AttemptId) -> None:
@@ -198,7 +209,17 @@ class QueueingLauncher(ABC):
         # The journal says for all time, and to all launchers, that this attempt does not start any more.
         claimed = self._claim(entry)
         if claimed is not None:
-            ending = scratch.Ending(-15, "It was stopped before it started.")
-            scratch.write_ending(claimed, ending)
-            os.close(claimed)
-            entry.end(exited(ending))
+            entry.end(self._never_starts(claimed))
+
+    def _fence(self, name: str) -> None:
+        """Keep an attempt that was never started here from being started, if a launcher that hangs wakes up later."""
+        claimed = scratch.claim(self._config.attempts, name, b"{}")
+        if claimed is not None:
+            self._never_starts(claimed)
+
+    @staticmethod
+    def _never_starts(claimed: int) -> AttemptState:
+        ending = scratch.Ending(-15, "It was stopped before it started.")
+        scratch.write_ending(claimed, ending)
+        os.close(claimed)
+        return exited(ending, ran=False)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, ResetStickyTaskQueueRequest
@@ -41,7 +42,8 @@ from flyte_temporal.errors import (
     class_of,
 )
 from flyte_temporal.ports.engine import RunState, Started
-from flyte_temporal.spec.calls import GateAnswer, GateState
+from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
+from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
     ErrorDocument,
@@ -57,6 +59,7 @@ from flyte_temporal.spec.search import SEARCH_ATTRIBUTES, search_values
 from flyte_temporal.spec.shown import details_of, summary_of
 
 _RPC_TIMEOUT = timedelta(seconds=10)
+D = TypeVar("D", bound=Document)
 
 _OPEN = f"ExecutionStatus = 'Running' AND {SEARCH_ATTRIBUTES[0]} IS NOT NULL"
 """Runs of executions of ours: all of them start with these search attributes."""
@@ -144,18 +147,25 @@ class TemporalEngine:
 
     async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
         """Send an answer as an update; see `Engine.answer`."""
+        return await self._update(execution, "answer", answer, GateState)
+
+    async def abort_node(self, execution: ExecutionId, request: NodeAbort) -> NodeRecord:
+        """Send the abort of a node as an update; see `Engine.abort_node`."""
+        return await self._update(execution, "abort_node", request, NodeRecord)
+
+    async def _update(self, execution: ExecutionId, name: str, argument: Document, answer: type[D]) -> D:
         handle = self._client.get_workflow_handle(execution.name)
         try:
             async with _translated(execution.name):
-                found: GateState = await handle.execute_update(
-                    "answer", answer, result_type=GateState, rpc_timeout=_RPC_TIMEOUT
+                found: D = await handle.execute_update(
+                    name, argument, result_type=answer, rpc_timeout=_RPC_TIMEOUT
                 )
                 return found
         except WorkflowUpdateFailedError as failed:
             raise _refusal(failed.cause) from failed
         except WorkflowUpdateRPCTimeoutOrCancelledError as error:
             raise PlatformUnavailable(
-                f"The run {execution.name!r} did not take the answer in time; asking again is safe."
+                f"The run {execution.name!r} did not take the message {name!r} in time; asking again is safe."
             ) from error
 
     async def forget_worker(self, execution: ExecutionId) -> None:
@@ -211,7 +221,7 @@ class TemporalEngine:
 def _refusal(cause: BaseException | None) -> FlyteTemporalError:
     if isinstance(cause, ApplicationError) and cause.type:
         return class_of(cause.type, BadRequest)(cause.message)
-    return BadRequest(f"The run refused the answer: {cause}")
+    return BadRequest(f"The run refused the message: {cause}")
 
 
 def _ended(cause: BaseException | None) -> RunState:

@@ -11,7 +11,7 @@ import libcst.matchers as m
 from libcst.helpers import get_full_name_for_node
 
 NOTES = {
-    "retries": "Every exception is retried while a task has retries, not only FlyteRecoverableException; raise FlyteNonRecoverableException where another attempt cannot help.",
+    "retries": 'The line __retry_on__ = "recoverable" keeps flytekit\'s rule in this file, by which a number of retries is for FlyteRecoverableException only; without it every exception but FlyteNonRecoverableException is retried.',
     "try": "A try in a workflow's body catches nothing that a task raises, in plain runs too: the body only records calls.",
     "path": "A pathlib.Path travels as text; annotate FlyteFile or os.PathLike where the file itself is meant.",
     "dynamic": "A failed task inside a @dynamic is retried by its own retries; the @dynamic is not run again as a whole.",
@@ -44,6 +44,11 @@ class Notes:
     def __init__(self) -> None:
         self._keys: set[str] = set()
         self._used: set[str] = set()
+
+    @property
+    def has_retries(self) -> bool:
+        """Return whether the file says for some task how often it is retried."""
+        return "retries" in self._keys
 
     def sentences(self) -> list[str]:
         """Return the sentences, in the order of the table."""

@@ -11,6 +11,7 @@ from libcst.metadata import MetadataWrapper
 
 from flyte_temporal.cli.port.lookup import Lookup
 from flyte_temporal.cli.port.survey import Findings, Remark, Replacement, survey
+from flyte_temporal.sdk.retrying import RETRY_ON
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,26 @@ def port_source(source: bytes, lookup: Lookup) -> Ported:
         return Ported(source, tuple(found.problems), tuple(found.leftovers))
     if not found.edits:
         return Ported(source, leftovers=tuple(found.leftovers))
-    written = mark + wrapper.module.visit(_Apply(found)).bytes
+    applied = wrapper.module.visit(_Apply(found))
+    if found.notes.has_retries:
+        applied = _with_rule(applied)
+    written = mark + applied.bytes
     return Ported(written, (), tuple(found.leftovers), tuple(found.notes.sentences()))
+
+
+def _with_rule(module: cst.Module) -> cst.Module:
+    """Have a file's numbers of retries mean what they mean in flytekit: a line behind its first imports."""
+    last = 0
+    for index, statement in enumerate(module.body):
+        if isinstance(statement, cst.FunctionDef | cst.ClassDef):
+            break
+        if isinstance(statement, cst.SimpleStatementLine) and isinstance(
+            statement.body[0], cst.Import | cst.ImportFrom
+        ):
+            last = index + 1
+    rule = cst.parse_statement(f'{RETRY_ON} = "recoverable"')
+    spaced = rule.with_changes(leading_lines=[cst.EmptyLine(indent=False)])
+    return module.with_changes(body=[*module.body[:last], spaced, *module.body[last:]])
 
 
 class _Apply(cst.CSTTransformer):

@@ -226,8 +226,9 @@ class _Survey(cst.CSTVisitor):
             self.findings.edits[node] = node.with_changes(value=quoted)
 
     # ---- behaviour
-    def visit_Call(self, node: cst.Call) -> None:  # noqa: N802
-        self.findings.notes.call(node)
+    def leave_Call(self, original_node: cst.Call) -> None:  # noqa: N802
+        # Afterwards, so that the names in it are known to be ours.
+        self.findings.notes.call(original_node)
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:  # noqa: N802
         self.findings.notes.function(node)

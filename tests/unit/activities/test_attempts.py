@@ -17,26 +17,28 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from flyte_temporal.activities.attempts import Attempts, Parts
+from flyte_temporal.activities.attempts import Attempts
+from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import (
-    PLATFORM_STOPPED,
     PLATFORM_STOPPED_MESSAGE,
     AttemptOrder,
     AttemptPhase,
     AttemptState,
+    Intent,
     Manifest,
     StorageConfig,
 )
-from flyte_temporal.spec.calls import AttemptRequest
+from flyte_temporal.spec.calls import AttemptRequest, StopRequest
 from flyte_temporal.spec.document import canonical_bytes, digest
-from flyte_temporal.spec.execution import Environment, ErrorDocument, ErrorKind
+from flyte_temporal.spec.execution import Environment, ErrorDocument, ErrorKind, NodePhase
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.policies import Overrides, Timeouts
+from flyte_temporal.spec.policies import Overrides, Resources, ResourceValues, Timeouts
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.metadata import MemoryMetadataStore
@@ -59,6 +61,7 @@ class Scripted:
     states: list[AttemptState] = field(default_factory=list)
     orders: list[AttemptOrder] = field(default_factory=list)
     stopped: list[AttemptId] = field(default_factory=list)
+    intents: list[Intent] = field(default_factory=list)
     released: list[AttemptId] = field(default_factory=list)
     until_stopped: Callable[[], Awaitable[None]] = at_once
 
@@ -73,8 +76,11 @@ class Scripted:
             await asyncio.sleep(0.005)
         return self.states[0]
 
-    async def stop(self, attempt: AttemptId, grace_s: float = 10.0) -> AttemptState:
+    async def stop(
+        self, attempt: AttemptId, grace_s: float = 10.0, intent: Intent = Intent.CANCEL
+    ) -> AttemptState:
         await self.until_stopped()
+        self.intents.append(intent)
         self.stopped.append(attempt)
         return AttemptState(phase=AttemptPhase.EXITED, exit_code=-15)
 
@@ -96,6 +102,7 @@ class House:
     records: Records
     launcher: Scripted
     attempts: Attempts
+    stops: Stops
 
     def manifest(self, attempt: AttemptId = ATTEMPT, **fields: Any) -> None:
         made = Manifest(attempt=attempt, started_at=NOW, finished_at=NOW, **fields)
@@ -121,7 +128,12 @@ def environment_of(attempt: int = 1) -> ActivityEnvironment:
     made = ActivityEnvironment()
     made.payload_converter = pydantic_data_converter.payload_converter
     made.info = ActivityEnvironment.default_info()
-    made.info = dataclasses.replace(made.info, attempt=attempt, heartbeat_timeout=timedelta(seconds=0.03))
+    made.info = dataclasses.replace(
+        made.info,
+        attempt=attempt,
+        heartbeat_timeout=timedelta(seconds=0.03),
+        start_to_close_timeout=timedelta(hours=1),
+    )
     return made
 
 
@@ -136,7 +148,7 @@ def house(tmp_path: Path) -> House:
     parts = Parts(
         launchers={"pool": launcher}, blobs=blobs, storage=storage, closures=Closures(blobs), records=records
     )
-    return House(blobs, store, records, launcher, Attempts(parts))
+    return House(blobs, store, records, launcher, Attempts(parts), Stops(parts))
 
 
 async def test_success_is_what_the_manifest_says(house: House) -> None:
@@ -164,9 +176,7 @@ async def test_a_lost_attempt_is_the_platforms_fault(house: House) -> None:
 
 
 async def test_an_attempt_that_the_platform_stopped_says_so(house: House) -> None:
-    house.launcher.states = [
-        AttemptState(phase=AttemptPhase.LOST, code=PLATFORM_STOPPED, message=PLATFORM_STOPPED_MESSAGE)
-    ]
+    house.launcher.states = [AttemptState(phase=AttemptPhase.LOST, intent=Intent.PLATFORM)]
     with pytest.raises(ApplicationError) as failed:
         await house.run()
     document = ErrorDocument.model_validate(failed.value.details[0])
@@ -248,7 +258,69 @@ async def test_an_attempt_over_its_time_is_stopped(house: House) -> None:
     with pytest.raises(ApplicationError, match=r"longer than its time-out of 5 s") as failed:
         await house.run(overrides=Overrides(timeouts=Timeouts(run_s=5)))
     assert failed.value.type == "TimedOut"
+    assert (house.launcher.stopped, house.launcher.intents) == ([ATTEMPT], [Intent.TIMEOUT])
+
+
+async def test_an_attempt_that_waits_too_long_for_a_process_is_stopped(house: House) -> None:
+    house.launcher.states = [AttemptState(phase=AttemptPhase.QUEUED, message="waiting")]
+    asked = datetime.now(UTC) - timedelta(seconds=60)
+    with pytest.raises(
+        ApplicationError, match=r"longer than its time-out of 5 s for a free process"
+    ) as failed:
+        await house.run(overrides=Overrides(timeouts=Timeouts(queued_s=5)), asked_at=asked)
+    assert failed.value.type == "QueuedTimedOut"
+    document = ErrorDocument.model_validate(failed.value.details[0])
+    assert (document.kind, document.recoverable) == (ErrorKind.USER, True)
+
+
+@pytest.mark.parametrize("why", ["time-out", "cancel"])
+async def test_what_is_done_before_a_stop_counts(house: House, why: str) -> None:
+    """Row 29 of the fault matrix: exactly one of SUCCESS and CANCELLED, and the manifest says which."""
+    house.launcher.states = (
+        [RUNNING.model_copy(update={"started_at": NOW})] if why == "time-out" else [RUNNING]
+    )
+
+    async def commits() -> None:
+        house.manifest(outputs={"o0": Inline(value=2)})
+
+    house.launcher.until_stopped = commits
+    environment, started = environment_of(), asyncio.Event()
+    house.launcher.on_start = lambda order: started.set()
+    limits = Overrides(timeouts=Timeouts(run_s=5)) if why == "time-out" else None
+    running = asyncio.create_task(house.run(environment, overrides=limits))
+    await started.wait()
+    if why == "cancel":
+        environment.cancel(activity.ActivityCancellationDetails(cancel_requested=True))
+    result = await running
+    assert result.outputs == {"o0": Inline(value=2)}
     assert house.launcher.stopped == [ATTEMPT]
+    await house.records.flush()
+    assert house.store.nodes(EXECUTION)[0].phase is NodePhase.SUCCEEDED
+
+
+async def test_memory_is_raised_and_the_choice_of_machine_told(house: House) -> None:
+    house.launcher.on_start = lambda order: house.manifest(outputs={})
+    given = Overrides(resources=Resources(requests=ResourceValues(cpu="2", mem="1Gi")))
+    await house.run(overrides=given, memory="4Gi", interruptible=True)
+    order = house.launcher.orders[0]
+    found = order.task.policy.resources
+    assert (found.requests.cpu, found.requests.mem, found.limits.mem) == ("2", "4Gi", "4Gi")
+    assert order.interruptible
+
+
+async def test_attempts_in_doubt_are_stopped_and_fenced(house: House) -> None:
+    never = ATTEMPT.model_copy(update={"number": 2})
+
+    async def stop(attempt: AttemptId, grace_s: float, intent: Intent = Intent.CANCEL) -> AttemptState:
+        house.launcher.stopped.append(attempt)
+        return AttemptState(phase=AttemptPhase.EXITED, ran=attempt == ATTEMPT)
+
+    house.launcher.stop = stop  # type: ignore[method-assign, assignment]
+    request = StopRequest(attempts=(ATTEMPT, never), launcher="pool")
+    await environment_of().run(house.stops.stop, request)
+    assert house.launcher.stopped == [ATTEMPT, never]
+    # What is left of the one that never ran keeps others from starting it.
+    assert house.launcher.released == [ATTEMPT]
 
 
 async def test_an_unknown_launcher_is_refused_for_good(house: House) -> None:

@@ -48,6 +48,7 @@ def test_node_rows_have_the_promised_keys() -> None:
         "child": None,
         "spec": None,
         "reply": None,
+        "failed": [],
     }
 
 

@@ -206,6 +206,16 @@ async def test_an_abort_names_who_and_why(setting: Setting, client: AsyncClient)
         await execution.outputs()
 
 
+async def test_an_abort_of_a_node_names_who_and_why(setting: Setting, client: AsyncClient) -> None:
+    execution = await client.start(entity(setting.home), {}, execution_id="e", deadline=90)
+    record = await execution.record()
+    assert record.request.deadline_s == 90
+    node = NodeRecord(id="n0", name="n", kind="task", phase=NodePhase.RUNNING)
+    setting.engine.node_records[execution.key] = [node]
+    assert await execution.abort_node("n0", "hangs") == node
+    assert [(a.node, a.reason, a.by) for a in setting.engine.node_aborts] == [("n0", "hangs", "ada")]
+
+
 async def test_wait_can_give_up(setting: Setting, client: AsyncClient) -> None:
     execution = await client.run(entity(setting.home))
     assert (await execution.wait(0.05)).phase is ExecutionPhase.QUEUED

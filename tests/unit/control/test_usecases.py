@@ -16,7 +16,7 @@ from flyte_temporal.control.usecases import Control, Ports
 from flyte_temporal.errors import Conflict, InvalidInputs, LimitExceeded, NotFound, PlatformUnavailable
 from flyte_temporal.ports.engine import RunState
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.calls import NodeAbort, RecordRequest
 from flyte_temporal.spec.document import digest
 from flyte_temporal.spec.entities import Closure, Root, TaskSpec
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
@@ -289,6 +289,37 @@ async def test_an_abort_is_passed_on_and_remembered(house: House) -> None:
     assert await house.control.abort(RUN, "again", "carl") == record
     with pytest.raises(NotFound):
         await house.control.abort(RUN.model_copy(update={"name": "none"}), "", "")
+
+
+async def test_an_abort_of_a_node_is_passed_on_with_who_and_refused_once_all_is_over(house: House) -> None:
+    await house.start()
+    node = NodeRecord(id="n0", name="double", kind="task", phase=NodePhase.RUNNING)
+    house.engine.node_records[RUN] = [node]
+    assert await house.control.abort_node(RUN, NodeAbort(node="double", reason="hangs", by="bob")) == node
+    await house.control.abort_node(RUN, NodeAbort(node="n0"))
+    assert [(a.node, a.reason, bool(a.by)) for a in house.engine.node_aborts] == [
+        ("double", "hangs", True),
+        ("n0", "", True),
+    ]
+    with pytest.raises(NotFound):
+        await house.control.abort_node(RUN, NodeAbort(node="n7"))
+    await house.control.abort(RUN, "", "bob")
+    await asyncio.wait_for(house.control.wait(RUN), 5)
+    with pytest.raises(Conflict, match="is over"):
+        await house.control.abort_node(RUN, NodeAbort(node="n0"))
+
+
+async def test_the_log_of_one_attempt(house: House) -> None:
+    await house.start()
+    for number, token in ((1, "aa"), (2, "bb")):
+        attempt = AttemptId(execution=RUN, node="n0", number=number, token=token)
+        house.blobs.put(keys.log_chunk(attempt.key, 0), f"try {number}\n".encode())
+    node = NodeRecord(id="n0", name="double", kind="task", phase=NodePhase.SUCCEEDED, attempts=2)
+    house.store.record_nodes(RUN, [node])
+    lines = [(x.attempt, x.text) for x in await house.control.logs(RUN, None, 2)]
+    assert lines == [(2, "try 2")]
+    with pytest.raises(NotFound, match="no attempt 3; the last one has the number 2"):
+        await house.control.logs(RUN, "double", 3)
 
 
 async def test_an_execution_aborted_before_it_started_never_starts(house: House) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal.runtime import deaths, memory, threads
-from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.spec.attempt import AttemptOrder, Intent
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.policies import Resources, ResourceValues, TaskPolicy
@@ -67,7 +67,7 @@ def test_a_death_by_the_platform_that_stops(bench: AttemptBench, tmp_path: Path)
     order = bench.order("jobs.x")
     journal = scratch.claim(tmp_path, "a", order.model_dump_json().encode())
     assert journal is not None
-    scratch.request_stop(tmp_path / "a", scratch.BY_PLATFORM)
+    scratch.request_stop(tmp_path / "a", Intent.PLATFORM)
     deaths.bury(tmp_path / "a", deaths.Death(-9))
     error = bench.manifest(order).error  # type: ignore[union-attr]
     assert error is not None

@@ -17,6 +17,7 @@ from flyte_temporal.runtime import failures
 from flyte_temporal.sdk import dispatch
 from flyte_temporal.sdk.dispatch import TaskNotLoadable
 from flyte_temporal.sdk.types.engine import ValueContext
+from flyte_temporal.spec.attempt import Intent
 from flyte_temporal.spec.entities import EntryPoint
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 from flyte_temporal.spec.literals import Inline, LiteralValue
@@ -82,9 +83,25 @@ def test_whose_fault_it_is(error: BaseException, kind: ErrorKind, code: str, rec
 def test_an_exit_on_request_is_a_stop(tmp_path: Path) -> None:
     scratch.request_stop(tmp_path / "a")
     assert describe(SystemExit(1), tmp_path / "a").code == "Stopped"
-    assert describe(ValueError("x"), tmp_path / "a").code == "UserCodeError"
-    scratch.request_stop(tmp_path / "b", scratch.BY_PLATFORM)
+    told = describe(ValueError("its subprocess was killed"), tmp_path / "a")
+    assert (told.code, told.message[-38:]) == ("Stopped", "ValueError: its subprocess was killed)")
+    scratch.request_stop(tmp_path / "b", Intent.PLATFORM)
     assert describe(SystemExit(1), tmp_path / "b").code == "PlatformStopped"
+
+
+def test_all_classes_of_an_exception_are_named() -> None:
+    class Flaky(ConnectionError): ...
+
+    mine = f"{__name__}.test_all_classes_of_an_exception_are_named.<locals>.Flaky"
+    assert describe(Flaky("x")).exceptions == (
+        mine,
+        "ConnectionError",
+        "OSError",
+        "Exception",
+        "BaseException",
+    )
+    again = describe(FlyteRecoverableException("again")).exceptions
+    assert "flyte_temporal.errors.FlyteRecoverableException" in again
 
 
 def test_the_type_of_the_cause_is_named() -> None:

@@ -96,6 +96,10 @@ EXPORTED = [
     "task",
     "wait_for_input",
     "workflow",
+    "Backoff",
+    "OnOom",
+    "RetryPolicy",
+    "Timeouts",
 ]
 
 

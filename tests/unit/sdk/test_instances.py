@@ -87,7 +87,7 @@ def test_several_outputs_have_names_in_plain_calls() -> None:
 
 
 def test_the_loader_lists_them() -> None:
-    module = SimpleNamespace(__name__=__name__, add=add, other=make("tests.other"))
+    module = SimpleNamespace(__name__=__name__, add=add, other=Holder.inner)
     assert list(entities_in(module)) == ["add", "other"]  # type: ignore[arg-type]
 
 

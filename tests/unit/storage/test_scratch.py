@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal.errors import LauncherError
+from flyte_temporal.spec.attempt import Intent
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.storage import leftovers, scratch
 
@@ -91,13 +92,13 @@ def test_what_the_journal_says(tmp_path: Path) -> None:
 
 
 def test_the_first_reason_to_stop_stands(tmp_path: Path) -> None:
-    assert scratch.stop_reason(tmp_path / "a") == ""
+    assert scratch.stop_reason(tmp_path / "a") is Intent.NONE
     scratch.request_stop(tmp_path / "a")
-    scratch.request_stop(tmp_path / "a", scratch.BY_PLATFORM)
-    assert scratch.stop_reason(tmp_path / "a") == scratch.ON_REQUEST
-    scratch.request_stop(tmp_path / "b", scratch.BY_PLATFORM)
+    scratch.request_stop(tmp_path / "a", Intent.PLATFORM)
+    assert scratch.stop_reason(tmp_path / "a") == Intent.CANCEL
+    scratch.request_stop(tmp_path / "b", Intent.PLATFORM)
     scratch.request_stop(tmp_path / "b")
-    assert scratch.stop_reason(tmp_path / "b") == scratch.BY_PLATFORM
+    assert scratch.stop_reason(tmp_path / "b") == Intent.PLATFORM
 
 
 def test_remove(tmp_path: Path) -> None:

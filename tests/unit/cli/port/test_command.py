@@ -18,7 +18,7 @@ from tests.unit.cli.scripted import Screen, new_screen
 
 LOOKUP = Lookup()
 OLD = "from flytekit import task\n\n\n@task(retries=1)\ndef f() -> int:\n    return 1\n"
-NEW = OLD.replace("flytekit", "flyte_temporal")
+NEW = OLD.replace("flytekit", "flyte_temporal").replace("\n\n\n@", '\n\n__retry_on__ = "recoverable"\n\n\n@')
 
 
 def run(
@@ -56,7 +56,7 @@ def test_a_folder_is_ported_but_for_what_cannot_be(tree: Path) -> None:
         f"{tree}/lacks.py:1: flyte_temporal has no flytekit.FlyteRemote. Use flyte_temporal.client"
         in screen.stderr
     )
-    assert "note: Every exception is retried" in screen.stderr
+    assert 'note: The line __retry_on__ = "recoverable" keeps' in screen.stderr
     assert screen.stderr.splitlines()[-1] == "2 files ported, 1 file left as it is, 1 with nothing to port."
 
 
@@ -75,7 +75,7 @@ def test_check_and_diff_write_nothing(tree: Path, check: bool, diff: bool, expec
     assert file.read_text() == OLD
     if diff:
         assert screen.stdout.splitlines()[:5] == [
-            f"--- {file}", f"+++ {file}", "@@ -1,4 +1,4 @@", "-from flytekit import task", "+from flyte_temporal import task",
+            f"--- {file}", f"+++ {file}", "@@ -1,4 +1,6 @@", "-from flytekit import task", "+from flyte_temporal import task",
         ]  # fmt: skip
     else:
         assert screen.stdout == f"would change: {file}\n"

@@ -175,7 +175,10 @@ def test_what_is_not_flytekit_is_left_alone(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("from flytekit import task\n@task(retries=2)\ndef f(): ...\n", "Every exception is retried"),
+        (
+            "from flytekit import task\n@task(retries=2)\ndef f(): ...\n",
+            'The line __retry_on__ = "recoverable" keeps',
+        ),
         (
             "from flytekit import workflow\n@workflow\ndef f():\n    try: g()\n    except E: ...\n",
             "A try in a workflow",
