@@ -121,7 +121,7 @@ async def test_the_failure_of_a_run_and_of_each_attempt_is_the_users_with_our_co
     assert summaries(history) == [
         ("n0#1", "n0"),
         ("n1#1", "n1"),
-        ("timer", "n1: pause before attempt 2"),
+        ("timer", "n1: pause before attempt 2 (retry 1 of 1 in 0.1 s)"),
         ("n1#2", "n1 attempt 2"),
     ]
 
