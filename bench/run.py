@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import cached
 import files
 import measure
 import type_engine
@@ -159,6 +160,9 @@ class Bench:
         await asyncio.gather(*(start(workflow, args=args, id=name, task_queue="hand") for name in ids))
         return ids
 
+    def used_ms(self) -> float:
+        return sum(measure.cpu_ms(each.pid) for each in (self.server, *self.workers.values()))
+
     async def round(self, shapes: list[str]) -> None:
         plans: dict[str, tuple[int, Closure, tuple[str, list[int]], int]] = {
             "chain-100": (100, closures.chain(100), ("Chain", [100]), 1),
@@ -175,7 +179,8 @@ class Bench:
                 )
 
     async def warm_up(self) -> None:
-        await self.hand("Chain", [10])
+        if "hand" in self.series:
+            await self.hand("Chain", [10])
         for series in self.workers:
             if series == "hand":
                 continue
@@ -194,23 +199,30 @@ async def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shape", action="append", default=[])
     parser.add_argument("--series", action="append", default=[], choices=SERIES[1:])
+    parser.add_argument("--cached", action="store_true", help="only the cache")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ft-bench-") as folder:
-        bench = Bench(Path(folder), ["hand", *(options.series or SERIES[1:])])
+        series = [cached.SERIES] if options.cached else ["hand", *(options.series or SERIES[1:])]
+        bench = Bench(Path(folder), series)
+        remembered: list[dict[str, object]] = []
         try:
             await bench.open()
             await bench.warm_up()
-            for number in range(options.rounds):
+            for number in range(0 if options.cached else options.rounds):
                 print(f"round {number + 1}", file=sys.stderr)
                 await bench.round(options.shape)
+            if options.cached or not (options.shape or options.series):
+                remembered = await cached.measure(bench, options.rounds)
         finally:
             bench.close()
     found = measure.rows(bench.samples)
-    chosen = bool(options.shape or options.series)
+    chosen = bool(options.shape or options.series or options.cached)
     types = [] if chosen else type_engine.measure()
     passed = [] if chosen else files.measure(options.rounds)
-    (HERE / "results.json").write_text(json.dumps([*found, *types, *passed], indent=1) + "\n")
+    (HERE / "results.json").write_text(json.dumps([*found, *remembered, *types, *passed], indent=1) + "\n")
     print(measure.table(bench.samples, found))
+    if remembered:
+        print(cached.table(remembered))
     if not chosen:
         print(type_engine.table(types))
         print(files.table(passed))

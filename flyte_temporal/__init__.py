@@ -29,6 +29,12 @@ if TYPE_CHECKING:
         Artifact,
         Inputs,
     )
+    from flyte_temporal.sdk.cache import (
+        Cache,
+        CachePolicy,
+        VersionParameters,
+    )
+    from flyte_temporal.sdk.checkpoints import Checkpoint
     from flyte_temporal.sdk.conditionals import conditional
     from flyte_temporal.sdk.containers import ContainerTask
     from flyte_temporal.sdk.context import (
@@ -67,10 +73,7 @@ if TYPE_CHECKING:
     )
     from flyte_temporal.sdk.options import Options
     from flyte_temporal.sdk.pods import PodTemplate
-    from flyte_temporal.sdk.policies import (
-        Cache,
-        Resources,
-    )
+    from flyte_temporal.sdk.policies import Resources
     from flyte_temporal.sdk.recording import create_node
     from flyte_temporal.sdk.references import (
         reference_launch_plan,
@@ -158,6 +161,8 @@ __all__ = [
     "BatchSize",
     "CSVFile",
     "Cache",
+    "CachePolicy",
+    "Checkpoint",
     "ContainerTask",
     "CronSchedule",
     "Deck",
@@ -224,6 +229,7 @@ __all__ = [
     "TopFrameRenderer",
     "TypeEngine",
     "TypeTransformer",
+    "VersionParameters",
     "Workflow",
     "WorkflowExecutionPhase",
     "WorkflowFailurePolicy",
@@ -251,7 +257,9 @@ _HOMES = {
     "Backoff": "sdk.retrying",
     "BatchSize": "sdk.types.batches",
     "CSVFile": "sdk.types.formats",
-    "Cache": "sdk.policies",
+    "Cache": "sdk.cache",
+    "CachePolicy": "sdk.cache",
+    "Checkpoint": "sdk.checkpoints",
     "ContainerTask": "sdk.containers",
     "CronSchedule": "sdk.schedules",
     "Deck": "sdk.decks",
@@ -319,6 +327,7 @@ _HOMES = {
     "TopFrameRenderer": "sdk.deck_renderers",
     "TypeEngine": "sdk.types.engine",
     "TypeTransformer": "sdk.types.engine",
+    "VersionParameters": "sdk.cache",
     "Workflow": "sdk.imperative",
     "WorkflowExecutionPhase": "spec.execution",
     "WorkflowFailurePolicy": "spec.entities",

@@ -28,7 +28,7 @@ _SUBJECTS = {
     "Retries and time-outs": "RetryPolicy Backoff OnOom Timeouts",
     "Files, directories and tables": "FlyteFile FlyteDirectory StructuredDataset kwtypes BatchSize",
     "Types and annotations": "",
-    "Inside a task": "current_context ExecutionParameters Deck DeckField MarkdownRenderer TopFrameRenderer",
+    "Inside a task": "current_context ExecutionParameters Checkpoint Deck DeckField MarkdownRenderer TopFrameRenderer",
     "Errors": "",
     "Tests": "",
     "From Python: the client": "",

@@ -15,11 +15,13 @@ from temporalio.common import RawValue
 
 from flyte_temporal.activities.cancels import beating
 from flyte_temporal.activities.limits import Limits
+from flyte_temporal.activities.memory import LeaseLost, Memory
 from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.refusals import our_failure, their_failure
 from flyte_temporal.activities.runs import stop_is_wanted
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
+from flyte_temporal.faults import buggify
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import (
     AttemptOrder,
@@ -28,9 +30,11 @@ from flyte_temporal.spec.attempt import (
     Intent,
     Manifest,
 )
+from flyte_temporal.spec.basis import basis_of_task
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
-from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import CacheStatus, NodePhase, NodeRecord
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
+from flyte_temporal.spec.entities import Closure, TaskSpec
+from flyte_temporal.spec.execution import CacheStatus, ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
 
 _NO_HEARTBEAT = timedelta(seconds=30)
@@ -61,12 +65,15 @@ class Attempts:
                 Retryable if our side of it failed (the store did not answer, a launcher was not to be had).
         """
         request: AttemptRequest = activity.payload_converter().from_payload(args[0].payload, AttemptRequest)
+        one = _OneAttempt(self._parts, request)
         try:
-            manifest = await _OneAttempt(self._parts, request).run()
+            manifest = await one.run()
+        except LeaseLost:
+            return AttemptResult(lease_lost=True)
         except FlyteTemporalError as error:
             raise our_failure(error) from error
         if manifest.error is not None:
-            raise their_failure(manifest.error)
+            raise their_failure(manifest.error, manifest.checkpoint)
         return AttemptResult(
             outputs=manifest.outputs or {},
             spec=manifest.spec,
@@ -74,6 +81,8 @@ class Attempts:
             started_at=manifest.started_at,
             finished_at=manifest.finished_at,
             peak_rss_bytes=manifest.peak_rss_bytes,
+            put_failed=one.memory.status is CacheStatus.PUT_FAILED,
+            checkpoint=manifest.checkpoint,
         )
 
     async def _emitted(self, spec: str) -> Closure:
@@ -92,28 +101,39 @@ class _OneAttempt:
         self._attempt = request.attempt
         self._heartbeat_s = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds()
         self._last = ""
+        self._checkpoint: SavedCheckpoint | None = None
         self._kind = "task"
+        self._task: TaskSpec | None = None
+        self.memory = Memory(parts.remembering, request)
 
     async def run(self) -> Manifest:
         if activity.info().attempt > 1 and (manifest := await self._manifest()) is not None:
             return await self._done(manifest)
         task = await self._parts.closures.task(self._request.spec, self._request.task)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
+        self._task = task.overridden(self._request.changes())
         order = AttemptOrder(
             attempt=self._attempt,
-            task=task.overridden(self._request.changes()),
+            task=self._task,
             inputs=self._request.inputs,
             environment=self._request.environment,
             storage=self._parts.storage,
             inline_bytes=self._request.inline_bytes,
             created_at=self._request.created_at,
+            earlier=self._request.earlier,
+            checkpoint_from=self._request.checkpoint_from,
+            keep_checkpoint=self._parts.keep_checkpoints,
+            grace_s=self._parts.grace_s,
             interruptible=self._request.interruptible,
         )
         launcher = self._launcher(order)
+        await self.memory.begin(launcher)
         self._note(NodePhase.RUNNING)
         self._parts.pulse.open += 1
         try:
+            buggify("start.before")
             await launcher.start(order)
+            buggify("start.after")
             state = await self._observe(launcher, order.task.policy.timeouts)
         except asyncio.CancelledError:
             finished = await asyncio.shield(self._on_cancel(launcher))
@@ -140,13 +160,15 @@ class _OneAttempt:
         limits = Limits(timeouts, self._request.asked_at, _most_s())
         state: AttemptState | None = None
         while True:
-            state = await launcher.observe(self._attempt, limits.look_s(state, self._beat_s))
+            look_s = min(limits.look_s(state, self._beat_s), self.memory.look_s)
+            state = await launcher.observe(self._attempt, look_s)
             if state.over:
                 return state
             activity.heartbeat(state.phase.value)
+            await self.memory.go_on()
             reason = state.message if state.phase is AttemptPhase.QUEUED else ""
-            if reason != self._last:
-                self._last = reason
+            if (reason, state.checkpoint) != (self._last, self._checkpoint):
+                self._last, self._checkpoint = reason, state.checkpoint
                 self._note(NodePhase.RUNNING, reason)
             if limits.passed(state):
                 stopping = launcher.stop(self._attempt, self._parts.grace_s, Intent.TIMEOUT)
@@ -165,10 +187,13 @@ class _OneAttempt:
             return None
         await beating(launcher.stop(self._attempt, self._parts.grace_s), self._beat_s)
         manifest = await self._manifest()
+        if manifest is not None:
+            self._checkpoint = manifest.checkpoint or self._checkpoint
         await launcher.release(self._attempt)
         if manifest is not None and manifest.error is None:
             return await self._done(manifest)
-        self._note(NodePhase.ABORTED)
+        await self.memory.give_up(failed=False)
+        self._note(NodePhase.ABORTED, unfinished=True)
         return None
 
     def _say_why_it_is_left(self) -> None:
@@ -186,16 +211,29 @@ class _OneAttempt:
             return None
 
     async def _done(self, manifest: Manifest) -> Manifest:
+        self._checkpoint = manifest.checkpoint or self._checkpoint
         if manifest.spec:
             # A dynamic task is at work until what it gave has ended.
             self._note(NodePhase.RUNNING, spec=manifest.spec)
-        elif manifest.error is None:
+        elif manifest.error is not None:
+            await self.memory.give_up(failed=manifest.error.kind is ErrorKind.USER)
+            if manifest.basis is None:
+                self._note(NodePhase.RUNNING, unfinished=True)
+        else:
+            await self.memory.keep(manifest.outputs or {})
             self._note(NodePhase.SUCCEEDED, finished_at=manifest.finished_at)
         return manifest
 
     def _note(
-        self, phase: NodePhase, reason: str = "", finished_at: datetime | None = None, spec: str = ""
+        self,
+        phase: NodePhase,
+        reason: str = "",
+        finished_at: datetime | None = None,
+        spec: str = "",
+        *,
+        unfinished: bool = False,
     ) -> None:
+        """Have the node's state written; `unfinished` = there is no manifest that tells what it rests on."""
         request = self._request
         record = NodeRecord(
             id=self._attempt.node,
@@ -203,7 +241,7 @@ class _OneAttempt:
             kind="dynamic" if spec else self._kind,
             phase=phase,
             attempts=self._attempt.number,
-            cache=CacheStatus.DISABLED,
+            cache=self.memory.status,
             started_at=request.first_started_at,
             finished_at=finished_at,
             order=request.order,
@@ -211,6 +249,8 @@ class _OneAttempt:
             attempt_key=self._attempt.key,
             reason=reason,
             spec=spec,
+            checkpoint=self._checkpoint,
+            basis=basis_of_task(self._task, request.inputs) if unfinished and self._task else None,
             failed=request.failed,
         )
         self._parts.records.note(self._attempt.execution, record)

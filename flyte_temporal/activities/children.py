@@ -15,9 +15,9 @@ from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.calls import OPEN_CHILD, ChildOpened, ChildRequest
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
-from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root
+from flyte_temporal.spec.entities import Closure, Root
 from flyte_temporal.spec.execution import ExecutionRequest, ParentRef
-from flyte_temporal.spec.literals import Inline, LiteralValue
+from flyte_temporal.storage.recall import Earlier
 
 
 class Children:
@@ -33,6 +33,7 @@ class Children:
         self._blobs = blobs
         self._store = store
         self._closures = closures
+        self._earlier = Earlier(store, blobs)
 
     @activity.defn(name=OPEN_CHILD)
     async def open(self, request: ChildRequest) -> ChildOpened:
@@ -58,25 +59,26 @@ class Children:
         digest = sha256_hex(data)
         self._blobs.put_new(keys.closure(digest), data, digest)
         parent = request.parent
+        inputs = plan.complete(request.inputs)
+        recovery = None if request.anew else parent.recover
+        before = recovery and self._earlier.child_before(parent.id, recovery, request.node)
+        recalled = before and recovery and self._earlier.child(before, recovery, own, inputs)
+        if before and recalled and recalled.done:
+            return ChildOpened(request=before.request, recalled=recalled)
         wanted = ExecutionRequest(
             id=parent.id.model_copy(update={"name": request.name}),
             root=own.root,
             version=parent.version,
             spec=digest,
-            inputs=_inputs(plan, request.inputs),
+            inputs=inputs,
             environment=parent.environment,
             requested_by=parent.requested_by,
             labels={**parent.labels, **plan.labels},
-            overwrite_cache=parent.overwrite_cache,
+            overwrite_cache=parent.overwrite_cache or plan.overwrite_cache,
+            no_cache=parent.no_cache,
             max_parallelism=plan.max_parallelism or parent.max_parallelism,
             parent=ParentRef(execution=parent.id.name, node=request.node),
+            recover=recovery and before and recovery.of_child(before.request.id.name),
         )
         record = self._store.create_execution(wanted, datetime.now(UTC))
-        return ChildOpened(request=record.request)
-
-
-def _inputs(plan: LaunchPlanSpec, given: dict[str, LiteralValue]) -> dict[str, LiteralValue]:
-    defaults: dict[str, LiteralValue] = {
-        v.name: Inline(value=v.default.value) for v in plan.interface.inputs if v.default is not None
-    }
-    return {**defaults, **given, **plan.fixed_inputs}
+        return ChildOpened(request=record.request, recalled=recalled)

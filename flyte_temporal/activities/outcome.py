@@ -75,4 +75,5 @@ def without_manifest(order: AttemptOrder, state: AttemptState) -> Manifest:
         started_at=state.started_at or now,
         finished_at=now,
         peak_rss_bytes=state.peak_rss_bytes,
+        checkpoint=state.checkpoint,
     )

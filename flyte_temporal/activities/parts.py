@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.limits import Pulse
 from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import StorageConfig
@@ -23,8 +24,10 @@ class Parts:
         storage: The same store, as attempts are told of it.
         closures: Tasks by digest and name.
         records: Where states are noted.
+        remembering: Where outputs of cached tasks are put.
         grace_s: Seconds between SIGTERM and SIGKILL when an attempt is stopped.
         pulse: How often they heartbeat.
+        keep_checkpoints: Whether the last checkpoint of a node stays when the node has succeeded.
     """
 
     launchers: Mapping[str, Launcher]
@@ -32,5 +35,7 @@ class Parts:
     storage: StorageConfig
     closures: Closures
     records: Records
+    remembering: Remembering
     grace_s: float = 10.0
     pulse: Pulse = field(default_factory=Pulse)
+    keep_checkpoints: bool = True

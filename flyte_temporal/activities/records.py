@@ -88,11 +88,16 @@ class Records:
         """Write what the interpreter knows; the newest states of its own nodes and, at the end, of all."""
         source = (request.execution, run_of(request.execution))
         waiting = self._waiting.get(source, {})
+        nodes = []
         for node in request.nodes:
             known = waiting.get(node.id)
             if known is not None and (node.phase.terminal or not known.phase.terminal):
                 del waiting[node.id]
-        await self._write(request.model_copy(update={"run": source[1]}))
+                if node.checkpoint is None and known.checkpoint is not None:
+                    # Of an attempt that was cancelled, the run itself knows nothing.
+                    node = node.model_copy(update={"checkpoint": known.checkpoint})  # noqa: PLW2901
+            nodes.append(node)
+        await self._write(request.model_copy(update={"nodes": tuple(nodes), "run": source[1]}))
         if request.phase is not None and request.phase.terminal:
             self._running.pop(source, None)
             self._waiting.pop(source, None)

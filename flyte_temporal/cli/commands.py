@@ -25,6 +25,10 @@ app = typer.Typer(
 )
 get = typer.Typer(help="Show executions and their nodes.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(get, name="get")
+cache = typer.Typer(
+    help="Show and remove remembered outputs of cached tasks.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(cache, name="cache")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of an execution.", show_default=False)]
 Project = Annotated[str | None, typer.Option(metavar="NAME", help="Project, if not the usual one.")]
@@ -75,6 +79,11 @@ def _prepare(context: typer.Context, format_: str) -> Output:
 @app.command(help=usage.RUN.partition("\n\n")[2], add_help_option=False)
 def run() -> None:
     """Stand in the list of commands; `program` hands `run` to its own module before typer is asked."""
+
+
+@app.command(help=usage.RECOVER.partition("\n\n")[2], add_help_option=False)
+def recover() -> None:
+    """Stand in the list of commands, as `run` does."""
 
 
 @get.command("executions")
@@ -230,6 +239,73 @@ def set_input(
     from flyte_temporal.cli.gates import set_input as set_input_
 
     return set_input_(_prepare(context, output), Place(project, domain), id_, (gate, value))
+
+
+OfTask = Annotated[
+    str, typer.Option("--task", metavar="NAME", help="Only of this task; the end of its name will do.")
+]
+OfExecution = Annotated[
+    str, typer.Option("--execution", metavar="ID", help="Only what this execution computed.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would be removed.")]
+
+
+@cache.command("ls")
+def cache_ls(
+    context: typer.Context,
+    task: OfTask = "",
+    execution: OfExecution = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Largest number of rows.")] = 50,
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """List remembered outputs, the most recently used first."""
+    from flyte_temporal.cli.cache import ls
+
+    return ls(_prepare(context, output), Place(project, domain), task, execution, limit)
+
+
+@cache.command("rm")
+def cache_rm(
+    context: typer.Context,
+    key: Annotated[
+        str, typer.Argument(metavar="[KEY]", help="A key; its beginning will do.", show_default=False)
+    ] = "",
+    task: OfTask = "",
+    execution: OfExecution = "",
+    dry_run: DryRun = False,
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """Forget outputs: of a key, of a task, or those that an execution computed."""
+    from flyte_temporal.cli.cache import rm
+
+    return rm(_prepare(context, output), Place(project, domain), key, (task, execution), dry_run=dry_run)
+
+
+@cache.command("gc")
+def cache_gc(
+    context: typer.Context,
+    ttl: Annotated[
+        str | None, typer.Option("--ttl", metavar="30d|12h|90m", help="Forget what was not used for so long.")
+    ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option(
+            "--max-size", metavar="10GiB", help="Forget the least recently used beyond this size of outputs."
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """Forget outputs that were not used for long, or are too many."""
+    from flyte_temporal.cli.cache import gc
+
+    return gc(_prepare(context, output), Place(project, domain), ttl, max_size, dry_run=dry_run)
 
 
 @app.command()

@@ -10,16 +10,20 @@ from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import record_document
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.client import Submission
-from flyte_temporal.errors import BadRequest
+from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
 from flyte_temporal.sdk.loader import source_root
-from flyte_temporal.sdk.types.values import literal_of
+from flyte_temporal.sdk.types.values import hashed, literal_of
 from flyte_temporal.spec.execution import Environment
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from flyte_temporal.cli.compiled import Compiled
     from flyte_temporal.cli.flags import Given
     from flyte_temporal.cli.output import Output
     from flyte_temporal.cli.words import RunOptions
+    from flyte_temporal.sdk.types.engine import ValueContext
+    from flyte_temporal.spec.literals import LiteralValue
 
 
 def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: Output) -> int:
@@ -45,13 +49,15 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
         execution = client.submit(
             Submission(
                 closure=compiled.closure,
-                inputs={name: literal_of(value, values) for name, value in read.items()},
+                inputs=_literals(compiled, read, values),
                 source_root=source_root(compiled.file),
                 execution_id=options.get("--name"),
                 launcher=options.get("--launcher") or Environment().launcher,
                 deadline_s=_deadline(options.get("--deadline")),
                 project=place.project,
                 domain=place.domain,
+                overwrite_cache=options.has("--overwrite-cache"),
+                no_cache=options.has("--no-cache"),
             )
         )
         if options.has("--detach"):
@@ -62,6 +68,24 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
             return ExitCode.SUCCEEDED
         output.note(f"Execution {execution.id} of {compiled.name}. Temporal UI: {execution.ui_url}")
         return follow(execution, output, place.words)
+
+
+def _literals(
+    compiled: Compiled, read: dict[str, JsonValue], context: ValueContext
+) -> dict[str, LiteralValue]:
+    """Return inputs as literals, with the hashes of the author's own: their code is loaded here, and only here."""
+    parameters = compiled.entity.signature.parameters
+    found: dict[str, LiteralValue] = {}
+    for variable in compiled.closure.interface.inputs:
+        if variable.name not in read:
+            continue
+        literal = literal_of(read[variable.name], context)
+        try:
+            annotation = parameters[variable.name].annotation
+            found[variable.name] = hashed(literal, variable.type, annotation, context)
+        except TypeMismatch as error:
+            raise InvalidInputs(f"Input {variable.name!r}: {error.message}") from error
+    return found
 
 
 def _deadline(text: str | None) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.handle import Handle
@@ -15,7 +17,9 @@ SECOND_CHANCE_S = 2.0
 """How long a second Ctrl-C is waited for after the first, in seconds: long enough to read one line."""
 
 
-def follow(execution: Handle, output: Output, place: str = "") -> ExitCode:
+def follow(
+    execution: Handle, output: Output, place: str = "", more: Mapping[str, Any] | None = None
+) -> ExitCode:
     """Show progress until an execution is over, then print its result.
 
     Ctrl-C leaves the execution alone and says how to come back; another one within `SECOND_CHANCE_S` aborts it.
@@ -24,6 +28,7 @@ def follow(execution: Handle, output: Output, place: str = "") -> ExitCode:
         execution: The execution.
         output: Where to show and print.
         place: Options that other commands need to find the execution, with a space in front.
+        more: Further members of the JSON document.
 
     Returns:
         The exit code that the execution's end means.
@@ -36,13 +41,15 @@ def follow(execution: Handle, output: Output, place: str = "") -> ExitCode:
         execution.abort("Ctrl-C, twice")
         output.note(f"Aborting {execution.id} …")
         record = execution.wait()
-    return finish(execution, record, output)
+    return finish(execution, record, output, more)
 
 
-def finish(execution: Handle, record: ExecutionRecord, output: Output) -> ExitCode:
+def finish(
+    execution: Handle, record: ExecutionRecord, output: Output, more: Mapping[str, Any] | None = None
+) -> ExitCode:
     """Print the result of an execution that is over."""
     outputs = execution.outputs if record.phase is ExecutionPhase.SUCCEEDED else {}
-    return print_result(output, record, outputs)
+    return print_result(output, record, outputs, more)
 
 
 def _watch(execution: Handle, output: Output) -> ExecutionRecord:

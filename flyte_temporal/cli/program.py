@@ -18,7 +18,7 @@ def main() -> NoReturn:
     threads of libraries (Temporal's core among them) and can hang or crash there, after the work is done.
     """
     words = sys.argv[1:]
-    output = results_only() if "run" in words[:2] else Output()
+    output = results_only() if {"run", "recover"} & set(words[:2]) else Output()
     code = run(words, output)
     output.flush()
     os._exit(code)
@@ -56,10 +56,10 @@ def run(arguments: Sequence[str], output: Output) -> int:
 
 
 def _without_debug(words: list[str]) -> list[str]:
-    """Return the words without `--debug`, which may stand anywhere; `run` reads its own, it may be an input's name."""
+    """Return the words without `--debug`, which may stand anywhere; `run` and `recover` read their own: it may be an input."""
     while words[:1] == ["--debug"]:
         words = words[1:]
-    return words if words[:1] == ["run"] else [word for word in words if word != "--debug"]
+    return words if words[:1] in (["run"], ["recover"]) else [word for word in words if word != "--debug"]
 
 
 def _asks_for_json(words: list[str]) -> bool:
@@ -79,6 +79,10 @@ def _dispatch(words: list[str], output: Output) -> int:
         from flyte_temporal.cli.run import run_command
 
         return run_command(words[1:], output)
+    if words[:1] == ["recover"]:
+        from flyte_temporal.cli.recover import recover_command
+
+        return recover_command(words[1:], output)
     from flyte_temporal.cli.commands import invoke
 
     return invoke(words, output)

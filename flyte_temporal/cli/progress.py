@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from flyte_temporal.cli.handle import Update
 from flyte_temporal.cli.output import Output, visible
-from flyte_temporal.cli.results import duration
+from flyte_temporal.cli.results import duration, taken_from
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
 
 
@@ -61,6 +61,8 @@ def line(node: NodeRecord) -> str:
         parts.append(f"attempt {node.attempts}")
     if node.cache.value == "HIT":
         parts.append("cache hit")
+    if taken := taken_from(node):
+        parts.append(taken)
     if node.reason and node.kind == "gate":
         parts.append(node.reason)
     if node.error is not None:

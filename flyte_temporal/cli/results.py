@@ -10,6 +10,7 @@ from typing import Any
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.errors import ExecutionAborted
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
     ErrorDocument,
     ErrorKind,
@@ -67,10 +68,15 @@ def error_of(record: ExecutionRecord) -> ErrorDocument | None:
     )
 
 
-def print_result(output: Output, record: ExecutionRecord, outputs: Mapping[str, Any]) -> ExitCode:
-    """Print how an execution ended, and return the exit code for it."""
+def print_result(
+    output: Output,
+    record: ExecutionRecord,
+    outputs: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> ExitCode:
+    """Print how an execution ended, and return the exit code for it; `more` are further members of the document."""
     if output.json:
-        output.document(record_document(record, outputs))
+        output.document({**record_document(record, outputs), **(more or {})})
     else:
         print_outputs(output, outputs)
         took = duration(record.started_at or record.created_at, record.finished_at)
@@ -119,8 +125,22 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "error": error_fields(node.error) if node.error else None,
         "child": node.child or None,
         "spec": node.spec or None,
+        "source": f"{node.source.execution} {node.source.node}" if node.source else None,
+        "anew": node.anew or None,
         "reply": None if node.reply is None else _reply(node.reply),
+        "checkpoint": None if node.checkpoint is None else _checkpoint(node.checkpoint),
         "failed": [_attempt(each) for each in node.failed],
+    }
+
+
+def _checkpoint(saved: SavedCheckpoint) -> dict[str, Any]:
+    return {
+        "step": saved.step,
+        "tag": saved.tag or None,
+        "attempt": saved.attempt,
+        "generation": saved.generation,
+        "size": saved.size,
+        "saved_at": instant(saved.saved_at),
     }
 
 
@@ -135,6 +155,14 @@ def _attempt(failed: FailedAttempt) -> dict[str, Any]:
         "memory": failed.memory or None,
         "next": failed.next,
     }
+
+
+def taken_from(node: NodeRecord) -> str:
+    """Return where the outputs of a node come from that were remembered or copied; empty for others."""
+    if node.source is None:
+        return ""
+    child = f", execution {node.child}" if node.child else ""
+    return f"from {node.source.execution} {node.source.node}{child}"
 
 
 def _reply(reply: GateReply) -> dict[str, Any]:
@@ -156,6 +184,7 @@ def execution_row(record: ExecutionRecord) -> dict[str, Any]:
         "started_at": instant(record.started_at),
         "finished_at": instant(record.finished_at),
         "parent": f"{request.parent.execution} {request.parent.node}" if request.parent else None,
+        "recovered_from": record.recovered_from or None,
     }
 
 

@@ -90,7 +90,7 @@ def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output
         raise BadRequest(
             "--answers is for --local. A durable execution is answered by flyte-temporal approve, reject and set-input."
         )
-    _check_names(options)
+    check_options(options)
     from flyte_temporal.cli.durable_run import run_durably
 
     return run_durably(compiled, given, options, output)
@@ -100,12 +100,17 @@ def _refuse_with_local(options: RunOptions) -> None:
     for option in ("--name", "--launcher", "--deadline"):
         if options.get(option) is not None:
             raise BadRequest(f"{option} is for durable executions; leave it out, or leave out --local.")
-    if options.has("--detach"):
-        raise BadRequest("--detach is for durable executions; leave it out, or leave out --local.")
+    for switch in ("--detach", "--overwrite-cache", "--no-cache"):
+        if options.has(switch):
+            raise BadRequest(f"{switch} is for durable executions; leave it out, or leave out --local.")
 
 
-def _check_names(options: RunOptions) -> None:
-    """Refuse names that could not be stored or found, before anything is started for them."""
+def check_options(options: RunOptions) -> None:
+    """Refuse names that could not be stored or found, and what contradicts itself, before anything is started."""
+    if options.has("--overwrite-cache") and options.has("--no-cache"):
+        raise BadRequest(
+            "--overwrite-cache remembers what is computed, --no-cache does not. Give one of them."
+        )
     from flyte_temporal.adapters.launchers import LAUNCHERS
     from flyte_temporal.spec.identifiers import execution_id, project_name
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from flyte_temporal.cli.handle import Update
 from flyte_temporal.cli.nesting import Row, rows, shown
 from flyte_temporal.cli.output import Output, visible
-from flyte_temporal.cli.results import duration
+from flyte_temporal.cli.results import duration, taken_from
 from flyte_temporal.spec.execution import NodePhase
 
 _LOOK: dict[NodePhase, tuple[str, str]] = {
@@ -86,6 +86,8 @@ def _cells(row: Row, now: datetime) -> tuple[Text, Text, Text, Text]:
     took = duration(node.started_at, node.finished_at or (None if node.phase.terminal else now))
     if node.error is not None:
         note = Text(visible(node.error.message).split("\n")[0], style="red")
+    elif taken := taken_from(node):
+        note = Text(taken, style="dim")
     elif node.attempts > 1:
         note = Text(f"attempt {node.attempts}", style="yellow")
     else:

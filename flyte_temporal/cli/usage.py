@@ -30,12 +30,40 @@ the file has. 'run FILE ENTITY --help' lists the inputs.
 Options:
   --local            Run as plain Python in this process, without the engine.
   --detach           Print the id of the execution and return at once.
+  --overwrite-cache  Compute what is remembered anew, and remember that.
+  --no-cache         Neither look for what is remembered nor remember anything.
   --name ID          Id of the execution. The same id with the same request attaches to it.
   --inputs FILE      JSON or YAML file with inputs, - for standard input; flags win over it.
   --answers FILE     With --local: JSON or YAML file with the answers to gates, by name.
   -o, --output FMT   text or json: exactly one document on stdout.
   --launcher NAME    What runs the attempts: pool (default) or process.
   --deadline SECONDS Time from the start after which the execution fails and what it runs is stopped.
+  --project NAME     Project of the execution.
+  --domain NAME      Domain of the execution.
+  --debug            Show tracebacks.
+
+Exit codes: 0 succeeded, 1 failed or aborted, 2 bad usage or inputs (nothing was started), 3 platform unavailable.
+"""
+
+RECOVER = """\
+Usage: flyte-temporal recover [OPTIONS] ID [--NAME VALUE ...] [OPTIONS]
+
+Start an execution that takes over what an earlier one has done, as far as it still stands, and runs the rest: after a
+failure, an abort, with fixed code or with other inputs. Says beforehand what is copied, and why each other node is not.
+
+Options:
+  --file FILE        The fixed code. Without it: the code of then, whatever has become of the files.
+  --NAME VALUE       Another value for an input; the others are as they were.
+  --inputs FILE      JSON or YAML file with other inputs, - for standard input; flags win over it.
+  --from NODE        Run this node (its id or name) again, and all that comes after it; may be repeated.
+  --trust-code       Copy results of code that has changed since, too.
+  --overwrite-cache  Compute what is run, and remember it anew.
+  --no-cache         Neither take what is run from the cache nor remember it.
+  --dry-run          Only say what would be copied and run.
+  --detach           Print the id of the new execution and return at once.
+  --name ID          Id of the new execution. The same id with the same request attaches to it.
+  -o, --output FMT   text or json: exactly one document on stdout, with the plan in it.
+  --launcher NAME    What runs the attempts: pool or process; without it, what ran them then.
   --project NAME     Project of the execution.
   --domain NAME      Domain of the execution.
   --debug            Show tracebacks.
@@ -88,6 +116,17 @@ def entity_page(file: Path, name: str, entity: Described) -> HelpPage:
         intro,
         {"Inputs": inputs, "Outputs": outputs, "How values are written": forms(interface)},
         _closing(interface),
+    )
+
+
+def recover_page(id_: str, entity: str, interface: Interface) -> HelpPage:
+    """Return the inputs that may be given anew when an execution is recovered."""
+    inputs = [Row(_flags(v), _kind(v), v.description, "") for v in interface.inputs]
+    return HelpPage(
+        f"flyte-temporal recover {id_}" + (" [INPUTS]" if inputs else "") + " [OPTIONS]",
+        f"It ran {entity}. What is not given is as it was.",
+        {"Inputs": inputs, "How values are written": forms(interface)},
+        "Options such as --file, --from and --dry-run: see 'flyte-temporal recover --help'.",
     )
 
 

@@ -6,13 +6,14 @@ option of ours that has the same name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from flyte_temporal.errors import BadRequest
 
-SWITCHES = ("--local", "--detach", "--debug", "--help")
+SWITCHES = ("--local", "--detach", "--overwrite-cache", "--no-cache", "--debug", "--help")
 """Options of ours without a value."""
 
 VALUES = {
@@ -28,6 +29,32 @@ VALUES = {
 """Options of ours with a value, and what it is."""
 
 SHORT = {"-o": "--output", "-h": "--help"}
+
+RECOVER_SWITCHES = (
+    "--dry-run",
+    "--trust-code",
+    "--overwrite-cache",
+    "--no-cache",
+    "--detach",
+    "--debug",
+    "--help",
+)
+"""Options of `recover` without a value."""
+
+RECOVER_VALUES = {
+    "--file": "FILE",
+    "--from": "NODE",
+    "--name": "ID",
+    "--inputs": "FILE",
+    "--output": "text|json",
+    "--launcher": "NAME",
+    "--project": "NAME",
+    "--domain": "NAME",
+}
+"""Options of `recover` with a value, and what it is."""
+
+REPEATED = frozenset({"--from"})
+"""Options that may be given more than once."""
 
 
 class Words:
@@ -46,6 +73,15 @@ class Words:
     def take(self) -> str:
         """Return the next word and move on."""
         return self._words.pop(0)
+
+    def after(self, flag: str) -> str | None:
+        """Return what is given to a flag that stands somewhere among the words, without taking it; None if it does not."""
+        for word, following in pairwise([*self._words, ""]):
+            if word == flag:
+                return following or None
+            if word.startswith(f"{flag}="):
+                return word.partition("=")[2]
+        return None
 
     def value(self, flag: str, what: str) -> str:
         """Take the value of a flag.
@@ -66,10 +102,21 @@ class Words:
 
 @dataclass
 class RunOptions:
-    """Options of ours, as text."""
+    """Options of ours, as text.
+
+    Args:
+        switches: Those without a value that were given.
+        values: Those with one; of one that is given several times the last.
+        known_switches: Those without a value that there are.
+        known_values: Those with one that there are, and what it is.
+        all: All values of those that may be given several times.
+    """
 
     switches: set[str] = field(default_factory=set)
     values: dict[str, str] = field(default_factory=dict)
+    known_switches: tuple[str, ...] = SWITCHES
+    known_values: Mapping[str, str] = field(default_factory=lambda: VALUES)
+    all: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, words: Words) -> bool:
         """Take the next word if it is an option of ours, with its value; return whether it was.
@@ -79,16 +126,18 @@ class RunOptions:
         """
         written, assigned, given = (words.peek() or "").partition("=")
         flag = SHORT.get(written, written)
-        if flag in SWITCHES and not assigned:
+        if flag in self.known_switches and not assigned:
             words.take()
             self.switches.add(flag)
             return True
-        if flag not in VALUES:
+        if flag not in self.known_values:
             return False
         words.take()
-        if flag in self.values:
+        if flag in self.values and flag not in REPEATED:
             raise BadRequest(f"{written} is given twice; give it once.")
-        self.values[flag] = given if assigned else words.value(written, VALUES[flag])
+        self.values[flag] = given if assigned else words.value(written, self.known_values[flag])
+        if flag in REPEATED:
+            self.all.setdefault(flag, []).append(self.values[flag])
         return True
 
     def has(self, switch: str) -> bool:
@@ -143,3 +192,51 @@ def read_run(arguments: Sequence[str]) -> RunCommand:
         entity=places[1] if len(places) > 1 else None,
         rest=words,
     )
+
+
+@dataclass
+class RecoverCommand:
+    """The words of `recover` up to the execution.
+
+    Args:
+        options: Options of ours so far.
+        id: ID, if it was given.
+        rest: All words after ID.
+    """
+
+    options: RunOptions
+    id: str | None
+    rest: Words
+
+    def file(self, inputs: Collection[str]) -> Path | None:
+        """Return FILE of `--file`, which decides what the inputs are, so that it is looked for before they are read.
+
+        Args:
+            inputs: Names of the inputs of the earlier execution; behind ID, `--file` is one that has this name.
+        """
+        found = self.options.get("--file")
+        if found is None and "file" not in inputs:
+            found = self.rest.after("--file")
+        return None if found is None else Path(found)
+
+
+def read_recover(arguments: Sequence[str]) -> RecoverCommand:
+    """Take apart the words after `recover`, up to and including ID.
+
+    Raises:
+        BadRequest: If an unknown option stands before ID.
+    """
+    words = Words(arguments)
+    options = RunOptions(known_switches=RECOVER_SWITCHES, known_values=RECOVER_VALUES)
+    while words:
+        if options.take(words):
+            continue
+        word = words.take()
+        if word.startswith("-"):
+            ours = ", ".join((*RECOVER_SWITCHES, *RECOVER_VALUES))
+            raise BadRequest(
+                f"{word} is not an option of recover. Options: {ours}. Inputs that are to be otherwise stand after the id: "
+                "flyte-temporal recover ID --NAME VALUE."
+            )
+        return RecoverCommand(options, word, words)
+    return RecoverCommand(options, None, words)

@@ -11,10 +11,10 @@ or SQLAlchemy, so it may live in any process.
 from __future__ import annotations
 
 from flyte_temporal.client.asynchronous import AsyncClient
-from flyte_temporal.client.documents import DeckCopy, Submission, Update
+from flyte_temporal.client.documents import DeckCopy, RecoverOptions, RecoverySubmission, Submission, Update
 from flyte_temporal.client.executions import AsyncExecution
 from flyte_temporal.client.synchronous import Client, Execution
-from flyte_temporal.control.documents import LogLine
+from flyte_temporal.control.documents import LogLine, RecoveryPlan
 from flyte_temporal.local.protocol import StackStatus
 
 __all__ = [
@@ -24,6 +24,9 @@ __all__ = [
     "DeckCopy",
     "Execution",
     "LogLine",
+    "RecoverOptions",
+    "RecoveryPlan",
+    "RecoverySubmission",
     "StackStatus",
     "Submission",
     "Update",

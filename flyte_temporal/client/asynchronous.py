@@ -9,13 +9,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from flyte_temporal.client.documents import Submission
+from flyte_temporal.client.documents import RecoverOptions, RecoverySubmission, Submission
 from flyte_temporal.client.executions import AsyncExecution
 from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.config.home import home_directory
 from flyte_temporal.config.local import caller
+from flyte_temporal.control.documents import CacheSweep, RecoverRequest, RecoveryPlan
 from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
+from flyte_temporal.spec.cache import CacheEntry, EntryFilter
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 
@@ -87,6 +89,8 @@ class AsyncClient:
         inputs: Mapping[str, Any],
         *,
         execution_id: str | None = None,
+        overwrite_cache: bool = False,
+        no_cache: bool = False,
         deadline: float | timedelta = 0,
     ) -> AsyncExecution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
@@ -95,11 +99,17 @@ class AsyncClient:
             entity: What `@workflow` or `@task` made.
             inputs: Python values by the names of the inputs.
             execution_id: The caller's own id, as in `run`.
+            overwrite_cache: Recompute what is remembered, and remember it anew.
+            no_cache: Neither look up nor remember anything.
             deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
         """
         limit_s = deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline)
         submission = await asyncio.to_thread(self._workshop.submission, entity, inputs, execution_id)
-        return await self.submit(dataclasses.replace(submission, deadline_s=limit_s))
+        return await self.submit(
+            dataclasses.replace(
+                submission, overwrite_cache=overwrite_cache, no_cache=no_cache, deadline_s=limit_s
+            )
+        )
 
     async def submit(self, submission: Submission) -> AsyncExecution:
         """Start something that is compiled already; raises as `run` does."""
@@ -110,6 +120,65 @@ class AsyncClient:
         answer = await self._connection.call("start", request)
         record = ExecutionRecord.model_validate(answer)
         return AsyncExecution(record.request.id, self._connection, self._workshop)
+
+    async def recover(
+        self,
+        id: str,  # noqa: A002 - as in `execution`
+        *,
+        entity: Entity | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        options: RecoverOptions | None = None,
+    ) -> AsyncExecution:
+        """Start an execution that copies what an earlier one has done, as far as it still stands, and runs the rest.
+
+        Args:
+            id: Id of the earlier execution; it is over.
+            entity: The fixed code: what `@workflow` or `@task` made; None = the code of then.
+            inputs: Python values for inputs that are to be otherwise; the rest is as it was.
+            options: What else is to be otherwise than by default.
+
+        Raises:
+            BadRequest: If the execution is not over, or the entity, an input or a node is wrong; nothing was started.
+            PlatformError: If the stack cannot be started or a store failed.
+        """
+        return await self.submit_recovery(await self._recovery(id, entity, inputs, options))
+
+    async def plan_recovery(
+        self,
+        id: str,  # noqa: A002 - as in `execution`
+        *,
+        entity: Entity | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        options: RecoverOptions | None = None,
+    ) -> RecoveryPlan:
+        """Return what `recover` would copy and what it would run, and why; nothing is started. Raises as `recover`."""
+        return await self.preview_recovery(await self._recovery(id, entity, inputs, options))
+
+    async def _recovery(
+        self,
+        id_: str,
+        entity: Entity | None,
+        inputs: Mapping[str, Any] | None,
+        options: RecoverOptions | None,
+    ) -> RecoverySubmission:
+        interface = await self.execution(id_).interface()
+        made = await asyncio.to_thread(self._workshop.recovery, id_, entity, inputs or {}, interface)
+        return made if options is None else options.applied(made)
+
+    async def submit_recovery(self, submission: RecoverySubmission) -> AsyncExecution:
+        """Recover an execution with code that is compiled already; raises as `recover` does."""
+        answer = await self._connection.call("recover", await self._recover_request(submission))
+        record = ExecutionRecord.model_validate(answer)
+        return AsyncExecution(record.request.id, self._connection, self._workshop)
+
+    async def preview_recovery(self, submission: RecoverySubmission) -> RecoveryPlan:
+        """Return what `submit_recovery` would copy and run; raises as `recover` does."""
+        answer = await self._connection.call("plan_recovery", await self._recover_request(submission))
+        return RecoveryPlan.model_validate(answer)
+
+    async def _recover_request(self, submission: RecoverySubmission) -> RecoverRequest:
+        before = (await self.execution(submission.source).record()).request
+        return await asyncio.to_thread(self._workshop.recover_request, submission, before.root.name)
 
     def execution(self, id: str) -> AsyncExecution:  # noqa: A002 - the word of the CLI and of `Execution.id`
         """Return an execution by its id; whether it exists shows when it is asked something.
@@ -129,6 +198,57 @@ class AsyncClient:
         wanted = protocol.Many(project=mine.project, domain=mine.domain, phases=tuple(phases), limit=limit)
         answer = await self._connection.call("executions", wanted)
         return [ExecutionRecord.model_validate(record) for record in answer]
+
+    async def cache_entries(
+        self, *, key: str = "", task: str = "", execution: str = "", limit: int = 100
+    ) -> list[CacheEntry]:
+        """Return remembered outputs of the client's project and domain, the most recently used first.
+
+        Args:
+            key: Only that key; its beginning is enough.
+            task: Only of that task; the last part of its name is enough.
+            execution: Only those that this execution computed.
+            limit: At most so many; 0 = all.
+        """
+        wanted = self._entries(key=key, task=task, execution=execution, limit=limit)
+        return [CacheEntry.model_validate(e) for e in await self._connection.call("cache_entries", wanted)]
+
+    async def cache_remove(
+        self, *, key: str = "", task: str = "", execution: str = "", dry_run: bool = False
+    ) -> CacheSweep:
+        """Forget remembered outputs: of a key, a task or an execution. The outputs themselves stay where they are.
+
+        Raises:
+            BadRequest: If none is named, or the beginning of a key means several.
+            NotFound: If there are none.
+        """
+        wanted = self._entries(key=key, task=task, execution=execution)
+        answer = await self._connection.call(
+            "cache_remove", protocol.CacheRemoval(wanted=wanted, dry_run=dry_run)
+        )
+        return CacheSweep.model_validate(answer)
+
+    async def cache_gc(
+        self, *, unused_s: float | None = None, most_bytes: int | None = None, dry_run: bool = False
+    ) -> CacheSweep:
+        """Forget what was not hit for `unused_s` seconds, and what was hit longest ago beyond `most_bytes` of outputs.
+
+        Raises:
+            BadRequest: If neither is given.
+        """
+        mine = self._workshop.caller
+        asked = protocol.CacheCollection(
+            project=mine.project,
+            domain=mine.domain,
+            unused_s=unused_s,
+            most_bytes=most_bytes,
+            dry_run=dry_run,
+        )
+        return CacheSweep.model_validate(await self._connection.call("cache_gc", asked))
+
+    def _entries(self, **wanted: Any) -> EntryFilter:
+        mine = self._workshop.caller
+        return EntryFilter(project=mine.project, domain=mine.domain, **wanted)
 
     async def up(self) -> protocol.StackStatus:
         """Start the stack in the background, if it does not run, and return its status.

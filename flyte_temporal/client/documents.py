@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flyte_temporal.spec.entities import Closure
@@ -26,6 +26,7 @@ class Submission:
         labels: For people and search.
         version: The caller's own version; None = digest of code and spec.
         overwrite_cache: Recompute and store anew.
+        no_cache: Neither look up nor store anything.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
@@ -40,8 +41,71 @@ class Submission:
     labels: Mapping[str, str] = field(default_factory=dict)
     version: str | None = None
     overwrite_cache: bool = False
+    no_cache: bool = False
     max_parallelism: int = 0
     deadline_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class RecoverySubmission:
+    """An execution to recover, with what is to be otherwise than it was.
+
+    Args:
+        source: Id of the earlier execution.
+        closure: What is run; None = the same as then, with the same code.
+        source_root: Folder of the code, if `closure` is given and needs one.
+        inputs: Values given anew; the others are those of then.
+        execution_id: The caller's own id for the new execution; None = one is made up.
+        launcher: What runs attempts; empty = as then.
+        trust_code: Whether results of code that has changed since are taken over too.
+        overwrite_cache: What is run is computed and stored anew, also if it was not so then.
+        no_cache: What is run is neither looked up nor stored, also if it was not so then.
+        rerun: Nodes, by path or name, that are run again with all that comes after them.
+    """
+
+    source: str
+    closure: Closure | None = None
+    source_root: Path | None = None
+    inputs: Mapping[str, LiteralValue] = field(default_factory=dict)
+    execution_id: str | None = None
+    launcher: str = ""
+    trust_code: bool = False
+    overwrite_cache: bool = False
+    no_cache: bool = False
+    rerun: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecoverOptions:
+    """How an execution is recovered, besides its code and inputs.
+
+    Args:
+        execution_id: The caller's own id for the new execution: the same id and request attach to the same execution.
+        rerun: Nodes, by path or name, that are run again with all that comes after them, though nothing has changed.
+        trust_code: Whether results of code that has changed since are taken over too.
+        overwrite_cache: What is run is computed and stored anew, also if it was not so then.
+        no_cache: What is run is neither looked up nor stored, also if it was not so then.
+        launcher: What runs attempts; None = as then.
+    """
+
+    execution_id: str | None = None
+    rerun: Sequence[str] = ()
+    trust_code: bool = False
+    overwrite_cache: bool = False
+    no_cache: bool = False
+    launcher: str | None = None
+
+    def applied(self, submission: RecoverySubmission) -> RecoverySubmission:
+        """Return a submission with these options."""
+        return replace(
+            submission,
+            execution_id=self.execution_id,
+            rerun=tuple(self.rerun),
+            trust_code=self.trust_code,
+            overwrite_cache=self.overwrite_cache,
+            no_cache=self.no_cache,
+            launcher=self.launcher or "",
+        )
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flyte_temporal.client.documents import Submission
+from flyte_temporal.client.documents import RecoverySubmission, Submission
 from flyte_temporal.config.local import Caller, local_settings
-from flyte_temporal.control.documents import StartRequest, new_execution_id
+from flyte_temporal.control.documents import RecoverRequest, StartRequest, new_execution_id
 from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
 from flyte_temporal.local.layout import Layout
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.execution import BundleRef, Environment
+from flyte_temporal.spec.identifiers import ExecutionId
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from flyte_temporal.ports.blob_store import BlobStore
     from flyte_temporal.sdk.entities import Entity
     from flyte_temporal.sdk.types.engine import ValueContext
+    from flyte_temporal.spec.interface import Interface
+    from flyte_temporal.spec.literals import LiteralValue
     from flyte_temporal.spec.types import LiteralType
 
 
@@ -147,9 +150,68 @@ class Workshop:
             requested_by=self.caller.user,
             labels=dict(submission.labels),
             overwrite_cache=submission.overwrite_cache,
+            no_cache=submission.no_cache,
             max_parallelism=submission.max_parallelism,
             deadline_s=submission.deadline_s,
         )
+
+    def recover_request(self, submission: RecoverySubmission, entity: str) -> RecoverRequest:
+        """Store the code, if it is another one, and complete the wish to recover an execution; raises as `request`.
+
+        Args:
+            submission: The wish.
+            entity: Name of what the earlier execution ran.
+        """
+        root, closure = submission.source_root, submission.closure
+        environment = Environment(
+            interpreter=sys.executable, bundle=self._bundle(root) if root is not None else None
+        )
+        return RecoverRequest(
+            source=ExecutionId(
+                project=self.caller.project, domain=self.caller.domain, name=submission.source
+            ),
+            closure=closure,
+            environment=environment if closure is not None else None,
+            inputs=dict(submission.inputs),
+            launcher=submission.launcher,
+            execution_id=submission.execution_id or new_execution_id(entity),
+            requested_by=self.caller.user,
+            trust_code=submission.trust_code,
+            overwrite_cache=submission.overwrite_cache,
+            no_cache=submission.no_cache,
+            rerun=submission.rerun,
+        )
+
+    def recovery(
+        self, source: str, entity: Entity | None, inputs: Mapping[str, Any], interface: Interface
+    ) -> RecoverySubmission:
+        """Compile the entity that is given, if one is, and encode Python values for what was run or is to be run.
+
+        Args:
+            source: Id of the earlier execution.
+            entity: What is to run instead, or None.
+            inputs: Values given anew.
+            interface: What the earlier execution took.
+
+        Raises:
+            BadRequest: As for `submission`.
+        """
+        if entity is not None:
+            made = self.submission(entity, inputs, None)
+            return RecoverySubmission(source, made.closure, made.source_root, made.inputs)
+        from flyte_temporal.sdk.types.values import literal_of
+
+        literals: dict[str, LiteralValue] = {}
+        for name, value in inputs.items():
+            variable = interface.input(name)
+            if variable is None:
+                known = ", ".join(v.name for v in interface.inputs) or "no inputs"
+                raise InvalidInputs(f"Execution {source} has no input {name!r}. It takes: {known}.")
+            try:
+                literals[name] = literal_of(self.value(value, variable.type), self.values)
+            except InvalidInputs as error:
+                raise InvalidInputs(f"Input {name!r}: {error.message}") from error
+        return RecoverySubmission(source, inputs=literals)
 
     def _bundle(self, root: Path) -> BundleRef:
         from flyte_temporal.storage.bundles import BundleLimits, pack, store_bundle

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flyte_temporal.client.asynchronous import AsyncClient
 from flyte_temporal.client.background import BackgroundLoop
-from flyte_temporal.client.documents import DeckCopy, Submission, Update
+from flyte_temporal.client.documents import (
+    DeckCopy,
+    RecoverOptions,
+    RecoverySubmission,
+    Submission,
+    Update,
+)
 from flyte_temporal.client.executions import AsyncExecution
-from flyte_temporal.control.documents import LogLine
+from flyte_temporal.control.documents import CacheSweep, LogLine, RecoveryPlan
 from flyte_temporal.local.protocol import StackStatus
+from flyte_temporal.spec.cache import CacheEntry
 from flyte_temporal.spec.calls import GateState
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRecord
 from flyte_temporal.spec.interface import Interface
@@ -178,6 +185,8 @@ class Client:
         inputs: Mapping[str, Any],
         *,
         execution_id: str | None = None,
+        overwrite_cache: bool = False,
+        no_cache: bool = False,
         deadline: float | timedelta = 0,
     ) -> Execution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
@@ -186,16 +195,67 @@ class Client:
             entity: What `@workflow` or `@task` made.
             inputs: Python values by the names of the inputs.
             execution_id: The caller's own id, as in `run`.
+            overwrite_cache: Recompute what is remembered, and remember it anew.
+            no_cache: Neither look up nor remember anything.
             deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
         """
         started = self._loop.run(
-            self._async.start(entity, inputs, execution_id=execution_id, deadline=deadline)
+            self._async.start(
+                entity,
+                inputs,
+                execution_id=execution_id,
+                overwrite_cache=overwrite_cache,
+                no_cache=no_cache,
+                deadline=deadline,
+            )
         )
         return Execution(started, self._loop)
 
     def submit(self, submission: Submission) -> Execution:
         """Start something that is compiled already; raises as `run` does."""
         return Execution(self._loop.run(self._async.submit(submission)), self._loop)
+
+    def recover(
+        self,
+        id: str,  # noqa: A002 - as in `execution`
+        *,
+        entity: Entity | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        options: RecoverOptions | None = None,
+    ) -> Execution:
+        """Start an execution that copies what an earlier one has done, as far as it still stands, and runs the rest.
+
+        Args:
+            id: Id of the earlier execution; it is over.
+            entity: The fixed code: what `@workflow` or `@task` made; None = the code of then.
+            inputs: Python values for inputs that are to be otherwise; the rest is as it was.
+            options: What else is to be otherwise than by default.
+
+        Raises:
+            BadRequest: If the execution is not over, or the entity, an input or a node is wrong; nothing was started.
+            PlatformError: If the stack cannot be started or a store failed.
+        """
+        started = self._loop.run(self._async.recover(id, entity=entity, inputs=inputs, options=options))
+        return Execution(started, self._loop)
+
+    def plan_recovery(
+        self,
+        id: str,  # noqa: A002 - as in `execution`
+        *,
+        entity: Entity | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        options: RecoverOptions | None = None,
+    ) -> RecoveryPlan:
+        """Return what `recover` would copy and what it would run, and why; nothing is started. Raises as `recover`."""
+        return self._loop.run(self._async.plan_recovery(id, entity=entity, inputs=inputs, options=options))
+
+    def submit_recovery(self, submission: RecoverySubmission) -> Execution:
+        """Recover an execution with code that is compiled already; raises as `recover` does."""
+        return Execution(self._loop.run(self._async.submit_recovery(submission)), self._loop)
+
+    def preview_recovery(self, submission: RecoverySubmission) -> RecoveryPlan:
+        """Return what `submit_recovery` would copy and run; raises as `recover` does."""
+        return self._loop.run(self._async.preview_recovery(submission))
 
     def execution(self, id: str) -> Execution:  # noqa: A002 - the word of the CLI and of `Execution.id`
         """Return an execution by its id; whether it exists shows when it is asked something."""
@@ -204,6 +264,26 @@ class Client:
     def executions(self, *, limit: int = 100, phases: Sequence[ExecutionPhase] = ()) -> list[ExecutionRecord]:
         """Return executions, newest first."""
         return self._loop.run(self._async.executions(limit=limit, phases=phases))
+
+    def cache_entries(
+        self, *, key: str = "", task: str = "", execution: str = "", limit: int = 100
+    ) -> list[CacheEntry]:
+        """Return remembered outputs, the most recently used first; see `AsyncClient.cache_entries`."""
+        return self._loop.run(self._async.cache_entries(key=key, task=task, execution=execution, limit=limit))
+
+    def cache_remove(
+        self, *, key: str = "", task: str = "", execution: str = "", dry_run: bool = False
+    ) -> CacheSweep:
+        """Forget remembered outputs of a key, a task or an execution."""
+        return self._loop.run(
+            self._async.cache_remove(key=key, task=task, execution=execution, dry_run=dry_run)
+        )
+
+    def cache_gc(
+        self, *, unused_s: float | None = None, most_bytes: int | None = None, dry_run: bool = False
+    ) -> CacheSweep:
+        """Forget what was not hit for so long, and what was hit longest ago beyond a size of outputs."""
+        return self._loop.run(self._async.cache_gc(unused_s=unused_s, most_bytes=most_bytes, dry_run=dry_run))
 
     def up(self) -> StackStatus:
         """Start the stack in the background, if it does not run, and return its status."""

@@ -96,6 +96,8 @@ class WorkerSettings(Group):
     """How long Temporal keeps a run for the worker that has it cached; 1 s on the local stack."""
     stop_grace_s: float = Field(default=10.0, ge=0)
     """How long an attempt that is to stop has between SIGTERM and SIGKILL, in seconds, to write a checkpoint."""
+    keep_checkpoints: bool = True
+    """Whether the last checkpoint of a task stays when the task has succeeded; older ones are deleted anyway."""
     graceful_shutdown_s: float = Field(default=10.0, ge=0)
     """How long a stopping worker lets activities finish, in seconds; attempts themselves go on."""
     wedged_s: float = Field(default=60.0, ge=0)
@@ -125,6 +127,9 @@ class LimitSettings(Group):
     """Attempts of an interruptible node that the platform may lose; the next ones run on machines that stay."""
     run_timeout_s: float = Field(default=7 * 24 * 3600.0, gt=0)
     """Longest time of one attempt, in seconds, when its task sets none: one week."""
+    lease_s: float = Field(default=30.0, ge=1)
+    """With `cache_serialize`: how long after the death of who computes a value another one takes over, at most. It is
+    extended every third of this, so much shorter ones end by accident on a loaded machine."""
     inline_bytes: int = Field(default=64 * 1024, ge=256, le=1024**2)
     """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
     max_nodes: int = Field(default=5_000, ge=1)
@@ -182,6 +187,7 @@ class Settings(BaseSettings):
             window=self.limits.window,
             pending=self.limits.pending,
             system_retries=self.limits.system_retries,
+            lease_s=self.limits.lease_s,
             interruptible_failures=self.limits.interruptible_failures,
             heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
             run_timeout_s=self.limits.run_timeout_s,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import string
+from enum import StrEnum
 
+from flyte_temporal.spec.cache import CacheEntry
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import Environment, ExecutionRecord, NodeRecord
-from flyte_temporal.spec.identifiers import ExecutionName, ProjectName, VersionName
+from flyte_temporal.spec.execution import Environment, ExecutionRecord, NodeRecord, NodeRef, Recovery
+from flyte_temporal.spec.identifiers import ExecutionId, ExecutionName, NodePath, ProjectName, VersionName
 from flyte_temporal.spec.literals import LiteralValue
 
 
@@ -26,7 +28,9 @@ class StartRequest(Document):
         requested_by: Who asks; empty = the installation's owner.
         labels: For people and search.
         overwrite_cache: Recompute and store anew.
+        no_cache: Neither look up nor store anything.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
+        recover: What of an earlier execution is taken over.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
 
@@ -40,8 +44,83 @@ class StartRequest(Document):
     requested_by: str = ""
     labels: dict[str, str] = {}
     overwrite_cache: bool = False
+    no_cache: bool = False
     max_parallelism: int = 0
     deadline_s: float = 0.0
+    recover: Recovery | None = None
+
+
+class RecoverRequest(Document):
+    """A wish to start an execution that takes over what an earlier one has done.
+
+    Args:
+        source: The earlier execution; it is over.
+        closure: What is run; None = the same as then.
+        environment: Where it runs; None = as then.
+        inputs: Values given anew; the others are those of then.
+        launcher: What runs the attempts; empty = as then.
+        execution_id: As in `StartRequest`.
+        requested_by: As in `StartRequest`.
+        trust_code: Whether results of code that has changed since are taken over too.
+        overwrite_cache: What is run is computed and stored anew, also if it was not so then.
+        no_cache: What is run is neither looked up nor stored, also if it was not so then.
+        rerun: Nodes, by path or name, that are run again with all that comes after them.
+    """
+
+    source: ExecutionId
+    closure: Closure | None = None
+    environment: Environment | None = None
+    inputs: dict[str, LiteralValue] = {}
+    launcher: str = ""
+    execution_id: ExecutionName | None = None
+    requested_by: str = ""
+    trust_code: bool = False
+    overwrite_cache: bool = False
+    no_cache: bool = False
+    rerun: tuple[str, ...] = ()
+
+
+class Fate(StrEnum):
+    """What will become of a node when an execution is recovered."""
+
+    COPIED = "copied"
+    RUNS = "runs"
+    OPEN = "open"
+    """Copied if what it depends on, which runs, gives the same as before."""
+
+
+class PlannedNode(Document):
+    """A node of a recovery that has not begun.
+
+    Args:
+        id: Its path.
+        name: Name for people.
+        kind: As in `NodeRecord`.
+        fate: What will become of it.
+        reason: Why it is not copied, in words.
+        source: The node whose result is copied.
+    """
+
+    id: NodePath
+    name: str
+    kind: str
+    fate: Fate
+    reason: str = ""
+    source: NodeRef | None = None
+
+
+class RecoveryPlan(Document):
+    """What recovering an execution will copy and run, as far as it is known beforehand.
+
+    Args:
+        source: The execution that is recovered.
+        nodes: The nodes, each before those that it holds.
+        notes: What else is to be known, in sentences.
+    """
+
+    source: str
+    nodes: tuple[PlannedNode, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Update(Document):
@@ -54,6 +133,26 @@ class Update(Document):
 
     execution: ExecutionRecord
     nodes: tuple[NodeRecord, ...] = ()
+
+
+class CacheSweep(Document):
+    """What was removed of the cache, or would be.
+
+    Args:
+        removed: Number of entries.
+        removed_bytes: Size of their outputs, which stay where they are.
+        left: Number of entries that stay, if that was looked at.
+        left_bytes: Size of their outputs.
+        entries: The first of those that were removed.
+        dry_run: Whether nothing was done.
+    """
+
+    removed: int = 0
+    removed_bytes: int = 0
+    left: int = 0
+    left_bytes: int = 0
+    entries: tuple[CacheEntry, ...] = ()
+    dry_run: bool = False
 
 
 class LogLine(Document):

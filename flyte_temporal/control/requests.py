@@ -62,7 +62,7 @@ def complete_inputs(
             _check(value, variable)
             complete[variable.name] = value
         elif variable.default is not None:
-            complete[variable.name] = Inline(value=variable.default.value)
+            complete[variable.name] = Inline(value=variable.default.value, hash=variable.default.hash)
     complete.update(fixed)
     missing = [v for v in interface.inputs if v.name not in complete]
     if missing:

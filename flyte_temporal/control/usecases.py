@@ -7,8 +7,16 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 
 from flyte_temporal.config.settings import Settings
+from flyte_temporal.control.caching import Caching
 from flyte_temporal.control.closures import Closures
-from flyte_temporal.control.documents import LogLine, StartRequest, Update, new_execution_id
+from flyte_temporal.control.documents import (
+    LogLine,
+    RecoverRequest,
+    RecoveryPlan,
+    StartRequest,
+    Update,
+    new_execution_id,
+)
 from flyte_temporal.control.endings import Endings
 from flyte_temporal.control.following import Followers, Sources
 from flyte_temporal.control.gates import check_value
@@ -16,14 +24,16 @@ from flyte_temporal.control.launching import Launching
 from flyte_temporal.control.logs import choose, lines, with_attempt
 from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
 from flyte_temporal.control.reconciling import Reconciler
+from flyte_temporal.control.recovering import Recoveries
 from flyte_temporal.control.requests import complete_inputs, default_version
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.ports.clock import Clock
 from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
-from flyte_temporal.spec.entities import Closure
+from flyte_temporal.spec.entities import Closure, LaunchPlanSpec
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
 
@@ -39,6 +49,7 @@ class Ports:
     store: MetadataStore
     blobs: BlobStore
     clock: Clock
+    catalog: Catalog
 
 
 class Control:
@@ -52,12 +63,14 @@ class Control:
     def __init__(self, ports: Ports, settings: Settings) -> None:
         self._ports = ports
         self._settings = settings
+        self.caching = Caching(ports.catalog, ports.clock)
         self._closures = Closures(ports.blobs, ports.store, ports.clock, settings.limits)
         self._endings = Endings(ports.engine, ports.store, ports.clock)
         self._launching = Launching(ports.engine, ports.store, self._endings, settings.run_limits())
         self._reconciler = Reconciler(
             ports.engine, ports.store, self._closures, self._launching, self._endings
         )
+        self._recoveries = Recoveries(ports.store, ports.blobs, self._closures, settings.limits)
         self._followers = Followers(Sources(ports.engine, self.get, self._nodes_of, self._endings.write))
 
     async def register(self, closure: Closure, project: str, domain: str, version: str) -> EntityId:
@@ -90,6 +103,32 @@ class Control:
             await self._launching.launch(record, wish.closure)
         return record
 
+    async def plan_recovery(self, wanted: RecoverRequest) -> RecoveryPlan:
+        """Return what `recover` would copy and run; nothing is started.
+
+        Raises:
+            BadRequest: As for `recover`.
+            PlatformError: If a store failed.
+        """
+        source = await self.get(wanted.source)
+
+        def plan() -> RecoveryPlan:
+            return self._recoveries.plan(self._recoveries.wish(wanted, source), source)
+
+        return await asyncio.to_thread(plan)
+
+    async def recover(self, wanted: RecoverRequest) -> ExecutionRecord:
+        """Start an execution that copies what an earlier one has done as far as that still stands, and runs the rest.
+
+        Raises:
+            NotFound: If there is no such execution, or no node of a name that is given.
+            Conflict: If the earlier execution is not over.
+            BadRequest: If anything else about the request is wrong; nothing was started.
+            PlatformError: If a store failed; asking again with the same id is safe.
+        """
+        source = await self.get(wanted.source)
+        return await self.start(await asyncio.to_thread(self._recoveries.wish, wanted, source))
+
     def _accept(self, wish: StartRequest) -> ExecutionRecord:
         closure = wish.closure
         # Before its inputs are looked at: a closure that does not hold together has no interface to speak of.
@@ -117,8 +156,10 @@ class Control:
             environment=wish.environment,
             requested_by=wish.requested_by or self._settings.owner,
             labels=wish.labels,
-            overwrite_cache=wish.overwrite_cache,
+            overwrite_cache=wish.overwrite_cache or _overwrites(closure),
+            no_cache=wish.no_cache,
             max_parallelism=wish.max_parallelism,
+            recover=wish.recover,
             deadline_s=wish.deadline_s,
         )
         return self._ports.store.create_execution(request, self._ports.clock.now())
@@ -310,3 +351,9 @@ class Control:
     async def close(self) -> None:
         """End what waits and watches. Runs go on."""
         await self._followers.close()
+
+
+def _overwrites(closure: Closure) -> bool:
+    """Return whether what is started says of itself that it recomputes what is remembered."""
+    entity = closure.entity()
+    return isinstance(entity, LaunchPlanSpec) and entity.overwrite_cache

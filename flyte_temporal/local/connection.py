@@ -31,7 +31,7 @@ from flyte_temporal.local.version import PROTOCOL
 T = TypeVar("T")
 
 _PAUSE_S = 0.1
-_DOWN_TIMEOUT_S = 30.0
+_DOWN_TIMEOUT_S = 40.0
 _DEAF_GRACE_S = 3.0
 _SIGNS = 3
 """Signs of life that must have been missed in a row before the stack is said to hang."""

@@ -14,12 +14,13 @@ from pathlib import Path
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from flyte_temporal._version import __version__
-from flyte_temporal.control.documents import LogLine, StartRequest
+from flyte_temporal.control.documents import LogLine, RecoverRequest, StartRequest
 from flyte_temporal.control.usecases import Control
 from flyte_temporal.errors import BadRequest, FlyteTemporalError, PlatformError, PlatformUnavailable
 from flyte_temporal.local import protocol
 from flyte_temporal.local.stack import Stack
 from flyte_temporal.local.version import PROTOCOL
+from flyte_temporal.spec.cache import EntryFilter
 from flyte_temporal.spec.execution import NodeRecord
 
 _log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Host:
             "status": self._status,
             "down": self._down,
             "start": self._start,
+            "recover": self._recover,
+            "plan_recovery": self._plan_recovery,
             "get": self._get,
             "executions": self._executions,
             "nodes": self._nodes,
@@ -61,6 +64,9 @@ class Host:
             "gates": self._gates,
             "abort_node": self._abort_node,
             "answer": self._answer_gate,
+            "cache_entries": self._cache_entries,
+            "cache_remove": self._cache_remove,
+            "cache_gc": self._cache_gc,
         }
 
     async def open(self, path: Path) -> None:
@@ -185,16 +191,47 @@ class Host:
         self._stop()
 
     async def _start(self, params: dict[str, JsonValue], send: Send) -> None:
+        self._refuse_without_worker()
+        wish = await asyncio.to_thread(StartRequest.model_validate, params)
+        await send(_result(await self._control.start(wish)))
+
+    def _refuse_without_worker(self) -> None:
         worker = self._stack.children["worker"]
         if worker.failing:
             raise PlatformUnavailable(
                 f"Nothing can run now, because the worker cannot start. {worker.problem}"
             )
-        wish = await asyncio.to_thread(StartRequest.model_validate, params)
-        await send(_result(await self._control.start(wish)))
+
+    async def _recover(self, params: dict[str, JsonValue], send: Send) -> None:
+        self._refuse_without_worker()
+        wanted = await asyncio.to_thread(RecoverRequest.model_validate, params)
+        await send(_result(await self._control.recover(wanted)))
+
+    async def _plan_recovery(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = await asyncio.to_thread(RecoverRequest.model_validate, params)
+        await send(_result(await self._control.plan_recovery(wanted)))
 
     async def _get(self, params: dict[str, JsonValue], send: Send) -> None:
         await send(_result(await self._control.get(protocol.One.model_validate(params).execution)))
+
+    async def _cache_entries(self, params: dict[str, JsonValue], send: Send) -> None:
+        found = await self._control.caching.entries(EntryFilter.model_validate(params))
+        await send(protocol.line("result", [entry.model_dump(mode="json") for entry in found]))
+
+    async def _cache_remove(self, params: dict[str, JsonValue], send: Send) -> None:
+        asked = protocol.CacheRemoval.model_validate(params)
+        await send(_result(await self._control.caching.remove(asked.wanted, dry_run=asked.dry_run)))
+
+    async def _cache_gc(self, params: dict[str, JsonValue], send: Send) -> None:
+        asked = protocol.CacheCollection.model_validate(params)
+        swept = await self._control.caching.collect(
+            asked.project,
+            asked.domain,
+            unused_s=asked.unused_s,
+            most_bytes=asked.most_bytes,
+            dry_run=asked.dry_run,
+        )
+        await send(_result(swept))
 
     async def _executions(self, params: dict[str, JsonValue], send: Send) -> None:
         wanted = protocol.Many.model_validate(params)

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from flyte_temporal import errors
+from flyte_temporal.spec.cache import EntryFilter
 from flyte_temporal.spec.calls import GateAnswer, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.execution import ExecutionPhase
@@ -26,6 +27,8 @@ Method = Literal[
     "status",
     "down",
     "start",
+    "recover",
+    "plan_recovery",
     "get",
     "executions",
     "nodes",
@@ -37,6 +40,9 @@ Method = Literal[
     "abort_node",
     "gates",
     "answer",
+    "cache_entries",
+    "cache_remove",
+    "cache_gc",
 ]
 
 ANY_VERSION: frozenset[str] = frozenset({"status", "down"})
@@ -105,6 +111,23 @@ class Many(Document):
     domain: ProjectName
     phases: tuple[ExecutionPhase, ...] = ()
     limit: int = 100
+
+
+class CacheRemoval(Document):
+    """Parameters of `cache_remove`."""
+
+    wanted: EntryFilter
+    dry_run: bool = False
+
+
+class CacheCollection(Document):
+    """Parameters of `cache_gc`; see `control.caching`."""
+
+    project: ProjectName
+    domain: ProjectName
+    unused_s: float | None = None
+    most_bytes: int | None = None
+    dry_run: bool = False
 
 
 class StackStatus(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -195,7 +196,8 @@ class Stack:
         # Imported here: it brings pydantic, and the children were to start without waiting for that.
         from flyte_temporal.local.attempts import end_attempts
 
-        end_attempts(self.layout.attempts)
+        # In a thread: a task may take its grace time, and the supervisor goes on answering.
+        await asyncio.to_thread(end_attempts, self.layout.attempts)
         if server := self.children.get("temporal"):
             await server.stop(_TEMPORAL_GRACE_S)
         self._remove_socket(self.state.socket)

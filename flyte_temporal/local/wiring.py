@@ -52,7 +52,7 @@ async def wire(stack: Stack) -> Wired:
     finally:
         connecting.cancel()
     engine = TemporalEngine(client, settings.temporal.task_queue, settings.temporal.task_timeout_s)
-    return Wired(Control(Ports(engine, store, blobs, SystemClock()), settings), store)
+    return Wired(Control(Ports(engine, store, blobs, SystemClock(), store.catalog), settings), store)
 
 
 async def _unless_it_dies(connecting: asyncio.Task[object], stack: Stack) -> None:

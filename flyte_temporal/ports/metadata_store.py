@@ -75,6 +75,9 @@ class MetadataStore(Protocol):
     def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Return the node records of an execution in listing order."""
 
+    def some_nodes(self, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
+        """Return the records of some nodes of an execution by their paths, as far as there are any."""
+
     def mark_aborting(self, execution: ExecutionId, reason: str, by: str) -> None:
         """Remember who asked for an abort and why; the phase changes when the run has ended."""
 

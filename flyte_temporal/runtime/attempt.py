@@ -11,16 +11,20 @@ from pathlib import Path
 
 from flyte_temporal._version import __version__
 from flyte_temporal.errors import FlyteTemporalError, LimitExceeded, StorageError, UnsupportedSpec
+from flyte_temporal.faults import buggify
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.runtime import decks, failures, output
+from flyte_temporal.runtime import checkpoints, decks, failures, output
 from flyte_temporal.sdk import dispatch
+from flyte_temporal.sdk.checkpoints import Checkpoint
 from flyte_temporal.sdk.containers import needs_container
 from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate
 from flyte_temporal.sdk.decks import Report
 from flyte_temporal.sdk.secrets import SecretsManager, exported
+from flyte_temporal.sdk.stopping import Stopping
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder, Manifest
+from flyte_temporal.spec.basis import basis_of_task
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument
@@ -114,11 +118,17 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
     spec = ""
     error: ErrorDocument | None = None
     full, report = "", Report.of(order.task.policy)
+    stop = Stopping(order.grace_s)
+    copies = desk.folder / scratch.VALUES / "checkpoint"
+    checkpoint = checkpoints.of(
+        order, desk.where, copies, stop, lambda: code.store if code else open_store(order.storage)
+    )
     try:
         # Relative paths of one attempt are nothing to another one, and nothing to the bundle.
         os.chdir(desk.folder / scratch.FILES)
         code = code or open_code(order, desk.cache)
-        found = _call(order, desk, code, report)
+        with checkpoints.over(desk.where, stop, checkpoint):
+            found = _call(order, desk, code, _Things(report, stop, checkpoint))
         if isinstance(found, Closure):
             spec = _store(found, code.store)
         else:
@@ -139,8 +149,14 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
         peak_rss_bytes=peak_rss(),
         log_chunks=_ship_log(order, desk, store),
         runtime_version=__version__,
+        checkpoint=checkpoint.last,
+        basis=basis_of_task(order.task, order.inputs),
     )
+    buggify("manifest.before")
     store.put_new(keys.manifest(order.attempt), canonical_bytes(manifest))
+    buggify("manifest.after")
+    if error is None:
+        checkpoint.settle(keep=order.keep_checkpoint)
     return manifest
 
 
@@ -178,7 +194,16 @@ def _store(closure: Closure, store: BlobStore) -> str:
     return digest
 
 
-def _call(order: AttemptOrder, desk: Desk, code: Code, report: Report) -> dict[str, LiteralValue] | Closure:
+@dataclass(frozen=True)
+class _Things:
+    """What a task finds in its context besides data of the order."""
+
+    report: Report
+    stop: Stopping
+    checkpoint: Checkpoint
+
+
+def _call(order: AttemptOrder, desk: Desk, code: Code, things: _Things) -> dict[str, LiteralValue] | Closure:
     entry = order.task.entry
     if order.task.container is not None:
         raise UnsupportedSpec(needs_container(order.task.name, order.task.policy))
@@ -195,13 +220,13 @@ def _call(order: AttemptOrder, desk: Desk, code: Code, report: Report) -> dict[s
         opens_pickles=True,
         working_directory=files,
     )
-    with activate(_parameters(order, files, code.store, report)), exported(order.task.policy.secrets):
+    with activate(_parameters(order, files, code.store, things)), exported(order.task.policy.secrets):
         found = dispatch.run(dispatch.load(entry), order.task, order.inputs, context)
         code.store.settle()
         return found
 
 
-def _parameters(order: AttemptOrder, files: Path, store: BlobStore, report: Report) -> ExecutionParameters:
+def _parameters(order: AttemptOrder, files: Path, store: BlobStore, things: _Things) -> ExecutionParameters:
     where = order.attempt.execution
     return ExecutionParameters(
         execution_id=where,
@@ -212,7 +237,9 @@ def _parameters(order: AttemptOrder, files: Path, store: BlobStore, report: Repo
         attempt=order.attempt.number,
         node=order.attempt.node,
         secrets=SecretsManager(order.task.policy.secrets),
-        report=report,
+        report=things.report,
+        stop=things.stop,
+        checkpoint=things.checkpoint,
     )
 
 

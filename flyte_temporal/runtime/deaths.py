@@ -15,6 +15,7 @@ from flyte_temporal.runtime import failures
 from flyte_temporal.runtime.memory import memory_limit
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Intent, Manifest
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.execution import ErrorDocument
@@ -72,7 +73,7 @@ def bury(where: Path, death: Death) -> scratch.Ending:
     error = describe(death, order, log.tail(), stopped)
     message = error.message
     try:
-        if not _leave_manifest(order, log, error, death):
+        if not _leave_manifest(order, log, error, death, saved_checkpoint(journal)):
             message = ""
     except StorageError as trouble:
         message = f"{message} No manifest was written: {trouble}"
@@ -121,7 +122,14 @@ def _words(found: Judgement, death: Death, limit: str) -> str:
     return f"The process was killed by signal {-death.code} ({name}{': ' if why else ''}{why}); peak memory {peak}."
 
 
-def _leave_manifest(order: AttemptOrder, log: AttemptLog, error: ErrorDocument, death: Death) -> bool:
+def saved_checkpoint(journal: scratch.Journal) -> SavedCheckpoint | None:
+    """Return the last checkpoint that an attempt noted."""
+    return SavedCheckpoint.model_validate(journal.checkpoint) if journal.checkpoint is not None else None
+
+
+def _leave_manifest(
+    order: AttemptOrder, log: AttemptLog, error: ErrorDocument, death: Death, saved: SavedCheckpoint | None
+) -> bool:
     store = open_store(order.storage)
     if store.head(keys.manifest(order.attempt)) is not None:
         return False
@@ -134,5 +142,6 @@ def _leave_manifest(order: AttemptOrder, log: AttemptLog, error: ErrorDocument, 
         peak_rss_bytes=death.rss,
         log_chunks=log.ship(store),
         runtime_version=__version__,
+        checkpoint=saved,
     )
     return store.put_new(keys.manifest(order.attempt), canonical_bytes(manifest)) is not Put.CONFLICT

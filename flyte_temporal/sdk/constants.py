@@ -16,7 +16,7 @@ from flyte_temporal.errors import CompileError, FlyteTemporalError, PlatformErro
 from flyte_temporal.sdk.context import process_scratch
 from flyte_temporal.sdk.types.converter import Compiling, InProcess
 from flyte_temporal.sdk.types.engine import ValueContext, default_engine
-from flyte_temporal.sdk.types.values import literal_of
+from flyte_temporal.sdk.types.values import given_hash, literal_of
 from flyte_temporal.spec.bindings import Constant
 from flyte_temporal.spec.literals import Offloaded
 from flyte_temporal.spec.types import (
@@ -51,13 +51,32 @@ def constant(
         StorageError: If it could not be stored.
     """
     if context is None:
-        return Constant(value=constant_json(value, python_type, type_))
+        json = constant_json(value, python_type, type_)
+        return Constant(value=json, hash=constant_hash(value, python_type))
     written = _written(value, python_type, type_, context)
     if isinstance(context, InProcess):
         # Not checked to be JSON: a value that is held in memory does not leave this process.
         return Constant.model_construct(kind="constant", value=written, stored=None)
-    literal = literal_of(written, context)
-    return Constant(value=None, stored=literal) if isinstance(literal, Offloaded) else Constant(value=written)
+    literal, digest = literal_of(written, context), constant_hash(value, python_type)
+    if isinstance(literal, Offloaded):
+        return Constant(value=None, stored=literal.model_copy(update={"hash": digest}))
+    return Constant(value=written, hash=digest)
+
+
+def constant_hash(value: Any, python_type: Any) -> str | None:
+    """Return what stands for a value in cache keys, if its annotation has a `HashMethod`.
+
+    Raises:
+        CompileError: If the author's function failed.
+    """
+    if value is None:
+        return None
+    try:
+        return given_hash(value, python_type)
+    except FlyteTemporalError:
+        raise
+    except Exception as error:  # the author's function may raise anything
+        raise CompileError(f"its HashMethod raised {type(error).__name__}: {error}") from error
 
 
 def constant_json(value: Any, python_type: Any, type_: LiteralType) -> JsonValue:

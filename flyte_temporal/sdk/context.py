@@ -17,8 +17,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flyte_temporal.sdk.checkpoints import Checkpoint
 from flyte_temporal.sdk.decks import Deck, DeckField, Report, reporting
+from flyte_temporal.sdk.plain_checkpoints import plain_checkpoint
 from flyte_temporal.sdk.secrets import SecretsManager
+from flyte_temporal.sdk.stopping import Stopping
 from flyte_temporal.spec.identifiers import ExecutionId
 
 LOGGER_NAME = "flyte_temporal.task"
@@ -49,6 +52,8 @@ class ExecutionParameters:
         logging: Logger of the task; what it writes ends up in the attempt's log.
         secrets: The secrets that the task requested.
         report: What its deck is made of.
+        stop: How it hears that it is to stop.
+        checkpoint: What it saves while it runs, and what its earlier attempts saved.
     """
 
     execution_id: ExecutionId
@@ -61,6 +66,20 @@ class ExecutionParameters:
     logging: python_logging.Logger = field(default_factory=lambda: python_logging.getLogger(LOGGER_NAME))
     secrets: SecretsManager = field(default_factory=SecretsManager)
     report: Report = field(default_factory=Report, repr=False)
+    stop: Stopping = field(default_factory=Stopping, repr=False)
+    checkpoint: Checkpoint = field(default_factory=plain_checkpoint, repr=False)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the attempt is to stop: ask once per round of a loop, save, and raise an exception of any kind.
+
+        From the first time that it is asked, SIGTERM no longer ends the process: the task has the grace time less 5 s (less a
+        half, if that is less). What it raises then is not its failure, and uses up no retry if the platform stops.
+
+        Raises:
+            UserCodeError: If it is asked for the first time outside of the main thread.
+        """
+        return self.stop.requested
 
     @property
     def enable_deck(self) -> bool:

@@ -110,7 +110,7 @@ def _values(
         if literal is None:
             if variable.default is None:
                 raise InputNotReadable(f"Input {variable.name!r} of {spec.name} is missing.")
-            literal = Inline(value=variable.default.value)
+            literal = Inline(value=variable.default.value, hash=variable.default.hash)
         with reading(spec.name, variable.name):
             values[variable.name] = decode(literal, variable.type, parameter.annotation, context)
     return values

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from flyte_temporal.errors import CompileError, InvalidIdentifier
+from flyte_temporal.sdk.cache import Cache, Versioned, refuse_unknown_inputs, settled
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.entity import Entity
 from flyte_temporal.sdk.handlers import check_handler, handler_of
@@ -164,6 +165,12 @@ class NodeDraft:
         if changed == Overrides():
             return
         policy = getattr(task, "policy", None)
+        if changed.cache is not None and task is not None and isinstance(task, Versioned):
+            refuse_unknown_inputs(changed.cache, task.interface, where)
+            whole = (self.overrides or Overrides()).then(changed).apply(task.policy)
+            given = options.get("cache")
+            cache = settled(changed.cache, task, whole, given if isinstance(given, Cache) else None)
+            changed = changed.model_copy(update={"cache": cache})
         if isinstance(options.get("retries"), int) and isinstance(policy, TaskPolicy):
             # A number changes the number alone, not which exceptions are retried, nor the pauses.
             count = changed.retries.count if changed.retries else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.branch import Branch, Given
+from flyte_temporal.sdk.code_digest import code_digest
 from flyte_temporal.sdk.drafts import Body, NodeDraft
 from flyte_temporal.sdk.dynamics import DynamicTask
 from flyte_temporal.sdk.entities import (
@@ -271,7 +272,8 @@ def _task_spec(task: PythonTask[..., object], name: str) -> TaskSpec:
         interface=task.interface,
         entry=None if task.container is not None else task.entry,
         container=task.container,
-        policy=task.policy,
+        policy=task.settled_policy(),
         config=dict(task.config),
         description=task.description,
+        code="" if task.container is not None else code_digest(task.function),
     )

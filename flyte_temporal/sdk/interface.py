@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from flyte_temporal.errors import CompileError, UnsupportedType
 from flyte_temporal.sdk import docstrings
 from flyte_temporal.sdk.callsite import definition_site
-from flyte_temporal.sdk.constants import constant_json
+from flyte_temporal.sdk.constants import constant_hash, constant_json
 from flyte_temporal.sdk.signature import REQUIRED, Parameter, Signature
 from flyte_temporal.sdk.types.annotations import kept
 from flyte_temporal.sdk.types.blobs import has_handle
@@ -51,7 +51,7 @@ class _Reader:
         type_ = self._type(p.annotation, what)
         if only_output := default_engine().converter(p.annotation).only_output:
             raise UnsupportedType(f"{what} of {self._name}(): {only_output}.", self._where)
-        default = None if p.default is REQUIRED else Default(value=self._default(p, type_))
+        default = None if p.default is REQUIRED else self._default(p, type_)
         return Variable(
             name=p.name,
             type=type_,
@@ -92,9 +92,10 @@ class _Reader:
         file, _, line = self._where.rpartition(":")
         warnings.warn_explicit(message, PickleWarning, file or self._name, int(line or 0))
 
-    def _default(self, p: Parameter, type_: LiteralType) -> Any:
+    def _default(self, p: Parameter, type_: LiteralType) -> Default:
         try:
-            return constant_json(p.default, p.annotation, type_)
+            value = constant_json(p.default, p.annotation, type_)
+            return Default(value=value, hash=constant_hash(p.default, p.annotation))
         except CompileError as error:
             raise type(error)(
                 f"The default of parameter {p.name!r} of {self._name}() cannot be used: {error.message}.",

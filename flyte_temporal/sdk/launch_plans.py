@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, ParamSpec, TypedDict, TypeVar, Unpack
 from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.calling import Called
 from flyte_temporal.sdk.callsite import call_site, calling_module
-from flyte_temporal.sdk.constants import constant_json
+from flyte_temporal.sdk.constants import constant_hash, constant_json
 from flyte_temporal.sdk.entity import entities_behind
 from flyte_temporal.sdk.notifications import Notification
 from flyte_temporal.sdk.policies import refuse_unknown
@@ -49,6 +49,7 @@ class LaunchPlanOptions(TypedDict, total=False):
         labels: Labels of its executions.
         annotations: Annotations of its executions.
         max_parallelism: Largest number of tasks of one execution that run at once; 0 = the platform's default.
+        overwrite_cache: Whether its executions recompute what is remembered, and remember it anew.
     """
 
     default_inputs: Mapping[str, Any]
@@ -58,6 +59,7 @@ class LaunchPlanOptions(TypedDict, total=False):
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     max_parallelism: int
+    overwrite_cache: bool
 
 
 class LaunchPlan(Called[P, R]):
@@ -91,6 +93,7 @@ class LaunchPlan(Called[P, R]):
         self.notifications = self._notifications()
         self.schedule: CronSchedule | FixedRate | None = self._schedule()
         self.max_parallelism: int = self._parallelism()
+        self.overwrite_cache: bool = self._switch("overwrite_cache")
         self._check_names()
 
     @overload
@@ -226,7 +229,10 @@ class LaunchPlan(Called[P, R]):
             CompileError: If a value does not fit its input, or the schedule lacks a value or a kickoff input.
         """
         whole = self.workflow.interface
-        defaults = {n: Default(value=self._json(n, v, "default")) for n, v in self.default_inputs.items()}
+        defaults = {
+            n: Default(value=self._json(n, v, "default"), hash=self._hash(n, v))
+            for n, v in self.default_inputs.items()
+        }
         inputs = tuple(
             v.model_copy(update={"default": defaults[v.name]}) if v.name in defaults else v
             for v in whole.inputs
@@ -257,12 +263,16 @@ class LaunchPlan(Called[P, R]):
             name=self.name,
             workflow=workflow,
             interface=self.interface,
-            fixed_inputs={name: Inline(value=value) for name, value in self._fixed.items()},
+            fixed_inputs={
+                name: Inline(value=value, hash=self._hash(name, self.fixed_inputs[name]))
+                for name, value in self._fixed.items()
+            },
             schedule=None if self.schedule is None else self.schedule.document(),
             notifications=tuple(n.document() for n in self.notifications),
             labels=dict(self.labels),
             annotations=dict(self.annotations),
             max_parallelism=self.max_parallelism,
+            overwrite_cache=self.overwrite_cache,
             description=self.description,
         )
 
@@ -277,6 +287,12 @@ class LaunchPlan(Called[P, R]):
             message = f"the {what} value of its input {name!r} cannot be used: {error.message}"
             raise type(error)(self._message(message), self.where) from error
 
+    def _hash(self, name: str, value: Any) -> str | None:
+        try:
+            return constant_hash(value, self.workflow.signature.parameters[name].annotation)
+        except CompileError as error:
+            raise self._wrong(f"the value of its input {name!r} cannot be used: {error.message}") from error
+
     def _wrong(self, message: str) -> CompileError:
         return CompileError(self._message(message), self.where)
 
@@ -288,6 +304,12 @@ class LaunchPlan(Called[P, R]):
         if not isinstance(given, Mapping):
             raise self._wrong(f"{option}={shown(given)} must be a dict of values by the names of inputs")
         return dict(given)
+
+    def _switch(self, option: str) -> bool:
+        given = self._options.get(option, False)
+        if not isinstance(given, bool):
+            raise self._wrong(f"{option}={shown(given)} must be True or False")
+        return given
 
     def _texts(self, option: str) -> Mapping[str, str]:
         given = self._mapping(option)

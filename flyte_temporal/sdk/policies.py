@@ -17,6 +17,7 @@ from pydantic import BaseModel, JsonValue
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk.accelerators import Accelerator
+from flyte_temporal.sdk.cache import AUTO, Cache
 from flyte_temporal.sdk.images import ImageSpec
 from flyte_temporal.sdk.pods import PodTemplate
 from flyte_temporal.sdk.retrying import RetryPolicy, Timeouts, retry_policy, time_outs
@@ -53,31 +54,14 @@ class Resources:
         )
 
 
-@dataclass(frozen=True)
-class Cache:
-    """How a task's outputs are remembered.
-
-    Args:
-        version: The user's version of what the task does; a part of the key. Raise it when results change.
-        serialize: Whether equal calls at the same time wait for one of them.
-        ignored_inputs: Inputs left out of the key.
-        salt: Further part of the key.
-    """
-
-    version: str
-    serialize: bool = False
-    ignored_inputs: tuple[str, ...] | str = ()
-    salt: str = ""
-
-
 class PolicyOptions(TypedDict, total=False):
     """Options that both a task and a node (`with_overrides`) may set.
 
     Args:
         retries: Further attempts after a failure of the task's code, as a number or a `RetryPolicy`.
         timeout: Longest time of one attempt, in seconds or as timedelta, or `Timeouts`; 0 = none.
-        cache: True with `cache_version`, or a `Cache`.
-        cache_version: The user's version, part of the key.
+        cache: Whether outputs are remembered: True, or a `Cache`.
+        cache_version: The author's version, part of the key; without one it is computed from the code.
         cache_serialize: Whether equal calls at the same time wait for one of them.
         cache_ignore_input_vars: Inputs left out of the key.
         interruptible: Whether it may run on machines that can be taken away.
@@ -264,14 +248,11 @@ class _Options:
         if isinstance(given, Cache):
             if parts:
                 raise self.wrong(f"{parts[0]} is given besides cache=Cache(...). Put it into Cache(...).")
-            ignored = (
-                (given.ignored_inputs,) if isinstance(given.ignored_inputs, str) else given.ignored_inputs
-            )
             return spec.CacheSettings(
                 enabled=True,
-                version=given.version,
+                version=given.version or AUTO,
                 serialize=given.serialize,
-                ignored_inputs=tuple(ignored),
+                ignored_inputs=given.get_ignored_inputs(),
                 salt=given.salt,
             )
         if given is None or given is False:
@@ -280,11 +261,9 @@ class _Options:
             return None if given is None else spec.CacheSettings()
         if given is not True:
             raise self.wrong(f"cache={shown(given)} must be True, False or a Cache(...).")
-        if not self._options.get("cache_version"):
-            raise self.wrong('cache=True needs a version of what the task does. Add cache_version="1.0".')
         return spec.CacheSettings(
             enabled=True,
-            version=str(self._options["cache_version"]),
+            version=str(self._options.get("cache_version") or AUTO),
             serialize=bool(self._options.get("cache_serialize", False)),
             ignored_inputs=tuple(self._options.get("cache_ignore_input_vars", ())),
         )

@@ -130,7 +130,9 @@ class Recording:
                 target = Target(label, variable.type, annotation, self, where, self._body, self.values)
                 draft.inputs[variable.name] = bind(given[variable.name], target)
             elif variable.default is not None:
-                draft.inputs[variable.name] = Constant(value=variable.default.value)
+                draft.inputs[variable.name] = Constant(
+                    value=variable.default.value, hash=variable.default.hash
+                )
         self.add(draft)
         return NodeOutputs(draft, self.promises(draft))
 

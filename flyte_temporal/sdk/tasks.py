@@ -22,6 +22,7 @@ from pydantic import JsonValue
 
 from flyte_temporal.errors import CompileError
 from flyte_temporal.sdk import docstrings
+from flyte_temporal.sdk.cache import Cache, refuse_unknown_inputs, settled
 from flyte_temporal.sdk.calling import Called
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate, current_context
@@ -29,6 +30,7 @@ from flyte_temporal.sdk.conversions import OutputInvalid
 from flyte_temporal.sdk.decks import DeckField, Report, deck_fields
 from flyte_temporal.sdk.entity import Entity, FunctionEntity
 from flyte_temporal.sdk.evaluating import python_inputs, written_outputs
+from flyte_temporal.sdk.plain_checkpoints import plain_checkpoint, plainly
 from flyte_temporal.sdk.plain_decks import kept_plainly
 from flyte_temporal.sdk.policies import PolicyOptions, overrides, refuse_unknown
 from flyte_temporal.sdk.recording import active
@@ -83,6 +85,8 @@ class PythonTask(Called[P, R], FunctionEntity):
         self._docs: str = options.get("docs") or ""
         if options.get("pickle_untyped"):
             self.untyped = FlytePickle | None
+        cache = options.get("cache")
+        self.cache_policies: Cache | None = cache if isinstance(cache, Cache) else None
         self.policy = overrides(options, where, getattr(inspect.unwrap(function), "__globals__", None)).apply(
             TaskPolicy(
                 deprecated=options.get("deprecated") or "",
@@ -156,9 +160,16 @@ class PythonTask(Called[P, R], FunctionEntity):
             placed(context, parameters.working_directory),
             exported(self.policy.secrets, self.policy.env),
             kept_plainly(parameters),
+            plainly(parameters.checkpoint),
         ):
             returned = self.invoke(values)
         return self.written(returned, context)
+
+    def settled_policy(self) -> TaskPolicy:
+        """Return the policy for the spec: with the version of the cache computed, if the author gave none."""
+        refuse_unknown_inputs(self.policy.cache, self.interface, self.where)
+        cache = settled(self.policy.cache, self, self.policy, self.cache_policies)
+        return self.policy.model_copy(update={"cache": cache})
 
     def overridden(self, overrides: Overrides | None) -> PythonTask[P, R]:
         """Return it as a node runs it that sets parts of its policy anew; as `TaskSpec.overridden`."""
@@ -206,6 +217,7 @@ class PythonTask(Called[P, R], FunctionEntity):
             working_directory=folder,
             secrets=SecretsManager(self.policy.secrets),
             report=Report.of(self.policy),
+            checkpoint=plain_checkpoint(scratch),
         )
 
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, Stored
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import Environment, ErrorDocument
@@ -52,6 +54,11 @@ class AttemptOrder(Stored):
         storage: The blob store.
         inline_bytes: Outputs larger than this travel by reference.
         created_at: When the execution was started, UTC (`current_context().execution_date`).
+        earlier: Tokens of the earlier attempts of the node, oldest first: whose checkpoints it believes.
+        checkpoint_from: Folders of the node's checkpoints in executions that this one recovers, the nearest first
+            (`spec.keys.checkpoints`); they count if the node has none of its own.
+        keep_checkpoint: Whether the last checkpoint stays when the attempt succeeds.
+        grace_s: Seconds between SIGTERM and SIGKILL when it is stopped.
         interruptible: Whether it may run on a machine that can be taken away; decided for each attempt.
     """
 
@@ -62,6 +69,10 @@ class AttemptOrder(Stored):
     storage: StorageConfig
     inline_bytes: int = 64 * 1024
     created_at: datetime | None = None
+    earlier: tuple[str, ...] = ()
+    checkpoint_from: tuple[str, ...] = ()
+    keep_checkpoint: bool = True
+    grace_s: float = 10.0
     interruptible: bool = False
 
 
@@ -79,6 +90,8 @@ class Manifest(Stored):
         peak_rss_bytes: Largest resident memory of the process.
         log_chunks: Number of log chunks that were uploaded.
         runtime_version: Version of this library in the attempt.
+        checkpoint: The last checkpoint that it saved, if it saved one.
+        basis: What the result rests on; None if an earlier release wrote the manifest.
     """
 
     attempt: AttemptId
@@ -91,6 +104,8 @@ class Manifest(Stored):
     peak_rss_bytes: int = 0
     log_chunks: int = 0
     runtime_version: str = ""
+    checkpoint: SavedCheckpoint | None = None
+    basis: Basis | None = None
 
 
 class AttemptPhase(StrEnum):
@@ -115,6 +130,7 @@ class AttemptState(Document):
         pid: Process id on this machine, if there is one.
         started_at: When its process began to run the attempt, UTC; time-outs of an attempt count from here.
         peak_rss_bytes: Largest resident memory if known.
+        checkpoint: The last checkpoint that it has saved, as far as is known.
     """
 
     phase: AttemptPhase
@@ -126,6 +142,7 @@ class AttemptState(Document):
     pid: int | None = None
     started_at: datetime | None = None
     peak_rss_bytes: int = 0
+    checkpoint: SavedCheckpoint | None = None
 
     @property
     def over(self) -> bool:

@@ -20,11 +20,13 @@ class Constant(Document):
     Args:
         value: The value; None if it is stored.
         stored: Where the value is, if a dynamic task gave one that is too large to travel with the spec.
+        hash: What stands for it in cache keys, if the target's annotation says so.
     """
 
     kind: Literal["constant"] = "constant"
     value: JsonValue
     stored: Offloaded | None = None
+    hash: str | None = None
 
 
 class InputRef(Document):

@@ -11,9 +11,13 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.cache import CacheOrder
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
+    CacheStatus,
     Environment,
     ErrorDocument,
     ExecutionPhase,
@@ -22,6 +26,8 @@ from flyte_temporal.spec.execution import (
     GateReply,
     NodePhase,
     NodeRecord,
+    NodeRef,
+    Recovery,
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
@@ -40,6 +46,15 @@ STOP = "flyte_temporal.stop"
 OPEN_CHILD = "flyte_temporal.open_child"
 """Local activity: record an execution that a node is about to start. Request `ChildRequest`, response `ChildOpened`."""
 
+LOOKUP = "flyte_temporal.lookup"
+"""Local activity: look many nodes up in the catalog. Request `LookupRequest`, response `LookupResult`."""
+
+STORE = "flyte_temporal.store"
+"""Local activity: remember outputs of nodes that no attempt gives. Request `StoreRequest`, response `StoreResult`."""
+
+CACHE_ENDED = "cache_ended"
+"""Signal to runs that wait for what another one computes: it has ended, well or badly. Argument: list of keys."""
+
 
 class AttemptRequest(Document):
     """Run one attempt and return when it has ended; the activity type is the task's name.
@@ -56,6 +71,10 @@ class AttemptRequest(Document):
         inline_bytes: Outputs larger than this travel by reference.
         created_at: When the execution started, UTC.
         first_started_at: When the node's first attempt was asked for, UTC.
+        memo: By what its outputs are to be remembered, if they are.
+        cache: What the cache has done for the node so far.
+        earlier: Tokens of the node's earlier attempts, oldest first.
+        checkpoint_from: Folders of the node's checkpoints in executions that this one recovers, the nearest first.
         asked_at: When this one was, UTC.
         memory: Memory that it gets, request and limit, instead of what the task says; empty = as the task says.
         interruptible: Whether it may run on a machine that can be taken away.
@@ -73,6 +92,10 @@ class AttemptRequest(Document):
     inline_bytes: int = 64 * 1024
     created_at: datetime | None = None
     first_started_at: datetime | None = None
+    memo: CacheOrder | None = None
+    cache: CacheStatus = CacheStatus.DISABLED
+    earlier: tuple[str, ...] = ()
+    checkpoint_from: tuple[str, ...] = ()
     asked_at: datetime | None = None
     memory: str = ""
     interruptible: bool = False
@@ -97,6 +120,9 @@ class AttemptResult(Document):
         started_at: When user code was about to be loaded, UTC.
         finished_at: When the manifest was written, UTC.
         peak_rss_bytes: Largest resident memory of its process.
+        put_failed: Whether its outputs were to be remembered and could not be.
+        lease_lost: Whether it was not started, because another node has taken over the lease to compute the same.
+        checkpoint: The last checkpoint that it saved, if it saved one.
     """
 
     outputs: dict[str, LiteralValue] = {}
@@ -105,6 +131,9 @@ class AttemptResult(Document):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     peak_rss_bytes: int = 0
+    put_failed: bool = False
+    lease_lost: bool = False
+    checkpoint: SavedCheckpoint | None = None
 
 
 class StopRequest(Document):
@@ -145,6 +174,135 @@ class ReadResult(Document):
     lengths: dict[str, int] = {}
 
 
+class Recalled(Document):
+    """What a node of an earlier execution gave, if that stands for what it would give now.
+
+    Args:
+        done: Whether it does.
+        outputs: Its outputs.
+        spec: Digest of the closure that it gave, if it is a dynamic task.
+        closure: That closure.
+        reply: The answer that it got, if it is a gate.
+        source: The node that produced it.
+        basis: What it rests on.
+        reason: Why it does not stand, in words.
+        settled: Whether the node was tried there, so that nothing older stands either.
+        checkpoint_from: As in `AttemptRequest`, for an attempt that is needed.
+    """
+
+    done: bool = False
+    outputs: dict[str, LiteralValue] = {}
+    spec: str = ""
+    closure: Closure | None = None
+    reply: GateReply | None = None
+    source: NodeRef | None = None
+    basis: Basis | None = None
+    reason: str = ""
+    settled: bool = False
+    checkpoint_from: tuple[str, ...] = ()
+
+    def further_back(self, older: Recalled) -> Recalled:
+        """Return what is known once an older execution was asked, too, and had nothing to copy."""
+        folders = (*self.checkpoint_from, *older.checkpoint_from)
+        return self.model_copy(update={"settled": self.settled or older.settled, "checkpoint_from": folders})
+
+
+class LookupItem(Document):
+    """A node to look up.
+
+    Args:
+        node: Its path.
+        key: Its key; empty if the cache has nothing to do with it.
+        serialize: Whether it must not be computed while another one computes the same.
+        basis: What its result would rest on, if the execution that is recovered may have one that stands for it.
+    """
+
+    node: NodePath
+    key: str = ""
+    serialize: bool = False
+    basis: Basis | None = None
+
+
+class LookupRequest(Document):
+    """Look nodes up; a node that must not be computed twice at once gets a lease, or is told who has it.
+
+    Args:
+        execution: The execution.
+        items: The nodes.
+        lease_s: How long a lease holds unless it is extended.
+        recover: The execution that is recovered; asked before the catalog.
+    """
+
+    execution: ExecutionId
+    items: tuple[LookupItem, ...]
+    lease_s: float = 30.0
+    recover: Recovery | None = None
+
+
+class Hit(Document):
+    """Remembered outputs of a node, and which node gave them."""
+
+    outputs: dict[str, LiteralValue] = {}
+    source: NodeRef
+
+
+class LookupAnswer(Document):
+    """What is known about a node; nothing set = it is to be computed.
+
+    Args:
+        hit: Its outputs.
+        token: Of the lease that it got, if it asked for one.
+        holder: The node that computes the same now: to be asked again.
+        again_s: When the holder's lease ends if it is not extended, in seconds from now.
+        recalled: What the execution that is recovered has of it, if that was asked.
+    """
+
+    hit: Hit | None = None
+    token: int = 0
+    holder: NodeRef | None = None
+    again_s: float = 0.0
+    recalled: Recalled | None = None
+
+
+class LookupResult(Document):
+    """The answers, in the order of the request's items."""
+
+    answers: tuple[LookupAnswer, ...] = ()
+
+
+class StoreItem(Document):
+    """Outputs of a node to remember.
+
+    Args:
+        node: Its path.
+        spec: Digest of the closure that holds its task.
+        attempt: Number of its last attempt.
+        attempt_key: Folder of that in the blob store.
+        memo: By what they are remembered.
+        outputs: The outputs.
+    """
+
+    node: NodePath
+    spec: str
+    attempt: int = 0
+    attempt_key: str = ""
+    memo: CacheOrder
+    outputs: dict[str, LiteralValue] = {}
+
+
+class StoreRequest(Document):
+    """Remember outputs of nodes; idempotent."""
+
+    execution: ExecutionId
+    items: tuple[StoreItem, ...]
+
+
+class StoreResult(Document):
+    """Whether each was stored, in the order of the request's items."""
+
+    stored: tuple[bool, ...] = ()
+
+
 class ChildRequest(Document):
     """Record the execution of a launch plan that a node is about to start; idempotent.
 
@@ -155,6 +313,7 @@ class ChildRequest(Document):
         spec: Digest of the closure that holds the launch plan.
         launch_plan: Its name.
         inputs: What the node gives it.
+        anew: Whether nothing of an earlier execution is taken over, though the parent recovers one.
     """
 
     parent: ExecutionRequest
@@ -163,12 +322,19 @@ class ChildRequest(Document):
     spec: str
     launch_plan: EntityName
     inputs: dict[str, LiteralValue] = {}
+    anew: bool = False
 
 
 class ChildOpened(Document):
-    """The request by which the execution is to be started."""
+    """The request by which the execution is to be started.
+
+    Args:
+        request: The request; of the earlier execution, if that stands for this one.
+        recalled: What the earlier execution gave, if that stands; nothing is to be started then. Else why it does not.
+    """
 
     request: ExecutionRequest
+    recalled: Recalled | None = None
 
 
 class GateAnswer(Document):

@@ -11,7 +11,7 @@ from flyte_temporal.spec.bindings import InputRef, OutputBinding, OutputRef
 from flyte_temporal.spec.document import Document, Stored
 from flyte_temporal.spec.identifiers import EntityName
 from flyte_temporal.spec.interface import Interface, Variable
-from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
     BranchTarget,
@@ -69,6 +69,7 @@ class TaskSpec(Document):
         policy: Resources, retries, cache and so on.
         config: Configuration of the task type, as JSON.
         description: From the docstring.
+        code: Digest of its function and of the code that it uses, by which equal code is known across bundles.
     """
 
     kind: Literal["task"] = "task"
@@ -80,6 +81,7 @@ class TaskSpec(Document):
     policy: TaskPolicy = TaskPolicy()
     config: dict[str, JsonValue] = {}
     description: str = ""
+    code: str = ""
 
     def overridden(self, overrides: Overrides | None) -> TaskSpec:
         """Return the task as a node runs it that sets parts of it anew."""
@@ -134,7 +136,17 @@ class LaunchPlanSpec(Document):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     max_parallelism: int = 0
+    overwrite_cache: bool = False
     description: str = ""
+
+    def complete(self, given: dict[str, LiteralValue]) -> dict[str, LiteralValue]:
+        """Return the inputs of an execution that a node starts: with its defaults, and with what it has fixed."""
+        defaults: dict[str, LiteralValue] = {
+            v.name: Inline(value=v.default.value, hash=v.default.hash)
+            for v in self.interface.inputs
+            if v.default is not None
+        }
+        return {**defaults, **given, **self.fixed_inputs}
 
 
 class Reference(Document):

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, Stored, digest
 from flyte_temporal.spec.entities import Root
 from flyte_temporal.spec.identifiers import ExecutionId, ExecutionName, NodePath, VersionName
@@ -48,7 +50,12 @@ class NodePhase(StrEnum):
 
 
 class CacheStatus(StrEnum):
-    """What the cache did for a node."""
+    """What the cache did for a node.
+
+    DISABLED: it is not to be cached. MISS: it was looked up, computed, and stored if it succeeded. HIT: its outputs were
+    remembered. PUT_FAILED: they were computed but could not be stored. SKIPPED: it was not looked up, as was asked for
+    (`--overwrite-cache`), but stored anew.
+    """
 
     DISABLED = "DISABLED"
     MISS = "MISS"
@@ -147,6 +154,63 @@ class ParentRef(Document):
     node: NodePath
 
 
+class NodeRef(Document):
+    """A node of an execution of the same project and domain: where a value comes from, or who computes it.
+
+    Args:
+        execution: Name of the execution.
+        node: Path of the node.
+        attempt: Number of the attempt that gave the value; 0 if that does not matter.
+        attempt_key: Folder of that attempt in the blob store: its logs and deck are there.
+    """
+
+    execution: ExecutionName
+    node: NodePath
+    attempt: int = 0
+    attempt_key: str = ""
+
+
+class Recovery(Document):
+    """An earlier execution of which results are taken over.
+
+    Args:
+        execution: Its name; of the same project and domain.
+        trust_code: Whether results of code that has changed since are taken over too.
+        rerun: Paths of nodes that are run again, with all that is in them and after them, though nothing has changed.
+        module: Name of the module that the root entity was in then and, behind it, of the one that it is in now, if the code
+            has moved to another file; else empty. Tasks of the one are those of the other.
+    """
+
+    execution: ExecutionName
+    trust_code: bool = False
+    rerun: tuple[NodePath, ...] = ()
+    module: tuple[str, ...] = ()
+
+    def moved(self, basis: Basis | None) -> Basis | None:
+        """Return a basis of then as it reads in the module of now."""
+        if basis is None or not self.module:
+            return basis
+        return basis.model_copy(update={"what": self.renamed(basis.what)})
+
+    def of_child(self, execution: str) -> Recovery:
+        """Return how a child recovers the one of before: as its parent does, from its own first nodes on."""
+        return self.model_copy(update={"execution": execution, "rerun": ()})
+
+    def asks_for(self, path: str) -> bool:
+        """Return whether a node is to be run again by wish: it is one of those named, or inside of one."""
+        return any(path == name or path.startswith((f"{name}.", f"{name}[")) for name in self.rerun)
+
+    def asks_within(self, path: str) -> bool:
+        """Return whether something inside of a node is to be run again by wish."""
+        return any(name.startswith((f"{path}.", f"{path}[")) for name in self.rerun)
+
+    def renamed(self, name: str) -> str:
+        """Return the name that an entity of then has now."""
+        if not self.module or not name.startswith(f"{self.module[0]}."):
+            return name
+        return self.module[1] + name[len(self.module[0]) :]
+
+
 class ExecutionRequest(Document):
     """A request to start an execution, complete: running it needs nothing of the requester's machine but storage.
 
@@ -160,8 +224,10 @@ class ExecutionRequest(Document):
         requested_by: Who asked.
         labels: For people and search.
         overwrite_cache: Recompute and store anew.
+        no_cache: Neither look up nor store anything, whatever the tasks say.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
         parent: The node that started it, if one did.
+        recover: What of an earlier execution it takes over, if it recovers one.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
     """
 
@@ -174,8 +240,10 @@ class ExecutionRequest(Document):
     requested_by: str = ""
     labels: dict[str, str] = {}
     overwrite_cache: bool = False
+    no_cache: bool = False
     max_parallelism: int = 0
     parent: ParentRef | None = None
+    recover: Recovery | None = None
     deadline_s: float = 0.0
 
     def fingerprint(self) -> str:
@@ -195,6 +263,8 @@ class RunLimits(Document):
         nodes: Nodes and items of maps in one run at most, those of dynamic tasks included (an attempt makes some four
             events, and a history holds 51,200).
         system_retries: Attempts of a node that the platform may lose before it fails.
+        lease_s: How long a node keeps the right to compute what others wait for, unless its attempt extends it; that
+            happens three times in this time.
         interruptible_failures: Attempts of an interruptible node that the platform may lose before the next ones run on
             machines that are not taken away.
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
@@ -206,6 +276,7 @@ class RunLimits(Document):
     pending: int = 500
     nodes: int = 8_000
     system_retries: int = 3
+    lease_s: float = 30.0
     interruptible_failures: int = 2
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
@@ -302,6 +373,10 @@ class NodeRecord(Document):
         child: Name of the execution that it started, for launch plans.
         spec: Digest of the closure that it gave, for dynamic tasks.
         reply: The answer that it got, for gates.
+        source: The node whose outputs it has, if they were not computed here.
+        checkpoint: The last checkpoint that one of its attempts saved.
+        basis: What its result rests on. For tasks their manifests say so for sure.
+        anew: Why it was not copied from the execution that this one recovers, in words.
         failed: Its attempts that failed, the last ones of them.
     """
 
@@ -321,6 +396,10 @@ class NodeRecord(Document):
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    source: NodeRef | None = None
+    checkpoint: SavedCheckpoint | None = None
+    basis: Basis | None = None
+    anew: str = ""
     failed: tuple[FailedAttempt, ...] = ()
 
 
@@ -350,3 +429,8 @@ class ExecutionRecord(Document):
     abort_reason: str = ""
     aborted_by: str = ""
     run: str = ""
+
+    @property
+    def recovered_from(self) -> str:
+        """Return the name of the execution that it recovers; empty if it recovers none."""
+        return self.request.recover.execution if self.request.recover else ""

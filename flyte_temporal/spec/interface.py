@@ -9,9 +9,15 @@ from flyte_temporal.spec.types import LiteralType
 
 
 class Default(Document):
-    """A default value; its own document, so that a default of null is told apart from no default."""
+    """A default value; its own document, so that a default of null is told apart from no default.
+
+    Args:
+        value: The value.
+        hash: What stands for it in cache keys, if its annotation says so.
+    """
 
     value: JsonValue = None
+    hash: str | None = None
 
 
 class Variable(Document):

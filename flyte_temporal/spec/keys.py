@@ -27,7 +27,12 @@ def payload(sha256: str) -> str:
 
 def manifest(attempt: AttemptId) -> str:
     """Return the key of an attempt's manifest."""
-    return f"{attempt.key}/manifest.json"
+    return manifest_of(attempt.key)
+
+
+def manifest_of(attempt_key: str) -> str:
+    """Return the key of the manifest of an attempt that is known by its folder."""
+    return f"{attempt_key}/manifest.json"
 
 
 def deck(attempt_key: str) -> str:
@@ -48,3 +53,12 @@ def log_chunk(attempt_key: str, number: int) -> str:
 def attempts_prefix(execution: ExecutionId, node: str) -> str:
     """Return the folder that holds all attempts of a node; `AttemptId.key` lies below it."""
     return f"attempts/{execution.project}/{execution.domain}/{execution.name}/{node}"
+
+
+CHECKPOINTS = "checkpoints/"
+"""What the keys of all checkpoints begin with: stores may keep them more carefully than what is made again anyway."""
+
+
+def checkpoints(execution: ExecutionId, node: str) -> str:
+    """Return the folder of a node's checkpoints; all its attempts share it."""
+    return f"{CHECKPOINTS}{execution.project}/{execution.domain}/{execution.name}/{node}"

@@ -4,7 +4,7 @@ An object appears under its key complete or not at all: it is written to a tempo
 then linked (which fails if the key is taken) or renamed over.
 """
 
-# ruff: noqa: PTH105, PTH123, PTH113, PTH116, PTH108, PTH103, PTH112, PTH120
+# ruff: noqa: PTH105, PTH106, PTH123, PTH113, PTH116, PTH108, PTH103, PTH112, PTH120
 # Plain strings as paths: a short task writes one small object; pathlib would double what that costs.
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Sync(StrEnum):
 
     Content-addressed data is shared by all later executions, so a torn file would poison them: it is always synced
     unless somebody says NONE. What lies below `attempts/` belongs to one attempt; after a power cut a torn manifest
-    costs a repetition of that attempt. Measured on ext4: a manifest costs 0.04 ms without fsync, 0.5 ms with it
+    costs a repetition of that attempt. Checkpoints are what a repetition starts from: unless NONE, the folders above
+    them are synced too with the document that ends a save (`put_new`): once reported, it outlives a power cut. Measured on ext4: a manifest costs 0.04 ms without fsync, 0.5 ms with it
     (0.14 ms of it CPU); on spinning disks 10 ms.
     """
 
@@ -94,7 +95,7 @@ class LocalBlobStore:
             raise _failed("create", target, error) from error
         finally:
             _unlink(temporary)
-        self._sync_folder(target)
+        self._sync_folder(target, key)
         return Put.CREATED
 
     def put(self, key: str, data: bytes | Path) -> None:
@@ -203,6 +204,8 @@ class LocalBlobStore:
         try:
             os.unlink(path)
             stamps.forget(path)
+            if key.startswith(keys.CHECKPOINTS):
+                self._remove_empty(os.path.dirname(path))
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
@@ -299,13 +302,23 @@ class LocalBlobStore:
         except OSError as error:
             raise _failed("write", folder, error) from error
 
-    def _sync_folder(self, target: str) -> None:
-        if self._sync is Sync.ALL:
-            folder = os.open(os.path.dirname(target), os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+    def _sync_folder(self, target: str, key: str = "") -> None:
+        folder = os.path.dirname(target)
+        try:
+            if self._sync is Sync.ALL:
+                _sync(folder)
+            elif self._sync is Sync.DATA and key.startswith(keys.CHECKPOINTS):
+                while len(folder) > len(self._root):  # one of them may be as new as the object
+                    _sync(folder)
+                    folder = os.path.dirname(folder)
+        except OSError as error:
+            raise _failed("write", target, error) from error
+
+    @staticmethod
+    def _remove_empty(folder: str) -> None:
+        """Remove the folder of a generation after its last object; thousands may follow each other in one attempt."""
+        with suppress(OSError):
+            os.rmdir(folder)
 
 
 @dataclass(frozen=True)

@@ -92,11 +92,13 @@ class Journal:
         order: The order, as JSON.
         processes: Who runs it: the supervisor, if there is one, and the leader of the group of the user's code.
         ending: How it ended, if somebody could still write that down.
+        checkpoint: The last checkpoint that it saved, as JSON.
     """
 
     order: bytes
     processes: dict[str, Process]
     ending: Ending | None
+    checkpoint: dict[str, Any] | None = None
 
     @property
     def log(self) -> Path | None:
@@ -176,7 +178,7 @@ def read_journal(where: Path) -> Journal | None:
     except FileNotFoundError:
         return None
     processes: dict[str, Process] = {}
-    ending = None
+    ending = checkpoint = None
     for line in lines:
         entry = _entry(line)
         if "role" in entry:
@@ -184,7 +186,9 @@ def read_journal(where: Path) -> Journal | None:
             processes[role] = Process(**entry)
         elif "code" in entry:
             ending = Ending(**entry)
-    return Journal(order, processes, ending)
+        elif "checkpoint" in entry:
+            checkpoint = entry["checkpoint"]
+    return Journal(order, processes, ending, checkpoint)
 
 
 def _entry(line: bytes) -> dict[str, Any]:
@@ -210,6 +214,11 @@ def write_process(journal: int, role: str, process: Process) -> None:
 def write_ending(journal: int, ending: Ending) -> None:
     """Write down how the attempt's process ended."""
     write_whole(journal, json.dumps(vars(ending)).encode() + b"\n")
+
+
+def write_checkpoint(journal: int, checkpoint: bytes) -> None:
+    """Write down, as JSON, what the attempt has saved."""
+    write_whole(journal, b'{"checkpoint":' + checkpoint + b"}\n")
 
 
 def open_journal(where: Path) -> int:

@@ -119,6 +119,12 @@ class MemoryMetadataStore:
             found = list(self._nodes.get(execution, {}).values())
         return sorted(found, key=lambda node: (node.order, node.id))
 
+    def some_nodes(self, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
+        """Return the records of some nodes of an execution by their paths."""
+        with self._lock:
+            mine = self._nodes.get(execution, {})
+            return {path: mine[path] for path in paths if path in mine}
+
     def mark_aborting(self, execution: ExecutionId, reason: str, by: str) -> None:
         """Remember who asked for an abort and why; the first who asked stays."""
         with self._lock:

@@ -30,7 +30,9 @@ async def reconciling(platform: Platform, settings: Settings) -> AsyncIterator[N
     from flyte_temporal.ports.clock import SystemClock
 
     engine = TemporalEngine(platform.client, settings.temporal.task_queue, settings.temporal.task_timeout_s)
-    control = Control(Ports(engine, platform.store, platform.blobs, SystemClock()), settings)
+    control = Control(
+        Ports(engine, platform.store, platform.blobs, SystemClock(), platform.store.catalog), settings
+    )
 
     async def once() -> float:
         # A Temporal of production loses nothing: what it does not know any more, somebody has deleted.

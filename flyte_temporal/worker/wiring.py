@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
@@ -16,8 +16,11 @@ from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.limits import Pulse
+from flyte_temporal.activities.lookups import Lookups
 from flyte_temporal.activities.parts import Parts
+from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.runs import Runs
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
@@ -25,10 +28,12 @@ from flyte_temporal.adapters.temporal.polls import Polls
 from flyte_temporal.config.settings import Settings, WorkerSettings
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
-from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.worker.liveness import Activations
 from flyte_temporal.workflows.interpreter import Interpreter
+
+if TYPE_CHECKING:
+    from flyte_temporal.adapters.store.sql import SqlMetadataStore
 
 PARTS = (
     "flyte_temporal.adapters.store.sql",
@@ -49,13 +54,15 @@ class Platform:
     worker: Worker
     polls: Polls
     records: Records
+    remembering: Remembering
     launchers: Mapping[str, Launcher]
-    store: MetadataStore
+    store: SqlMetadataStore
     blobs: BlobStore
 
     async def close(self) -> None:
         """Write what waits and let go of attempts; they run on and are adopted by the next worker."""
         await self.records.close()
+        await self.remembering.close()
         for launcher in self.launchers.values():
             await launcher.close()
         self.store.close()
@@ -78,13 +85,16 @@ async def build(settings: Settings, activations: Activations | None = None) -> P
     records = Records(store, Runs(client, store))
     launchers = open_launchers(settings)
     closures = Closures(blobs)
+    remembering = Remembering(store.catalog, blobs, closures)
     parts = Parts(
         launchers=launchers,
         blobs=blobs,
         storage=storage,
         closures=closures,
         records=records,
+        remembering=remembering,
         grace_s=settings.worker.stop_grace_s,
+        keep_checkpoints=settings.worker.keep_checkpoints,
         pulse=Pulse(settings.worker.heartbeats_per_s),
     )
     served: list[Callable[..., Any]] = [
@@ -93,10 +103,12 @@ async def build(settings: Settings, activations: Activations | None = None) -> P
         records.record,
         Values(blobs, settings.worker.scratch).read,
         Children(blobs, store, closures).open,
+        Lookups(store.catalog, blobs, Recalls(store, blobs, closures)).lookup,
+        remembering.store,
     ]
     worker = temporal_worker(client, settings, served, activations)
     polls = Polls(client, settings.temporal.task_queue)
-    return Platform(client, worker, polls, records, launchers, store, blobs)
+    return Platform(client, worker, polls, records, remembering, launchers, store, blobs)
 
 
 class Workflows(TypedDict):
@@ -172,7 +184,7 @@ def _version(own: WorkerSettings) -> _Version:
     }
 
 
-def open_metadata(settings: Settings) -> MetadataStore:
+def open_metadata(settings: Settings) -> SqlMetadataStore:
     """Return the metadata store with its tables as of this release; SQLAlchemy is imported here, on use."""
     from flyte_temporal.adapters.store.sql import SqlMetadataStore
 

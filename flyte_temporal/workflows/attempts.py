@@ -11,12 +11,12 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, FailedAttempt, RunInput
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt, RunInput
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.workflows.body import Body
-from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
+from flyte_temporal.workflows.failures import checkpoint_of, document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.retries import Decision, decide, on_spot
 from flyte_temporal.workflows.scope import NodeState, Scope
@@ -71,6 +71,7 @@ class Attempts:
         state.memory = state.budget.memory
         state.on_spot = on_spot(state.budget, limits, interruptible=_interruptible(state))
         request = self._request(attempt, target.task, inputs, state)
+        state.tokens.append(attempt.token)
         handle: asyncio.Task[Any] = workflow.start_activity(
             target.task,
             request,
@@ -101,6 +102,10 @@ class Attempts:
             inline_bytes=self._given.limits.inline_bytes,
             created_at=workflow.info().start_time,
             first_started_at=state.started_at,
+            memo=state.memo,
+            cache=state.cache,
+            earlier=tuple(state.tokens),
+            checkpoint_from=state.checkpoint_from,
             asked_at=state.asked_at,
             memory=state.memory,
             interruptible=state.on_spot,
@@ -112,7 +117,14 @@ class Attempts:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
             result: calls.AttemptResult = done.result()
+            if result.lease_lost:
+                state.attempts -= 1
+                self._inbox.push(Ended(state, again=True))
+                return
+            if result.put_failed:
+                state.cache = CacheStatus.PUT_FAILED
             state.spec = result.spec
+            state.checkpoint = result.checkpoint or state.checkpoint
             self._inbox.push(Ended(state, outputs=dict(result.outputs), closure=result.closure))
         elif (
             self._inbox.was_cancelled(state)
@@ -123,6 +135,7 @@ class Attempts:
             doubtful = self._proves and not says_itself(error)
             self._inbox.push(Ended(state, cancelled=True, doubtful=doubtful))
         else:
+            state.checkpoint = checkpoint_of(error) or state.checkpoint
             self._on_failure(state, document_of(error, state.path))
 
     def _on_failure(self, state: NodeState, error: ErrorDocument) -> None:

@@ -46,7 +46,7 @@ def resolve(binding: Binding, sources: Sources) -> LiteralValue:
     """
     match binding:
         case Constant():
-            return binding.stored or Inline(value=binding.value)
+            return binding.stored or Inline(value=binding.value, hash=binding.hash)
         case InputRef():
             literal = sources.input(binding.name)
             declared = sources.input_type(binding.name) if binding.path else ANY

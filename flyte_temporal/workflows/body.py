@@ -65,6 +65,10 @@ class Body(Scope):
         self._outputs[state.node.id] = outputs
         return [self._by_id[name] for name in self._progress.finish(state.node.id)]
 
+    def upstream(self, state: NodeState) -> list[NodeState]:
+        """Return the nodes that a node comes after; those around a branch's case the branch itself comes after."""
+        return [self._by_id[name] for name in state.node.upstream() if name in self._by_id]
+
     @property
     def gives_up(self) -> bool:
         """Return whether the first failure stops the rest."""

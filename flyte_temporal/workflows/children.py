@@ -20,6 +20,7 @@ from flyte_temporal.spec.search import search_values
 from flyte_temporal.spec.shown import details_of, summary_of
 from flyte_temporal.workflows.failures import document_of, was_cancelled
 from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.scope import NodeState
 
 NAME_BYTES = 128
@@ -34,21 +35,26 @@ class Children:
     Args:
         given: The run's input.
         inbox: Where ends go.
+        recovering: Whether an earlier execution may stand for a child.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering) -> None:
         self._given = given
         self._inbox = inbox
+        self._recovering = recovering
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Start the execution of a launch plan node."""
-        state.attempts += 1
+        anew = not self._recovering.may_recall(state)
+        state.attempts += anew  # else when it turns out that there is nothing to take over
         state.child = child_name(self._given.request.id.name, state.path)
-        running = asyncio.create_task(self._run(state, inputs))
+        running = asyncio.create_task(self._run(state, inputs, anew=anew))
         self._inbox.watch(state, running, costly=True)
         running.add_done_callback(lambda done: self._on_end(state, done))
 
-    async def _run(self, state: NodeState, inputs: dict[str, LiteralValue]) -> RunOutput:
+    async def _run(
+        self, state: NodeState, inputs: dict[str, LiteralValue], *, anew: bool
+    ) -> RunOutput | calls.Recalled:
         target, program = state.node.target, state.scope.program
         if not isinstance(target, LaunchPlanTarget):  # pragma: no cover - the caller sorts kinds
             raise TypeError(f"{state.path} is no launch plan")
@@ -61,6 +67,7 @@ class Children:
                 spec=program.digest,
                 launch_plan=target.launch_plan,
                 inputs=inputs,
+                anew=anew and self._given.request.recover is not None,
             ),
             result_type=calls.ChildOpened,
             start_to_close_timeout=timedelta(seconds=30),
@@ -68,6 +75,12 @@ class Children:
             summary=f"{state.path} {state.child}"[:200],
         )
         request = opened.request
+        if opened.recalled is not None:
+            self._recovering.settle(state, opened.recalled)
+            if opened.recalled.done:
+                state.child = request.id.name
+                return opened.recalled
+        state.attempts = 1
         closure = program.closure.model_copy(
             update={"root": Root(kind="launch_plan", name=target.launch_plan)}
         )
@@ -112,7 +125,9 @@ class Children:
         self._inbox.forget(state)
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
-            self._inbox.push(Ended(state, outputs=dict(done.result().outputs)))
+            found = done.result()
+            copied = isinstance(found, calls.Recalled)
+            self._inbox.push(Ended(state, outputs=dict(found.outputs), copied=copied))
         elif isinstance(error, asyncio.CancelledError) or (
             self._inbox.was_cancelled(state) and was_cancelled(error)
         ):

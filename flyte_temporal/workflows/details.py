@@ -35,6 +35,8 @@ class Board:
     """Counts and the few rows worth showing, kept up to date by phase changes, so that drawing costs O(ROWS)."""
 
     def __init__(self) -> None:
+        self.namespace = "default"
+        """Temporal's namespace, for links."""
         self._all: list[NodeState] = []
         self._by_phase: dict[NodePhase, dict[str, NodeState]] = {phase: {} for phase in NodePhase}
 
@@ -59,7 +61,11 @@ class Board:
         lines = [f"**{end or 'RUNNING'}** · {self._counts()}", ""]
         for state in islice(self._by_phase[NodePhase.FAILED].values(), FAILURES):
             lines += _failure(state)
-        lines += ["| node | name | state | attempt | note |", "|---|---|---|---|---|", *map(_row, shown)]
+        lines += [
+            "| node | name | state | attempt | note |",
+            "|---|---|---|---|---|",
+            *(_row(state, self.namespace) for state in shown),
+        ]
         return "\n".join(lines)
 
     def _counts(self) -> str:
@@ -103,8 +109,12 @@ def _first_line(text: str) -> str:
     return next(iter(text.splitlines()), "")
 
 
-def _row(state: NodeState) -> str:
+def _row(state: NodeState, namespace: str) -> str:
     note = "" if state.phase.terminal else state.reason
+    if state.source is not None:
+        name = state.source.execution
+        how = "copied" if state.phase is NodePhase.RECOVERED else f"{state.cache}"
+        note = f"{how} from [{name}](/namespaces/{namespace}/workflows/{name}) {state.source.node}"
     if state.error is not None:
         note = f"{state.error.code}: {_first_line(state.error.message)[:120]}"
     sign, gap = _SIGN[state.phase], "\u00a0\u00a0"

@@ -16,6 +16,7 @@ from temporalio.exceptions import (
 from temporalio.exceptions import TimeoutError as TemporalTimeout
 
 from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 
 OTHERS = 50
@@ -53,6 +54,15 @@ def document_of(error: BaseException, node: str) -> ErrorDocument:
     return ErrorDocument(
         kind=ErrorKind.SYSTEM, code="Internal", message=f"{type(cause).__name__}: {cause}"[:4096], node=node
     )
+
+
+def checkpoint_of(error: BaseException) -> SavedCheckpoint | None:
+    """Return the last checkpoint that a failed attempt saved, if it saved one."""
+    cause = error.cause if isinstance(error, ActivityError) else error
+    for detail in cause.details if isinstance(cause, ApplicationError) else ():
+        if isinstance(detail, dict) and set(detail) == {"checkpoint"}:
+            return SavedCheckpoint.model_validate(detail["checkpoint"])
+    return None
 
 
 def _of_application_error(cause: ApplicationError, node: str) -> ErrorDocument:

@@ -15,6 +15,7 @@ from temporalio import workflow
 
 from flyte_temporal.errors import Conflict, GateRejected, GateTimedOut, InvalidInputs, NotFound, UserCodeError
 from flyte_temporal.spec import calls
+from flyte_temporal.spec.basis import basis_of_gate
 from flyte_temporal.spec.conditions import comparable
 from flyte_temporal.spec.execution import GateReply, NodePhase
 from flyte_temporal.spec.literals import Inline, LiteralValue
@@ -23,6 +24,7 @@ from flyte_temporal.spec.types import Simple, SimpleType, describe
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.programs import Program
+from flyte_temporal.workflows.recovering import gate_outputs
 from flyte_temporal.workflows.scope import NodeState
 
 DURATION = SimpleType(simple=Simple.DURATION)
@@ -70,6 +72,16 @@ class Gates:
         self._inbox.watch(state, waiting, costly=False)
         waiting.add_done_callback(lambda done: self._on_end(state, gate, inputs, done))
 
+    def answered(self, state: NodeState) -> bool:
+        """Return whether a gate was answered before it was reached."""
+        return state.path in self._replies
+
+    def recalled(self, state: NodeState) -> None:
+        """Take in that the answer of an earlier execution stands for a gate: it takes no other."""
+        self._states[state.path] = state
+        if state.reply is not None:
+            self._replies[state.path] = state.reply
+
     def _handle(self, path: str, name: str) -> str:
         """Return what stands for a gate in commands: its name, or its path where others have or may get the name."""
         named = sum(gate.name == name for gate in self._known.values() if gate.gate != "sleep")
@@ -104,15 +116,13 @@ class Gates:
             self._inbox.push(Ended(state, error=document, cancelled=cancelled))
             return
         state.reply = reply = done.result()
-        if reply is None:
-            self._inbox.push(Ended(state, outputs={}))
-        elif reply.approved is False:
+        state.basis = basis_of_gate(gate, inputs)
+        if reply is not None and reply.approved is False:
             by = f" by {reply.by}" if reply.by else ""
             refused = GateRejected(f"The gate {gate.name!r} was rejected{by}.")
             self._inbox.push(Ended(state, error=document_of(refused, state.path)))
         else:
-            given = inputs["value"] if gate.gate == "approve" else Inline(value=reply.value)
-            self._inbox.push(Ended(state, outputs={"o0": given}))
+            self._inbox.push(Ended(state, outputs=gate_outputs(gate, inputs, reply)))
 
     def find(self, gate: str) -> str:
         """Return the path of the one gate that a name or path stands for.

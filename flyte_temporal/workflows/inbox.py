@@ -35,6 +35,9 @@ class Ended:
         error: Its error, if it failed.
         again: Whether the node may be tried once more now.
         cancelled: Whether it ended because we asked it to.
+        answer: What is known about it before it is computed.
+        stored: Whether its outputs are remembered now; it had ended before.
+        copied: Whether its outputs are those of an earlier execution.
         doubtful: Whether nothing proves, though, that its attempt is over.
     """
 
@@ -45,6 +48,9 @@ class Ended:
     error: ErrorDocument | None = None
     again: bool = False
     cancelled: bool = False
+    answer: calls.LookupAnswer | None = None
+    stored: bool | None = None
+    copied: bool = False
     doubtful: bool = False
 
 
@@ -56,6 +62,8 @@ class Inbox:
         self._cancelled: set[str] = set()
         """Paths of nodes that were asked to end; looked up only, never iterated."""
         self._costly: set[str] = set()
+        self._held: set[str] = set()
+        """Paths of nodes that wait for something which is not theirs alone; counted only."""
         self._ended: list[Ended] = []
         self._wake = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
@@ -63,7 +71,7 @@ class Inbox:
     @property
     def open(self) -> int:
         """Return how many things are under way, or have ended and were not taken in."""
-        return len(self._running) + len(self._ended)
+        return len(self._running) + len(self._held) + len(self._ended)
 
     @property
     def pending(self) -> int:
@@ -84,10 +92,15 @@ class Inbox:
         if costly:
             self._costly.add(state.path)
 
+    def hold(self, state: NodeState) -> None:
+        """Keep the loop waiting for a node which has no task of its own that could be cancelled."""
+        self._held.add(state.path)
+
     def forget(self, state: NodeState) -> None:
         """Drop what was kept for a node, because it is over."""
         self._running.pop(state.path, None)
         self._costly.discard(state.path)
+        self._held.discard(state.path)
 
     def push(self, ended: Ended) -> None:
         """Hand something that has ended to the loop."""

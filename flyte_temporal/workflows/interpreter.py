@@ -96,6 +96,12 @@ class Interpreter:
         """Return the gates that can be answered, as far as they are known."""
         return self._run.gates.states() if self._run else []
 
+    @workflow.signal(name=calls.CACHE_ENDED)
+    def cache_ended(self, keys: list[str]) -> None:
+        """Take in that other executions have ended to compute something."""
+        if self._run is not None:
+            self._run.lookups.wake(keys)
+
     @workflow.update(name="answer")
     async def answer(self, request: calls.GateAnswer) -> calls.GateState:
         """Keep an answer to a gate, whether or not the gate was reached.

@@ -37,6 +37,11 @@ class Records:
         """Note that a node without an activity has changed."""
         self._changed[state.path] = state
 
+    @property
+    def waiting(self) -> int:
+        """Return how many changes are noted and not written."""
+        return len(self._changed)
+
     def flush(self) -> None:
         """Write the noted changes without waiting for it; a failure is made good at the end."""
         if not self._changed:

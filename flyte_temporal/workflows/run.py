@@ -15,7 +15,14 @@ from temporalio import workflow
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput
+from flyte_temporal.spec.execution import (
+    CacheStatus,
+    ErrorDocument,
+    ExecutionPhase,
+    NodePhase,
+    NodeRecord,
+    RunInput,
+)
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -36,15 +43,22 @@ from flyte_temporal.workflows.details import ending
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.lookups import Lookups
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads
 from flyte_temporal.workflows.records import Records
+from flyte_temporal.workflows.recovering import Recovering, gate_outputs
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.stops import Stops
+from flyte_temporal.workflows.stores import Stores
 from flyte_temporal.workflows.tree import Tree
 
 OPENED = 2_000
 """Nodes made in one activation at most; some 20 µs each."""
+
+HELD_BACK = 1_000
+"""Changes of nodes that are not written while answers of the cache come in, which they do within milliseconds: a chain of
+hits would else pay a write for each of its nodes, and again for all at the end."""
 
 
 @dataclass
@@ -72,9 +86,13 @@ class Run:
         self.records = Records(given.request.id, self.states)
         self._program = Program(closure, given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
+        self._tree.board.namespace = workflow.info().namespace
         self._inbox = Inbox()
         self._attempts = Attempts(given, self._inbox, self.records.changed)
-        self._children = Children(given, self._inbox)
+        self._recovering = Recovering(given.request.recover)
+        self._children = Children(given, self._inbox, self._recovering)
+        self.lookups = Lookups(given, self._inbox, self._recovering)
+        self._stores = Stores(given.request.id, self._inbox)
         self._stops = Stops(given, self._inbox)
         self._deadlines = Deadlines(self._inbox.wake)
         self._reads = Reads(self._inbox)
@@ -116,9 +134,12 @@ class Run:
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or inbox.open:
+        while tree.ready or tree.ready_free or tree.to_store or inbox.open:
             self._dispatch()
-            self.records.flush()
+            self.lookups.flush()
+            self._stores.flush(tree.to_store)
+            if not self.lookups.busy or self.records.waiting >= HELD_BACK:
+                self.records.flush()
             workflow.set_current_details(tree.board.markdown())
             if self._held_up():
                 inbox.wake_soon()
@@ -169,7 +190,8 @@ class Run:
     def _dispatch(self) -> None:
         tree = self._tree
         while tree.to_cancel and self._window.left():
-            if self._inbox.cancel(tree.to_cancel.popleft()):
+            stopped = tree.to_cancel.popleft()
+            if not self.lookups.cancel(stopped) and self._inbox.cancel(stopped):
                 self._window.take()
         while self._window.left():
             if tree.ready_free:
@@ -194,9 +216,22 @@ class Run:
     def _start(self, state: NodeState) -> None:
         self._tree.begin(state)
         try:
+            self._recovering.mark(state)
+            if self._looks_up(state) and self.lookups.take(state):
+                return
             self._start_kind(state, state.scope.inputs_of(state))
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
+
+    def _looks_up(self, state: NodeState) -> bool:
+        # What somebody has answered in this run wins over what somebody answered before.
+        match state.node.target:
+            case TaskTarget():
+                return True
+            case GateTarget():
+                return not self.gates.answered(state)
+            case _:
+                return False
 
     def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         target, program = state.node.target, state.scope.program
@@ -249,9 +284,17 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
+        if ended.answer is not None:
+            self._take_answer(state, ended.answer)
+            return
+        if ended.stored is not None:
+            state.cache = state.cache if ended.stored else CacheStatus.PUT_FAILED
+            tree.changed(state)
+            return
+        self.lookups.ended(state)
         if ended.doubtful:
             self._stops.add(state)
-        elif ended.cancelled:
+        elif ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
             tree.abort(state)
         elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
             tree.fail(state, state.doom)
@@ -268,7 +311,36 @@ class Run:
             except FlyteTemporalError as error:
                 tree.fail(state, document_of(error, state.path))
         else:
-            tree.succeed(state, ended.outputs or {})
+            tree.succeed(
+                state, ended.outputs or {}, NodePhase.RECOVERED if ended.copied else NodePhase.SUCCEEDED
+            )
+
+    def _take_answer(self, state: NodeState, answer: calls.LookupAnswer) -> None:
+        tree = self._tree
+        if state.scope.failing or state.doom is not None:
+            tree.abort(state)
+        elif not self.lookups.settle(state, answer):
+            self.records.changed(state)
+        elif answer.recalled is not None and answer.recalled.done:
+            self._take_recalled(state, answer.recalled)
+        elif answer.hit is not None:
+            tree.succeed(state, dict(answer.hit.outputs))
+            self.records.changed(state)
+        else:
+            tree.queue(state)
+
+    def _take_recalled(self, state: NodeState, found: calls.Recalled) -> None:
+        """Go on with what an earlier execution has given, as if it had been given now."""
+        target = state.node.target
+        if found.closure is not None:
+            self.records.changed(state)
+            self._take(Ended(state, closure=found.closure))
+        elif isinstance(target, GateTarget):
+            self.gates.recalled(state)
+            outputs = gate_outputs(target, state.scope.inputs_of(state), state.reply)
+            self._tree.succeed(state, outputs, NodePhase.RECOVERED)
+        else:
+            self._tree.succeed(state, dict(found.outputs), NodePhase.RECOVERED)
 
     def _continue(self, ended: Ended) -> None:
         state = ended.state

@@ -9,7 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
+from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.cache import CacheOrder
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
     CacheStatus,
     ErrorDocument,
@@ -17,13 +21,23 @@ from flyte_temporal.spec.execution import (
     GateReply,
     NodePhase,
     NodeRecord,
+    NodeRef,
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.nodes import Node, Target, TaskTarget
+from flyte_temporal.spec.nodes import GateTarget, LaunchPlanTarget, Node, Target, TaskTarget
 from flyte_temporal.spec.policies import TaskPolicy
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
+
+
+class Stage(StrEnum):
+    """Where a node is between ready and its attempt (`lookups`)."""
+
+    NEW = "new"
+    LOOKUP = "lookup"
+    WAITS = "waits"
+    LOOKED_UP = "looked_up"
 
 
 @dataclass(eq=False)
@@ -38,6 +52,8 @@ class NodeState:
     """Position of an item of a map."""
     phase: NodePhase = NodePhase.QUEUED
     attempts: int = 0
+    tokens: list[str] = field(default_factory=list)
+    """Those of its attempts, oldest first."""
     budget: Budget = field(default_factory=Budget)
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -57,12 +73,38 @@ class NodeState:
     child: str = ""
     spec: str = ""
     reply: GateReply | None = None
+    basis: Basis | None = None
+    """What its result rests on; of gates, and of what was copied."""
+    rerun: bool = False
+    """Whether it is run by wish, though an earlier result might stand for it (`recovering`)."""
+    anew: str = ""
+    """Why it was not copied from the execution that this one recovers."""
+    checkpoint_from: tuple[str, ...] = ()
+    """Folders of its checkpoints in executions that this one recovers, the nearest first."""
+    ran: bool = False
+    """Whether it, or something in it, was done here, instead of being copied or left out."""
+    cache: CacheStatus = CacheStatus.DISABLED
+    memo: CacheOrder | None = None
+    """By what its outputs are remembered."""
+    source: NodeRef | None = None
+    """The node whose outputs it has, if they were not computed here."""
+    stage: Stage = Stage.NEW
+    told: int = 0
+    """How often it was told that another node computes the same."""
+    again_at: datetime | None = None
+    """When it asks again."""
+    checkpoint: SavedCheckpoint | None = None
 
     @property
     def name(self) -> str:
         """Return what people see."""
         name = self.node.name or self.node.id
         return name if self.index is None else f"{name}[{self.index}]"
+
+    @property
+    def bodiless(self) -> bool:
+        """Return whether it ends by itself, not with a body that was opened for it."""
+        return isinstance(self.node.target, TaskTarget | LaunchPlanTarget | GateTarget) and not self.spec
 
     @property
     def records_itself(self) -> bool:
@@ -91,7 +133,7 @@ class NodeState:
             kind="dynamic" if self.scope.program.is_dynamic(target) else target.kind,
             phase=self.phase,
             attempts=self.attempts,
-            cache=CacheStatus.DISABLED,
+            cache=self.cache,
             started_at=self.started_at,
             finished_at=self.finished_at,
             order=self.order,
@@ -102,6 +144,10 @@ class NodeState:
             child=self.child,
             spec=self.spec,
             reply=self.reply,
+            basis=self.basis,
+            anew=self.anew,
+            source=self.source,
+            checkpoint=self.checkpoint,
             failed=tuple(self.failed),
         )
 
@@ -177,6 +223,10 @@ class Scope(ABC):
         Raises:
             UserCodeError: As for `inputs_of`.
         """
+
+    def upstream(self, state: NodeState) -> list[NodeState]:  # noqa: ARG002 - of the interface
+        """Return the nodes that a node comes after, as far as they are of this scope."""
+        return []
 
     @property
     @abstractmethod

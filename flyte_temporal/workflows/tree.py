@@ -19,6 +19,7 @@ from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
 from flyte_temporal.workflows.records import Records
+from flyte_temporal.workflows.recovering import phase_of
 from flyte_temporal.workflows.scope import NodeState, Scope
 
 PATH_BYTES = 200
@@ -45,6 +46,8 @@ class Tree:
         self.ready_free: deque[NodeState] = deque()
         """Other nodes that may run."""
         self.to_cancel: deque[NodeState] = deque()
+        self.to_store: deque[tuple[NodeState, dict[str, LiteralValue]]] = deque()
+        """Dynamic tasks that have ended, with outputs that are to be remembered."""
         self.opened = 0
         """Nodes that were made, for the budget of an activation."""
         self.result: dict[str, LiteralValue] | None = None
@@ -107,8 +110,7 @@ class Tree:
         states = [state for state in states if not state.phase.terminal]
         scope.active += len(states)
         for state in states:
-            limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
-            (self.ready if limited else self.ready_free).append(state)
+            self._line(state).append(state)
 
     def begin(self, state: NodeState) -> None:
         """Note that a node is at work."""
@@ -127,19 +129,29 @@ class Tree:
         else:
             self.changed(state)
 
+    def queue(self, state: NodeState) -> None:
+        """Let a node that was begun go on as soon as the limits allow it."""
+        self.board.move(state, NodePhase.QUEUED)
+        self._line(state).append(state)
+
+    def _line(self, state: NodeState) -> deque[NodeState]:
+        limited = isinstance(state.node.target, TaskTarget | LaunchPlanTarget)
+        return self.ready if limited else self.ready_free
+
     def again(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Let a node be tried once more."""
         if state.scope.failing or state.doom is not None:
             self.fail(state, state.doom or error)
         else:
-            self.board.move(state, NodePhase.QUEUED)
-            self.ready.append(state)
+            self.queue(state)
 
     def succeed(
         self, state: NodeState, outputs: dict[str, LiteralValue], phase: NodePhase = NodePhase.SUCCEEDED
     ) -> None:
         """Take in that a node has ended well."""
         state.error = None
+        if state.spec and state.memo is not None and state.source is None:
+            self.to_store.append((state, outputs))
         ready = state.scope.after(state, outputs)
         if not state.scope.failing:
             self._enqueue(state.scope, ready)
@@ -220,6 +232,8 @@ class Tree:
 
     def _finish(self, state: NodeState, phase: NodePhase) -> None:
         self.board.move(state, phase)
+        if state.bodiless:
+            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED}
         state.finished_at = self._now()
         self._end_changed(state)
         state.scope.active -= 1
@@ -257,6 +271,8 @@ class Tree:
 
     def _close(self, scope: Scope) -> None:
         scope.closed = True
+        if scope.parent is not None and scope.handles is None:
+            scope.parent.ran = scope.parent.attempts > 0 or any(state.ran for state in scope.states)
         if isinstance(scope.handles, NodeState):
             self._finish(scope.handles, NodePhase.FAILED)
         elif scope.handles is not None:
@@ -269,7 +285,7 @@ class Tree:
         elif scope.failing:
             self.abort(scope.parent)
         else:
-            self.succeed(scope.parent, scope.given)
+            self.succeed(scope.parent, scope.given, phase_of(scope))
 
     def stop(self, scope: Scope) -> None:
         """Let nothing new start in a scope and below it, and have cancelled what runs; failure handlers go on."""

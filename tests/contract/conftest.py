@@ -1,12 +1,8 @@
-"""A real PostgreSQL (Debian's program, in a temporary folder, on a unix socket of its own), and launchers to try."""
+"""Launchers to try, and a PostgreSQL server."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,65 +10,10 @@ import pytest
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.testing.attempts import AttemptBench
 from flyte_temporal.testing.launcher import FakeMachine
+from tests.contract.databases import postgres_url
 from tests.contract.launching import JOBS, Make, make
 
-
-def _programs() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: float(p.parts[-3]))
-    if found:
-        return found[-1].parent
-    onpath = shutil.which("initdb")
-    return Path(onpath).resolve().parent if onpath else None
-
-
-def _unprivileged() -> list[str]:
-    """PostgreSQL refuses to run as root; any account without a home will do."""
-    return ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    programs = _programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server program here (Debian: apt-get install postgresql)")
-    if _unprivileged() and shutil.which("runuser") is None:
-        pytest.skip(
-            "PostgreSQL refuses to run as root, and `runuser` is not here to run it as another account"
-        )
-    # Not below pytest's own folder: that one is closed to other accounts.
-    folder = Path(tempfile.mkdtemp(prefix="ft-postgres-"))
-    folder.chmod(0o777)
-    data = folder / "data"
-    run = _unprivileged()
-    try:
-        subprocess.run(
-            [
-                *run,
-                str(programs / "initdb"),
-                "-D",
-                str(data),
-                "-U",
-                "ft",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--no-sync",
-            ],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-        )
-        control = [*run, str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log")]
-        # No TCP at all, so no port can collide.
-        options = f"-k {folder} -c listen_addresses= -c fsync=off"
-        subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
-        try:
-            yield f"postgresql://ft@/postgres?host={folder}"
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+__all__ = ["postgres_url"]
 
 
 @pytest.fixture(scope="module")

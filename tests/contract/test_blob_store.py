@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,43 +18,19 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import sha256_hex
 from flyte_temporal.storage.blobs import open_store
-from flyte_temporal.testing.blobs import MemoryBlobStore
+
+from .s3 import STORES, make_store, s3_config, s3_port
+
+__all__ = ["s3_config", "s3_port"]
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="session")
-def s3_port() -> Iterator[int]:
-    pytest.importorskip("s3fs", reason="s3fs is not installed")
-    server_module = pytest.importorskip("moto.server", reason="moto's server is not installed")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield server.get_host_and_port()[1]
-    server.stop()
-
-
-def s3_config(port: int, bucket: str = "bucket") -> StorageConfig:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    connection.request("PUT", f"/{bucket}")
-    assert connection.getresponse().status in {200, 409}
-    connection.close()
-    return StorageConfig(
-        root=f"s3://{bucket}/some/prefix",
-        options={"endpoint_url": f"http://127.0.0.1:{port}", "key": "test", "secret": "test"},
-    )
-
 
 Damage = Callable[[BlobStore, str, bytes], None]
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
-    if request.param == "memory":
-        return MemoryBlobStore()
-    if request.param == "local":
-        return open_store(StorageConfig(root=(tmp_path / "a store").as_uri()))
-    bucket = f"b{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20]}"
-    return open_store(s3_config(request.getfixturevalue("s3_port"), bucket))
+    return make_store(request.param, request, tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1])
@@ -360,80 +334,6 @@ def test_a_local_store_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_configuration_that_cannot_be(root: str, options: dict[str, str], words: str) -> None:
     with pytest.raises(StorageError, match=words):
         open_store(StorageConfig(root=root, options=dict(options)))
-
-
-class DroppingProxy(ThreadingHTTPServer):
-    """Forwards every request to S3; hangs up instead of answering the first `drop` PUTs of objects."""
-
-    daemon_threads = True
-
-    def __init__(self, target: int, drop: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Forward)
-        self.target = target
-        self.drop = drop
-        self.puts = 0
-
-
-class _Forward(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_PUT(self) -> None:
-        self._forward()
-
-    def do_GET(self) -> None:
-        self._forward()
-
-    def do_HEAD(self) -> None:
-        self._forward()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
-        """Keep quiet."""
-
-    def _forward(self) -> None:
-        proxy = self.server
-        assert isinstance(proxy, DroppingProxy)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        connection = http.client.HTTPConnection("127.0.0.1", proxy.target)
-        connection.request(self.command, self.path, body, dict(self.headers))
-        answer = connection.getresponse()
-        data = answer.read()
-        connection.close()
-        if self.command == "PUT":
-            proxy.puts += 1
-            if proxy.puts <= proxy.drop:
-                # The object is stored, and the writer never hears of it.
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-        self.send_response_only(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in {"transfer-encoding", "connection", "content-length"}:
-                self.send_header(name, value)
-        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
-        self.send_header("Content-Length", length or "0")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-
-@pytest.mark.s3
-@pytest.mark.parametrize("drop", [1, 3])
-def test_a_lost_answer_is_not_a_conflict(s3_port: int, drop: int) -> None:
-    """A lone writer whose answers are lost finds its own object when it tries again (reliability.md §0.10)."""
-    config = s3_config(s3_port, f"dropping{drop}")
-    proxy = DroppingProxy(s3_port, drop)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    try:
-        endpoint = {**config.options, "endpoint_url": f"http://127.0.0.1:{proxy.server_port}"}
-        lossy = open_store(config.model_copy(update={"options": endpoint}))
-        assert lossy.put_new("a/manifest", b"mine") in {Put.CREATED, Put.SAME}
-        assert proxy.puts >= drop
-        assert open_store(config).get("a/manifest") == b"mine"
-        proxy.puts = 0
-        assert lossy.put_new("a/manifest", b"yours") is Put.CONFLICT
-    finally:
-        proxy.shutdown()
-        proxy.server_close()
 
 
 @pytest.mark.s3

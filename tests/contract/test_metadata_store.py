@@ -13,7 +13,9 @@ import pytest
 from flyte_temporal.adapters.store.sql import SqlMetadataStore
 from flyte_temporal.errors import Conflict
 from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Root
 from flyte_temporal.spec.execution import (
     ErrorDocument,
@@ -26,6 +28,7 @@ from flyte_temporal.spec.execution import (
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.testing.metadata import MemoryMetadataStore
+from tests.contract.databases import new_database
 
 T0 = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -37,22 +40,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataSt
         return
     url = f"sqlite:///{tmp_path}/metadata.db"
     if request.param == "postgres":
-        url = _new_database(request.getfixturevalue("postgres_url"))
+        url = new_database(request.getfixturevalue("postgres_url"))
     store = SqlMetadataStore(url)
     store.upgrade()
     yield store
     store.close()
-
-
-def _new_database(server: str) -> str:
-    import secrets
-
-    import psycopg
-
-    name = f"t{secrets.token_hex(8)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return server.replace("/postgres?", f"/{name}?")
 
 
 def eid(name: str = "run-1", project: str = "default") -> ExecutionId:
@@ -194,6 +186,28 @@ def test_a_nodes_terminal_state_stays_and_a_later_attempt_wins(store: MetadataSt
     assert now() == (NodePhase.ABORTED, 2)
 
 
+def test_the_newest_checkpoint_stays_whoever_writes(store: MetadataStore) -> None:
+    def saved(attempt: int, generation: int) -> SavedCheckpoint:
+        return SavedCheckpoint(execution="run-1", attempt=attempt, generation=generation, saved_at=T0)
+
+    def now() -> SavedCheckpoint | None:
+        return store.nodes(eid())[0].checkpoint
+
+    store.create_execution(a_request(), T0)
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING)])
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, checkpoint=saved(1, 4))])
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, checkpoint=saved(1, 3))])
+    assert now() == saved(1, 4)
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, 2)])
+    assert now() == saved(1, 4)
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, 2, checkpoint=saved(2, 2))])
+    # An activity may tell of it later than the interpreter of the end.
+    store.record(RecordRequest(execution=eid(), nodes=(a_node(NodePhase.FAILED, 2),)))
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, 2, checkpoint=saved(2, 6))])
+    assert now() == saved(2, 6)
+    assert store.nodes(eid())[0].phase is NodePhase.FAILED
+
+
 def test_nodes_come_in_listing_order_and_in_large_numbers(store: MetadataStore) -> None:
     store.create_execution(a_request(), T0)
     nodes = [a_node(NodePhase.SUCCEEDED, id=f"n{i}", order=i) for i in range(1203)]
@@ -201,6 +215,23 @@ def test_nodes_come_in_listing_order_and_in_large_numbers(store: MetadataStore) 
     store.record(RecordRequest(execution=eid(), nodes=tuple(nodes)))
     assert [node.id for node in store.nodes(eid())] == [f"n{i}" for i in range(1203)]
     assert store.nodes(eid("another")) == []
+
+
+def test_some_nodes_are_found_by_their_paths(store: MetadataStore) -> None:
+    nodes = [a_node(NodePhase.SUCCEEDED, id=f"n{i}", order=i) for i in range(900)]
+    store.record(RecordRequest(execution=eid(), nodes=tuple(nodes)))
+    wanted = [f"n{i}" for i in range(0, 1200, 2)]
+    assert set(store.some_nodes(eid(), wanted)) == {f"n{i}" for i in range(0, 900, 2)}
+    assert store.some_nodes(eid(), []) == {}
+    assert store.some_nodes(eid("another"), wanted) == {}
+
+
+def test_what_a_result_rests_on_stays_when_a_later_state_does_not_say_it(store: MetadataStore) -> None:
+    basis = Basis(what="m.fit", inputs={"x": "1"})
+    store.record_nodes(eid(), [a_node(NodePhase.RUNNING, basis=basis)])
+    store.record(RecordRequest(execution=eid(), nodes=(a_node(NodePhase.ABORTED),)))
+    (node,) = store.nodes(eid())
+    assert (node.phase, node.basis) == (NodePhase.ABORTED, basis)
 
 
 def test_nodes_of_an_execution_that_was_lost_are_kept(store: MetadataStore) -> None:

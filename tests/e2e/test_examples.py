@@ -43,6 +43,8 @@ def matches(expected: Any, found: Any) -> bool:
         return bool(predictions(found) == expected["predictions_sha256"])
     if isinstance(expected, float):
         return isinstance(found, int | float) and found == pytest.approx(expected, abs=1e-6)
+    if isinstance(expected, list) and isinstance(found, list):
+        return len(expected) == len(found) and all(map(matches, expected, found))
     return bool(expected == found)
 
 

@@ -17,6 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 READERS_OF_THE_ENVIRONMENT = {
     # The one reader of settings; everybody else is given them.
     "config": "settings come from the environment",
+    "faults.py": "a plan of faults reaches every process of a stack by inheritance, and nothing that is handed on",
     # An attempt is a process of its own: it sets the user's variables and hands its own on to its children.
     "runtime": "the environment is a part of what an attempt is",
     "sdk/secrets.py": "secrets reach a task through its environment, by flytekit's rules",

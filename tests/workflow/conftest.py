@@ -21,10 +21,14 @@ from temporalio.worker import Worker
 
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.lookups import Lookups
+from flyte_temporal.activities.recalls import Recalls
+from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
@@ -34,8 +38,12 @@ from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
+from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 from flyte_temporal.workflows.interpreter import Interpreter
+from tests.contract.databases import postgres_url
+
+__all__ = ["postgres_url"]
 
 Behaviour = Callable[[calls.AttemptRequest], Awaitable[Any]]
 
@@ -103,6 +111,7 @@ class Stage:
     queue: str
     blobs: BlobStore
     store: MemoryMetadataStore = field(default_factory=MemoryMetadataStore)
+    catalog: Catalog = field(default_factory=MemoryCatalog)
 
     @property
     def name(self) -> str:
@@ -122,8 +131,13 @@ class Stage:
     @property
     def more(self) -> list[Callable[..., Any]]:
         """Return the product's own activities beside attempts and records."""
-        opened = Children(self.blobs, self.store, Closures(self.blobs)).open
-        return [Values(self.blobs, Path("unused")).read, opened]
+        closures = Closures(self.blobs)
+        return [
+            Values(self.blobs, Path("unused")).read,
+            Children(self.blobs, self.store, closures).open,
+            Lookups(self.catalog, self.blobs, Recalls(self.store, self.blobs, closures)).lookup,
+            Remembering(self.catalog, self.blobs, closures).store,
+        ]
 
     @asynccontextmanager
     async def worker(self, attempted: Attempted, **options: Any) -> AsyncIterator[Worker]:

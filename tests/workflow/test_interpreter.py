@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
 
+from flyte_temporal.activities.refusals import their_failure
 from flyte_temporal.errors import NotFound
 from flyte_temporal.ports.engine import RunState, Started
 from flyte_temporal.spec.bindings import InputRef, OutputRef
 from flyte_temporal.spec.calls import AttemptRequest
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Closure, FailurePolicy
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, RunInput, RunLimits
 from flyte_temporal.spec.interface import Interface, Variable
@@ -370,6 +373,30 @@ async def test_the_budgets_of_user_and_platform_are_apart(
     assert state.phase == phase
     assert [r.attempt.number for r in seen.requests] == list(range(1, attempts + 1))
     assert len({r.attempt.token for r in seen.requests}) == attempts
+
+
+async def test_attempts_know_their_predecessors_and_the_record_the_last_checkpoint(stage: Stage) -> None:
+    """The first saves and fails, the second is lost without having saved, the third saves nothing and succeeds."""
+    saved = SavedCheckpoint(execution="e", attempt=1, generation=3, step=7, saved_at=datetime.now(UTC))
+
+    async def behave(request: AttemptRequest) -> int:
+        if request.attempt.number < 3:
+            checkpoint = saved if request.attempt.number == 1 else None
+            raise their_failure(user_error(), checkpoint)
+        return await arithmetic(request)
+
+    task = closures.task("shapes.flaky", "x", policy=TaskPolicy(retries=RetryPolicy(count=2)))
+    main = closures.workflow(
+        "shapes.retried", [closures.step("n0", InputRef(name="x"), name="shapes.flaky")], closures.out("n0")
+    )
+    closure = closures.closure(main, task)
+    seen = Attempted(behave)
+    state = await stage.run(closures.run_input(closure, "predecessors"), closure, seen)
+    assert state.phase == "SUCCEEDED"
+    tokens = [request.attempt.token for request in seen.requests]
+    assert [request.earlier for request in seen.requests] == [(), (tokens[0],), (tokens[0], tokens[1])]
+    (record,) = seen.records[-1].nodes
+    assert record.checkpoint == saved
 
 
 async def test_what_cannot_be_retried_is_not(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from flyte_temporal.config.settings import Settings, TemporalSettings, WorkerSet
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.testing import closures
+from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.worker.reconciling import reconciling
 from tests.workflow.conftest import Attempted, Stage, arithmetic
 
@@ -32,6 +33,7 @@ async def test_the_record_of_a_run_that_was_terminated_is_closed(stage: Stage) -
     settings = Settings(
         worker=WorkerSettings(reconcile_s=0.1), temporal=TemporalSettings(task_queue=stage.queue)
     )
+    stage.store.catalog = MemoryCatalog()  # type: ignore[attr-defined]
     platform: Any = SimpleNamespace(client=stage.client, store=stage.store, blobs=stage.blobs)
 
     def phase() -> ExecutionPhase:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flyte_temporal.spec.attempt import AttemptPhase, AttemptState, Intent
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.storage import scratch
 
 _REPORT_S = 2.0
@@ -42,12 +43,14 @@ class JournalAttempt:
         if journal.ending is not None:
             return self._with_intent(exited(journal.ending, ran=bool(journal.processes)))
         task = journal.processes.get("task") or journal.processes.get("supervisor")
+        saved = checkpoint_of(journal)
         if held:
             self._silent_since = None
             return AttemptState(
                 phase=AttemptPhase.RUNNING,
                 pid=task.pid if task else None,
                 started_at=datetime.fromtimestamp(task.at, UTC) if task else None,
+                checkpoint=saved,
             )
         if task is not None and self._report_may_come():
             return AttemptState(
@@ -57,6 +60,7 @@ class JournalAttempt:
             AttemptState(
                 phase=AttemptPhase.LOST,
                 message="Its process is gone, and nobody was left to see how it ended.",
+                checkpoint=saved,
             )
         )
 
@@ -106,6 +110,12 @@ class JournalAttempt:
             _send_group(task.pid, number)
         elif supervisor is not None and supervisor.alive and number == signal.SIGKILL and task is None:
             _send(supervisor.pid, number)
+
+
+def checkpoint_of(journal: scratch.Journal | None) -> SavedCheckpoint | None:
+    """Return the last checkpoint that a journal tells of."""
+    found = journal.checkpoint if journal is not None else None
+    return SavedCheckpoint.model_validate(found) if found is not None else None
 
 
 def exited(ending: scratch.Ending, *, ran: bool = True) -> AttemptState:

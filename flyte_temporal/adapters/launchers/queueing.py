@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from flyte_temporal.adapters.launchers.journals import JournalAttempt, exited
+from flyte_temporal.adapters.launchers.journals import JournalAttempt, checkpoint_of, exited
 from flyte_temporal.adapters.launchers.orders import OrderWriter
 from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.errors import LauncherError
@@ -131,6 +131,10 @@ class QueueingLauncher(ABC):
             await asyncio.wait((entry.over,), timeout=timeout_s)
         if entry.adopted is not None and not entry.over.done():
             entry.state = entry.adopted.state()
+        elif entry.state.phase is AttemptPhase.RUNNING:
+            saved = checkpoint_of(scratch.read_journal(self._config.attempts / entry.name))
+            if saved != entry.state.checkpoint:
+                entry.state = entry.state.model_copy(update={"checkpoint": saved})
         return entry.state
 
     async def stop(

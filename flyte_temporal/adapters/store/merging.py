@@ -61,6 +61,19 @@ def merge_node(old: NodeRecord | None, new: NodeRecord, *, authoritative: bool =
     """
     if old is None:
         return new
+    return _with_newest_checkpoint(_merged(old, new, authoritative=authoritative), old, new)
+
+
+def _with_newest_checkpoint(kept: NodeRecord, old: NodeRecord, new: NodeRecord) -> NodeRecord:
+    """Keep the newest checkpoint that anyone has told of: an attempt that has saved none takes nothing back."""
+    if new.checkpoint is None:
+        newest = old.checkpoint
+    else:
+        newest = new.checkpoint if new.checkpoint.newer_than(old.checkpoint) else old.checkpoint
+    return kept if kept.checkpoint == newest else kept.model_copy(update={"checkpoint": newest})
+
+
+def _merged(old: NodeRecord, new: NodeRecord, *, authoritative: bool) -> NodeRecord:
     before, after = (old.attempts, _progress(old.phase)), (new.attempts, _progress(new.phase))
     if after < before or (after == before and new.phase.terminal and not authoritative):
         return _completed(old, new.started_at)
@@ -69,6 +82,8 @@ def merge_node(old: NodeRecord | None, new: NodeRecord, *, authoritative: bool =
         update["attempt_key"] = old.attempt_key
     if not new.task:
         update["task"] = old.task
+    if new.basis is None and old.basis is not None:
+        update["basis"] = old.basis
     kept = new.model_copy(update=update) if update else new
     return _completed(kept, old.started_at)
 

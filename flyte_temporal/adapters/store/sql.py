@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, and_, delete, select, update
-from sqlalchemy.dialects import sqlite
 
+from flyte_temporal.adapters.store.catalog import SqlCatalog
 from flyte_temporal.adapters.store.connection import WRITE, open_engine
 from flyte_temporal.adapters.store.faults import translated
 from flyte_temporal.adapters.store.merging import (
@@ -29,15 +29,12 @@ from flyte_temporal.adapters.store.rows import (
     read_node,
 )
 from flyte_temporal.adapters.store.schema import entities, executions, nodes
+from flyte_temporal.adapters.store.statements import insert_into
 from flyte_temporal.adapters.store.upgrade import upgrade
 from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
-
-if TYPE_CHECKING:
-    # 0.2 s to import, for those who use it.
-    from sqlalchemy.dialects import postgresql
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +55,11 @@ class SqlMetadataStore:
 
     def __init__(self, url: str, *, synchronous: str = "normal", busy_timeout_s: float = 10.0) -> None:
         self._engine = open_engine(url, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
+
+    @property
+    def catalog(self) -> SqlCatalog:
+        """Return the catalog in the same database."""
+        return SqlCatalog(self._engine)
 
     def upgrade(self) -> None:
         """Bring the tables to this release, under a lock; a few milliseconds when they are there.
@@ -170,6 +172,14 @@ class SqlMetadataStore:
         with self._reading() as connection:
             return [read_node(row) for row in connection.execute(wanted).mappings()]
 
+    def some_nodes(self, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
+        """Return the records of some nodes of an execution by their paths."""
+        found: dict[str, NodeRecord] = {}
+        with self._reading() as connection:
+            for start in range(0, len(paths), _BATCH):
+                found |= self._some(connection, execution, paths[start : start + _BATCH])
+        return found
+
     def mark_aborting(self, execution: ExecutionId, reason: str, by: str) -> None:
         """Remember who asked for an abort and why; the first who asked stays."""
         mine = and_(*(executions.c[k] == v for k, v in execution_key(execution).items()))
@@ -201,15 +211,8 @@ class SqlMetadataStore:
         with self._reading() as connection:
             return [read_execution(row) for row in connection.execute(wanted).mappings()]
 
-    def _insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
-        if self._engine.dialect.name == "postgresql":
-            from sqlalchemy.dialects import postgresql
-
-            return postgresql.insert(table)
-        return sqlite.insert(table)
-
     def _insert_new(self, connection: Connection, table: Table, row: dict[str, Any]) -> None:
-        connection.execute(self._insert(table).values(row).on_conflict_do_nothing())
+        connection.execute(insert_into(self._engine.dialect.name, table).values(row).on_conflict_do_nothing())
 
     def _locked(self, connection: Connection, execution: ExecutionId) -> Row[Any] | None:
         # The row lock makes writers of one execution take turns on PostgreSQL; on SQLite the transaction does.
@@ -229,8 +232,7 @@ class SqlMetadataStore:
     ) -> None:
         for start in range(0, len(records), _BATCH):
             batch = records[start : start + _BATCH]
-            wanted = select(nodes.c.document).where(_of(execution), nodes.c.node.in_([r.id for r in batch]))
-            kept = {old.id: old for old in map(read_node, connection.execute(wanted).mappings())}
+            kept = self._some(connection, execution, [record.id for record in batch])
             changed: dict[str, NodeRecord] = {}
             for record in batch:
                 old = kept.get(record.id)
@@ -239,10 +241,15 @@ class SqlMetadataStore:
                     kept[record.id] = changed[record.id] = merged
             self._upsert_nodes(connection, [node_row(execution, record) for record in changed.values()])
 
+    @staticmethod
+    def _some(connection: Connection, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
+        wanted = select(nodes.c.document).where(_of(execution), nodes.c.node.in_(paths))
+        return {node.id: node for node in map(read_node, connection.execute(wanted).mappings())}
+
     def _upsert_nodes(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
-        insert = self._insert(nodes)
+        insert = insert_into(self._engine.dialect.name, nodes)
         state = ("position", "phase", "attempts", "document")
         key = [nodes.c.project, nodes.c.domain, nodes.c.execution, nodes.c.node]
         values = {name: insert.excluded[name] for name in state}

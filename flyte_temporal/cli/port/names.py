@@ -68,15 +68,13 @@ FOREIGN = {
 """Modules in which a name that we have too means something else, and what to do instead of using them."""
 
 LACKING = {
-    "VersionParameters": "give Cache(version=...) a text; it may be computed when the module is imported",
     "Annotations": _DATACLASS,
     "AuthRole": "identity belongs to the installation, not to the program",
     "BaseSensor": "write a task that raises FlyteRecoverableException with retries, or wait_for_input",
     "Blob": _MODEL,
     "BlobMetadata": _MODEL,
     "BlobType": _MODEL,
-    "CachePolicy": "give Cache(version=...) or a callable that computes the version; docs/porting.md",
-    "Checkpoint": "split the task: each finished task is kept, so a retry starts at the one that failed",
+    "SyncCheckpoint": "use current_context().checkpoint; its class is Checkpoint",
     "ConcurrencyLimitBehavior": "give executions an id of your own (--name): equal requests attach to one execution",
     "ConcurrencyPolicy": "give executions an id of your own (--name): equal requests attach to one execution",
     "Config": _CLIENT,

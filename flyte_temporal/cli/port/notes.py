@@ -21,6 +21,7 @@ NOTES = {
     "TypeTransformer": "A TypeTransformer has other methods here (matches, literal_type, to_json, to_python): docs/types.md.",
     "ImageSpec": "An ImageSpec declares an image and gives it a stable tag; on this machine, tasks run in the environment of their caller.",
     "is_container": "An ImageSpec has no is_container(): import in the task what only its image has, in place of 'if image.is_container():'.",
+    "checkpoint": "Each save of a checkpoint replaces the one before as a whole, also one of another file name; save a folder to keep several files. restore() gives what earlier attempts saved, as in flytekit.",
     "map_task": "map_task() tells lists of different length before anything runs, and lets failures be None only with min_successes or min_success_ratio. In place of metadata=, write .with_overrides(...) behind the call.",
 }
 """Key → sentence."""
@@ -68,6 +69,11 @@ class Notes:
             self._keys.add("retries")
         if called == "is_container" and "ImageSpec" in self._used:
             self._keys.add("is_container")
+
+    def attribute(self, node: cst.Attribute) -> None:
+        """Take note of an attribute."""
+        if node.attr.value == "checkpoint" and "current_context" in self._used:
+            self._keys.add("checkpoint")
 
     def annotation(self, node: cst.Annotation) -> None:
         """Take note of an annotation."""

@@ -106,6 +106,7 @@ class _Survey(cst.CSTVisitor):
 
     # ---- uses
     def visit_Attribute(self, node: cst.Attribute) -> bool:  # noqa: N802
+        self.findings.notes.attribute(node)
         parts = _chain(node)
         if parts is None:
             node.value.visit(self)

@@ -125,6 +125,13 @@ def _merged(first: JsonValue, second: JsonValue) -> JsonValue:
     raise CompileError("Two FlyteAnnotations of one input or output must both be dicts; write one of them.")
 
 
+def has_hash(python_type: Any) -> bool:
+    """Return whether an annotation, or that of the elements of a list, has a `HashMethod`."""
+    if any(isinstance(item, HashMethod) for item in metadata(python_type)):
+        return True
+    return get_origin(python_type) is list and has_hash(get_args(python_type)[0])
+
+
 def hash_of(value: Any, python_type: Any) -> str | None:
     """Return the hash that the annotation's `HashMethod` gives a value, or None if it has none.
 

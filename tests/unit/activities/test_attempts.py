@@ -22,6 +22,7 @@ from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
+from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import (
@@ -34,6 +35,7 @@ from flyte_temporal.spec.attempt import (
     StorageConfig,
 )
 from flyte_temporal.spec.calls import AttemptRequest, StopRequest
+from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.execution import Environment, ErrorDocument, ErrorKind, NodePhase
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
@@ -41,7 +43,9 @@ from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import Overrides, Resources, ResourceValues, Timeouts
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
+from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.testing.metadata import MemoryMetadataStore
+from flyte_temporal.workflows.failures import checkpoint_of, document_of
 
 EXECUTION = ExecutionId(project="p", domain="d", name="e")
 ATTEMPT = AttemptId(execution=EXECUTION, node="n0", number=1, token="t")
@@ -145,8 +149,14 @@ def house(tmp_path: Path) -> House:
     store = MemoryMetadataStore()
     records = Records(store)
     launcher = Scripted(states=[RUNNING, EXITED])
+    closures = Closures(blobs)
     parts = Parts(
-        launchers={"pool": launcher}, blobs=blobs, storage=storage, closures=Closures(blobs), records=records
+        launchers={"pool": launcher},
+        blobs=blobs,
+        storage=storage,
+        closures=closures,
+        records=records,
+        remembering=Remembering(MemoryCatalog(), blobs, closures),
     )
     return House(blobs, store, records, launcher, Attempts(parts), Stops(parts))
 
@@ -355,3 +365,63 @@ async def test_heartbeats_go_on_while_an_attempt_is_slow_to_stop(house: House) -
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(running, 30)
     assert house.launcher.stopped == [ATTEMPT]
+
+
+SAVED = SavedCheckpoint(execution="e", attempt=1, generation=2, step=5, saved_at=NOW)
+
+
+async def test_the_order_tells_whose_checkpoints_there_are(house: House) -> None:
+    house.launcher.on_start = lambda order: house.manifest(outputs={}, checkpoint=SAVED)
+    source = keys.checkpoints(EXECUTION.model_copy(update={"name": "before"}), "n0")
+    result = await house.run(earlier=("a", "b"), checkpoint_from=(source,))
+    (order,) = house.launcher.orders
+    assert (order.earlier, order.checkpoint_from) == (("a", "b"), (source,))
+    assert (order.keep_checkpoint, order.grace_s) == (True, 10.0)
+    assert result.checkpoint == SAVED
+    await house.records.flush()
+    assert house.store.nodes(EXECUTION)[0].checkpoint == SAVED
+
+
+async def test_a_checkpoint_is_recorded_while_the_attempt_runs(house: House) -> None:
+    shown: list[int | None] = []
+
+    async def observe(attempt: AttemptId, timeout_s: float = 0.0) -> AttemptState:
+        await house.records.flush()
+        nodes = house.store.nodes(EXECUTION)
+        shown.append(nodes[0].checkpoint.step if nodes and nodes[0].checkpoint else None)
+        saved = SAVED.model_copy(update={"generation": len(shown), "step": len(shown)})
+        return RUNNING.model_copy(update={"checkpoint": saved}) if len(shown) < 4 else EXITED
+
+    house.launcher.observe = observe  # type: ignore[method-assign]
+    house.launcher.on_start = lambda order: house.manifest(outputs={})
+    await house.run()
+    assert shown == [None, 1, 2, 3]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_failure_tells_the_last_checkpoint(house: House, lost: bool) -> None:
+    if lost:
+        house.launcher.states = [AttemptState(phase=AttemptPhase.LOST, checkpoint=SAVED)]
+    else:
+        error = ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message="boom")
+        house.launcher.on_start = lambda order: house.manifest(error=error, checkpoint=SAVED)
+    with pytest.raises(ApplicationError) as failed:
+        await house.run()
+    assert checkpoint_of(failed.value) == SAVED
+    assert document_of(failed.value, "n0").code == ("AttemptLost" if lost else "UserCodeError")
+
+
+async def test_an_attempt_over_its_time_tells_what_it_saved_at_last(house: House) -> None:
+    started = datetime.now(UTC) - timedelta(seconds=60)
+    house.launcher.states = [RUNNING.model_copy(update={"started_at": started})]
+
+    async def save() -> None:
+        # What the runtime writes of a task that was stopped because its time was over.
+        error = ErrorDocument(kind=ErrorKind.USER, code="TimedOut", message="")
+        house.manifest(error=error, checkpoint=SAVED)
+
+    house.launcher.until_stopped = save
+    with pytest.raises(ApplicationError) as failed:
+        await house.run(overrides=Overrides(timeouts=Timeouts(run_s=0.01)))
+    assert failed.value.type == "TimedOut"
+    assert checkpoint_of(failed.value) == SAVED

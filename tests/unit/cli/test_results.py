@@ -28,6 +28,7 @@ from flyte_temporal.spec.execution import (
     ExecutionPhase,
     GateReply,
     NodePhase,
+    NodeRef,
 )
 from tests.unit.cli.scripted import START, Moment, node, record
 
@@ -47,9 +48,17 @@ def test_node_rows_have_the_promised_keys() -> None:
         "error": None,
         "child": None,
         "spec": None,
+        "source": None,
         "reply": None,
+        "anew": None,
         "failed": [],
     }
+
+
+def test_a_node_row_tells_whose_outputs_it_has() -> None:
+    source = NodeRef(execution="earlier", node="n1[2]", attempt=1)
+    row = node_row(node("n0", NodePhase.SUCCEEDED, cache=CacheStatus.HIT, source=source))
+    assert (row["cache"], row["source"]) == ("HIT", "earlier n1[2]")
 
 
 def test_a_node_row_tells_its_child_and_who_answered() -> None:

@@ -54,6 +54,7 @@ from flyte_temporal.spec.execution import (
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import Inline, Offloaded
 from flyte_temporal.storage.local import LocalBlobStore
+from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.testing.engine import FakeEngine
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 
@@ -107,7 +108,7 @@ async def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     layout = Layout(tmp_path)
     layout.prepare()
     engine, store, blobs = FakeEngine(), MemoryMetadataStore(), LocalBlobStore(layout.storage)
-    control = Control(Ports(engine, store, blobs, SystemClock()), Settings())
+    control = Control(Ports(engine, store, blobs, SystemClock(), MemoryCatalog()), Settings())
     stack = Stack(layout, LocalSettings())
     stack.children["worker"] = Child(Program("worker", [], {}, layout.log("worker"), tmp_path), lambda: None)
     stopped: list[bool] = []

@@ -35,7 +35,12 @@ for file in sys.argv[1:]:
 
 
 def rendered(closure: Closure) -> bytes:
-    """Return a closure's canonical bytes laid out over lines, so that a diff can be read."""
+    """Return a closure's canonical bytes laid out over lines, so that a diff can be read.
+
+    Without the digests of code: each edit of an example, and each release of Python, changes them.
+    """
+    tasks = {name: task.model_copy(update={"code": ""}) for name, task in closure.tasks.items()}
+    closure = closure.model_copy(update={"tasks": tasks})
     return json.dumps(json.loads(canonical_bytes(closure)), indent=1, ensure_ascii=False).encode() + b"\n"
 
 

@@ -25,6 +25,7 @@ from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing.blobs import MemoryBlobStore
+from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.testing.engine import FakeEngine
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 
@@ -62,7 +63,7 @@ class House:
 async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setenv("FLYTE_TEMPORAL_OWNER", "ada")
     engine, store, blobs = FakeEngine(), MemoryMetadataStore(), MemoryBlobStore()
-    control = Control(Ports(engine, store, blobs, FixedClock()), Settings())
+    control = Control(Ports(engine, store, blobs, FixedClock(), MemoryCatalog()), Settings())
     yield House(control, engine, store, blobs)
     await control.close()
     assert [t for t in asyncio.all_tasks() if t.get_name().startswith(("follow", "end of"))] == []
@@ -257,7 +258,7 @@ async def test_an_end_that_the_store_lost_comes_back_from_the_engine(house: Hous
 async def test_a_run_that_temporal_lost_is_started_again_from_the_stored_request(house: House) -> None:
     await house.start()
     house.engine.forget(RUN)
-    fresh = Control(Ports(house.engine, house.store, house.blobs, FixedClock()), Settings())
+    fresh = Control(Ports(house.engine, house.store, house.blobs, FixedClock(), MemoryCatalog()), Settings())
     assert await fresh.reconcile() == 1
     first, second = (run for run, _ in house.engine.started)
     assert first == second
@@ -270,7 +271,7 @@ async def test_a_lost_spec_fails_the_execution_instead_of_the_reconciliation(hou
     house.engine.forget(RUN)
     house.engine.forget(other)
     house.blobs.delete(keys.closure(digest(CLOSURE)))
-    fresh = Control(Ports(house.engine, house.store, house.blobs, FixedClock()), Settings())
+    fresh = Control(Ports(house.engine, house.store, house.blobs, FixedClock(), MemoryCatalog()), Settings())
     assert await fresh.reconcile() == 0
     assert house.phase() is ExecutionPhase.FAILED
     assert house.phase(other) is ExecutionPhase.FAILED

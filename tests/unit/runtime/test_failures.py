@@ -86,6 +86,7 @@ def test_an_exit_on_request_is_a_stop(tmp_path: Path) -> None:
     told = describe(ValueError("its subprocess was killed"), tmp_path / "a")
     assert (told.code, told.message[-38:]) == ("Stopped", "ValueError: its subprocess was killed)")
     scratch.request_stop(tmp_path / "b", Intent.PLATFORM)
+    assert describe(ValueError("x"), tmp_path / "c").code == "UserCodeError"
     assert describe(SystemExit(1), tmp_path / "b").code == "PlatformStopped"
 
 

@@ -194,6 +194,10 @@ def test_what_is_not_flytekit_is_left_alone(text: str) -> None:
             "no is_container()",
         ),
         ("from flytekit import approve\n", "Answer gates"),
+        (
+            "from flytekit import current_context, task\n@task\ndef f():\n    current_context().checkpoint.read()\n",
+            "replaces the one before as a whole",
+        ),
     ],
 )
 def test_a_note_comes_with_the_use_that_it_is_about(text: str, part: str) -> None:

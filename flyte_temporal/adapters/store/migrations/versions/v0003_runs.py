@@ -1,13 +1,13 @@
 """The run of Temporal that an execution's record follows.
 
-Revision ID: 0005
+Revision ID: 0003
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 

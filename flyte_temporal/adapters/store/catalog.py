@@ -1,0 +1,168 @@
+"""`SqlCatalog`: the port `Catalog` in the metadata store's own database.
+
+All statements name their keys in order, so that two writers of several keys take their locks in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Engine, RowMapping, Select, delete, or_, select, update
+
+from flyte_temporal.adapters.store.connection import WRITE
+from flyte_temporal.adapters.store.faults import translated
+from flyte_temporal.adapters.store.leases import Leases
+from flyte_temporal.adapters.store.schema import cache_entries as table
+from flyte_temporal.adapters.store.statements import batches, insert_into
+from flyte_temporal.spec.cache import CacheEntry, EntryFilter, Lease, LeaseOwner, Reservation, StoredObject
+from flyte_temporal.spec.document import canonical_bytes, canonical_json
+from flyte_temporal.spec.literals import LiteralValue, Offloaded
+
+_BATCH = 500
+"""Keys per statement; SQLite takes 32,766 parameters at most."""
+
+_OUTPUTS: TypeAdapter[dict[str, LiteralValue]] = TypeAdapter(dict[str, LiteralValue])
+
+_PLAIN = tuple(c.name for c in table.c if c.name not in {"outputs", "stored", "objects"})
+"""Columns that are fields of an entry as they are."""
+
+
+class SqlCatalog:
+    """Remembered outputs in SQLite or PostgreSQL. Safe for threads.
+
+    Args:
+        engine: The database of the metadata store, of this release (`SqlMetadataStore.upgrade`).
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._leases = Leases(engine.dialect.name)
+        self.quick = engine.dialect.name == "sqlite"
+
+    def find(self, keys: Collection[str]) -> dict[str, CacheEntry]:
+        """Return the entries that there are, by key."""
+        found: dict[str, CacheEntry] = {}
+        with self._connected() as connection:
+            for some in batches(sorted(keys), _BATCH):
+                rows = connection.execute(select(table).where(table.c.key.in_(some))).mappings()
+                found.update((row["key"], _read(row)) for row in rows)
+        return found
+
+    def used(self, keys: Collection[str], at: datetime) -> None:
+        """Note that entries were hit."""
+        with self._writing() as connection:
+            for some in batches(sorted(keys), _BATCH):
+                connection.execute(update(table).where(table.c.key.in_(some)).values(last_used_at=at))
+
+    def put(self, entries: Sequence[tuple[CacheEntry, Lease | None]]) -> list[bool]:
+        """Store entries; see the port."""
+        stored: dict[int, bool] = {}
+        ordered = sorted(enumerate(entries), key=lambda each: each[1][0].key)
+        with self._writing() as connection:
+            rows: dict[str, dict[str, Any]] = {}
+            for position, (entry, lease) in ordered:
+                stored[position] = lease is None or self._leases.finish(connection, lease)
+                if stored[position]:
+                    rows[entry.key] = _row(entry)
+            if rows:
+                insert = insert_into(self._engine.dialect.name, table)
+                values = {
+                    column.name: insert.excluded[column.name] for column in table.c if column.name != "key"
+                }
+                wanted = insert.on_conflict_do_update(index_elements=[table.c.key], set_=values)
+                connection.execute(wanted, list(rows.values()))
+        return [stored[position] for position in range(len(entries))]
+
+    def drop(self, entries: Sequence[CacheEntry]) -> int:
+        """Remove entries, unless others have taken their place; see the port."""
+        removed = 0
+        with self._writing() as connection:
+            for entry in sorted(entries, key=lambda each: each.key):
+                same = (table.c.attempt_key == entry.attempt_key, table.c.created_at == entry.created_at)
+                removed += connection.execute(delete(table).where(table.c.key == entry.key, *same)).rowcount
+            self._leases.forget_old(connection)
+        return removed
+
+    def reserve(self, keys: Sequence[str], owners: Sequence[LeaseOwner], lease_s: float) -> list[Reservation]:
+        """Ask for a lease on each key; see the port."""
+        given: dict[int, Reservation] = {}
+        with self._writing() as connection:
+            for position, key in sorted(enumerate(keys), key=lambda each: each[1]):
+                given[position] = self._leases.reserve(connection, key, owners[position], lease_s)
+        return [given[position] for position in range(len(keys))]
+
+    def extend(self, lease: Lease, lease_s: float) -> bool:
+        """Let a lease hold for longer; return whether it still is the one on its key."""
+        with self._writing() as connection:
+            return self._leases.extend(connection, lease, lease_s)
+
+    def release(self, leases: Sequence[Lease], *, failed: bool) -> None:
+        """End leases without an entry, if they still are the ones on their keys."""
+        with self._writing() as connection:
+            for lease in sorted(leases, key=lambda each: each.key):
+                self._leases.release(connection, lease, failed=failed)
+
+    def take_waiting(self, keys: Collection[str]) -> dict[str, list[str]]:
+        """Return, by the name of their execution, the keys for which others wait, and forget that they do."""
+        with self._writing() as connection:
+            return self._leases.take_waiting(connection, sorted(keys))
+
+    def entries(self, wanted: EntryFilter) -> list[CacheEntry]:
+        """Return entries, the most recently used first."""
+        with self._connected() as connection:
+            return [_read(row) for row in connection.execute(_where(wanted)).mappings()]
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        with translated(self._engine.url), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with (
+            translated(self._engine.url),
+            self._engine.connect().execution_options(**WRITE) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+
+def _where(wanted: EntryFilter) -> Select[Any]:
+    found = select(table).where(table.c.project == wanted.project, table.c.domain == wanted.domain)
+    if wanted.key:
+        found = found.where(table.c.key.startswith(wanted.key, autoescape=True))
+    if wanted.task:
+        last = table.c.task.endswith(f".{wanted.task}", autoescape=True)
+        found = found.where(or_(table.c.task == wanted.task, last))
+    if wanted.execution:
+        found = found.where(table.c.execution == wanted.execution)
+    if wanted.unused_since is not None:
+        found = found.where(table.c.last_used_at < wanted.unused_since)
+    found = found.order_by(table.c.last_used_at.desc(), table.c.key)
+    return found.limit(wanted.limit) if wanted.limit else found
+
+
+def _row(entry: CacheEntry) -> dict[str, Any]:
+    outputs = {name: json.loads(canonical_bytes(value)) for name, value in entry.outputs.items()}
+    return {
+        **{name: getattr(entry, name) for name in _PLAIN},
+        "outputs": canonical_json(outputs).decode(),
+        "stored": None if entry.stored is None else canonical_bytes(entry.stored).decode(),
+        "objects": canonical_json([[each.key, each.size] for each in entry.objects]).decode(),
+    }
+
+
+def _read(row: RowMapping) -> CacheEntry:
+    stored = row["stored"]
+    # Not checked again: a thousand of them are read for one map.
+    return CacheEntry.model_construct(
+        **{name: row[name] for name in _PLAIN},
+        outputs=_OUTPUTS.validate_json(row["outputs"]),
+        stored=None if stored is None else Offloaded.model_validate_json(stored),
+        objects=tuple(StoredObject.model_construct(key=k, size=s) for k, s in json.loads(row["objects"])),
+    )

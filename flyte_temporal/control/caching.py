@@ -1,0 +1,121 @@
+"""What people do with remembered outputs: look at them, remove some, keep their number within bounds.
+
+Only entries are removed, never what they refer to: outputs in the blob store belong to the executions that computed them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from flyte_temporal.control.documents import CacheSweep
+from flyte_temporal.errors import BadRequest, NotFound
+from flyte_temporal.ports.catalog import Catalog
+from flyte_temporal.ports.clock import Clock
+from flyte_temporal.spec.cache import CacheEntry, EntryFilter
+
+_KEY_LENGTH = 64
+
+_AT_ONCE = 500
+"""Entries that are removed in one transaction; others write in between."""
+
+_NAMED = 200
+"""Entries that an answer names; the rest is counted."""
+
+
+class Caching:
+    """The use cases of the cache.
+
+    Args:
+        catalog: The catalog.
+        clock: The clock.
+    """
+
+    def __init__(self, catalog: Catalog, clock: Clock) -> None:
+        self._catalog = catalog
+        self._clock = clock
+
+    async def entries(self, wanted: EntryFilter) -> list[CacheEntry]:
+        """Return remembered outputs, the most recently used first."""
+        return await asyncio.to_thread(self._catalog.entries, wanted)
+
+    async def remove(self, wanted: EntryFilter, *, dry_run: bool = False) -> CacheSweep:
+        """Remove entries.
+
+        Args:
+            wanted: Which: a key, a task or an execution must be named.
+            dry_run: Only say what would be removed.
+
+        Raises:
+            BadRequest: If nothing is named, or the beginning of a key means several.
+            NotFound: If there is no such entry.
+        """
+        if not (wanted.key or wanted.task or wanted.execution):
+            raise BadRequest("Say what to remove: a key, --task NAME or --execution ID.")
+        return await asyncio.to_thread(self._remove, wanted, dry_run)
+
+    def _remove(self, wanted: EntryFilter, dry_run: bool) -> CacheSweep:  # noqa: FBT001 - called by a thread
+        found = self._catalog.entries(wanted)
+        if not found:
+            raise NotFound("Nothing of that kind is remembered. `flyte-temporal cache ls` lists what is.")
+        if len(found) > 1 and wanted.key and len(wanted.key) < _KEY_LENGTH:
+            keys = ", ".join(entry.key[: len(wanted.key) + 4] for entry in found[:3])
+            raise BadRequest(f"{len(found)} keys begin with {wanted.key}: {keys}. Write more of the key.")
+        return self._swept(found, 0, 0, dry_run=dry_run)
+
+    async def collect(
+        self, project: str, domain: str, *, unused_s: float | None, most_bytes: int | None, dry_run: bool
+    ) -> CacheSweep:
+        """Remove entries that were not hit for long, then those that were hit longest ago, until the rest is small enough.
+
+        Args:
+            project: Of this project.
+            domain: Of this domain.
+            unused_s: For how many seconds an entry must not have been hit; None = that does not matter.
+            most_bytes: How large the outputs of the entries that stay may be together; None = any size.
+            dry_run: Only say what would be removed.
+
+        Raises:
+            BadRequest: If neither is given.
+        """
+        if unused_s is None and most_bytes is None:
+            raise BadRequest("Say what is too old or too much: --ttl 30d, --max-size 10GiB, or both.")
+        return await asyncio.to_thread(
+            self._collect, EntryFilter(project=project, domain=domain), (unused_s, most_bytes), dry_run
+        )
+
+    def _collect(
+        self,
+        wanted: EntryFilter,
+        limits: tuple[float | None, int | None],
+        dry_run: bool,  # noqa: FBT001 - called by a thread
+    ) -> CacheSweep:
+        unused_s, most_bytes = limits
+        everything = self._catalog.entries(wanted)
+        since = None if unused_s is None else self._clock.now() - timedelta(seconds=unused_s)
+        kept = 0
+        going: list[CacheEntry] = []
+        full = False
+        for entry in everything:
+            # In order of use: what comes after the first that does not fit was hit even longer ago.
+            full = full or (most_bytes is not None and kept + entry.size > most_bytes)
+            if full or (since is not None and entry.last_used_at < since):
+                going.append(entry)
+            else:
+                kept += entry.size
+        return self._swept(going, len(everything) - len(going), kept, dry_run=dry_run)
+
+    def _swept(self, going: Sequence[CacheEntry], left: int, left_bytes: int, *, dry_run: bool) -> CacheSweep:
+        removed = len(going)
+        if not dry_run:
+            parts = (going[start : start + _AT_ONCE] for start in range(0, len(going), _AT_ONCE))
+            removed = sum(self._catalog.drop(part) for part in parts)
+        return CacheSweep(
+            removed=removed,
+            removed_bytes=sum(entry.size for entry in going),
+            left=left,
+            left_bytes=left_bytes,
+            entries=tuple(going[:_NAMED]),
+            dry_run=dry_run,
+        )

@@ -1,0 +1,150 @@
+"""`MemoryCatalog`: the catalog in dictionaries, under the contract suite of the real one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flyte_temporal.spec.cache import (
+    FORGIVEN_S,
+    FREE_AFTER,
+    CacheEntry,
+    EntryFilter,
+    Lease,
+    LeaseOwner,
+    Reservation,
+)
+
+
+@dataclass
+class _Held:
+    owner: LeaseOwner
+    token: int
+    until: float
+    failures: int = 0
+
+
+class MemoryCatalog:
+    """Keeps everything in this process; safe for threads.
+
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    quick = True
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries: dict[str, CacheEntry] = {}
+        self._leases: dict[str, _Held] = {}
+        self._waiting: dict[str, set[str]] = {}
+
+    def find(self, keys: Collection[str]) -> dict[str, CacheEntry]:
+        """Return the entries that there are, by key."""
+        with self._lock:
+            return {key: self._entries[key] for key in keys if key in self._entries}
+
+    def used(self, keys: Collection[str], at: datetime) -> None:
+        """Note that entries were hit."""
+        with self._lock:
+            for key in keys:
+                if key in self._entries:
+                    self._entries[key] = self._entries[key].model_copy(update={"last_used_at": at})
+
+    def put(self, entries: Sequence[tuple[CacheEntry, Lease | None]]) -> list[bool]:
+        """Store entries; see the port."""
+        with self._lock:
+            return [self._put(entry, lease) for entry, lease in entries]
+
+    def _put(self, entry: CacheEntry, lease: Lease | None) -> bool:
+        if lease is not None:
+            held = self._leases.get(lease.key)
+            if not _is_of(held, lease):
+                return False
+            held.until, held.failures = self._clock(), 0  # type: ignore[union-attr]
+        self._entries[entry.key] = entry
+        return True
+
+    def drop(self, entries: Sequence[CacheEntry]) -> int:
+        """Remove entries, unless others have taken their place."""
+        with self._lock:
+            mine = [e.key for e in entries if _same(self._entries.get(e.key), e)]
+            for key in mine:
+                del self._entries[key]
+            return len(mine)
+
+    def reserve(self, keys: Sequence[str], owners: Sequence[LeaseOwner], lease_s: float) -> list[Reservation]:
+        """Ask for a lease on each key; see the port."""
+        with self._lock:
+            return [self._reserve(key, owner, lease_s) for key, owner in zip(keys, owners, strict=True)]
+
+    def _reserve(self, key: str, owner: LeaseOwner, lease_s: float) -> Reservation:
+        now, held = self._clock(), self._leases.get(key)
+        if held is None or held.until <= now or held.owner == owner:
+            token = held.token + 1 if held is not None else 1
+            failures = held.failures if held is not None and held.until > now - FORGIVEN_S else 0
+            self._leases[key] = _Held(owner, token, now + lease_s, failures)
+            return Reservation(token=token)
+        if held.failures >= FREE_AFTER:
+            return Reservation()
+        self._waiting.setdefault(key, set()).add(owner.execution)
+        return Reservation(holder=held.owner, again_s=held.until - now)
+
+    def extend(self, lease: Lease, lease_s: float) -> bool:
+        """Let a lease hold for longer."""
+        with self._lock:
+            held = self._leases.get(lease.key)
+            if not _is_of(held, lease) or held.until <= self._clock():  # type: ignore[union-attr]
+                return False
+            held.until = self._clock() + lease_s  # type: ignore[union-attr]
+            return True
+
+    def release(self, leases: Sequence[Lease], *, failed: bool) -> None:
+        """End leases without an entry."""
+        with self._lock:
+            for lease in leases:
+                held = self._leases.get(lease.key)
+                if held is not None and _is_of(held, lease):
+                    held.until = self._clock()
+                    held.failures += failed
+
+    def take_waiting(self, keys: Collection[str]) -> dict[str, list[str]]:
+        """Return, by the name of their execution, the keys for which others wait, and forget that they do."""
+        found: dict[str, list[str]] = {}
+        with self._lock:
+            for key in keys:
+                for execution in sorted(self._waiting.pop(key, ())):
+                    found.setdefault(execution, []).append(key)
+        return found
+
+    def entries(self, wanted: EntryFilter) -> list[CacheEntry]:
+        """Return entries, the most recently used first."""
+        with self._lock:
+            found = [entry for entry in self._entries.values() if _matches(entry, wanted)]
+        found.sort(key=lambda entry: (-entry.last_used_at.timestamp(), entry.key))
+        return found[: wanted.limit] if wanted.limit else found
+
+
+def _is_of(held: _Held | None, lease: Lease) -> bool:
+    return held is not None and (held.owner, held.token) == (lease.owner, lease.token)
+
+
+def _same(found: CacheEntry | None, entry: CacheEntry) -> bool:
+    return found is not None and (found.attempt_key, found.created_at) == (
+        entry.attempt_key,
+        entry.created_at,
+    )
+
+
+def _matches(entry: CacheEntry, wanted: EntryFilter) -> bool:
+    return (
+        (entry.project, entry.domain) == (wanted.project, wanted.domain)
+        and entry.key.startswith(wanted.key)
+        and (not wanted.task or entry.task == wanted.task or entry.task.endswith(f".{wanted.task}"))
+        and (not wanted.execution or entry.execution == wanted.execution)
+        and (wanted.unused_since is None or entry.last_used_at < wanted.unused_since)
+    )

@@ -1,0 +1,193 @@
+"""`FaultyProxy`: an HTTP server between a client and another server, which does to requests what a bad network does.
+
+For S3 (moto's server) in the first place; nothing in it knows S3.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as the plan of a proxy sees it.
+
+    Args:
+        method: `GET`, `PUT` …
+        path: Path and query.
+        size: Bytes of its body.
+        number: The how manieth request of this method, from 1.
+    """
+
+    method: str
+    path: str
+    size: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to a request.
+
+    Args:
+        kind: `drop` (forwarded, and never answered: the client does not know that it was done), `reset` (not forwarded, the
+            connection is reset), `status` (not forwarded, answered so), `truncate` (forwarded, the answer's body is cut in
+            its middle), `cut` (half of the request's body arrives at the server, whose connection then breaks).
+        status: For `status`.
+        delay_s: How long it waits before anything else.
+    """
+
+    kind: Literal["drop", "reset", "status", "truncate", "cut", "none"] = "none"
+    status: int = 503
+    delay_s: float = 0.0
+
+
+Decide = Callable[[Request], Fault | None]
+
+
+class FaultyProxy(ThreadingHTTPServer):
+    """Forwards every request to a port of this machine, but for what `decide` says.
+
+    Args:
+        target: The port.
+        decide: What is to happen to a request; None = nothing.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, target: int, decide: Decide) -> None:
+        super().__init__(("127.0.0.1", 0), _Forward)
+        self.target = target
+        self.decide = decide
+        self.requests: list[Request] = []
+        self.faults: list[tuple[Request, Fault]] = []
+        self._lock = threading.Lock()
+
+    def plan(self, method: str, path: str, size: int) -> Fault:
+        """Note a request and return what is to happen to it."""
+        with self._lock:
+            number = sum(1 for each in self.requests if each.method == method) + 1
+            request = Request(method, path, size, number)
+            self.requests.append(request)
+            fault = self.decide(request)
+            if fault is not None:
+                self.faults.append((request, fault))
+        return fault or Fault()
+
+    def count(self, method: str) -> int:
+        """Return how many requests of a method came."""
+        return sum(1 for each in self.requests if each.method == method)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keep quiet: connections that break are what it is for."""
+
+
+@contextmanager
+def proxied(target: int, decide: Decide) -> Iterator[FaultyProxy]:
+    """Run a proxy inside of the block; its port is `server_address[1]`."""
+    proxy = FaultyProxy(target, decide)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
+
+
+def first(count: int, method: str, fault: Fault) -> Decide:
+    """Return a plan by which a fault happens to the first requests of a method."""
+    return lambda request: fault if request.method == method and request.number <= count else None
+
+
+class _Forward(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FaultyProxy
+
+    def do_PUT(self) -> None:
+        self._forward()
+
+    def do_POST(self) -> None:
+        self._forward()
+
+    def do_GET(self) -> None:
+        self._forward()
+
+    def do_HEAD(self) -> None:
+        self._forward()
+
+    def do_DELETE(self) -> None:
+        self._forward()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+        """Keep quiet."""
+
+    def _forward(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.server.plan(self.command, self.path, len(body))
+        if fault.delay_s:
+            time.sleep(fault.delay_s)
+        match fault.kind:
+            case "reset":
+                self._hang_up(reset=True)
+            case "status":
+                self._answer(fault.status, [], b"")
+            case "cut":
+                self._cut(body)
+                self._hang_up(reset=True)
+            case _:
+                status, headers, data = self._asked(body)
+                if fault.kind == "drop":
+                    self._hang_up()
+                else:
+                    self._answer(status, headers, data, cut=fault.kind == "truncate")
+
+    def _asked(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.target)
+        connection.request(self.command, self.path, body, dict(self.headers))
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        return answer.status, answer.getheaders(), data
+
+    def _cut(self, body: bytes) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.target)
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        connection.send(body[: len(body) // 2])
+        connection.close()
+
+    def _hang_up(self, *, reset: bool = False) -> None:
+        self.close_connection = True
+        if reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        else:
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, *, cut: bool = False) -> None:
+        self.send_response_only(status)
+        length = str(len(data))
+        for name, value in headers:
+            if self.command == "HEAD" and name.lower() == "content-length":
+                length = value
+            elif name.lower() not in {"transfer-encoding", "connection", "content-length"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+        if cut:
+            self._hang_up()

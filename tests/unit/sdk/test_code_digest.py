@@ -1,0 +1,180 @@
+"""What is in the version of a cache that is computed, and what is not."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal.sdk.gather import compile_entity
+from flyte_temporal.sdk.loader import find_entity, load_file
+
+PROGRAM = """
+from flyte_temporal import Cache, dynamic, task, workflow
+import helpers
+from helpers import Model, shared
+import math
+
+FACTOR = 2
+NAMES = {"a": [1, 2]}
+MODEL = Model()
+
+def local(x):
+    return deeper(x) * FACTOR
+
+def deeper(x):
+    return x + 1
+
+def unrelated(x):
+    return x
+
+@task(cache=True)
+def fit(x: int = 1) -> int:
+    return local(x) + helpers.attribute(x) + shared(x) + len(NAMES) + MODEL.predict(x) + int(math.sqrt(x))
+
+@task(cache=Cache())
+def lazy(x: int) -> int:
+    from late import value
+    return value(x)
+
+@workflow
+def wf(x: int = 1) -> int:
+    return fit(x=x)
+"""
+HELPERS = """
+class Base:
+    def scale(self, x):
+        return x
+
+class Model(Base):
+    def predict(self, x):
+        return self.scale(x) * 3
+
+def attribute(x):
+    return x
+
+def shared(x):
+    return inner(x)
+
+def inner(x):
+    return x - 1
+
+def unused(x):
+    return x
+"""
+LATE = "def value(x):\n    return x\n"
+
+_names = itertools.count()
+Versions = Callable[..., str]
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Iterator[Versions]:
+    """Return the version that a program gets, whose files were changed by replacing texts."""
+    loaded: list[str] = []
+
+    def of(*changes: tuple[str, str], task: str = "fit") -> str:
+        folder = tmp_path / f"v{next(_names)}"
+        folder.mkdir()
+        for name, text in (("program", PROGRAM), ("helpers", HELPERS), ("late", LATE)):
+            written = text
+            for old, new in changes:
+                written = written.replace(old, new)
+            (folder / f"{name}.py").write_text(textwrap.dedent(written))
+        for name in ("program", "helpers", "late"):
+            sys.modules.pop(name, None)
+        loaded.append(str(folder))
+        importlib.invalidate_caches()
+        sys.path[:] = [p for p in sys.path if p not in loaded]
+        entity = find_entity(load_file(folder / "program.py"), task)
+        return compile_entity(entity).tasks[f"program.{task}"].policy.cache.version
+
+    yield of
+    sys.path[:] = [p for p in sys.path if p not in loaded]
+    for name in ("program", "helpers", "late"):
+        sys.modules.pop(name, None)
+
+
+def test_the_same_code_in_another_folder_has_the_same_version(version: Versions) -> None:
+    assert version() == version()
+    assert version().startswith("auto-")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    return local(x) +", "    # a remark\n\n    return (local(x)\n        ) +"),
+        ("def deeper(x):\n", 'def deeper(x):\n    """What it does."""\n'),
+        ("def unrelated(x):\n    return x", "def unrelated(x):\n    return x + 1"),
+        ("def unused(x):\n    return x", "def unused(x):\n    return x + 1"),
+        ("@task(cache=True)", "@task(cache=True, retries=3)"),
+        ("import math\n", "import math\nimport os\n"),
+    ],
+    ids=["layout", "docstring", "another function", "unused helper", "options", "an import"],
+)
+def test_what_does_not_matter_changes_nothing(version: Versions, old: str, new: str) -> None:
+    assert version((old, new)) == version()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return local(x) +", "return 1 + local(x) +"),
+        ("x: int = 1) -> int:\n    return local", "x: int = 2) -> int:\n    return local"),
+        ("return deeper(x) * FACTOR", "return deeper(x) - FACTOR"),
+        ("def deeper(x):\n    return x + 1", "def deeper(x):\n    return x + 2"),
+        ("FACTOR = 2", "FACTOR = 3"),
+        ('{"a": [1, 2]}', '{"a": [1, 3]}'),
+        ("def attribute(x):\n    return x", "def attribute(x):\n    return -x"),
+        ("return x - 1", "return x - 2"),
+        ("* 3", "* 4"),
+        ("def scale(self, x):\n        return x", "def scale(self, x):\n        return x + 5"),
+        ("@task(cache=True)", '@task(cache=True, environment={"A": "b"})'),
+        ("@task(cache=True)", '@task(cache=True, container_image="other:1")'),
+    ],
+    ids=[
+        "body", "default", "called", "called by called", "constant", "collection", "attribute of a module",
+        "called in another file", "method of an instance", "method of a base", "variables", "image",
+    ],
+)  # fmt: skip
+def test_what_matters_changes_it(version: Versions, old: str, new: str) -> None:
+    assert version((old, new)) != version()
+
+
+def test_a_module_that_is_imported_in_the_body_counts_as_a_whole(version: Versions) -> None:
+    before = version(task="lazy")
+    assert version(("def value(x):\n    return x", "def value(x):\n    return -x"), task="lazy") != before
+
+
+def test_policies_make_the_version(version: Versions) -> None:
+    policies = (
+        "@task(cache=True)",
+        """class P:
+    def get_version(self, salt, params):
+        return salt + params.func.__name__
+
+@task(cache=Cache(policies=[P()], salt='s'))""",
+    )
+    assert len(version(policies)) == 64
+    assert version(policies, ("return local(x) +", "return 1 + local(x) +")) == version(policies)
+    assert version(policies, ("salt='s'", "salt='t'")) != version(policies)
+
+
+def test_a_node_may_have_a_version_of_its_own(tmp_path: Path, version: Versions) -> None:
+    del tmp_path
+    version(("return fit(x=x)", "return fit(x=x).with_overrides(cache=True, cache_version='7')"))
+    closure = compile_entity(find_entity(sys.modules["program"], "wf"))
+    overrides = closure.workflows["program.wf"].nodes[0].overrides
+    assert overrides is not None
+    assert overrides.cache is not None
+    assert overrides.cache.version == "7"
+    version(("return fit(x=x)", "return fit(x=x).with_overrides(cache=Cache())"))
+    closure = compile_entity(find_entity(sys.modules["program"], "wf"))
+    overrides = closure.workflows["program.wf"].nodes[0].overrides
+    assert overrides is not None
+    assert overrides.cache == closure.tasks["program.fit"].policy.cache
