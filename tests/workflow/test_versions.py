@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from temporalio import workflow
 from temporalio.api.deployment.v1 import WorkerDeploymentVersion
-from temporalio.api.enums.v1 import PendingWorkflowTaskState
+from temporalio.api.enums.v1 import PendingWorkflowTaskState, RoutingConfigUpdateState
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkerDeploymentRequest,
     DescribeWorkflowExecutionRequest,
@@ -70,6 +70,16 @@ async def make_current(client: Client, deployment: str, build: str) -> None:
         )
     )
 
+    async def spread() -> bool:
+        # The queues learn of it a moment later; until then new runs begin on the build of before.
+        found = await client.workflow_service.describe_worker_deployment(
+            DescribeWorkerDeploymentRequest(namespace=client.namespace, deployment_name=deployment)
+        )
+        state = found.worker_deployment_info.routing_config_update_state
+        return state == RoutingConfigUpdateState.ROUTING_CONFIG_UPDATE_STATE_COMPLETED
+
+    await until(spread)
+
 
 async def build_of(client: Client, workflow_id: str) -> WorkerDeploymentVersion:
     request = DescribeWorkflowExecutionRequest(namespace=client.namespace)
@@ -104,11 +114,11 @@ async def test_a_pinned_run_stays_on_its_build_and_new_ones_begin_on_the_current
     """The second build starts nodes in another order: the first run must never meet it."""
     held, closure = Held(), closures.fan_out(4)
     old = closures.run_input(closure, f"old-{stage.name}"[:100], 1)
-    new = closures.run_input(closure, f"new-{stage.name}"[:100], 1)
+    new = [closures.run_input(closure, f"new-{i}-{stage.name}"[:100], 1) for i in range(20)]
     in_order = Progress.first
 
     def first(progress: Progress) -> list[str]:
-        changed = workflow.info().workflow_id == new.request.id.name
+        changed = workflow.info().workflow_id.startswith("new")
         return list(reversed(in_order(progress))) if changed else in_order(progress)
 
     monkeypatch.setattr(Progress, "first", first)
@@ -117,15 +127,25 @@ async def test_a_pinned_run_stays_on_its_build_and_new_ones_begin_on_the_current
         await held.begun.wait()
         async with newer:
             await make_current(stage.client, stage.name, "v2")
-            await stage.engine.start(new, closure)
             held.released.set()
-            states = [await stage.engine.wait(run.request.id, 60) for run in (old, new)]
+            begun = []
+            for run in new:
+                # The queues learn of the current build a moment later; until then runs begin on the one before.
+                await stage.engine.start(run, closure)
+                state = await stage.engine.wait(run.request.id, 60)
+                assert state is not None
+                assert state.phase is ExecutionPhase.SUCCEEDED
+                begun.append((await build_of(stage.client, run.request.id.name)).build_id)
+                if begun[-1] == "v2":
+                    break
+            ended = await stage.engine.wait(old.request.id, 60)
             assert await Polls(stage.client, stage.queue).heard(), (
                 "the polls of a versioned queue count as well"
             )
-    assert [state.phase for state in states if state] == [ExecutionPhase.SUCCEEDED] * 2
-    found = [(await build_of(stage.client, run.request.id.name)).build_id for run in (old, new)]
-    assert found == ["v1", "v2"]
+    assert ended is not None
+    assert ended.phase is ExecutionPhase.SUCCEEDED
+    assert begun[-1] == "v2"
+    assert (await build_of(stage.client, old.request.id.name)).build_id == "v1"
 
 
 @workflow.defn(dynamic=True, sandboxed=False)
@@ -158,9 +178,14 @@ async def test_a_run_goes_over_to_the_current_build_when_it_continues_as_new(
     async with builds(stage, Attempted()) as newer:
         handle = await stage.client.start_workflow("any", "", id=stage.name, task_queue=stage.queue)
         await handle.signal("look")
+
+        async def begun() -> bool:
+            return (await build_of(stage.client, stage.name)).build_id == "v1"
+
+        await until(begun)
         async with newer:
             await make_current(stage.client, stage.name, "v2")
-            assert (await build_of(stage.client, stage.name)).build_id == "v1"
+            assert await begun()
 
             async def over() -> bool:
                 try:
