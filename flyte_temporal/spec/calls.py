@@ -605,6 +605,7 @@ class RecordRequest(Document):
         error: Its error, when it failed.
         reason: Why it was aborted.
         at: Time of the change by the workflow's clock, UTC.
+        run: Temporal's id of the run that says so; empty if it is not known. Filled in by whoever writes it.
     """
 
     execution: ExecutionId
@@ -614,3 +615,4 @@ class RecordRequest(Document):
     error: ErrorDocument | None = None
     reason: str = ""
     at: datetime | None = None
+    run: str = ""

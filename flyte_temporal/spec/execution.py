@@ -474,7 +474,20 @@ class NodeRecord(Document):
 
 
 class ExecutionRecord(Document):
-    """State of an execution as stored and shown."""
+    """State of an execution as stored and shown.
+
+    Args:
+        request: What was asked for.
+        phase: Its state.
+        created_at: When it was accepted, UTC.
+        started_at: When it began, UTC.
+        finished_at: When it ended, UTC.
+        outputs: Its outputs, if it succeeded.
+        error: Why it failed.
+        abort_reason: Why it was aborted.
+        aborted_by: Who aborted it.
+        run: Temporal's id of the run that the record follows. Another one after a continue-as-new and after a reset.
+    """
 
     request: ExecutionRequest
     phase: ExecutionPhase
@@ -485,6 +498,7 @@ class ExecutionRecord(Document):
     error: ErrorDocument | None = None
     abort_reason: str = ""
     aborted_by: str = ""
+    run: str = ""
 
     @property
     def recovered_from(self) -> str:

@@ -51,13 +51,20 @@ class FakeEngine:
         if run.request.id in self._states:
             return Started.EXISTS
         self.started.append((run, closure))
-        await self.finish(run.request.id, RunState(phase=ExecutionPhase.RUNNING))
+        await self.finish(
+            run.request.id, RunState(phase=ExecutionPhase.RUNNING, run=f"run-{len(self.started)}")
+        )
         return Started.NEW
 
     async def state(self, execution: ExecutionId) -> RunState | None:
         """Return a run's state; see `Engine.state`."""
         self._answer()
         return self._states.get(execution)
+
+    async def open_runs(self) -> dict[str, str]:
+        """Return the runs that go on; see `Engine.open_runs`."""
+        self._answer()
+        return {e.name: state.run for e, state in self._states.items() if not state.phase.terminal}
 
     async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
         """Wait for a run's end; see `Engine.wait`."""
@@ -124,7 +131,8 @@ class FakeEngine:
         self._answer()
         if self._known(execution).phase.terminal:
             raise NotFound(f"The run {execution.name} is not open.")
-        await self.finish(execution, RunState(phase=ExecutionPhase.ABORTED, reason=reason))
+        run = self._known(execution).run
+        await self.finish(execution, RunState(phase=ExecutionPhase.ABORTED, reason=reason, run=run))
 
     def _answer(self) -> None:
         if not self.available:

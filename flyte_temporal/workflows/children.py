@@ -32,6 +32,7 @@ from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import LaunchPlanTarget
 from flyte_temporal.spec.search import search_values
+from flyte_temporal.spec.shown import details_of, summary_of
 from flyte_temporal.workflows.failures import document_of, of_child, was_cancelled
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.recovering import Recovering
@@ -124,7 +125,7 @@ class Children:
                 return opened.recalled
         state.attempts = 1
         try:
-            handle = await self._start(state, opened.request, program.closure, target.launch_plan)
+            handle = await self._start(opened.request, program.closure, target.launch_plan)
         except asyncio.CancelledError:
             if again:
                 await asyncio.shield(_ask_to_stop(child))
@@ -141,7 +142,7 @@ class Children:
         return output
 
     async def _start(
-        self, state: NodeState, request: ExecutionRequest, program: Closure, plan: str
+        self, request: ExecutionRequest, program: Closure, plan: str
     ) -> workflow.ChildWorkflowHandle[Any, RunOutput]:
         closure = program.model_copy(update={"root": Root(kind="launch_plan", name=plan)})
         attributes = [
@@ -162,7 +163,8 @@ class Children:
             cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             parent_close_policy=closing,
             search_attributes=TypedSearchAttributes(attributes),
-            static_summary=f"{state.path} of {self._given.request.id.name}"[:200],
+            static_summary=summary_of(request),
+            static_details=details_of(request),
         )
 
     @staticmethod

@@ -103,7 +103,8 @@ class Inbox:
             costly: Whether it counts against the limits of what may be pending.
             weight: As how much it counts.
         """
-        task.set_name(state.path)
+        # What the call stack shows, in Temporal's UI and elsewhere.
+        task.set_name(state.path if state.name == state.node.id else f"{state.path} {state.name}")
         self._running[state.path] = task
         if costly:
             self._costly[state.path] = weight

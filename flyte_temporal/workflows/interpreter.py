@@ -85,6 +85,7 @@ class Interpreter:
     ) -> None:
         if self._run is None:
             return
+        self._run.show_end(phase, reason)
         closing = asyncio.create_task(self._run.records.close(phase, outputs or RunOutput(), error, reason))
         try:
             await asyncio.shield(closing)

@@ -22,6 +22,7 @@ from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
     CacheStatus,
     ErrorDocument,
+    ExecutionPhase,
     NodePhase,
     NodeRecord,
     RunInput,
@@ -46,6 +47,7 @@ from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.deadlines import Deadlines
+from flyte_temporal.workflows.details import ending
 from flyte_temporal.workflows.failures import document_of, was_cancelled
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
@@ -245,6 +247,10 @@ class Run:
         return bool(tree.ready or tree.ready_free or tree.forming or tree.to_store or self._resuming) or bool(
             self._inbox.open
         )
+
+    def show_end(self, phase: ExecutionPhase, reason: str) -> None:
+        """Show in the current details how the run has ended."""
+        workflow.set_current_details(self._tree.board.markdown(ending(phase, reason)))
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
