@@ -149,6 +149,7 @@ class Attempt:
             checkpoint=self.checkpoint,
             basis=basis_of_task(self._task, request.inputs) if unfinished and self._task else None,
             failed=request.failed,
+            repairs=request.repairs,
         )
         self._parts.records.note(self.id.execution, record)
 

@@ -26,6 +26,7 @@ from flyte_temporal.control.logs import lines, with_attempt
 from flyte_temporal.control.plan import check_plan
 from flyte_temporal.control.reconciling import Reconciler
 from flyte_temporal.control.recovering import Recoveries
+from flyte_temporal.control.repairing import Repairing
 from flyte_temporal.control.requests import complete_inputs, default_version
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
@@ -74,6 +75,7 @@ class Control:
             ports.engine, ports.store, self._closures, self._launching, self._endings
         )
         self._recoveries = Recoveries(ports.store, ports.blobs, self._closures, settings.limits)
+        self.repairing = Repairing(ports.engine, ports.store, self._closures, settings.owner)
         self._followers = Followers(Sources(ports.engine, self.get, self._nodes_of, self._endings.write))
 
     async def register(self, closure: Closure, project: str, domain: str, version: str) -> EntityId:
@@ -164,6 +166,7 @@ class Control:
             max_parallelism=wish.max_parallelism,
             recover=wish.recover,
             deadline_s=wish.deadline_s,
+            pause_on_failure=wish.pause_on_failure or _pauses(closure),
         )
         return self._ports.store.create_execution(request, self._ports.clock.now())
 
@@ -363,6 +366,12 @@ class Control:
     async def close(self) -> None:
         """End what waits and watches. Runs go on."""
         await self._followers.close()
+
+
+def _pauses(closure: Closure) -> bool:
+    """Return whether what is started says of itself that its failed nodes are held."""
+    entity = closure.entity()
+    return isinstance(entity, LaunchPlanSpec) and entity.pause_on_failure
 
 
 def _overwrites(closure: Closure) -> bool:

@@ -11,6 +11,7 @@ from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput, ShardEnd
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
 
 
 class Started(StrEnum):
@@ -109,6 +110,26 @@ class Engine(Protocol):
         Raises:
             NotFound: If the engine does not know the run, or the run has reached no such node.
             Conflict: If the node has ended, or is being ended.
+            PlatformUnavailable: If it does not answer.
+        """
+
+    async def repairs(self, execution: ExecutionId) -> RepairState:
+        """Return what of a run waits for somebody.
+
+        Raises:
+            NotFound: If the engine does not know the run.
+            PlatformUnavailable: If it does not answer (no worker is up, for example).
+        """
+
+    async def repair(
+        self, execution: ExecutionId, wish: NodeRetry | NodeSkip | GiveUp | Pause
+    ) -> RepairState:
+        """Repair, pause or resume a run; returns once the run has taken that in.
+
+        Raises:
+            NotFound: If the engine does not know the run, or the run has reached no such node.
+            Conflict: If no such node is held.
+            InvalidInputs: If the code or the outputs do not fit the node.
             PlatformUnavailable: If it does not answer.
         """
 

@@ -30,6 +30,7 @@ from flyte_temporal.spec.execution import (
     NodeRecord,
     NodeRef,
     Recovery,
+    Repair,
     ShardEnd,
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
@@ -103,6 +104,7 @@ class AttemptRequest(Document):
         memory: Memory that it gets, request and limit, instead of what the task says; empty = as the task says.
         interruptible: Whether it may run on a machine that can be taken away.
         failed: Earlier attempts, for the node's record.
+        repairs: What was done by hand, likewise.
     """
 
     attempt: AttemptId
@@ -125,6 +127,7 @@ class AttemptRequest(Document):
     memory: str = ""
     interruptible: bool = False
     failed: tuple[FailedAttempt, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
     def changes(self) -> Overrides:
         """Return all that this attempt sets anew of its task's policy."""

@@ -88,6 +88,11 @@ class Array(Scope):
         return self.failed
 
     @property
+    def tolerates(self) -> bool:
+        """Return whether enough items can still succeed if one more fails."""
+        return self.failures + 1 <= self._shard.allowed
+
+    @property
     def failed(self) -> bool:
         """Return whether too few items can still succeed."""
         return self.failures > self._shard.allowed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -17,6 +17,7 @@ from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.workflows.body import Body
 from flyte_temporal.workflows.failures import checkpoint_of, document_of, says_itself, was_cancelled
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.retries import Decision, decide, on_spot
@@ -44,7 +45,7 @@ class Attempts:
         inbox: Where ends go.
         forming: Who wants to know how long attempts take.
         changed: Told of nodes that wait for their next attempt.
-        began: When the execution started.
+        fixes: With which code they run.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Attempts:
         inbox: Inbox,
         forming: Forming,
         changed: Callable[[NodeState], None],
-        began: datetime,
+        fixes: Fixes,
     ) -> None:
+        self._fixes = fixes
         self._given = given
         self._changed = changed
         self._inbox = inbox
-        self.began = began
+        self.began = fixes.began
+        """When the execution started."""
         self._forming = forming
         self._proves = given.interpreter >= 3
         """Whether attempts that were cancelled are seen to be over."""
@@ -82,7 +85,7 @@ class Attempts:
     def _ask(self, state: NodeState, request: calls.AttemptRequest) -> None:
         limits = self._given.limits
         handle: asyncio.Task[Any] = workflow.start_activity(
-            request.task,
+            task_of(state),
             request,
             result_type=calls.AttemptResult,
             activity_id=f"{state.path}#{state.attempts}",
@@ -119,14 +122,14 @@ class Attempts:
     def _request(
         self, attempt: AttemptId, inputs: dict[str, LiteralValue], state: NodeState
     ) -> calls.AttemptRequest:
-        request = self._given.request
+        code = self._fixes.code(state, task_of(state))
         return calls.AttemptRequest(
             attempt=attempt,
-            spec=state.scope.program.digest,
-            task=task_of(state),
+            spec=code.spec,
+            task=code.task,
             inputs=inputs,
-            environment=request.environment,
-            overrides=state.node.overrides,
+            environment=code.environment,
+            overrides=state.overrides(),
             order=state.order,
             name=state.name,
             inline_bytes=self._given.limits.inline_bytes,
@@ -140,6 +143,7 @@ class Attempts:
             memory=state.memory,
             interruptible=state.on_spot,
             failed=tuple(state.failed),
+            repairs=tuple(state.repairs),
         )
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:

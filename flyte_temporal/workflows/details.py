@@ -31,7 +31,7 @@ _SIGN = {
 }
 """Signs that every font has; emoji are missing on many a server."""
 
-_URGENCY = (NodePhase.FAILED, NodePhase.RUNNING, NodePhase.ABORTED, NodePhase.PAUSED)
+_URGENCY = (NodePhase.PAUSED, NodePhase.FAILED, NodePhase.RUNNING, NodePhase.ABORTED)
 
 
 class Board:
@@ -40,6 +40,8 @@ class Board:
     def __init__(self) -> None:
         self.namespace = "default"
         """Temporal's namespace, for links."""
+        self.notice = ""
+        """What somebody is to do, above the table."""
         self._all: list[NodeState] = []
         self._by_phase: dict[NodePhase, dict[str, NodeState]] = {phase: {} for phase in NodePhase}
         self._over: Counter[NodePhase] = Counter()
@@ -67,6 +69,16 @@ class Board:
         found = sorted([*self._lines, *new], key=lambda line: _urgency(line.phase))
         return tuple(found[:ROWS])
 
+    @property
+    def held(self) -> list[NodeState]:
+        """Return the nodes that wait to be repaired, in listing order."""
+        return sorted(self._by_phase[NodePhase.PAUSED].values(), key=lambda state: state.order)
+
+    @property
+    def holds(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._by_phase[NodePhase.PAUSED])
+
     def add(self, state: NodeState) -> None:
         """Put a node on the board."""
         self._all.append(state)
@@ -86,6 +98,8 @@ class Board:
         """
         shown = self._everything() if self._total <= ROWS else self._urgent()
         lines = [f"**{end or 'RUNNING'}** · {self._counts()}", ""]
+        if self.notice and not end:
+            lines += [self.notice, ""]
         for state in islice(self._by_phase[NodePhase.FAILED].values(), FAILURES):
             lines += _failure(state)
         lines += ["| node | name | state | attempt | note |", "|---|---|---|---|---|", *shown]

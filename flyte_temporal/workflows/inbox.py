@@ -145,6 +145,10 @@ class Inbox:
         """Return whether `cancel` was called for a node."""
         return state.path in self._cancelled
 
+    def revive(self, state: NodeState) -> None:
+        """Forget that a node was asked to end, because it is to be tried again."""
+        self._cancelled.discard(state.path)
+
     def wake(self) -> None:
         """Let `ended` return, whether or not anything has ended."""
         self._wake.set()

@@ -24,12 +24,13 @@ from flyte_temporal.spec.execution import (
     NodePhase,
     NodeRecord,
     NodeRef,
+    Repair,
     Shard,
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import GateTarget, LaunchPlanTarget, Node, Target, TaskTarget
-from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.policies import Overrides, Resources, TaskPolicy
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
 
@@ -105,6 +106,16 @@ class NodeState:
     again_at: datetime | None = None
     """When it asks again."""
     checkpoint: SavedCheckpoint | None = None
+    repairs: list[Repair] = field(default_factory=list)
+    """What was done by hand while it was held."""
+    fix: int = 0
+    """Which of the run's fixes its attempts run with, counted from 1; 0 = the code of the execution."""
+    resources: Resources | None = None
+    """What its attempts get by hand instead of what was declared."""
+    fresh_from: int = 0
+    """Attempts that it had when its budget was made anew."""
+    fresh_since: datetime | None = None
+    """When that was."""
     items: int = 0
     """Number of items of a map in shards."""
     share: int = 0
@@ -152,6 +163,12 @@ class NodeState:
         policy = self.scope.program.closure.tasks[target.task].policy
         return policy if self.node.overrides is None else self.node.overrides.apply(policy)
 
+    def overrides(self) -> Overrides | None:
+        """Return what its attempts set anew of the task's policy: what the node says, and over it what was said by hand."""
+        if self.resources is None:
+            return self.node.overrides
+        return (self.node.overrides or Overrides()).then(Overrides(resources=self.resources))
+
     def attempt(self, execution: ExecutionId) -> AttemptId:
         """Return its last attempt."""
         number, _, token = self.attempt_key.rpartition("/")[2].partition("-")
@@ -183,6 +200,7 @@ class NodeState:
             checkpoint=self.checkpoint,
             items=self.items,
             failed=tuple(self.failed),
+            repairs=tuple(self.repairs),
         )
 
 
@@ -357,6 +375,11 @@ class Scope(ABC):
     @abstractmethod
     def gives_up(self) -> bool:
         """Return whether, after the failures so far, nothing more should start."""
+
+    @property
+    def tolerates(self) -> bool:
+        """Return whether one more failure does not make the whole fail."""
+        return False
 
     @property
     @abstractmethod

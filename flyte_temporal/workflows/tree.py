@@ -15,17 +15,25 @@ from flyte_temporal.spec.execution import SHARDED_ORDER, ErrorDocument, NodePhas
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import BranchTarget, LaunchPlanTarget, TaskTarget
 from flyte_temporal.spec.types import NONE
+from flyte_temporal.spec.verdicts import DEADLINE_EXCEEDED
+from flyte_temporal.workflows.aborts import NODE_ABORTED
 from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
 from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.records import Records
-from flyte_temporal.workflows.recovering import phase_of
+from flyte_temporal.workflows.recovering import in_handler, phase_of
 from flyte_temporal.workflows.scope import NodeState, Place, Scope
 from flyte_temporal.workflows.sharded import ShardedArray
 
 PATH_BYTES = 200
 """Longest path of a node: a column of the metadata store, and a part of ids."""
+
+AT_WORK = frozenset({NodePhase.RUNNING, NodePhase.PAUSED})
+"""Phases of nodes that have begun and not ended: something runs for them, or they are held."""
+
+FINAL = frozenset({NODE_ABORTED, DEADLINE_EXCEEDED})
+"""Failures that nobody is asked about: they were wished, or there is no time left."""
 
 
 class Tree:
@@ -68,6 +76,8 @@ class Tree:
         """Scopes with a deadline that were opened, for `run` to watch."""
         self._deadline_s = given.request.deadline_s
         self._version = given.interpreter
+        self.pausing = given.request.pause_on_failure and given.interpreter >= 3 and given.shard is None
+        """Whether nodes that would fail for good are held."""
 
     def open(self, scope: Scope) -> None:
         """Add a scope and let its first nodes run.
@@ -113,6 +123,10 @@ class Tree:
             self.root = scope
         else:
             scope.outer.inner.append(scope)
+
+    def fits(self, count: int) -> bool:
+        """Return whether the run may have so many nodes more."""
+        return len(self.states) + count <= self._limit
 
     def _refuse_large(self, count: int, path: str, scope: Scope) -> None:
         what = f"The node {scope.parent.path}" if scope.parent else "The execution"
@@ -214,6 +228,31 @@ class Tree:
                     self.pass_over(branch_body(body, state))
 
     def fail(self, state: NodeState, error: ErrorDocument | None) -> None:
+        """Take in that a node has failed and is not tried again by itself: it is held, if that is wished, or ends."""
+        if error is not None and self._holds(state, error):
+            state.doom, state.error, state.reason = None, error, ""
+            self.board.move(state, NodePhase.PAUSED)
+            self._records.changed(state)
+        else:
+            self.give_up(state, error)
+
+    def _holds(self, state: NodeState, error: ErrorDocument) -> bool:
+        final = error.code in FINAL or state.is_shard
+        if not self.pausing or self.aborting or state.scope.failing or final or in_handler(state):
+            return False
+        scope: Scope | None = state.scope
+        while scope is not None:
+            if scope.tolerates:
+                return False
+            scope = scope.outer
+        return True
+
+    def resume(self, state: NodeState) -> None:
+        """Let a held node run again."""
+        self.queue(state)
+        self._records.changed(state)
+
+    def give_up(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Take in that a node has failed for good."""
         scope = state.scope
         if error is not None:
@@ -281,7 +320,7 @@ class Tree:
         if inner:
             for scope in inner:
                 self.condemn(scope, error)
-        elif state.phase is NodePhase.RUNNING:
+        elif state.phase in AT_WORK:
             self.to_cancel.append(state)
         else:
             queue = self.ready if state in self.ready else self.ready_free
@@ -303,7 +342,7 @@ class Tree:
     def _finish(self, state: NodeState, phase: NodePhase) -> None:
         self.board.move(state, phase)
         if state.bodiless:
-            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED}
+            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED} or bool(state.repairs)
         state.finished_at = self._now()
         self._end_changed(state)
         state.scope.active -= 1
@@ -351,7 +390,7 @@ class Tree:
             self.failure = gathered(scope.errors) if scope.failed and scope.errors else None
             self.result = scope.given
         elif (scope.failed or scope.condemned) and scope.errors:
-            self.fail(scope.parent, gathered(scope.errors))
+            self.give_up(scope.parent, gathered(scope.errors))
         elif scope.failing:
             self.abort(scope.parent)
         else:
@@ -374,7 +413,7 @@ class Tree:
         for state in dropped:
             state.scope.active -= 1
         for each in stopped.values():
-            self.to_cancel.extend(s for s in each.states if s.phase is NodePhase.RUNNING)
+            self.to_cancel.extend(s for s in each.states if s.phase in AT_WORK)
         for each in reversed(stopped.values()):
             if each is not scope and not each.active:
                 self._close_if_done(each)

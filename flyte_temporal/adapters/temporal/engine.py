@@ -56,6 +56,7 @@ from flyte_temporal.spec.execution import (
     RunOutput,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState, update_of
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES, search_values
 from flyte_temporal.spec.shown import details_of, summary_of
 
@@ -187,6 +188,21 @@ class TemporalEngine:
         """Send the abort of a node as an update to whichever workflow holds it; see `Engine.abort_node`."""
         workflow = await self._holder(execution, request.node)
         return await self._update(workflow, execution, "abort_node", request, NodeRecord)
+
+    async def repairs(self, execution: ExecutionId) -> RepairState:
+        """Ask the run itself what waits for somebody; see `Engine.repairs`."""
+        handle = self._client.get_workflow_handle(execution.name)
+        async with _translated(execution.name):
+            found: RepairState = await handle.query(
+                "repairs", result_type=RepairState, rpc_timeout=_RPC_TIMEOUT
+            )
+            return found
+
+    async def repair(
+        self, execution: ExecutionId, wish: NodeRetry | NodeSkip | GiveUp | Pause
+    ) -> RepairState:
+        """Send a repair as the update of its name; see `Engine.repair`."""
+        return await self._update(execution.name, execution, update_of(wish), wish, RepairState)
 
     async def _update(
         self, workflow: str, execution: ExecutionId, name: str, argument: Document, answer: type[D]
