@@ -160,7 +160,7 @@ class Interpreter:
         """
         await workflow.wait_condition(lambda: self._run is not None and self._run.restored)
         try:
-            return self._run.abort_node(request)  # type: ignore[union-attr]
+            return self._run.aborts.abort(request)  # type: ignore[union-attr]
         except FlyteTemporalError as error:
             raise refusal_of(error) from error
 
@@ -168,7 +168,7 @@ class Interpreter:
     def _check_abort(self, request: calls.NodeAbort) -> None:
         if self._run is not None and self._run.restored:
             try:
-                self._run.check_abort(request)
+                self._run.aborts.check(request)
             except FlyteTemporalError as error:
                 raise refusal_of(error) from error
 
