@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodeRecord
+from flyte_temporal.spec.verdicts import NODE_ABORTED
 from flyte_temporal.workflows.inbox import Inbox
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.tree import Tree
 
-NODE_ABORTED = "NodeAborted"
 _SHOWN = 20
 
 
