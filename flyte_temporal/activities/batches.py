@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from flyte_temporal.activities.cancels import beating, wanted
+from flyte_temporal.activities.cancels import beating
 from flyte_temporal.activities.delivery import Attempt, heartbeat_timeout_s, most_s, used_up
 from flyte_temporal.activities.limits import Limits
 from flyte_temporal.activities.parts import Parts
+from flyte_temporal.activities.runs import stop_is_wanted
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.launcher import BatchLauncher
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, Manifest
@@ -68,7 +69,7 @@ class OneBatch:
         try:
             await self._drive(launcher)
         except asyncio.CancelledError:
-            if not await wanted():
+            if not await stop_is_wanted(self._members[0].attempt.id):
                 raise
             await beating(self._stop(launcher), self._beat_s)
         finally:

@@ -13,11 +13,12 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flyte_temporal._version import __version__
 from flyte_temporal.config.home import PREFIX, home_directory
 from flyte_temporal.config.local import Caller, Durability, caller
 from flyte_temporal.errors import BadRequest
 from flyte_temporal.spec.attempt import StorageConfig
-from flyte_temporal.spec.execution import RunLimits
+from flyte_temporal.spec.runs import RunLimits
 
 
 class Group(BaseModel):
@@ -100,6 +101,18 @@ class WorkerSettings(Group):
     """Whether the last checkpoint of a task stays when the task has succeeded; older ones are deleted anyway."""
     graceful_shutdown_s: float = Field(default=10.0, ge=0)
     """How long a stopping worker lets activities finish, in seconds; attempts themselves go on."""
+    wedged_s: float = Field(default=60.0, ge=0)
+    """After how many seconds a worker ends itself whose event loop does not turn, whose interpreter does not come back,
+    or that cannot let go of a run; whoever keeps it starts another. 0 = never. 20 s on the local stack."""
+    live_file: Path | None = None
+    """File that is touched every second while the worker is well: for a probe that runs `find FILE -mmin -1`."""
+    reconcile_s: float = Field(default=30.0, ge=0)
+    """How often this worker compares records with Temporal, in seconds; any number of workers may. 0 = never: on the
+    local stack, its supervisor does it."""
+    deployment: str = Field(default="", max_length=200)
+    """Name of the worker deployment, which switches Temporal's Worker Versioning on: see docs/operations/upgrades.md."""
+    build: str = Field(default=f"flyte-temporal-{__version__}", min_length=1, max_length=200)
+    """Id of this build among those of the deployment; another one for each image that is rolled out."""
 
 
 class LimitSettings(Group):

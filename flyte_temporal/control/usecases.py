@@ -24,6 +24,7 @@ from flyte_temporal.control.launching import Launching
 from flyte_temporal.control.listing import Listing
 from flyte_temporal.control.logs import lines, with_attempt
 from flyte_temporal.control.plan import check_plan
+from flyte_temporal.control.reconciling import Reconciler
 from flyte_temporal.control.recovering import Recoveries
 from flyte_temporal.control.repairing import Repairing
 from flyte_temporal.control.requests import complete_inputs, default_version
@@ -69,8 +70,9 @@ class Control:
         self._closures = Closures(ports.blobs, ports.store, ports.clock, settings.limits)
         self._listing = Listing(ports.store, self._closures)
         self._endings = Endings(ports.engine, ports.store, ports.clock)
-        self._launching = Launching(
-            ports.engine, ports.store, self._closures, self._endings, settings.run_limits()
+        self._launching = Launching(ports.engine, ports.store, self._endings, settings.run_limits())
+        self._reconciler = Reconciler(
+            ports.engine, ports.store, self._closures, self._launching, self._endings
         )
         self._recoveries = Recoveries(ports.store, ports.blobs, self._closures, settings.limits)
         self.repairing = Repairing(ports.engine, ports.store, self._closures, settings.owner)
@@ -272,7 +274,10 @@ class Control:
             return record
         await asyncio.to_thread(self._ports.store.mark_aborting, execution, reason, by)
         try:
-            await self._ports.engine.abort(execution, reason)
+            # Who reads the history alone is to see it too.
+            await self._ports.engine.abort(
+                execution, f"{reason or 'no reason given'} (by {by})" if by else reason
+            )
         except NotFound:
             # Not started yet, or ended a moment ago.
             found = await self._ports.engine.state(execution)
@@ -331,16 +336,20 @@ class Control:
                 f"Execution {execution.name} is over ({record.phase.value}); its gates are closed."
             )
 
-    async def reconcile(self) -> int:
+    async def reconcile(self, *, lost: bool = True) -> int:
         """Bring store and engine in line after crashes; Temporal's log wins. Returns the number of open executions.
 
-        Open in the store but unknown to Temporal: started again from the stored request (or ABORTED, if that was
-        asked for). Ended in Temporal but open in the store: the end is recorded.
+        Ended in Temporal but open in the store: the end is recorded. Reset in Temporal: the record follows the new run.
+        Open in the store but unknown to Temporal: started again from the stored request if it never was, and ABORTED if
+        that was asked for or somebody has deleted the run.
+
+        Args:
+            lost: Whether Temporal may have lost its last instants; what it does not know is then started again.
 
         Raises:
             PlatformUnavailable: If store or engine do not answer.
         """
-        return await self._launching.reconcile()
+        return await self._reconciler.reconcile(lost=lost)
 
     async def worker_lost(self) -> None:
         """Let other workers go on with the open runs at once; without it each waits out a time-out of the engine.

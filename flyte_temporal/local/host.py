@@ -267,7 +267,8 @@ class Host:
         async with contextlib.aclosing(self._control.watch(wanted.execution)) as updates:
             async for update in updates:
                 # Only what has changed: an execution of thousands of nodes changes in a few of them at a time.
-                changed = [node for node in update.nodes if sent.get(node.id) != node]
+                # One that has not is the same object (`control.following`).
+                changed = [node for node in update.nodes if sent.get(node.id) is not node]
                 sent.update((node.id, node) for node in changed)
                 await send(
                     protocol.line(

@@ -8,10 +8,11 @@ from typing import Protocol
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput, ShardEnd
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
+from flyte_temporal.spec.runs import RunInput, ShardEnd
 
 
 class Started(StrEnum):
@@ -30,6 +31,7 @@ class RunState(Document):
         error: Its error, if it failed.
         reason: Why it was aborted.
         shard: For a shard of a map, how its items ended.
+        run: The engine's id of the run: after a reset, an execution is another one.
     """
 
     phase: ExecutionPhase
@@ -37,6 +39,7 @@ class RunState(Document):
     error: ErrorDocument | None = None
     reason: str = ""
     shard: ShardEnd | None = None
+    run: str = ""
 
 
 class Engine(Protocol):
@@ -57,8 +60,17 @@ class Engine(Protocol):
             PlatformUnavailable: If the engine does not answer.
         """
 
+    async def open_runs(self) -> dict[str, str]:
+        """Return the ids of the runs that go on, by the name of their execution, of every project; one cheap call.
+
+        It may lag behind by a moment: what is missing is to be asked for by `state`.
+
+        Raises:
+            PlatformUnavailable: If the engine does not answer.
+        """
+
     async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
-        """Return a run's final state; None if it has not ended after `timeout_s` seconds.
+        """Return the final state of an execution's newest run; None if it has not ended after `timeout_s` seconds.
 
         Raises:
             NotFound: If the engine does not know the run.

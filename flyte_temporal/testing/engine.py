@@ -8,9 +8,10 @@ from flyte_temporal.errors import Conflict, NotFound, PlatformUnavailable
 from flyte_temporal.ports.engine import RunState, Started
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord, RunInput
+from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
+from flyte_temporal.spec.runs import RunInput
 
 
 class FakeEngine:
@@ -54,13 +55,20 @@ class FakeEngine:
         if run.request.id in self._states:
             return Started.EXISTS
         self.started.append((run, closure))
-        await self.finish(run.request.id, RunState(phase=ExecutionPhase.RUNNING))
+        await self.finish(
+            run.request.id, RunState(phase=ExecutionPhase.RUNNING, run=f"run-{len(self.started)}")
+        )
         return Started.NEW
 
     async def state(self, execution: ExecutionId) -> RunState | None:
         """Return a run's state; see `Engine.state`."""
         self._answer()
         return self._states.get(execution)
+
+    async def open_runs(self) -> dict[str, str]:
+        """Return the runs that go on; see `Engine.open_runs`."""
+        self._answer()
+        return {e.name: state.run for e, state in self._states.items() if not state.phase.terminal}
 
     async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
         """Wait for a run's end; see `Engine.wait`."""
@@ -143,7 +151,8 @@ class FakeEngine:
         self._answer()
         if self._known(execution).phase.terminal:
             raise NotFound(f"The run {execution.name} is not open.")
-        await self.finish(execution, RunState(phase=ExecutionPhase.ABORTED, reason=reason))
+        run = self._known(execution).run
+        await self.finish(execution, RunState(phase=ExecutionPhase.ABORTED, reason=reason, run=run))
 
     def _answer(self) -> None:
         if not self.available:

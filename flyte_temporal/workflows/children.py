@@ -18,23 +18,17 @@ from temporalio.common import (
 )
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure, Root
-from flyte_temporal.spec.execution import (
-    ErrorDocument,
-    ExecutionPhase,
-    ExecutionRequest,
-    NodePhase,
-    RunInput,
-    RunLimits,
-    RunOutput,
-)
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, ExecutionRequest, NodePhase
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import LaunchPlanTarget
 from flyte_temporal.spec.repairs import PAUSED_WITH_PARENT, Pause
+from flyte_temporal.spec.runs import RunInput, RunLimits, RunOutput
 from flyte_temporal.spec.search import search_values
+from flyte_temporal.spec.shown import details_of, summary_of
 from flyte_temporal.workflows.failures import document_of, of_child, was_cancelled
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox
@@ -107,14 +101,14 @@ class Children:
             recovers = self._recovering.recovery is not None and not state.rerun
             self._watch(state, self._run(state, inputs, anew=not recovers, again=True))
 
-    def _watch(self, state: NodeState, work: Coroutine[Any, Any, RunOutput | calls.Recalled]) -> None:
+    def _watch(self, state: NodeState, work: Coroutine[Any, Any, RunOutput | lookup_calls.Recalled]) -> None:
         running = asyncio.create_task(work)
         self._inbox.watch(state, running, costly=True)
         running.add_done_callback(lambda done: self._on_end(state, done))
 
     async def _run(
         self, state: NodeState, inputs: dict[str, LiteralValue], *, anew: bool, again: bool
-    ) -> RunOutput | calls.Recalled:
+    ) -> RunOutput | lookup_calls.Recalled:
         target, program = state.node.target, state.scope.program
         if not isinstance(target, LaunchPlanTarget):  # pragma: no cover - the caller sorts kinds
             raise TypeError(f"{state.path} is no launch plan")
@@ -142,7 +136,7 @@ class Children:
                 return opened.recalled
         state.attempts = max(1, state.attempts)
         try:
-            handle = await self._start(state, opened.request, program.closure, target.launch_plan)
+            handle = await self._start(opened.request, program.closure, target.launch_plan)
         except asyncio.CancelledError:
             if again:
                 await asyncio.shield(_ask_to_stop(child))
@@ -161,7 +155,7 @@ class Children:
         return output
 
     async def _start(
-        self, state: NodeState, request: ExecutionRequest, program: Closure, plan: str
+        self, request: ExecutionRequest, program: Closure, plan: str
     ) -> workflow.ChildWorkflowHandle[Any, RunOutput]:
         closure = program.model_copy(update={"root": Root(kind="launch_plan", name=plan)})
         attributes = [
@@ -182,7 +176,8 @@ class Children:
             cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             parent_close_policy=closing,
             search_attributes=TypedSearchAttributes(attributes),
-            static_summary=f"{state.path} of {self._given.request.id.name}"[:200],
+            static_summary=summary_of(request),
+            static_details=details_of(request),
         )
 
     @staticmethod
@@ -205,7 +200,7 @@ class Children:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
             found = done.result()
-            copied = isinstance(found, calls.Recalled)
+            copied = isinstance(found, lookup_calls.Recalled)
             self._inbox.push(Ended(state, outputs=dict(found.outputs), copied=copied))
         elif isinstance(error, asyncio.CancelledError) or (
             self._inbox.was_cancelled(state) and was_cancelled(error)

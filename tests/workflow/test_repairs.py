@@ -25,13 +25,13 @@ from flyte_temporal.spec.execution import (
     GateReply,
     MendedTask,
     NodeRecord,
-    RunLimits,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, TaskTarget
 from flyte_temporal.spec.policies import Resources, ResourceValues, RetryPolicy, TaskPolicy, Timeouts
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.search import PHASE
 from flyte_temporal.spec.types import BOOLEAN
 from flyte_temporal.testing import closures
