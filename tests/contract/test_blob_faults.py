@@ -31,6 +31,7 @@ def behind(proxy: FaultyProxy, config: StorageConfig) -> BlobStore:
     return open_store(config.model_copy(update={"options": options}))
 
 
+@pytest.mark.row(14)
 @pytest.mark.parametrize("drop", [1, 3])
 def test_row_14_a_lost_answer_is_not_a_conflict(s3_port: int, drop: int) -> None:
     """A lone writer whose answers are lost finds its own object when it tries again (reliability.md §0.10)."""
@@ -44,6 +45,7 @@ def test_row_14_a_lost_answer_is_not_a_conflict(s3_port: int, drop: int) -> None
         assert lossy.put_new("a/manifest", b"yours") is Put.CONFLICT
 
 
+@pytest.mark.row(13)
 @pytest.mark.parametrize(
     ("kind", "way"), [("cut", "put_new"), ("cut", "put"), ("reset", "put_file"), ("status", "put_new")]
 )
@@ -74,6 +76,7 @@ def test_row_13_an_upload_that_is_cut_shows_nothing_and_is_sent_again(
     assert plain.get(key) == DATA
 
 
+@pytest.mark.row(13)
 def test_row_13_an_upload_that_is_always_cut_is_an_error_and_leaves_nothing(s3_port: int) -> None:
     config = s3_config(s3_port, "always-cut")
     with proxied(s3_port, lambda request: Fault("cut") if request.method == "PUT" else None) as proxy:

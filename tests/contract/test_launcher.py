@@ -157,6 +157,7 @@ async def test_a_death_fails_its_own_attempt_with_words(
     assert bench.manifest(neighbour).outputs is not None  # type: ignore[union-attr]
 
 
+@pytest.mark.row(17)
 @process
 async def test_more_memory_than_the_limit(new: Make, bench: AttemptBench) -> None:
     policy = TaskPolicy(resources=Resources(limits=ResourceValues(mem="200Mi")))
@@ -199,6 +200,7 @@ async def test_what_was_never_started_here_cannot_begin_after_a_stop(
     assert bench.manifest(order) is None
 
 
+@pytest.mark.row(30)
 @real
 async def test_a_loop_that_ignores_sigterm_is_killed(new: Make, bench: AttemptBench, tmp_path: Path) -> None:
     launcher, order = new(), bench.order("jobs.stubborn", {"path": str(tmp_path / "pid")})

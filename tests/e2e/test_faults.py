@@ -82,11 +82,13 @@ def kill(*pids: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.row(1)
 def test_the_worker_is_killed(running: Running) -> None:
     kill(running.pid("worker"))
     running.ends_well()
 
 
+@pytest.mark.row(1)
 def test_the_worker_is_killed_twice(running: Running) -> None:
     first = running.pid("worker")
     kill(first)
@@ -103,6 +105,7 @@ def test_the_process_of_the_task_is_killed(running: Running) -> None:
     assert [row["attempts"] for row in rows].count(2) == 1
 
 
+@pytest.mark.row(4)
 def test_the_temporal_server_is_down_for_three_seconds(running: Running) -> None:
     deadline = time.monotonic() + 3
     while time.monotonic() < deadline:
@@ -118,6 +121,7 @@ def test_the_supervisor_is_killed(running: Running) -> None:
     running.ends_well()
 
 
+@pytest.mark.row(6)
 def test_a_worker_that_is_only_slow_loses_nothing(running: Running) -> None:
     """A false time-out of the heartbeat: two deliveries of one attempt, one process."""
     worker = running.pid("worker")

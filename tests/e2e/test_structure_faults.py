@@ -38,6 +38,7 @@ def count(path: Path) -> int:
     return len(path.read_text().split()) if path.exists() else 0
 
 
+@pytest.mark.row(1, 4)
 @pytest.mark.parametrize(
     "victims", [["worker"], ["temporal"], ["worker", "temporal", "supervisor"]], ids="-".join
 )

@@ -37,6 +37,7 @@ async def replay(history: WorkflowHistory, blobs_at: Path) -> None:
     await replayer.replay_workflow(history)
 
 
+@pytest.mark.row(37)
 @pytest.mark.parametrize("stored", golden.stored(), ids=lambda path: f"{path.parent.name}-{path.stem}")
 async def test_a_stored_history_replays(stored: Path, tmp_path: Path) -> None:
     text = await asyncio.to_thread(stored.read_text)
@@ -82,6 +83,7 @@ SHAPES: dict[str, tuple[Closure, Behaviour]] = {
 }
 
 
+@pytest.mark.row(37)
 @pytest.mark.parametrize("name", SHAPES)
 async def test_a_run_of_today_replays(name: str, stage: Stage, tmp_path: Path) -> None:
     closure, behave = SHAPES[name]
@@ -94,6 +96,7 @@ async def test_a_run_of_today_replays(name: str, stage: Stage, tmp_path: Path) -
         await asyncio.to_thread(golden.record, name, history)
 
 
+@pytest.mark.row(37)
 async def test_a_replay_notices_other_code(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
