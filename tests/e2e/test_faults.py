@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
+from tests.invariants import check
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +54,7 @@ class Running:
         assert self.count("gathered") == 1
         rows = self.cli("get", "nodes", self.name, "-o", "json").document
         assert {row["phase"] for row in rows} == {"SUCCEEDED"}
+        check(self.cli.home, self.name)
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,21 @@ PAGE = ROOT / "docs" / "operations" / "faults.md"
 HEAD = "| row | what fails | what is to happen | proved by |\n|---|---|---|---|\n"
 
 MATRIX: dict[int, tuple[str, str]] = {
-    1: ("a worker is killed while a task runs", "the task runs on, the next worker adopts it; one run, one result"),
-    2: ("a worker is told to end (a deployment)", "it takes no new work and ends soon; tasks are not touched"),
+    1: (
+        "a worker is killed while a task runs",
+        "the task runs on, the next worker adopts it; one run, one result",
+    ),
+    2: (
+        "a worker is told to end (a deployment)",
+        "it takes no new work and ends soon; tasks are not touched",
+    ),
     3: ("a worker lives, but does not poll", "it notices by itself and ends; another one goes on"),
     4: ("the Temporal server restarts", "nobody sees a failure"),
     6: ("an activity is delivered twice", "both watch the same process; one result"),
-    7: ("PostgreSQL is down", "what runs goes on, requests are refused for now, records are complete afterwards"),
+    7: (
+        "PostgreSQL is down",
+        "what runs goes on, requests are refused for now, records are complete afterwards",
+    ),
     8: ("the answer to a COMMIT is lost", "the same request again changes nothing"),
     9: ("PostgreSQL: writers in each other's way", "all get through, none waits for ever"),
     11: ("the blob store answers 500, 503, SlowDown", "tried again; the task is not computed twice"),
@@ -45,7 +54,10 @@ MATRIX: dict[int, tuple[str, str]] = {
     40: ("a hundred equal computations at once", "one computes; if it dies, one follows within the lease"),
     41: ("who computes fails while others wait", "exactly one goes on; no convoy of failures"),
     42: ("an entry of the cache whose object is gone", "seen at the hit; entry removed; computed anew"),
-    43: ("a checkpoint is torn, alien or of another shape", "the whole one before it, or a fresh start with a warning"),
+    43: (
+        "a checkpoint is torn, alien or of another shape",
+        "the whole one before it, or a fresh start with a warning",
+    ),
 }
 """Rows of reliability.md §2.3 that are tested here; the others need a cluster or the server of a later issue."""
 
@@ -89,7 +101,9 @@ def written(page: str) -> str:
 def main() -> int:
     """Print which rows are proved, or write the page."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--write", action="store_true", help="write the table of docs/operations/faults.md anew")
+    parser.add_argument(
+        "--write", action="store_true", help="write the table of docs/operations/faults.md anew"
+    )
     if parser.parse_args().write:
         PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
         return 0
