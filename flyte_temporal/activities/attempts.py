@@ -196,7 +196,8 @@ class _OneAttempt:
         try:
             if blobs.quick:
                 return read_manifest(blobs, self._attempt)
-            return await asyncio.to_thread(read_manifest, blobs, self._attempt)
+            # A store that stalls is no reason to be taken for dead.
+            return await beating(asyncio.to_thread(read_manifest, blobs, self._attempt), self._beat_s)
         except NoManifest:
             return None
 

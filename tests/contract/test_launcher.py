@@ -171,6 +171,19 @@ async def test_more_memory_than_the_limit(new: Make, bench: AttemptBench) -> Non
     assert "limit of 200Mi" in error.message
 
 
+@pytest.mark.row(18)
+@real
+async def test_the_task_decides_about_a_child_without_memory(new: Make, bench: AttemptBench) -> None:
+    """A child that the kernel kills, or that gets no memory, is the task's own to judge: the attempt is no failure."""
+    launcher = new()
+    for how, code in (("killed", 9), ("no memory", 1)):
+        order = bench.order("jobs.child_dies", {"how": how})
+        await finish(launcher, order)
+        manifest = bench.manifest(order)
+        assert manifest is not None
+        assert (manifest.error, manifest.outputs) == (None, {"o0": Inline(value=code)})
+
+
 @real
 async def test_a_time_out_is_told_apart_from_a_stop(new: Make, bench: AttemptBench, tmp_path: Path) -> None:
     launcher = new()

@@ -90,6 +90,17 @@ def test_the_worker_is_killed(running: Running) -> None:
     running.ends_well()
 
 
+@pytest.mark.row(2)
+def test_the_worker_is_told_to_end(running: Running) -> None:
+    """As a deployment does: it ends soon, and what runs is not touched."""
+    worker = running.pid("worker")
+    began = time.monotonic()
+    os.kill(worker, signal.SIGTERM)
+    until(lambda: running.pid("worker") != worker)
+    assert time.monotonic() - began < 30
+    running.ends_well()
+
+
 @pytest.mark.row(1)
 def test_the_worker_is_killed_twice(running: Running) -> None:
     first = running.pid("worker")

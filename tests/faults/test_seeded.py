@@ -1,0 +1,59 @@
+"""Random programs on a real stack whose processes die, fail and wait at the points that the code names, by a seed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal.faults import VARIABLE, Plan, Rule
+from tests.conftest import chosen_seed
+from tests.e2e.command import Command
+from tests.faults.dags import write_program
+from tests.invariants import check
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+SEEDS = range(chosen_seed(), chosen_seed() + int(os.environ.get("CHAOS_SEEDS", "1")))
+
+RULES = (
+    Rule("start.before", "kill", chance=0.1, times=1),
+    Rule("start.after", "kill", chance=0.1, times=1),
+    Rule("catalog.before", "error", chance=0.3, times=1),
+    Rule("catalog.after", "kill", chance=0.3, times=1),
+    Rule("continue.*", "kill", chance=0.3, times=2),
+    # Three in all: as many attempts of one node the platform may lose.
+    Rule("manifest.before", "kill", chance=0.1, times=1),
+    Rule("manifest.after", "kill", chance=0.1, times=1),
+    Rule("checkpoint.*", "kill", chance=0.1, times=1),
+    Rule("checkpoint.*", "error", chance=0.1, times=1),
+    Rule("start.*", "sleep", chance=0.1, times=3, seconds=0.3),
+)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_random_program_ends_as_in_plain_python(tmp_path: Path, seed: int) -> None:
+    hits = tmp_path / "hits"
+    hits.mkdir()
+    home = Command(tmp_path / "h", ((VARIABLE, Plan(RULES, seed, str(hits)).written()),))
+    file = write_program(tmp_path, seed)
+    words = (file, "program", "--x", str(seed % 1000), "--folder")
+    try:
+        plain = Command(tmp_path / "unused")(
+            "run", "--local", "-o", "json", *words, str(made(tmp_path / "plain"))
+        )
+        done = home(
+            "run", "-o", "json", "--name", "seeded", *words, str(made(tmp_path / "marks")), expect=None
+        )
+        assert done.code == 0, f"seed {seed}, hits {sorted(os.listdir(hits))}\n{done.stdout}\n{done.stderr}"
+        assert done.document["outputs"] == plain.document["outputs"], f"seed {seed}"
+        check(home.home)
+    finally:
+        home("down", expect=None)
+    print(f"seed {seed}: {len(os.listdir(hits))} faults")  # noqa: PTH208
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
