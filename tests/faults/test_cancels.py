@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flyte_temporal.client import Client
 from flyte_temporal.faults import VARIABLE, Plan, Rule
+from flyte_temporal.sdk.loader import find_entity, load_file
+from flyte_temporal.spec.execution import ExecutionPhase
+from flyte_temporal.storage import scratch
 from tests.e2e.command import Command
 from tests.e2e.test_faults import until
 from tests.invariants import check
@@ -15,8 +20,6 @@ from tests.invariants import check
 pytestmark = pytest.mark.slow
 
 POINTS = ("manifest.before", "manifest.after", "start.before", "start.after")
-"""In the order in which the tests use them: those of a start are passed by the tests before, which the plan knows."""
-
 WAIT_S = 3.0
 
 QUICK = """
@@ -39,14 +42,12 @@ def hits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, hits: Path) -> Iterator[Command]:
-    rules = [Rule(point, "sleep", chance=1.0, seconds=WAIT_S) for point in POINTS[:2]]
-    # Each run before passed the point once at least; the rule sleeps at each passage, until the hit is taken away.
-    rules += [Rule(point, "sleep", chance=1.0, seconds=WAIT_S) for point in POINTS[2:]]
+    rules = [Rule(point, "sleep", chance=1.0, seconds=WAIT_S) for point in POINTS]
+    # All rules have had their hits; each test takes away the one of its point.
     for number in range(len(rules)):
         (hits / f"rule-{number}.0").touch()
-    command = Command(
-        tmp_path_factory.mktemp("cancels") / "h", ((VARIABLE, Plan(tuple(rules), 0, str(hits)).written()),)
-    )
+    command = Command(tmp_path_factory.mktemp("cancels") / "h", variables)
+    command("up", "--detach")
     try:
         yield command
     finally:
@@ -62,11 +63,12 @@ def test_an_abort_in_the_middle_of(home: Command, hits: Path, tmp_path: Path, po
     hit = hits / f"rule-{POINTS.index(point)}.0"
     hit.unlink()
     name = point.replace(".", "-")
-    home("run", "--detach", "--name", name, source, "two", "--x", "1")
-    until(hit.exists)
-    home("abort", name, "--reason", "in the middle")
-    done = home("wait", name, "-o", "json", expect=1).document
-    assert done["phase"] == "ABORTED"
+    entity: Any = find_entity(load_file(source), "two")
+    with Client.local(home.home) as client:
+        client.run(entity, execution_id=name, x=1)
+        until(hit.exists)
+        client.execution(name).abort("in the middle")
+        assert client.execution(name).wait(60).phase is ExecutionPhase.ABORTED
     rows = {row["id"]: row["phase"] for row in home("get", "nodes", name, "-o", "json").document}
     # What was committed when it was told to stop has succeeded; nothing came after it.
     assert rows["n0"] in ({"ABORTED", "SUCCEEDED"} if point.startswith("manifest") else {"ABORTED"})
@@ -77,8 +79,6 @@ def test_an_abort_in_the_middle_of(home: Command, hits: Path, tmp_path: Path, po
 
 def held(home: Command) -> list[bytes]:
     """Return orders of attempts that are at work."""
-    from flyte_temporal.storage import scratch
-
     found = [each.with_suffix("") for each in (home.home / "attempts").rglob("*.journal")]
     return [
         journal.order for each in found if scratch.is_held(each) and (journal := scratch.read_journal(each))
