@@ -41,6 +41,7 @@ from flyte_temporal.spec.execution import (
     RunLimits,
     Verdict,
 )
+from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
@@ -61,6 +62,7 @@ class House:
         metadata: Address of its database.
         temporal: Address of its Temporal server.
         blobs: Its blob store.
+        system_retries: How many attempts of a node the platform may lose.
         broken: What does not hold, in words.
     """
 
@@ -68,6 +70,7 @@ class House:
     metadata: str
     temporal: str
     blobs: BlobStore
+    system_retries: int
     broken: list[str] = field(default_factory=list)
 
     def expect(self, holds: object, words: str) -> None:
@@ -76,21 +79,21 @@ class House:
             self.broken.append(words)
 
 
-def check(home: Path, *names: str, metadata: str = "", storage: StorageConfig | None = None) -> None:
+def check(home: Path, *names: str, system_retries: int = RunLimits().system_retries) -> None:
     """Fail with all that does not hold of executions, which are over or not.
 
     Args:
         home: Home of the stack; it runs.
         names: The executions; none = all.
-        metadata: Address of the metadata store, if it is not in the home.
-        storage: The blob store, if it is not in the home.
+        system_retries: How many attempts the platform may lose.
     """
     layout = Layout(home)
     house = House(
         home,
-        metadata or f"sqlite:///{layout.metadata_db}",
+        f"sqlite:///{layout.metadata_db}",
         f"127.0.0.1:{read_state(layout.state).temporal_port}",
-        open_store(storage or StorageConfig(root=layout.storage.as_uri())),
+        open_store(StorageConfig(root=layout.storage.as_uri())),
+        system_retries,
     )
     store = SqlMetadataStore(house.metadata)
     try:
@@ -154,9 +157,21 @@ def _manifests(house: House, one: ExecutionRecord, nodes: list[NodeRecord]) -> N
             manifest.attempt.number == node.attempts,
             f"I2 {where} counts {node.attempts}, its manifest is of {manifest.attempt.label}",
         )
+        good = list(finished(house.blobs, one.request.id, node.id))
+        house.expect(len(good) == 1, f"I1 {where} was finished by several attempts: {good}")
         house.expect(manifest.error is None, f"I2 {where} has SUCCEEDED, and its manifest tells a failure")
         for reference in references(json.loads(canonical_bytes(manifest))):
             _object(house, where, reference)
+
+
+def finished(blobs: BlobStore, execution: ExecutionId, node: str) -> Iterable[str]:
+    """Yield the keys of those attempts of a node that left outputs: more than one = finished work was repeated."""
+    for each in blobs.list(keys.attempts_prefix(execution, node)):
+        folder, _, name = each.key.rpartition("/")
+        if name == "manifest.json" and folder.rpartition("/")[0] == keys.attempts_prefix(execution, node):
+            manifest = read(blobs, folder)
+            if manifest is not None and manifest.error is None:
+                yield folder
 
 
 def _object(house: House, where: str, reference: dict[str, Any]) -> None:
@@ -206,7 +221,7 @@ def _catalog(house: House, store: SqlMetadataStore, chosen: list[ExecutionRecord
                 same(entry.outputs, manifest.outputs or {}),
                 f"I5 the entry {entry.key[:12]} is not what {where} gave",
             )
-    engine = create_engine(house.metadata.replace("postgresql://", "postgresql+psycopg://"))
+    engine = create_engine(house.metadata)
     with engine.connect() as connection:
         leases = connection.execute(text("SELECT key, execution, node, expires_at FROM cache_leases")).all()
     engine.dispose()
@@ -256,16 +271,28 @@ async def _histories(house: House, chosen: list[ExecutionRecord], nodes: dict[st
     converter = data_converter(house.blobs)
     client = await Client.connect(house.temporal, data_converter=converter)
     replayer = Replayer(workflows=[Interpreter], data_converter=converter)
+    names = {one.request.id.name for one in chosen}
     for one in chosen:
-        name = one.request.id.name
         asked: dict[str, AttemptRequest] = {}
-        for history in await runs(client, name):
-            try:
-                await replayer.replay_workflow(history)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it does not replay
-                house.broken.append(f"I7 {name} does not replay: {error}")
-            await _results(house, client, history, asked)
-        _budgets(house, one, nodes[name], asked)
+        waiting = [one.request.id.name]
+        while waiting:
+            name = waiting.pop()
+            for history in await runs(client, name):
+                try:
+                    await replayer.replay_workflow(history)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it does not replay
+                    house.broken.append(f"I7 {name} does not replay: {error}")
+                await _results(house, client, history, asked)
+                # Shards of maps are runs without a record; children have one of their own.
+                waiting += shards(history) - names
+        _budgets(house, one, nodes[one.request.id.name], asked)
+
+
+def shards(history: WorkflowHistory) -> set[str]:
+    """Return the ids of the runs that a run has started."""
+    field = "child_workflow_execution_started_event_attributes"
+    started = (getattr(event, field) for event in history.events if event.HasField(field))  # type: ignore[arg-type]
+    return {each.workflow_execution.workflow_id for each in started}
 
 
 async def runs(client: Client, name: str) -> list[WorkflowHistory]:
@@ -319,7 +346,7 @@ def _budgets(
     house: House, one: ExecutionRecord, nodes: list[NodeRecord], asked: dict[str, AttemptRequest]
 ) -> None:
     """I3."""
-    system = RunLimits().system_retries
+    system = house.system_retries
     requests: dict[str, list[AttemptRequest]] = defaultdict(list)
     for request in asked.values():
         requests[request.attempt.node].append(request)

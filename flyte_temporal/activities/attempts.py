@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from temporalio import activity
 from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from flyte_temporal.activities.cancels import beating, wanted
 from flyte_temporal.activities.limits import Limits
@@ -21,17 +22,14 @@ from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.refusals import our_failure, their_failure
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.faults import buggify
+from flyte_temporal.ports.blob_store import Put
 from flyte_temporal.ports.launcher import Launcher
-from flyte_temporal.spec.attempt import (
-    AttemptOrder,
-    AttemptPhase,
-    AttemptState,
-    Intent,
-    Manifest,
-)
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, Manifest
 from flyte_temporal.spec.basis import basis_of_task
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
+from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.entities import Closure, TaskSpec
 from flyte_temporal.spec.execution import CacheStatus, ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.policies import Timeouts
@@ -48,6 +46,8 @@ class Attempts:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._open: dict[str, _OneAttempt] = {}
+        """The present delivery of each attempt's activity, by the attempt's key."""
 
     @activity.defn(dynamic=True)
     async def run(self, args: Sequence[RawValue]) -> AttemptResult:
@@ -61,13 +61,19 @@ class Attempts:
                 Retryable if our side of it failed (the store did not answer, a launcher was not to be had).
         """
         request: AttemptRequest = activity.payload_converter().from_payload(args[0].payload, AttemptRequest)
-        one = _OneAttempt(self._parts, request)
+        key, one = request.attempt.key, _OneAttempt(self._parts, request)
+        if (former := self._open.get(key)) is not None:
+            former.leave()
+        self._open[key] = one
         try:
             manifest = await one.run()
         except LeaseLost:
             return AttemptResult(lease_lost=True)
         except FlyteTemporalError as error:
             raise our_failure(error) from error
+        finally:
+            if self._open.get(key) is one:
+                del self._open[key]
         if manifest.error is not None:
             raise their_failure(manifest.error, manifest.checkpoint)
         return AttemptResult(
@@ -101,11 +107,21 @@ class _OneAttempt:
         self._kind = "task"
         self._task: TaskSpec | None = None
         self.memory = Memory(parts.remembering, request)
+        self._delivery: asyncio.Task[Manifest | AttemptResult] | None = None
+        self._superseded = False
+
+    def leave(self) -> None:
+        """Leave the attempt to a later delivery on this worker: two that watch it could judge its end differently."""
+        self._superseded = True
+        if self._delivery is not None:
+            self._delivery.cancel()
 
     async def run(self) -> Manifest:
-        if activity.info().attempt > 1 and (manifest := await self._manifest()) is not None:
-            return await self._done(manifest)
+        self._delivery = asyncio.current_task()
         task = await self._parts.closures.task(self._request.spec, self._request.task)
+        again = self._request.again or activity.info().attempt > 1
+        if again and (manifest := await self._manifest()) is not None:
+            return await self._done(manifest)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
         self._task = task.overridden(self._request.changes())
         order = AttemptOrder(
@@ -132,6 +148,11 @@ class _OneAttempt:
             buggify("start.after")
             state = await self._observe(launcher, order.task.policy.timeouts)
         except asyncio.CancelledError:
+            if self._superseded:
+                raise ApplicationError(
+                    "Another delivery of this attempt has taken over.",
+                    category=ApplicationErrorCategory.BENIGN,
+                ) from None
             finished = await asyncio.shield(self._on_cancel(launcher))
             if finished is None:
                 raise
@@ -139,9 +160,17 @@ class _OneAttempt:
             return finished
         finally:
             self._parts.pulse.open -= 1
-        manifest = await self._manifest() or without_manifest(order, state)
+        manifest = await self._manifest() or await self._judged(order, state)
         await launcher.release(self._attempt)
         return await self._done(manifest)
+
+    async def _judged(self, order: AttemptOrder, state: AttemptState) -> Manifest:
+        """Write the manifest of an attempt that left none: another delivery, of a later run, must judge it the same."""
+        made = without_manifest(order, state)
+        blobs, key = self._parts.blobs, keys.manifest(self._attempt)
+        if await asyncio.to_thread(blobs.put_new, key, canonical_bytes(made)) is Put.CONFLICT:
+            return await self._manifest() or made
+        return made
 
     def _launcher(self, order: AttemptOrder) -> Launcher:
         name = order.environment.launcher

@@ -113,12 +113,29 @@ def get_execution(
 
 @get.command("nodes")
 def get_nodes(
-    context: typer.Context, id_: Id, output: Fmt = "text", project: Project = None, domain: Domain = None
+    context: typer.Context,
+    id_: Id,
+    below: Annotated[
+        str,
+        typer.Option(
+            metavar="NODE", help="Only this node and what stands below it; also items of large maps."
+        ),
+    ] = "",
+    phase: Annotated[
+        list[str] | None,
+        typer.Option("--phase", metavar="PHASE", help="Only nodes in this phase; repeatable."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="With --below or --phase: most nodes listed.")] = 1_000,
+    offset: Annotated[int, typer.Option(min=0, help="Leave out so many at the beginning.")] = 0,
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
 ) -> int:
-    """List the nodes of an execution."""
-    from flyte_temporal.cli.queries import nodes
+    """List the nodes of an execution; the items of large maps only if they are asked for."""
+    from flyte_temporal.cli.queries import Wanted, nodes
 
-    return nodes(_prepare(context, output), Place(project, domain), id_)
+    wanted = Wanted(below, phase or (), limit, offset)
+    return nodes(_prepare(context, output), Place(project, domain), id_, wanted)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from pydantic import JsonValue
@@ -13,15 +13,15 @@ from pydantic import JsonValue
 from flyte_temporal.client.documents import DeckCopy, Update
 from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.control.documents import LogLine
-from flyte_temporal.control.logs import choose
 from flyte_temporal.errors import ExecutionAborted, ExecutionFailed, InvalidInputs, NotFound
 from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, GateReply, NodeRecord
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, GateReply, NodePhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.listing import NodeFilter
 from flyte_temporal.spec.types import LiteralType
 
 
@@ -94,10 +94,35 @@ class AsyncExecution:
             if v.name in record.outputs
         }
 
-    async def nodes(self) -> list[NodeRecord]:
-        """Return all its nodes, also those not reached yet, a sub-workflow's right behind it."""
-        answer = await self._connection.call("nodes", protocol.One(execution=self.key))
+    async def nodes(
+        self, below: str = "", *, phases: Sequence[NodePhase] = (), limit: int = 0, offset: int = 0
+    ) -> list[NodeRecord]:
+        """Return its nodes: all, also those not reached yet, a sub-workflow's right behind it.
+
+        The items of a map in shards are left out and counted (`NodeRecord.item_phases`), unless anything in particular
+        is asked for: then whatever has been reached is returned.
+
+        Args:
+            below: Path of a node: only it and what stands below it.
+            phases: Only nodes in one of these.
+            limit: How many at most; 0 = all.
+            offset: How many to leave out at the beginning.
+        """
+        wanted = NodeFilter(below=below, phases=tuple(phases), limit=limit, offset=offset)
+        answer = await self._connection.call("nodes", protocol.Nodes(execution=self.key, wanted=wanted))
         return [NodeRecord.model_validate(node) for node in answer]
+
+    async def node(self, node: str) -> NodeRecord:
+        """Return one of its nodes.
+
+        Args:
+            node: Its path or name; the path of an item of a map in shards, too.
+
+        Raises:
+            NotFound: If there is no such node.
+        """
+        answer = await self._connection.call("node", protocol.Node(execution=self.key, node=node))
+        return NodeRecord.model_validate(answer)
 
     async def watch(self) -> AsyncGenerator[Update, None]:
         """Yield its state now and whenever something has changed, until it has ended."""
@@ -149,7 +174,7 @@ class AsyncExecution:
         Raises:
             NotFound: If there is no such node, or it left no deck.
         """
-        found = choose(await self.nodes(), node)[0]
+        found = await self.node(node)
         key = keys.deck(found.attempt_key) if found.attempt_key else ""
         blobs = self._workshop.values.blobs
         data = await asyncio.to_thread(blobs.get, key) if blobs is not None and key else None

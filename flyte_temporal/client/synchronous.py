@@ -21,7 +21,7 @@ from flyte_temporal.control.documents import CacheSweep, LogLine, RecoveryPlan
 from flyte_temporal.local.protocol import StackStatus
 from flyte_temporal.spec.cache import CacheEntry
 from flyte_temporal.spec.calls import GateState
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRecord
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodePhase, NodeRecord
 from flyte_temporal.spec.interface import Interface
 
 if TYPE_CHECKING:
@@ -76,9 +76,19 @@ class Execution:
         """Return its record when it has ended, however it ended; or as it is after `timeout_s` seconds."""
         return self._loop.run(self._async.wait(timeout_s))
 
-    def nodes(self) -> list[NodeRecord]:
-        """Return all its nodes, also those not reached yet."""
-        return self._loop.run(self._async.nodes())
+    def nodes(
+        self, below: str = "", *, phases: Sequence[NodePhase] = (), limit: int = 0, offset: int = 0
+    ) -> list[NodeRecord]:
+        """Return its nodes, also those not reached yet; see `AsyncExecution.nodes`."""
+        return self._loop.run(self._async.nodes(below, phases=phases, limit=limit, offset=offset))
+
+    def node(self, node: str) -> NodeRecord:
+        """Return one of its nodes by its path or name.
+
+        Raises:
+            NotFound: If there is no such node.
+        """
+        return self._loop.run(self._async.node(node))
 
     def watch(self) -> Iterator[Update]:
         """Yield its state now and whenever something has changed, until it has ended."""

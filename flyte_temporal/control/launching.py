@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from flyte_temporal.control.closures import Closures
 from flyte_temporal.control.endings import Endings
-from flyte_temporal.errors import FlyteTemporalError, LimitExceeded, PlatformUnavailable, UnsupportedSpec
+from flyte_temporal.errors import (
+    FlyteTemporalError,
+    LimitExceeded,
+    NotFound,
+    PlatformUnavailable,
+    UnsupportedSpec,
+)
 from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec.entities import Closure
@@ -89,7 +96,19 @@ class Launching:
             return await self._start_again(record)
         if state.phase.terminal:
             await self._endings.write(execution, state)
+        elif record.request.parent is not None:
+            await self._stop_orphan(record, record.request.parent)
         return not state.phase.terminal
+
+    async def _stop_orphan(self, record: ExecutionRecord, parent: ParentRef) -> None:
+        """Stop a child whose parent is over: it was terminated, all other ends wait for their children."""
+        execution = record.request.id
+        above = await self._engine.state(execution.model_copy(update={"name": parent.execution}))
+        if above is None or above.phase.terminal:
+            reason = f"The execution {parent.execution}, which started it, has ended."
+            await asyncio.to_thread(self._store.mark_aborting, execution, reason, "flyte-temporal")
+            with suppress(NotFound):  # ended a moment ago
+                await self._engine.abort(execution, reason)
 
     async def _leave_to_parent(self, record: ExecutionRecord, parent: ParentRef) -> bool:
         """Leave a child that its parent has not started yet to the parent; close it if the parent is over."""

@@ -21,8 +21,9 @@ from flyte_temporal.control.endings import Endings
 from flyte_temporal.control.following import Followers, Sources
 from flyte_temporal.control.gates import check_value
 from flyte_temporal.control.launching import Launching
-from flyte_temporal.control.logs import choose, lines, with_attempt
-from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
+from flyte_temporal.control.listing import Listing
+from flyte_temporal.control.logs import lines, with_attempt
+from flyte_temporal.control.plan import check_plan
 from flyte_temporal.control.recovering import Recoveries
 from flyte_temporal.control.requests import complete_inputs, default_version
 from flyte_temporal.errors import Conflict, NotFound
@@ -35,6 +36,7 @@ from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+from flyte_temporal.spec.listing import ALL, NodeFilter
 
 _TOLD_AT_ONCE = 200
 """Runs that are freed of a dead worker one by one; about a millisecond each."""
@@ -64,6 +66,7 @@ class Control:
         self._settings = settings
         self.caching = Caching(ports.catalog, ports.clock)
         self._closures = Closures(ports.blobs, ports.store, ports.clock, settings.limits)
+        self._listing = Listing(ports.store, self._closures)
         self._endings = Endings(ports.engine, ports.store, ports.clock)
         self._launching = Launching(
             ports.engine, ports.store, self._closures, self._endings, settings.run_limits()
@@ -196,21 +199,30 @@ class Control:
         """
         return await asyncio.to_thread(self._closures.find, record.request.spec)
 
-    async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
-        """Return all nodes of an execution, also those not reached yet, a sub-workflow's right behind it.
+    async def nodes(self, execution: ExecutionId, wanted: NodeFilter = ALL) -> list[NodeRecord]:
+        """Return nodes of an execution.
+
+        Args:
+            execution: The execution.
+            wanted: Which; by default all, also those not reached yet, a sub-workflow's right behind it, without the items
+                of maps in shards, which are counted instead.
 
         Raises:
             NotFound: If there is no such execution.
         """
-        return await self._nodes_of(await self.get(execution))
+        return await asyncio.to_thread(self._listing.nodes, await self.get(execution), wanted)
 
     async def _nodes_of(self, record: ExecutionRecord) -> list[NodeRecord]:
-        def read() -> list[NodeRecord]:
-            plan = planned_nodes(self._closures.find(record.request.spec))
-            recorded = self._ports.store.nodes(record.request.id)
-            return merge_plan(plan, recorded, over=record.phase.terminal)
+        return await asyncio.to_thread(self._listing.nodes, record)
 
-        return await asyncio.to_thread(read)
+    async def node(self, execution: ExecutionId, wanted: str) -> NodeRecord:
+        """Return a node by its path or name, also an item of a map in shards.
+
+        Raises:
+            NotFound: If there is no such execution or node.
+        """
+        record = await self.get(execution)
+        return (await asyncio.to_thread(self._listing.find, record, wanted))[0]
 
     async def wait(self, execution: ExecutionId, timeout_s: float | None = None) -> ExecutionRecord:
         """Return an execution when it has ended, or as it is after `timeout_s` seconds.
@@ -240,9 +252,9 @@ class Control:
         Raises:
             NotFound: If there is no such execution or node, or no node that is meant has had that attempt.
         """
-        chosen = choose(await self.nodes(execution), node)
+        chosen = await asyncio.to_thread(self._listing.each, await self.get(execution), node)
         if attempt is not None:
-            chosen = with_attempt(chosen, attempt)
+            chosen = iter(await asyncio.to_thread(lambda: with_attempt(list(chosen), attempt)))
         return lines(self._ports.blobs, execution, chosen, attempt)
 
     async def abort(self, execution: ExecutionId, reason: str, by: str) -> ExecutionRecord:

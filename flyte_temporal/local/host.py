@@ -56,6 +56,7 @@ class Host:
             "get": self._get,
             "executions": self._executions,
             "nodes": self._nodes,
+            "node": self._node,
             "interface": self._interface,
             "wait": self._wait,
             "watch": self._watch,
@@ -241,8 +242,13 @@ class Host:
         await send(protocol.line("result", [_json(record) for record in found]))
 
     async def _nodes(self, params: dict[str, JsonValue], send: Send) -> None:
-        found = await self._control.nodes(protocol.One.model_validate(params).execution)
+        asked = protocol.Nodes.model_validate(params)
+        found = await self._control.nodes(asked.execution, asked.wanted)
         await send(protocol.line("result", [_json(node) for node in found]))
+
+    async def _node(self, params: dict[str, JsonValue], send: Send) -> None:
+        asked = protocol.Node.model_validate(params)
+        await send(_result(await self._control.node(asked.execution, asked.node)))
 
     async def _interface(self, params: dict[str, JsonValue], send: Send) -> None:
         record = await self._control.get(protocol.One.model_validate(params).execution)

@@ -19,6 +19,7 @@ from flyte_temporal.spec.calls import GateAnswer, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.identifiers import ExecutionId, ProjectName
+from flyte_temporal.spec.listing import ALL, NodeFilter
 
 MAX_LINE = 256 * 1024 * 1024
 """Largest line. A closure travels in one; what may be in it is limited by `limits.max_spec_bytes`."""
@@ -32,6 +33,7 @@ Method = Literal[
     "get",
     "executions",
     "nodes",
+    "node",
     "interface",
     "wait",
     "watch",
@@ -70,6 +72,18 @@ class One(Document):
     """Names one execution."""
 
     execution: ExecutionId
+
+
+class Nodes(One):
+    """Parameters of `nodes`: which of them."""
+
+    wanted: NodeFilter = ALL
+
+
+class Node(One):
+    """Parameters of `node`: its path or name."""
+
+    node: str
 
 
 class Wait(One):

@@ -8,7 +8,7 @@ from typing import Protocol
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput, ShardEnd
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 
@@ -28,12 +28,14 @@ class RunState(Document):
         outputs: Its outputs, if it succeeded.
         error: Its error, if it failed.
         reason: Why it was aborted.
+        shard: For a shard of a map, how its items ended.
     """
 
     phase: ExecutionPhase
     outputs: dict[str, LiteralValue] = {}
     error: ErrorDocument | None = None
     reason: str = ""
+    shard: ShardEnd | None = None
 
 
 class Engine(Protocol):
@@ -63,7 +65,9 @@ class Engine(Protocol):
         """
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
-        """Return the live state of all nodes of a run, from the run itself.
+        """Return the live state of the nodes that a run holds, from the run itself.
+
+        Nodes that had ended before the run last continued as new are not among them; the metadata store has those.
 
         Raises:
             NotFound: If the engine does not know the run.
@@ -101,6 +105,16 @@ class Engine(Protocol):
         """Let any worker go on with a run at once, because the one that had it in memory is gone.
 
         Without it the engine waits for that worker for a while. Nothing happens if the run is not open.
+
+        Raises:
+            PlatformUnavailable: If the engine does not answer.
+        """
+
+    async def abort_left(self, execution: ExecutionId, reason: str) -> int:
+        """Ask whatever a run that was ended from outside has left running to stop: shards of maps, and child executions.
+
+        Returns:
+            How many there were.
 
         Raises:
             PlatformUnavailable: If the engine does not answer.

@@ -24,6 +24,8 @@ class FakeEngine:
         """Nodes that were to be aborted, in order."""
         self.forgotten: list[ExecutionId] = []
         """Runs whose worker was to be forgotten, in order."""
+        self.swept: list[tuple[ExecutionId, str]] = []
+        """Ended runs whose children were to be stopped, in order."""
         self.waits = 0
         """Number of calls of `wait` so far."""
         self.node_records: dict[ExecutionId, list[NodeRecord]] = {}
@@ -110,6 +112,12 @@ class FakeEngine:
         """Note the call; see `Engine.forget_worker`."""
         self._answer()
         self.forgotten.append(execution)
+
+    async def abort_left(self, execution: ExecutionId, reason: str) -> int:
+        """Note the call; see `Engine.abort_left`."""
+        self._answer()
+        self.swept.append((execution, reason))
+        return 0
 
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Stop a run; see `Engine.abort`."""

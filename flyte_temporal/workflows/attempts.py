@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -28,7 +28,6 @@ INFRASTRUCTURE = RetryPolicy(
 )
 """Temporal's own retry: the infrastructure moved. Unlimited; the activity re-attaches to the same attempt."""
 
-
 KEPT = 10
 """Failed attempts of a node in its record."""
 MESSAGE_CHARS = 500
@@ -43,21 +42,23 @@ class Attempts:
         given: The run's input.
         inbox: Where ends go.
         changed: Told of nodes that wait for their next attempt.
+        began: When the execution started.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, changed: Callable[[NodeState], None]) -> None:
+    def __init__(
+        self, given: RunInput, inbox: Inbox, changed: Callable[[NodeState], None], began: datetime
+    ) -> None:
         self._given = given
         self._changed = changed
         self._inbox = inbox
+        self._began = began
         self._proves = given.interpreter >= 3
         """Whether attempts that were cancelled are seen to be over."""
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Ask for the next attempt of a task node."""
-        target = state.node.target
-        if not isinstance(target, TaskTarget):  # pragma: no cover - the caller sorts kinds
-            raise TypeError(f"{state.path} is not a task")
         state.attempts += 1
+        state.due = None
         attempt = AttemptId(
             execution=self._given.request.id,
             node=state.path,
@@ -70,10 +71,25 @@ class Attempts:
         state.reason = ""
         state.memory = state.budget.memory
         state.on_spot = on_spot(state.budget, limits, interruptible=_interruptible(state))
-        request = self._request(attempt, target.task, inputs, state)
         state.tokens.append(attempt.token)
+        self._ask(state, self._request(attempt, inputs, state))
+
+    def resume(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
+        """Go on with the attempt that an earlier run asked for, or with the pause before the next one.
+
+        Temporal has dropped the activity, the attempt itself goes on: the same one is asked for again, and found.
+        """
+        if state.due is not None and state.error is not None:
+            left = (state.due - workflow.now()).total_seconds()
+            self._pause(state, state.error, left, "continued")
+            return
+        request = self._request(state.attempt(self._given.request.id), inputs, state)
+        self._ask(state, request.model_copy(update={"again": True}))
+
+    def _ask(self, state: NodeState, request: calls.AttemptRequest) -> None:
+        limits = self._given.limits
         handle: asyncio.Task[Any] = workflow.start_activity(
-            target.task,
+            request.task,
             request,
             result_type=calls.AttemptResult,
             activity_id=f"{state.path}#{state.attempts}",
@@ -87,20 +103,23 @@ class Attempts:
         handle.add_done_callback(lambda done: self._on_end(state, done))
 
     def _request(
-        self, attempt: AttemptId, task: str, inputs: dict[str, LiteralValue], state: NodeState
+        self, attempt: AttemptId, inputs: dict[str, LiteralValue], state: NodeState
     ) -> calls.AttemptRequest:
         request = self._given.request
+        target = state.node.target
+        if not isinstance(target, TaskTarget):  # pragma: no cover - the caller sorts kinds
+            raise TypeError(f"{state.path} is not a task")
         return calls.AttemptRequest(
             attempt=attempt,
             spec=state.scope.program.digest,
-            task=task,
+            task=target.task,
             inputs=inputs,
             environment=request.environment,
             overrides=state.node.overrides,
             order=state.order,
             name=state.name,
             inline_bytes=self._given.limits.inline_bytes,
-            created_at=workflow.info().start_time,
+            created_at=self._began,
             first_started_at=state.started_at,
             memo=state.memo,
             cache=state.cache,
@@ -149,13 +168,17 @@ class Attempts:
         elif wait == 0:
             self._inbox.push(Ended(state, error=error, again=True))
         else:
+            state.due = workflow.now() + timedelta(seconds=wait)
             state.reason = f"{error.code}: {decision.why}"
             if self._proves and wait >= SHOWN_S:
                 self._changed(state)
-            why = f"{state.path}: pause before attempt {state.attempts + 1} ({decision.why})"
-            timer = asyncio.create_task(pause(wait, why))
-            self._inbox.watch(state, timer, costly=True)
-            timer.add_done_callback(lambda done: self._on_pause(state, error, done))
+            self._pause(state, error, wait, decision.why)
+
+    def _pause(self, state: NodeState, error: ErrorDocument, wait: float, reason: str) -> None:
+        why = f"{state.path}: pause before attempt {state.attempts + 1} ({reason})"
+        timer = asyncio.create_task(pause(max(wait, 0.0), why))
+        self._inbox.watch(state, timer, costly=True)
+        timer.add_done_callback(lambda done: self._on_pause(state, error, done))
 
     def _on_pause(self, state: NodeState, error: ErrorDocument, done: asyncio.Task[Any]) -> None:
         self._inbox.forget(state)

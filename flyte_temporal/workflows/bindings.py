@@ -6,7 +6,8 @@ from typing import Protocol
 
 from flyte_temporal.errors import UserCodeError
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, MapOf, OutputRef, source
-from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
+from flyte_temporal.spec.lists import place_of
+from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue
 from flyte_temporal.spec.paths import BadPath, MissingAttribute, type_at, value_at
 from flyte_temporal.spec.types import ANY, LiteralType, MapType
 
@@ -94,6 +95,8 @@ def _follow(literal: LiteralValue, declared: LiteralType, ref: InputRef | Output
     written = literal.type or declared
     if isinstance(literal, Composite):
         return _follow_composite(literal, written, ref)
+    if isinstance(literal, Joined):
+        return _follow_joined(literal, written, ref)
     try:
         end = type_at(literal.type, path) if literal.type is not None else ref.type
     except BadPath as error:
@@ -114,6 +117,14 @@ def _follow_composite(literal: Composite, written: LiteralType, ref: InputRef | 
         raise MissingAttribute(f"The value has nothing at {_shown(ref.path)}.") from error
     element = written.value if isinstance(written, MapType) else type_at(written, (step,))
     return _follow(item, element, ref.model_copy(update={"path": rest}))
+
+
+def _follow_joined(literal: Joined, written: LiteralType, ref: InputRef | OutputRef) -> LiteralValue:
+    try:
+        part, index = place_of(literal, int(ref.path[0]))
+    except (IndexError, ValueError) as error:
+        raise MissingAttribute(f"The value has nothing at {_shown(ref.path)}.") from error
+    return _follow(part, written, ref.model_copy(update={"path": (index, *ref.path[1:])}))
 
 
 def _shown(path: tuple[str | int, ...]) -> str:

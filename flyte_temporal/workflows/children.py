@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import (
+    RetryPolicy,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.entities import Root
-from flyte_temporal.spec.execution import ExecutionPhase, RunInput, RunOutput
+from flyte_temporal.spec.entities import Closure, Root
+from flyte_temporal.spec.execution import (
+    ErrorDocument,
+    ExecutionPhase,
+    ExecutionRequest,
+    RunInput,
+    RunLimits,
+    RunOutput,
+)
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import LaunchPlanTarget
 from flyte_temporal.spec.search import search_values
-from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.failures import document_of, of_child, was_cancelled
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.scope import NodeState
@@ -26,6 +41,20 @@ NAME_BYTES = 128
 """Longest id of an execution (`spec.identifiers.execution_id`)."""
 
 PLATFORM_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200))
+
+
+class ChildFailed(Exception):
+    """An execution that is followed has failed, or was aborted.
+
+    Args:
+        name: Its name.
+        error: Its error; None if it was aborted.
+    """
+
+    def __init__(self, name: str, error: ErrorDocument | None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.error = error
 
 
 class Children:
@@ -41,18 +70,32 @@ class Children:
         self._given = given
         self._inbox = inbox
         self._recovering = recovering
+        self._continues = given.interpreter >= 3
+        """Whether the run may continue as new while children are at work."""
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Start the execution of a launch plan node."""
         anew = not self._recovering.may_recall(state)
         state.attempts += anew  # else when it turns out that there is nothing to take over
         state.child = child_name(self._given.request.id.name, state.path)
-        running = asyncio.create_task(self._run(state, inputs, anew=anew))
+        self._watch(state, self._run(state, inputs, anew=anew, again=False))
+
+    def resume(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
+        """Go on waiting for an execution that an earlier run has started, or was about to."""
+        child = self._given.request.id.model_copy(update={"name": state.child})
+        if state.child_started:
+            self._watch(state, followed(child, self._given.limits))
+        else:
+            recovers = self._recovering.recovery is not None and not state.rerun
+            self._watch(state, self._run(state, inputs, anew=not recovers, again=True))
+
+    def _watch(self, state: NodeState, work: Coroutine[Any, Any, RunOutput | calls.Recalled]) -> None:
+        running = asyncio.create_task(work)
         self._inbox.watch(state, running, costly=True)
         running.add_done_callback(lambda done: self._on_end(state, done))
 
     async def _run(
-        self, state: NodeState, inputs: dict[str, LiteralValue], *, anew: bool
+        self, state: NodeState, inputs: dict[str, LiteralValue], *, anew: bool, again: bool
     ) -> RunOutput | calls.Recalled:
         target, program = state.node.target, state.scope.program
         if not isinstance(target, LaunchPlanTarget):  # pragma: no cover - the caller sorts kinds
@@ -73,36 +116,54 @@ class Children:
             retry_policy=PLATFORM_RETRY,
             summary=f"{state.path} {state.child}"[:200],
         )
-        request = opened.request
+        child = opened.request.id
         if opened.recalled is not None:
             self._recovering.settle(state, opened.recalled)
             if opened.recalled.done:
-                state.child = request.id.name
+                state.child = child.name
                 return opened.recalled
         state.attempts = 1
-        closure = program.closure.model_copy(
-            update={"root": Root(kind="launch_plan", name=target.launch_plan)}
-        )
+        try:
+            handle = await self._start(state, opened.request, program.closure, target.launch_plan)
+        except asyncio.CancelledError:
+            if again:
+                await asyncio.shield(_ask_to_stop(child))
+            await asyncio.shield(self._never_started(child))
+            raise
+        except WorkflowAlreadyStartedError:
+            if not again:
+                raise
+            # By the run before this one, which did not come to know that any more.
+            state.child_started = True
+            return await followed(child, self._given.limits)
+        state.child_started = True
+        output: RunOutput = await handle
+        return output
+
+    async def _start(
+        self, state: NodeState, request: ExecutionRequest, program: Closure, plan: str
+    ) -> workflow.ChildWorkflowHandle[Any, RunOutput]:
+        closure = program.model_copy(update={"root": Root(kind="launch_plan", name=plan)})
         attributes = [
             SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
             for name, value in search_values(request).items()
         ]
-        try:
-            handle = await workflow.start_child_workflow(
-                request.root.name,
-                args=[self._given.model_copy(update={"request": request}), closure],
-                id=request.id.name,
-                result_type=RunOutput,
-                cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-                parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
-                search_attributes=TypedSearchAttributes(attributes),
-                static_summary=f"{state.path} of {self._given.request.id.name}"[:200],
-            )
-        except asyncio.CancelledError:
-            await asyncio.shield(self._never_started(request.id))
-            raise
-        output: RunOutput = await handle
-        return output
+        again, closing = WorkflowIDReusePolicy.ALLOW_DUPLICATE, workflow.ParentClosePolicy.REQUEST_CANCEL
+        if self._continues:
+            # Continuing as new counts as an end of the parent, and any other policy would stop the child then. When the
+            # execution really ends, its children have ended before.
+            again, closing = WorkflowIDReusePolicy.REJECT_DUPLICATE, workflow.ParentClosePolicy.ABANDON
+        return await workflow.start_child_workflow(
+            request.root.name,
+            args=[self._given.model_copy(update={"request": request, "shard": None}), closure],
+            id=request.id.name,
+            result_type=RunOutput,
+            id_reuse_policy=again,
+            cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+            parent_close_policy=closing,
+            search_attributes=TypedSearchAttributes(attributes),
+            static_summary=f"{state.path} of {self._given.request.id.name}"[:200],
+        )
 
     @staticmethod
     async def _never_started(execution: ExecutionId) -> None:
@@ -131,7 +192,48 @@ class Children:
         ):
             self._inbox.push(Ended(state, cancelled=True))
         else:
-            self._inbox.push(Ended(state, error=document_of(error, state.path)))
+            self._inbox.push(Ended(state, error=_document(error, state.path)))
+
+
+async def followed(child: ExecutionId, limits: RunLimits) -> RunOutput:
+    """Wait for an execution that an earlier run has started: its end is told to that run only.
+
+    If the waiting is cancelled, the execution is asked to stop, and waited for.
+
+    Args:
+        child: The execution.
+        limits: The run's limits.
+
+    Raises:
+        ChildFailed: If it failed, or was aborted by somebody else.
+        asyncio.CancelledError: If it has ended because the waiting was cancelled.
+    """
+    watching: asyncio.Task[calls.ChildEnded] = workflow.start_activity(
+        calls.WATCH_CHILD,
+        calls.ChildWatch(execution=child),
+        result_type=calls.ChildEnded,
+        start_to_close_timeout=timedelta(days=3650),
+        heartbeat_timeout=timedelta(seconds=limits.heartbeat_timeout_s),
+        retry_policy=PLATFORM_RETRY,
+        summary=f"waits for {child.name}"[:200],
+    )
+    try:
+        ended = await asyncio.shield(watching)
+    except asyncio.CancelledError:
+        await _ask_to_stop(child)
+        if (await watching).phase is ExecutionPhase.ABORTED:
+            raise
+        ended = watching.result()
+    if ended.phase is ExecutionPhase.SUCCEEDED:
+        return RunOutput(outputs=ended.outputs, shard=ended.shard)
+    raise ChildFailed(child.name, ended.error)
+
+
+async def _ask_to_stop(child: ExecutionId) -> None:
+    try:
+        await workflow.get_external_workflow_handle(child.name).cancel()
+    except FailureError as error:
+        workflow.logger.info("%s cannot be asked to stop, it has ended or never began: %s", child.name, error)
 
 
 def child_name(parent: str, node: str) -> str:
@@ -141,3 +243,11 @@ def child_name(parent: str, node: str) -> str:
         return name
     tail = hashlib.sha256(name.encode()).hexdigest()[:16]
     return f"{name[: NAME_BYTES - 17].rstrip('.-_')}-{tail}"
+
+
+def _document(error: BaseException, node: str) -> ErrorDocument:
+    return (
+        of_child(error.name, error.error, node)
+        if isinstance(error, ChildFailed)
+        else document_of(error, node)
+    )

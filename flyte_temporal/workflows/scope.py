@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.cache import CacheOrder
@@ -22,6 +23,7 @@ from flyte_temporal.spec.execution import (
     NodePhase,
     NodeRecord,
     NodeRef,
+    Shard,
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
@@ -71,6 +73,8 @@ class NodeState:
     """Why it fails as soon as what it runs has been stopped: a time-out, or an abort of it alone."""
     reason: str = ""
     child: str = ""
+    child_started: bool = False
+    """Whether Temporal has confirmed that the child was started."""
     spec: str = ""
     reply: GateReply | None = None
     basis: Basis | None = None
@@ -94,12 +98,29 @@ class NodeState:
     again_at: datetime | None = None
     """When it asks again."""
     checkpoint: SavedCheckpoint | None = None
+    items: int = 0
+    """Number of items of a map in shards."""
+    share: int = 0
+    """For a shard, how many of its items may run at once, of those of the whole map; 0 = no limit of its own."""
+    parallel: int = 0
+    """For a shard, how many attempts and children it may have at once."""
+    failed_items: int = 0
+    """For a shard, how many of its items have failed for good."""
+    whole: Shard | None = None
+    """All items of a map in shards, until its lists have been cut."""
+    due: datetime | None = None
+    """When a pause before the next attempt, a sleep, or the patience of a gate ends."""
+
+    @property
+    def asked(self) -> bool:
+        """Return whether an attempt, or a child, was asked for that may be under way; not while it is looked up."""
+        return self.attempts > 0 and self.stage not in {Stage.LOOKUP, Stage.WAITS}
 
     @property
     def name(self) -> str:
         """Return what people see."""
         name = self.node.name or self.node.id
-        return name if self.index is None else f"{name}[{self.index}]"
+        return name if self.index is None or self.scope.holds_shards else f"{name}[{self.index}]"
 
     @property
     def bodiless(self) -> bool:
@@ -110,6 +131,11 @@ class NodeState:
     def records_itself(self) -> bool:
         """Return whether an activity writes this node's records while it runs."""
         return isinstance(self.node.target, TaskTarget) and not self.spec
+
+    @property
+    def is_shard(self) -> bool:
+        """Return whether this is no node of the execution but a shard of one, which the run alone knows."""
+        return self.scope.holds_shards
 
     def policy(self) -> TaskPolicy:
         """Return how the attempts of a task node are run, its overrides applied."""
@@ -148,8 +174,40 @@ class NodeState:
             anew=self.anew,
             source=self.source,
             checkpoint=self.checkpoint,
+            items=self.items,
             failed=tuple(self.failed),
         )
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a scope takes into the next run beside its nodes and flags.
+
+    Args:
+        inputs: Its inputs.
+        outputs: Outputs of ended nodes that are still needed, by node id or position.
+        counts: What else only its kind knows.
+        shard: For a map, its items.
+        parts: For a map in shards, its lists in parts.
+    """
+
+    inputs: dict[str, LiteralValue]
+    outputs: dict[str, dict[str, LiteralValue]]
+    counts: dict[str, int] = field(default_factory=dict)
+    shard: Shard | None = None
+    parts: dict[str, tuple[LiteralValue, ...]] = field(default_factory=dict)
+
+
+ENDED_WELL_MARKS = "dwc"
+"""Marks of nodes that let those behind them run (`ScopeSnapshot.marks`)."""
+
+
+class Earlier(NamedTuple):
+    """A node that another one comes after; it may have ended in an earlier run of the execution."""
+
+    path: str
+    ran: bool
+    rerun: bool
 
 
 @dataclass(frozen=True)
@@ -170,6 +228,9 @@ class Scope(ABC):
         outer: The scope that it is stopped with, if that is not the parent's.
     """
 
+    holds_shards = False
+    """Whether its states are shards of a map instead of nodes."""
+
     def __init__(self, program: Program, parent: NodeState | None, outer: Scope | None = None) -> None:
         self.program = program
         self.parent = parent
@@ -177,6 +238,11 @@ class Scope(ABC):
         self.inner: list[Scope] = []
         """Scopes opened below it."""
         self.states: list[NodeState] = []
+        """Its nodes; in a run that was continued, those that had not ended before."""
+        self.first_order = 0
+        """Order number of its first node."""
+        self.marks = ""
+        """How its nodes had ended before this run, a letter each (`ScopeSnapshot.marks`); empty if it was opened here."""
         self.errors: list[ErrorDocument] = []
         """Failures of its nodes for good, in the order in which they happened."""
         self.handles: Scope | NodeState | None = None
@@ -224,9 +290,26 @@ class Scope(ABC):
             UserCodeError: As for `inputs_of`.
         """
 
-    def upstream(self, state: NodeState) -> list[NodeState]:  # noqa: ARG002 - of the interface
+    def upstream(self, state: NodeState) -> list[Earlier]:  # noqa: ARG002 - of the interface
         """Return the nodes that a node comes after, as far as they are of this scope."""
         return []
+
+    @property
+    def ran(self) -> bool:
+        """Return whether anything of it was done here, instead of being copied or left out."""
+        return any(state.ran for state in self.states) or any(mark in "dwx" for mark in self.marks)
+
+    @abstractmethod
+    def carried(self, marks: str) -> Carried:
+        """Return what is to be handed over.
+
+        Args:
+            marks: How each of its nodes has ended (`ScopeSnapshot.marks`).
+        """
+
+    @abstractmethod
+    def take_over(self, carried: Carried) -> None:
+        """Go on from what was handed over; `states` and `marks` are set already."""
 
     @property
     @abstractmethod

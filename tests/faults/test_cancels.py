@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flyte_temporal.client import Client
-from flyte_temporal.faults import VARIABLE, Plan, Rule
+from flyte_temporal.faults import Rule
 from flyte_temporal.sdk.loader import find_entity, load_file
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.storage import scratch

@@ -45,7 +45,9 @@ def test_a_random_program_ends_as_in_plain_python(tmp_path: Path, seed: int) -> 
         done = home(
             "run", "-o", "json", "--name", "seeded", *words, str(made(tmp_path / "marks")), expect=None
         )
-        assert done.code == 0, f"seed {seed}, hits {sorted(each.name for each in hits.iterdir())}\n{done.stdout}\n{done.stderr}"
+        assert done.code == 0, (
+            f"seed {seed}, hits {sorted(each.name for each in hits.iterdir())}\n{done.stdout}\n{done.stderr}"
+        )
         assert done.document["outputs"] == plain.document["outputs"], f"seed {seed}"
         check(home.home)
     finally:

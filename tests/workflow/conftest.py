@@ -21,6 +21,7 @@ from temporalio.worker import Worker
 
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.lists import Lists
 from flyte_temporal.activities.lookups import Lookups
 from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.remembering import Remembering
@@ -29,13 +30,16 @@ from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
+from flyte_temporal.sdk.types.converter import ValueContext
+from flyte_temporal.sdk.types.values import json_of
 from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, RunInput
-from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
+from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
+from flyte_temporal.spec.types import LiteralType
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.catalog import MemoryCatalog
@@ -52,6 +56,8 @@ def plain(literal: LiteralValue) -> Any:
     """Return the JSON value of a literal that travels inline."""
     if isinstance(literal, Composite):
         return [plain(item) for item in literal.items]
+    if isinstance(literal, Joined):
+        return [item for part in literal.parts for item in plain(part)]
     assert isinstance(literal, Inline)
     return literal.value
 
@@ -97,6 +103,10 @@ class Attempted:
     async def stop(self, request: calls.StopRequest) -> None:
         self.stops.append(request)
 
+    def served(self) -> list[Callable[..., Any]]:
+        """Return the activities that it serves."""
+        return [self.run, self.record, self.stop]
+
     def phases(self) -> dict[str, str]:
         """Return the last recorded phase of each node."""
         return {node.id: node.phase.value for change in self.records for node in change.nodes}
@@ -110,6 +120,7 @@ class Stage:
     engine: TemporalEngine
     queue: str
     blobs: BlobStore
+    scratch: Path
     store: MemoryMetadataStore = field(default_factory=MemoryMetadataStore)
     catalog: Catalog = field(default_factory=MemoryCatalog)
 
@@ -128,15 +139,25 @@ class Stage:
         self.store_closure(closure)
         return closures.run_input(closure, name, 1)
 
+    def read(self, literal: LiteralValue, type_: LiteralType) -> Any:
+        """Return the JSON of a literal, wherever it is."""
+        return json_of(literal, type_, ValueContext(self.blobs, self.scratch))
+
     @property
     def more(self) -> list[Callable[..., Any]]:
         """Return the product's own activities beside attempts and records."""
-        closures = Closures(self.blobs)
+        closures_ = Closures(self.blobs)
+        children = Children(self.blobs, self.store, closures_, self.engine)
+        lists = Lists(self.blobs, self.scratch)
         return [
-            Values(self.blobs, Path("unused")).read,
-            Children(self.blobs, self.store, closures).open,
-            Lookups(self.catalog, self.blobs, Recalls(self.store, self.blobs, closures)).lookup,
-            Remembering(self.catalog, self.blobs, closures).store,
+            Values(self.blobs, self.scratch).read,
+            children.open,
+            children.watch,
+            closures_.load,
+            lists.split,
+            lists.join,
+            Lookups(self.catalog, self.blobs, Recalls(self.store, self.blobs, closures_)).lookup,
+            Remembering(self.catalog, self.blobs, closures_).store,
         ]
 
     @asynccontextmanager
@@ -145,7 +166,7 @@ class Stage:
             self.client,
             task_queue=self.queue,
             workflows=[Interpreter],
-            activities=[attempted.run, attempted.record, attempted.stop, *self.more],
+            activities=[*attempted.served(), *self.more],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
             **options,
         ) as worker:
@@ -185,6 +206,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 'history.timerProcessorMaxTimeShift="10ms"',
                 "--dynamic-config-value",
                 "history.maximumBufferedEventsBatch=10000",
+                "--dynamic-config-value",
+                # Otherwise a run that continues another one begins a second after that one at the earliest.
+                'history.workflowIdReuseMinimalInterval="1ms"',
             ],
         )
     )
@@ -199,7 +223,7 @@ async def stage(server: str, tmp_path: Path, request: pytest.FixtureRequest) -> 
     blobs = open_store(StorageConfig(root=tmp_path.as_uri()))
     client = await Client.connect(server, data_converter=data_converter(blobs))
     queue = f"{request.node.name}-{tmp_path.name}"[:200]
-    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue, blobs)
+    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue, blobs, tmp_path / "scratch")
 
 
 def user_error(message: str = "boom", *, recoverable: bool = True) -> ErrorDocument:
