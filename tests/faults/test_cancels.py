@@ -46,8 +46,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, hits: Path) -> Iterator[Comma
     # All rules have had their hits; each test takes away the one of its point.
     for number in range(len(rules)):
         (hits / f"rule-{number}.0").touch()
+    variables = ((VARIABLE, Plan(tuple(rules), 0, str(hits)).written()),)
     command = Command(tmp_path_factory.mktemp("cancels") / "h", variables)
-    command("up", "--detach")
+    command("get", "executions")  # starts the stack
     try:
         yield command
     finally:

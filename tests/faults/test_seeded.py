@@ -35,7 +35,13 @@ RULES = (
 def test_a_random_program_ends_as_in_plain_python(tmp_path: Path, seed: int) -> None:
     hits = tmp_path / "hits"
     hits.mkdir()
-    home = Command(tmp_path / "h", ((VARIABLE, Plan(RULES, seed, str(hits)).written()),))
+    variables = {
+        VARIABLE: Plan(RULES, seed, str(hits)).written(),
+        # Small enough that a run continues as new some times, and that maps are in shards.
+        "FLYTE_TEMPORAL_LIMITS__HISTORY_EVENTS": "60",
+        "FLYTE_TEMPORAL_LIMITS__SHARD": "5",
+    }
+    home = Command(tmp_path / "h", tuple(variables.items()))
     file = write_program(tmp_path, seed)
     words = (file, "program", "--x", str(seed % 1000), "--folder")
     try:
