@@ -1,6 +1,6 @@
 # Every command of CONTRIBUTING.md is a target here. `demo` and `test` set everything up by themselves.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-e2e chaos soak check fmt api bench golden golden-histories constraints clean
+.PHONY: help demo test test-unit test-e2e chaos soak check fmt api bench golden golden-histories screenshots constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,7 @@ help:
 	@echo "make bench        measure nodes per second; writes bench/results.json"
 	@echo "make golden       write the golden specs anew; read the diff before you commit it"
 	@echo "make golden-histories  record the histories anew that the replay tests use"
+	@echo "make screenshots  take the pictures of docs/operations/temporal-ui.md anew (Node.js, Chromium)"
 	@echo "make constraints  choose new versions for constraints.txt"
 	@echo "make clean        remove environments and caches"
 
@@ -103,6 +104,9 @@ golden-histories: $(VENV)/$(INSTALLED)
 	@RECORD_HISTORIES=1 $(BIN)/$(PYTEST) tests/workflow/test_replay.py -q
 	@$(BIN)/python tools/record_histories.py
 
+screenshots: $(VENV)/$(INSTALLED)
+	@$(BIN)/python tools/screenshots.py
+
 constraints: $(VENV)/$(INSTALLED)
 	@{ echo "# Every version that \`make\` installs, for Python 3.11 to 3.13 on Linux and macOS. Names and versions only."; \
 	   echo "# Made by \`make constraints\`."; \
@@ -112,5 +116,5 @@ constraints: $(VENV)/$(INSTALLED)
 	@mv constraints.txt.new constraints.txt
 
 clean:
-	rm -rf .venv .venv-* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .screenshots dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

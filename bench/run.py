@@ -44,7 +44,8 @@ from flyte_temporal.testing import closures
 HERE = Path(__file__).parent
 LOCAL = RunLimits(pending=100, heartbeat_timeout_s=1.5)
 """As the local stack sets them."""
-SERIES = ("hand", "interpreter", "pool")
+BATCHED = LOCAL.model_copy(update={"batches": "on"})
+SERIES = ("hand", "interpreter", "pool", "batches")
 
 
 def free_port() -> int:
@@ -150,10 +151,11 @@ class Bench:
         ids = [f"{series}-{uuid.uuid4().hex[:12]}" for _ in range(count)]
 
         async def one(name: str) -> None:
-            run = closures.run_input(closure, name, 1, LOCAL, self.environment)
+            limits = BATCHED if series == "batches" else LOCAL
+            run = closures.run_input(closure, name, 1, limits, self.environment)
             if inputs is not None:
                 run = run.model_copy(update={"request": run.request.model_copy(update={"inputs": inputs})})
-            if series == "pool":
+            if series != "interpreter":
                 await asyncio.to_thread(self.metadata.create_execution, run.request, datetime.now(UTC))
             await engine.start(run, closure)
             state = await engine.wait(run.request.id, 3600)

@@ -1,4 +1,4 @@
-"""The worker process of one series: `python bench/series.py hand|interpreter|pool QUEUE`. Settings by environment."""
+"""The worker process of one series: `python bench/series.py hand|interpreter|pool|batches`. Settings by environment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def no_record(request: calls.RecordRequest) -> None:
 
 
 async def worker_of(series: str, settings: Settings) -> Worker:
-    if series == "pool":
+    if series in {"pool", "batches"}:
         return (await wiring.build(settings)).worker
     blobs = open_store(settings.storage.config())
     client = await connect(settings.temporal, blobs)

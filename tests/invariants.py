@@ -29,7 +29,7 @@ from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest, StorageConfig
 from flyte_temporal.spec.cache import EntryFilter
-from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
+from flyte_temporal.spec.calls import AttemptRequest, AttemptResult, BatchRequest, BatchResult
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
@@ -41,11 +41,11 @@ from flyte_temporal.spec.execution import (
     RunLimits,
     Verdict,
 )
-from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
-from flyte_temporal.workflows.interpreter import Interpreter
+from flyte_temporal.worker.wiring import workflow_options
 
 RELEASE_S = 10.0
 """How long a process may still hold its journal after its manifest has told the end of its attempt."""
@@ -270,7 +270,7 @@ async def _histories(house: House, chosen: list[ExecutionRecord], nodes: dict[st
     """I7, and what only the histories tell of I2 and I3."""
     converter = data_converter(house.blobs)
     client = await Client.connect(house.temporal, data_converter=converter)
-    replayer = Replayer(workflows=[Interpreter], data_converter=converter)
+    replayer = Replayer(**workflow_options(), data_converter=converter)
     names = {one.request.id.name for one in chosen}
     for one in chosen:
         asked: dict[str, AttemptRequest] = {}
@@ -309,37 +309,48 @@ async def _results(
     house: House, client: Client, history: WorkflowHistory, asked: dict[str, AttemptRequest]
 ) -> None:
     """I2, second part: what the log says that an attempt gave is what its manifest says."""
-    scheduled: dict[int, AttemptRequest] = {}
-    completed: Counter[str] = Counter()
+    scheduled: dict[int, AttemptRequest | BatchRequest] = {}
     for event in history.events:
         begun = event.activity_task_scheduled_event_attributes
         ended = event.activity_task_completed_event_attributes
-        if event.HasField("activity_task_scheduled_event_attributes") and _ATTEMPT.fullmatch(
-            begun.activity_id
-        ):
-            request = await _decoded(client, begun.input.payloads, AttemptRequest)
-            if request is not None:
-                scheduled[event.event_id] = asked[begun.activity_id] = request
-        elif (
-            event.HasField("activity_task_completed_event_attributes")
-            and ended.scheduled_event_id in scheduled
-        ):
-            attempt = scheduled[ended.scheduled_event_id].attempt
-            result = await _decoded(client, ended.result.payloads, AttemptResult)
-            if result is None or result.lease_lost:
-                continue
-            completed[attempt.key] += 1
-            manifest = read(house.blobs, attempt.key)
-            good = manifest is not None and same(result.outputs, manifest.outputs or {})
-            house.expect(
-                good, f"I2 the log and the manifest of {attempt.label} differ, or there is no manifest"
+        if begun.activity_id and _ATTEMPT.fullmatch(begun.activity_id):
+            batch = "+" in begun.activity_id
+            request = await _decoded(client, begun.input.payloads, BatchRequest if batch else AttemptRequest)
+            scheduled[event.event_id] = request
+            if isinstance(request, AttemptRequest):
+                asked[request.attempt.key] = request
+        elif ended.scheduled_event_id in scheduled:
+            request = scheduled[ended.scheduled_event_id]
+            kind = AttemptResult if isinstance(request, AttemptRequest) else BatchResult
+            result = await _decoded(client, ended.result.payloads, kind)
+            for attempt, outputs in _given(request, result):
+                manifest = read(house.blobs, attempt.key)
+                good = manifest is not None and same(outputs, manifest.outputs or {})
+                house.expect(good, f"I2 the log and the manifest of {attempt.label} differ, or there is none")
+
+
+def _given(
+    request: AttemptRequest | BatchRequest, result: AttemptResult | BatchResult
+) -> Iterable[tuple[AttemptId, dict[str, LiteralValue]]]:
+    """Yield the attempts that succeeded by the log, and what they gave."""
+    if isinstance(request, AttemptRequest):
+        assert isinstance(result, AttemptResult)
+        if not result.lease_lost:
+            yield request.attempt, result.outputs
+        return
+    assert isinstance(result, BatchResult)
+    for member, one in zip(request.members, result.members, strict=True):
+        if one.outputs is not None:
+            where = request.execution
+            yield (
+                AttemptId(execution=where, node=member.node, number=member.number, token=member.token),
+                one.outputs,
             )
-    house.expect(all(n == 1 for n in completed.values()), f"I1 attempts that completed twice: {completed}")
 
 
 async def _decoded(client: Client, payloads: Iterable[Payload], kind: type[Any]) -> Any:
     (found,) = await client.data_converter.decode(list(payloads), [kind])
-    return found if isinstance(found, kind) else None
+    return found
 
 
 def _budgets(

@@ -1,4 +1,4 @@
-"""Cancels: whether one is meant for the attempt, stops that take long, and attempts of which nobody told the end."""
+"""Cancels: stops that take long, and attempts of which nobody told the end. Whether one is meant: `runs`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from temporalio import activity
-from temporalio.client import WorkflowExecutionStatus
-from temporalio.service import RPCError
 
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.refusals import our_failure
@@ -60,24 +58,6 @@ class Stops:
 
 async def _finished(work: asyncio.Future[list[None]]) -> None:
     await work
-
-
-async def wanted() -> bool:
-    """Return whether somebody asked for this attempt to stop, rather than only this delivery of its activity."""
-    details = activity.cancellation_details()
-    if details is None or details.worker_shutdown:
-        return False
-    if details.cancel_requested:
-        return True
-    # Temporal no longer knows this delivery: another one has the attempt now, or the run was ended from outside.
-    workflow_id = activity.info().workflow_id
-    if not details.not_found or workflow_id is None:
-        return False
-    try:
-        run = await activity.client().get_workflow_handle(workflow_id).describe()
-    except RPCError:
-        return False
-    return run.status is not WorkflowExecutionStatus.RUNNING
 
 
 async def beating(work: Coroutine[Any, Any, T], every_s: float) -> T:

@@ -113,6 +113,8 @@ class Children:
             no_cache=parent.no_cache,
             max_parallelism=plan.max_parallelism or parent.max_parallelism,
             parent=ParentRef(execution=parent.id.name, node=request.node),
+            pause_on_failure=parent.pause_on_failure or plan.pause_on_failure,
+            fixes=parent.fixes,
             recover=recovery and before and recovery.of_child(before.request.id.name),
         )
         record = self._store.create_execution(wanted, datetime.now(UTC))

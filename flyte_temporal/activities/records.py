@@ -7,7 +7,9 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from temporalio import activity
+from temporalio.service import RPCError
 
+from flyte_temporal.activities.runs import Runs, run_of
 from flyte_temporal.errors import PlatformError
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec import calls
@@ -20,6 +22,10 @@ INTERVAL_S = 0.1
 """Longest time that a state waits to be written, in seconds; short tasks then cost one write instead of two."""
 
 
+_Source = tuple[ExecutionId, str]
+"""Who says something: a run of an execution."""
+
+
 class Records:
     """Collects node states and writes them from a thread of its own.
 
@@ -27,18 +33,20 @@ class Records:
 
     Args:
         store: The metadata store.
+        runs: Knows which run of an execution is the newest; None where there is only one (tests).
     """
 
-    def __init__(self, store: MetadataStore) -> None:
+    def __init__(self, store: MetadataStore, runs: Runs | None = None) -> None:
         self._store = store
-        self._waiting: dict[ExecutionId, dict[str, NodeRecord]] = {}
+        self._runs = runs
+        self._waiting: dict[_Source, dict[str, NodeRecord]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._writer: asyncio.Task[None] | None = None
-        self._running: dict[ExecutionId, None] = {}
+        self._running: dict[_Source, None] = {}
 
     def note(self, execution: ExecutionId, record: NodeRecord) -> None:
         """Have a state written soon; a later state of the same node replaces it."""
-        self._waiting.setdefault(execution, {})[record.id] = record
+        self._waiting.setdefault((execution, run_of(execution)), {})[record.id] = record
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_soon())
 
@@ -50,26 +58,36 @@ class Records:
     async def flush(self) -> None:
         """Write what waits now."""
         waiting, self._waiting = self._waiting, {}
-        for execution, nodes in waiting.items():
+        for source, nodes in waiting.items():
+            execution, run = source
             change = calls.RecordRequest(
                 execution=execution,
                 nodes=tuple(nodes.values()),
-                phase=None if execution in self._running else ExecutionPhase.RUNNING,
+                phase=None if source in self._running else ExecutionPhase.RUNNING,
+                run=run,
             )
             try:
-                await self._in_thread(change)
-            except PlatformError as error:
+                await self._write(change)
+            except (PlatformError, RPCError) as error:
                 _log.warning("Node states of %s were not written now: %s", execution.name, error)
             else:
-                self._running[execution] = None
+                self._running[source] = None
 
-    async def _in_thread(self, change: calls.RecordRequest) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.record, change)
+    async def _write(self, change: calls.RecordRequest) -> None:
+        """Write a change, unless it comes from a run that is not the newest any more."""
+        if await self._in_thread(change) or self._runs is None:
+            return
+        if await self._runs.follow(change.execution, change.run):
+            await self._in_thread(change)
+
+    async def _in_thread(self, change: calls.RecordRequest) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.record, change)
 
     @activity.defn(name=calls.RECORD)
     async def record(self, request: calls.RecordRequest) -> None:
         """Write what the interpreter knows; the newest states of its own nodes and, at the end, of all."""
-        waiting = self._waiting.get(request.execution, {})
+        source = (request.execution, run_of(request.execution))
+        waiting = self._waiting.get(source, {})
         nodes = []
         for node in request.nodes:
             known = waiting.get(node.id)
@@ -79,13 +97,14 @@ class Records:
                     # Of an attempt that was cancelled, the run itself knows nothing.
                     node = node.model_copy(update={"checkpoint": known.checkpoint})  # noqa: PLW2901
             nodes.append(node)
-        request = request.model_copy(update={"nodes": tuple(nodes)})
-        await self._in_thread(request)
+        await self._write(request.model_copy(update={"nodes": tuple(nodes), "run": source[1]}))
         if request.phase is not None and request.phase.terminal:
-            self._running.pop(request.execution, None)
-            self._waiting.pop(request.execution, None)
+            self._running.pop(source, None)
+            self._waiting.pop(source, None)
 
     async def close(self) -> None:
         """Write what waits and end the thread."""
         await self.flush()
+        if self._runs is not None:
+            await self._runs.close()
         self._thread.shutdown()

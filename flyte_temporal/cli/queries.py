@@ -11,6 +11,7 @@ from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.place import Place
+from flyte_temporal.cli.repairs import repair_document, repair_lines
 from flyte_temporal.cli.results import (
     error_of,
     error_text,
@@ -23,7 +24,8 @@ from flyte_temporal.cli.results import (
     taken_from,
 )
 from flyte_temporal.cli.session import open_client
-from flyte_temporal.errors import BadRequest, NotFound
+from flyte_temporal.client import Execution, RepairState
+from flyte_temporal.errors import BadRequest, Conflict, NotFound, PlatformError
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
 
 P = TypeVar("P", ExecutionPhase, NodePhase)
@@ -62,8 +64,10 @@ def execution(output: Output, place: Place, id_: str) -> int:
         record = found.record()
         outputs = found.outputs if record.phase is ExecutionPhase.SUCCEEDED else {}
         url = found.ui_url
+        waits = _waits(found) if record.phase is ExecutionPhase.PAUSED else None
     if output.json:
-        output.document({**execution_row(record), **record_document(record, outputs), "ui_url": url})
+        document = {**execution_row(record), **record_document(record, outputs), "ui_url": url}
+        output.document({**document, "waits": repair_document(waits)} if waits else document)
         return ExitCode.SUCCEEDED
     for name, value in {**execution_row(record), "ui_url": url}.items():
         if value:
@@ -74,7 +78,18 @@ def execution(output: Output, place: Place, id_: str) -> int:
             output.result(f"  {name}: {plain(value)}")
     if error := error_of(record):
         output.result(error_text(error))
+    if waits is not None:
+        for line in repair_lines(id_, waits, place.words):
+            output.result(line)
     return ExitCode.SUCCEEDED
+
+
+def _waits(found: Execution) -> RepairState | None:
+    """Return what an execution waits for; None if it does not tell just now, or has ended a moment ago."""
+    try:
+        return found.repairs()
+    except (Conflict, PlatformError):
+        return None
 
 
 @dataclass(frozen=True)

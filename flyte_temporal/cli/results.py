@@ -20,6 +20,7 @@ from flyte_temporal.spec.execution import (
     GateReply,
     NodePhase,
     NodeRecord,
+    Repair,
 )
 
 
@@ -132,6 +133,17 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "checkpoint": None if node.checkpoint is None else _checkpoint(node.checkpoint),
         "items": {phase.value: count for phase, count in node.item_phases.items()} if node.items else None,
         "failed": [_attempt(each) for each in node.failed],
+        "repairs": [_repair(each) for each in node.repairs],
+    }
+
+
+def _repair(repair: Repair) -> dict[str, Any]:
+    return {
+        "kind": repair.kind,
+        "by": repair.by,
+        "at": instant(repair.at),
+        "note": repair.note or None,
+        "spec": repair.spec or None,
     }
 
 

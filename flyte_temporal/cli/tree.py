@@ -60,6 +60,10 @@ class LiveTree:
         self._update = update
         self._live.refresh()
 
+    def say(self, text: str) -> None:
+        """Print a line above the tree."""
+        self._console.print(Text(text))
+
     def render(self) -> Table:
         """Return the tree as it is now."""
         table = Table.grid(padding=(0, 2))

@@ -33,6 +33,8 @@ class LocalSettings:
         temporal_program: Path of the `temporal` program; empty = the one beside this Python, then the one on PATH.
         bundle_bytes: Size of a code bundle's files, in bytes. Code is small; what is larger is data left beside it.
         bundle_files: Number of files in a code bundle.
+        reconcile_s: How often records are compared with Temporal, in seconds, so that what was done to a run in Temporal
+            itself (terminate, delete, reset) is seen. 10: one cheap call each time.
         log_bytes: Size at which a log file of the stack is rotated (one older file is kept), in bytes.
     """
 
@@ -45,6 +47,7 @@ class LocalSettings:
     temporal_program: str = ""
     bundle_bytes: int = 200 * 1024 * 1024
     bundle_files: int = 20_000
+    reconcile_s: float = 10.0
     log_bytes: int = 10 * 1024 * 1024
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flyte_temporal._version import __version__
 from flyte_temporal.config.home import PREFIX, home_directory
 from flyte_temporal.config.local import Caller, Durability, caller
 from flyte_temporal.errors import BadRequest
@@ -100,6 +101,18 @@ class WorkerSettings(Group):
     """Whether the last checkpoint of a task stays when the task has succeeded; older ones are deleted anyway."""
     graceful_shutdown_s: float = Field(default=10.0, ge=0)
     """How long a stopping worker lets activities finish, in seconds; attempts themselves go on."""
+    wedged_s: float = Field(default=60.0, ge=0)
+    """After how many seconds a worker ends itself whose event loop does not turn, whose interpreter does not come back,
+    or that cannot let go of a run; whoever keeps it starts another. 0 = never. 20 s on the local stack."""
+    live_file: Path | None = None
+    """File that is touched every second while the worker is well: for a probe that runs `find FILE -mmin -1`."""
+    reconcile_s: float = Field(default=30.0, ge=0)
+    """How often this worker compares records with Temporal, in seconds; any number of workers may. 0 = never: on the
+    local stack, its supervisor does it."""
+    deployment: str = Field(default="", max_length=200)
+    """Name of the worker deployment, which switches Temporal's Worker Versioning on: see docs/operations/upgrades.md."""
+    build: str = Field(default=f"flyte-temporal-{__version__}", min_length=1, max_length=200)
+    """Id of this build among those of the deployment; another one for each image that is rolled out."""
 
 
 class LimitSettings(Group):
@@ -125,6 +138,12 @@ class LimitSettings(Group):
     """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
     history_events: int = Field(default=0, ge=0)
     """Events of a run's history from which on it continues as new; 0: when Temporal suggests it, at 4,096."""
+    batches: Literal["off", "on", "always"] = "on"
+    """Whether short attempts travel together in one activity (docs/batches.md). `off`: one activity per attempt. `always`:
+    tasks of which nothing is known are taken to be short, as if declared so; the tests use it."""
+    slots: int = Field(default=0, ge=0)
+    """Attempts at work at once in the warm pools of all workers; batches leave none of them without work. 0 = those of
+    one worker, `worker.pool_size`."""
     max_nodes: int = Field(default=20_000, ge=1)
     """Nodes of one execution, counted through sub-workflows. Each run of it decodes them in one activation and opens
     them in another, some 0.2 s each for 10,000: far below the two seconds after which Temporal's SDK calls it wedged."""
@@ -187,4 +206,6 @@ class Settings(BaseSettings):
             heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
             run_timeout_s=self.limits.run_timeout_s,
             inline_bytes=self.limits.inline_bytes,
+            batches=self.limits.batches,
+            slots=self.limits.slots or self.worker.pool_size,
         )

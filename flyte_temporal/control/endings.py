@@ -42,6 +42,11 @@ class Endings:
         record = await asyncio.to_thread(self._store.execution, execution)
         if record is None or record.phase.terminal:
             return
+        if record.run and final.run and record.run != final.run:
+            # The run that ended is one after that of the record: continued or reset, it had no time to say so.
+            if await self._follows_a_later_one(execution, final):
+                return
+            await asyncio.to_thread(self._store.follow_run, execution, record.run, final.run, anew=False)
         now = self._clock.now()
         nodes = [_ended(node, final.phase, now) for node in await self._nodes(execution)]
         change = RecordRequest(
@@ -52,6 +57,7 @@ class Endings:
             error=final.error,
             reason=final.reason,
             at=now,
+            run=final.run,
         )
         if final.phase is not ExecutionPhase.SUCCEEDED:
             # A run that ends by itself waits for its children; one that was terminated cannot. Before the end is written
@@ -59,8 +65,12 @@ class Endings:
             left = await self._engine.abort_left(execution, f"{execution.name} has ended.")
             if left:
                 _log.info("Asked %d shards and children of %s to stop.", left, execution.name)
-        await asyncio.to_thread(self._store.record, change)
-        _log.info("Execution %s ended %s; recorded from the engine's log.", execution.name, final.phase)
+        if await asyncio.to_thread(self._store.record, change):
+            _log.info("Execution %s ended %s; recorded from the engine's log.", execution.name, final.phase)
+
+    async def _follows_a_later_one(self, execution: ExecutionId, final: RunState) -> bool:
+        newest = await self._engine.state(execution)
+        return newest is not None and newest.run != final.run
 
     async def _nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Return the nodes as the run has them; those that it has forgotten, or that shards hold, as the store has them."""

@@ -175,9 +175,13 @@ class _Follower:
 
     async def _read(self) -> Update:
         record = await self._sources.execution(self._execution)
-        known = list(self._latest.nodes) if self._latest else []
-        nodes = await self._sources.nodes(record) if self._watchers else known
-        return Update(execution=record, nodes=tuple(nodes))
+        known = {node.id: node for node in self._latest.nodes} if self._latest else {}
+        if not self._watchers:
+            return Update(execution=record, nodes=tuple(known.values()))
+        found = await self._sources.nodes(record)
+        # What has not changed stays the same object: compared here once, however many watch.
+        nodes = (old if (old := known.get(node.id)) == node else node for node in found)
+        return Update.model_construct(execution=record, nodes=tuple(nodes))
 
     async def _pause(self, end: asyncio.Task[None], cost_s: float) -> None:
         # Reading the nodes of a big execution takes long; then it is done less often, so that it stays a small share.

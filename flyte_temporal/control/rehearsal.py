@@ -30,9 +30,9 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
+from flyte_temporal.spec.resolving import OutputMissing, at, resolve
 from flyte_temporal.spec.types import ANY, NONE, ListType, LiteralType
 from flyte_temporal.storage.recall import BEFORE
-from flyte_temporal.workflows.bindings import OutputMissing, at, resolve
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program

@@ -24,7 +24,9 @@ from flyte_temporal.control.launching import Launching
 from flyte_temporal.control.listing import Listing
 from flyte_temporal.control.logs import lines, with_attempt
 from flyte_temporal.control.plan import check_plan
+from flyte_temporal.control.reconciling import Reconciler
 from flyte_temporal.control.recovering import Recoveries
+from flyte_temporal.control.repairing import Repairing
 from flyte_temporal.control.requests import complete_inputs, default_version
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
@@ -68,10 +70,12 @@ class Control:
         self._closures = Closures(ports.blobs, ports.store, ports.clock, settings.limits)
         self._listing = Listing(ports.store, self._closures)
         self._endings = Endings(ports.engine, ports.store, ports.clock)
-        self._launching = Launching(
-            ports.engine, ports.store, self._closures, self._endings, settings.run_limits()
+        self._launching = Launching(ports.engine, ports.store, self._endings, settings.run_limits())
+        self._reconciler = Reconciler(
+            ports.engine, ports.store, self._closures, self._launching, self._endings
         )
         self._recoveries = Recoveries(ports.store, ports.blobs, self._closures, settings.limits)
+        self.repairing = Repairing(ports.engine, ports.store, self._closures, settings.owner)
         self._followers = Followers(Sources(ports.engine, self.get, self._nodes_of, self._endings.write))
 
     async def register(self, closure: Closure, project: str, domain: str, version: str) -> EntityId:
@@ -162,6 +166,7 @@ class Control:
             max_parallelism=wish.max_parallelism,
             recover=wish.recover,
             deadline_s=wish.deadline_s,
+            pause_on_failure=wish.pause_on_failure or _pauses(closure),
         )
         return self._ports.store.create_execution(request, self._ports.clock.now())
 
@@ -269,7 +274,10 @@ class Control:
             return record
         await asyncio.to_thread(self._ports.store.mark_aborting, execution, reason, by)
         try:
-            await self._ports.engine.abort(execution, reason)
+            # Who reads the history alone is to see it too.
+            await self._ports.engine.abort(
+                execution, f"{reason or 'no reason given'} (by {by})" if by else reason
+            )
         except NotFound:
             # Not started yet, or ended a moment ago.
             found = await self._ports.engine.state(execution)
@@ -328,16 +336,20 @@ class Control:
                 f"Execution {execution.name} is over ({record.phase.value}); its gates are closed."
             )
 
-    async def reconcile(self) -> int:
+    async def reconcile(self, *, lost: bool = True) -> int:
         """Bring store and engine in line after crashes; Temporal's log wins. Returns the number of open executions.
 
-        Open in the store but unknown to Temporal: started again from the stored request (or ABORTED, if that was
-        asked for). Ended in Temporal but open in the store: the end is recorded.
+        Ended in Temporal but open in the store: the end is recorded. Reset in Temporal: the record follows the new run.
+        Open in the store but unknown to Temporal: started again from the stored request if it never was, and ABORTED if
+        that was asked for or somebody has deleted the run.
+
+        Args:
+            lost: Whether Temporal may have lost its last instants; what it does not know is then started again.
 
         Raises:
             PlatformUnavailable: If store or engine do not answer.
         """
-        return await self._launching.reconcile()
+        return await self._reconciler.reconcile(lost=lost)
 
     async def worker_lost(self) -> None:
         """Let other workers go on with the open runs at once; without it each waits out a time-out of the engine.
@@ -354,6 +366,12 @@ class Control:
     async def close(self) -> None:
         """End what waits and watches. Runs go on."""
         await self._followers.close()
+
+
+def _pauses(closure: Closure) -> bool:
+    """Return whether what is started says of itself that its failed nodes are held."""
+    entity = closure.entity()
+    return isinstance(entity, LaunchPlanSpec) and entity.pause_on_failure
 
 
 def _overwrites(closure: Closure) -> bool:

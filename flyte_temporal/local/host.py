@@ -65,6 +65,9 @@ class Host:
             "gates": self._gates,
             "abort_node": self._abort_node,
             "answer": self._answer_gate,
+            "repairs": self._repairs,
+            "retry": self._retry,
+            "repair": self._repair,
             "cache_entries": self._cache_entries,
             "cache_remove": self._cache_remove,
             "cache_gc": self._cache_gc,
@@ -264,7 +267,8 @@ class Host:
         async with contextlib.aclosing(self._control.watch(wanted.execution)) as updates:
             async for update in updates:
                 # Only what has changed: an execution of thousands of nodes changes in a few of them at a time.
-                changed = [node for node in update.nodes if sent.get(node.id) != node]
+                # One that has not is the same object (`control.following`).
+                changed = [node for node in update.nodes if sent.get(node.id) is not node]
                 sent.update((node.id, node) for node in changed)
                 await send(
                     protocol.line(
@@ -300,6 +304,18 @@ class Host:
     async def _answer_gate(self, params: dict[str, JsonValue], send: Send) -> None:
         wanted = protocol.Answer.model_validate(params)
         await send(_result(await self._control.answer(wanted.execution, wanted.answer)))
+
+    async def _repairs(self, params: dict[str, JsonValue], send: Send) -> None:
+        execution = protocol.One.model_validate(params).execution
+        await send(_result(await self._control.repairing.state(execution)))
+
+    async def _retry(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = await asyncio.to_thread(protocol.Retry.model_validate, params)
+        await send(_result(await self._control.repairing.retry(wanted.execution, wanted.request)))
+
+    async def _repair(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = protocol.Repair.model_validate(params)
+        await send(_result(await self._control.repairing.repair(wanted.execution, wanted.wish)))
 
 
 @asynccontextmanager

@@ -129,6 +129,8 @@ class Stack:
             "METADATA__DURABILITY": self.settings.durability,
             "WORKER__SCRATCH": str(layout.attempts),
             "WORKER__CACHE": str(layout.cache),
+            # The supervisor does it, which has the use cases loaded anyway.
+            "WORKER__RECONCILE_S": "0",
         }
         # A lost worker must be noticed within 2 s here; a false alarm is harmless, the attempt is adopted.
         defaults = {
@@ -136,6 +138,7 @@ class Stack:
             "WORKER__HEARTBEAT_TIMEOUT_S": "1.5",
             "WORKER__STICKY_TIMEOUT_S": "1",
             "WORKER__GRACEFUL_SHUTDOWN_S": "1",
+            "WORKER__WEDGED_S": "20",
             # Every pending activity heartbeats thrice a second; more than can run at once only cost.
             "LIMITS__PENDING": "100",
         }

@@ -36,7 +36,6 @@ UNAVAILABLE = 3
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-_RECONCILE_S = 10.0
 _SOON_S = 1.0
 _TEND_S = 5.0
 
@@ -182,19 +181,20 @@ class _Supervisor:
 
     async def _reconcile(self, control: Control) -> None:
         """Bring records and Temporal in line at the start, regularly, and soon after Temporal was restarted."""
-        restarts = -1
-        while True:
-            pause = _SOON_S
-            try:
-                seen = self._stack.children["temporal"].restarts
-                await control.reconcile()
-                pause = _RECONCILE_S if seen == restarts else _SOON_S
-                restarts = seen
-            except FlyteTemporalError as error:
-                _log.warning("Records and Temporal could not be compared now: %s", error)
-            except Exception:  # noqa: BLE001 - without this chore, a lost start would stay lost
-                _log.exception("Reconciliation failed; it is tried again")
-            await asyncio.sleep(pause)
+        from flyte_temporal.control.reconciling import keep_in_line
+
+        compared = -1
+
+        async def once() -> float:
+            nonlocal compared
+            restarts = self._stack.children["temporal"].restarts
+            # A server that has just come up may have lost its last instants; one that has been up has not.
+            fresh = restarts != compared
+            await control.reconcile(lost=fresh)
+            compared = restarts
+            return _SOON_S if fresh else self._stack.settings.reconcile_s
+
+        await keep_in_line(once)
 
     async def _free_runs(self, control: Control) -> None:
         """When the worker has died, do not let its runs wait for it."""

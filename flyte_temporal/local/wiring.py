@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from flyte_temporal.adapters.store.sql import SqlMetadataStore
+from flyte_temporal.adapters.temporal.attributes import add_search_attributes
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.config.settings import Settings
@@ -47,6 +48,7 @@ async def wire(stack: Stack) -> Wired:
     try:
         await _unless_it_dies(connecting, stack)
         client = await connecting
+        await add_search_attributes(client)
     finally:
         connecting.cancel()
     engine = TemporalEngine(client, settings.temporal.task_queue, settings.temporal.task_timeout_s)

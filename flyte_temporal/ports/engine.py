@@ -11,6 +11,7 @@ from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput, ShardEnd
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
 
 
 class Started(StrEnum):
@@ -29,6 +30,7 @@ class RunState(Document):
         error: Its error, if it failed.
         reason: Why it was aborted.
         shard: For a shard of a map, how its items ended.
+        run: The engine's id of the run: after a reset, an execution is another one.
     """
 
     phase: ExecutionPhase
@@ -36,6 +38,7 @@ class RunState(Document):
     error: ErrorDocument | None = None
     reason: str = ""
     shard: ShardEnd | None = None
+    run: str = ""
 
 
 class Engine(Protocol):
@@ -56,8 +59,17 @@ class Engine(Protocol):
             PlatformUnavailable: If the engine does not answer.
         """
 
+    async def open_runs(self) -> dict[str, str]:
+        """Return the ids of the runs that go on, by the name of their execution, of every project; one cheap call.
+
+        It may lag behind by a moment: what is missing is to be asked for by `state`.
+
+        Raises:
+            PlatformUnavailable: If the engine does not answer.
+        """
+
     async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
-        """Return a run's final state; None if it has not ended after `timeout_s` seconds.
+        """Return the final state of an execution's newest run; None if it has not ended after `timeout_s` seconds.
 
         Raises:
             NotFound: If the engine does not know the run.
@@ -98,6 +110,26 @@ class Engine(Protocol):
         Raises:
             NotFound: If the engine does not know the run, or the run has reached no such node.
             Conflict: If the node has ended, or is being ended.
+            PlatformUnavailable: If it does not answer.
+        """
+
+    async def repairs(self, execution: ExecutionId) -> RepairState:
+        """Return what of a run waits for somebody.
+
+        Raises:
+            NotFound: If the engine does not know the run.
+            PlatformUnavailable: If it does not answer (no worker is up, for example).
+        """
+
+    async def repair(
+        self, execution: ExecutionId, wish: NodeRetry | NodeSkip | GiveUp | Pause
+    ) -> RepairState:
+        """Repair, pause or resume a run; returns once the run has taken that in.
+
+        Raises:
+            NotFound: If the engine does not know the run, or the run has reached no such node.
+            Conflict: If no such node is held.
+            InvalidInputs: If the code or the outputs do not fit the node.
             PlatformUnavailable: If it does not answer.
         """
 

@@ -40,8 +40,27 @@ class MetadataStore(Protocol):
             PlatformUnavailable: If the store does not answer.
         """
 
-    def record(self, change: RecordRequest) -> None:
-        """Write states of nodes and of their execution. A terminal state is never replaced by an earlier one."""
+    def record(self, change: RecordRequest) -> bool:
+        """Write states of nodes and of their execution. A terminal state is never replaced by an earlier one.
+
+        Returns:
+            False, with nothing written, if the record follows another run than the one that the change is from.
+            Whoever knows which of them is the newer one calls `follow_run`, or lets it be.
+        """
+
+    def follow_run(self, execution: ExecutionId, before: str, run: str, *, anew: bool) -> bool:
+        """Let the record of an execution follow another run of Temporal from now on.
+
+        Args:
+            execution: The execution.
+            before: The run that it follows now, as the caller knows it.
+            run: The run that it is to follow.
+            anew: Whether that run repeats what the one before has done (a reset): the end of that one is forgotten, and
+                the states of its nodes.
+
+        Returns:
+            False, with nothing changed, if the record does not follow `before` (any more).
+        """
 
     def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
         """Write states of nodes; a state of a later attempt, or a terminal one, is never replaced by an older."""
@@ -56,6 +75,9 @@ class MetadataStore(Protocol):
 
     def open_executions(self) -> list[ExecutionRecord]:
         """Return all executions that are not over, of every project, oldest first (for reconciliation)."""
+
+    def executions_named(self, names: Sequence[str]) -> list[ExecutionRecord]:
+        """Return the executions of these names, of every project; those that do not exist are left out."""
 
     def nodes(self, execution: ExecutionId, wanted: NodeFilter = ALL) -> list[NodeRecord]:
         """Return the node records of an execution in listing order, those that are wanted."""

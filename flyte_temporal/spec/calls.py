@@ -8,10 +8,12 @@ histories read in the user's words.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document
@@ -28,6 +30,7 @@ from flyte_temporal.spec.execution import (
     NodeRecord,
     NodeRef,
     Recovery,
+    Repair,
     ShardEnd,
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
@@ -101,6 +104,7 @@ class AttemptRequest(Document):
         memory: Memory that it gets, request and limit, instead of what the task says; empty = as the task says.
         interruptible: Whether it may run on a machine that can be taken away.
         failed: Earlier attempts, for the node's record.
+        repairs: What was done by hand, likewise.
     """
 
     attempt: AttemptId
@@ -123,6 +127,7 @@ class AttemptRequest(Document):
     memory: str = ""
     interruptible: bool = False
     failed: tuple[FailedAttempt, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
     def changes(self) -> Overrides:
         """Return all that this attempt sets anew of its task's policy."""
@@ -169,6 +174,94 @@ class StopRequest(Document):
 
     attempts: tuple[AttemptId, ...]
     launcher: str
+
+
+class Member(Document):
+    """One attempt of a batch; what it does not say, the batch says for all. Fields as of `AttemptRequest`.
+
+    Args:
+        node: Path of its node.
+        number: Number of the attempt.
+        token: Its token.
+        bindings: Inputs that are bound to outputs of members before it.
+    """
+
+    node: NodePath
+    number: int
+    token: str
+    task: str
+    inputs: dict[str, LiteralValue] = {}
+    bindings: dict[str, Binding] = {}
+    overrides: Overrides | None = None
+    order: int = 0
+    name: str = ""
+    first_started_at: datetime | None = None
+    memo: CacheOrder | None = None
+    cache: CacheStatus = CacheStatus.DISABLED
+    checkpoint_from: tuple[str, ...] = ()
+    asked_at: datetime | None = None
+    interruptible: bool = False
+
+
+class BatchRequest(Document):
+    """Run several attempts, one after the other in one process, and return when all have ended, or when it is time to.
+
+    Idempotent member by member: what is done is read, what runs is found again, the rest is started. The activity type
+    is the name of the first member's task.
+
+    Args:
+        execution: The execution.
+        spec: Digest of the closure that holds the tasks.
+        members: The attempts, in the order in which they run.
+        go_on: Whether the rest still runs when one has failed; otherwise the batch returns at once.
+        longest_s: A member that runs longer is handed back, and the rest with it; seconds.
+        again: Whether a member was asked for before, so that it may run or be done already.
+        environment: Where they run.
+        inline_bytes: As of `AttemptRequest`.
+        created_at: As of `AttemptRequest`.
+    """
+
+    execution: ExecutionId
+    spec: str
+    members: tuple[Member, ...]
+    go_on: bool = False
+    longest_s: float = 1.0
+    again: bool = False
+    environment: Environment = Environment()
+    inline_bytes: int = 64 * 1024
+    created_at: datetime | None = None
+
+
+Asked = Annotated[AttemptRequest | BatchRequest, Field(union_mode="left_to_right")]
+"""What the activity of a task is asked for."""
+
+
+class MemberResult(Document):
+    """What became of a member of a batch; nothing is set if it has not begun, or was handed back.
+
+    Args:
+        outputs: Its outputs, if it succeeded.
+        error: Its failure, if it failed.
+        stopped: Whether it was at work, and stopped because the batch was to end.
+        began: Whether it is at work still; asked for again, it is found again.
+        seconds: How long it ran.
+        put_failed: As of `AttemptResult`.
+        checkpoint: As of `AttemptResult`.
+    """
+
+    outputs: dict[str, LiteralValue] | None = None
+    error: ErrorDocument | None = None
+    stopped: bool = False
+    began: bool = False
+    seconds: float = 0.0
+    put_failed: bool = False
+    checkpoint: SavedCheckpoint | None = None
+
+
+class BatchResult(Document):
+    """What became of the members of a batch, in their order."""
+
+    members: tuple[MemberResult, ...]
 
 
 class Wish(Document):
@@ -515,6 +608,7 @@ class RecordRequest(Document):
         error: Its error, when it failed.
         reason: Why it was aborted.
         at: Time of the change by the workflow's clock, UTC.
+        run: Temporal's id of the run that says so; empty if it is not known. Filled in by whoever writes it.
     """
 
     execution: ExecutionId
@@ -524,3 +618,4 @@ class RecordRequest(Document):
     error: ErrorDocument | None = None
     reason: str = ""
     at: datetime | None = None
+    run: str = ""

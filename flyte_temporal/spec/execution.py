@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -11,9 +12,10 @@ from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, Stored, digest
 from flyte_temporal.spec.entities import Root
-from flyte_temporal.spec.identifiers import ExecutionId, ExecutionName, NodePath, VersionName
+from flyte_temporal.spec.identifiers import EntityName, ExecutionId, ExecutionName, NodePath, VersionName
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import Node
+from flyte_temporal.spec.policies import CacheSettings
 
 
 class ExecutionPhase(StrEnum):
@@ -171,6 +173,58 @@ class NodeRef(Document):
     attempt_key: str = ""
 
 
+class MendedTask(Document):
+    """A task whose attempts run with other code than the execution began with.
+
+    Args:
+        name: Its name in that code.
+        interface: Digest of its interface, which is that of before.
+        cache: Its cache settings there: the version of an automatic one follows the code.
+    """
+
+    name: EntityName
+    interface: str
+    cache: CacheSettings = CacheSettings()
+
+
+class Fix(Document):
+    """Code that was brought into a running execution. Its DAG stays as it is.
+
+    Args:
+        spec: Digest of the closure that holds its tasks.
+        environment: Where it runs.
+        tasks: What stands for which task of the execution.
+        only: Paths of the nodes that it is for; empty = for all attempts that start from then on.
+        by: Who brought it.
+        at: When, UTC.
+    """
+
+    spec: str
+    environment: Environment
+    tasks: dict[EntityName, MendedTask]
+    only: tuple[NodePath, ...] = ()
+    by: str = ""
+    at: datetime | None = None
+
+
+class Repair(Document):
+    """What somebody did to a node that was held, for its record.
+
+    Args:
+        kind: `retry`, `skip` or `fail`.
+        by: Who.
+        at: When, UTC.
+        note: With what, in words.
+        spec: Digest of the closure that the fixed code came with; empty = the code of before.
+    """
+
+    kind: Literal["retry", "skip", "fail"]
+    by: str = ""
+    at: datetime | None = None
+    note: str = ""
+    spec: str = ""
+
+
 class Recovery(Document):
     """An earlier execution of which results are taken over.
 
@@ -230,6 +284,8 @@ class ExecutionRequest(Document):
         parent: The node that started it, if one did.
         recover: What of an earlier execution it takes over, if it recovers one.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
+        pause_on_failure: Whether nodes that would fail for good are held instead, for somebody to repair them.
+        fixes: Code that was brought into the execution that started it.
     """
 
     id: ExecutionId
@@ -246,6 +302,8 @@ class ExecutionRequest(Document):
     parent: ParentRef | None = None
     recover: Recovery | None = None
     deadline_s: float = 0.0
+    pause_on_failure: bool = False
+    fixes: tuple[Fix, ...] = ()
 
     def fingerprint(self) -> str:
         """Return the digest by which a repeated request is told from another one under the same id.
@@ -273,6 +331,8 @@ class RunLimits(Document):
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
         run_timeout_s: Longest time of one attempt when the task sets none.
         inline_bytes: Largest value kept inline.
+        batches: Whether several short attempts may travel in one activity; `always`: what is not measured is short.
+        slots: Attempts that can be at work at once in warm processes; batches leave none of them without work.
     """
 
     window: int = 100
@@ -286,6 +346,8 @@ class RunLimits(Document):
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
     inline_bytes: int = 64 * 1024
+    batches: Literal["off", "on", "always"] = "off"
+    slots: int = 2
 
 
 SHARDED_ORDER = 1_000_000_000
@@ -441,6 +503,7 @@ class NodeRecord(Document):
         items: Number of its items, for maps in shards; listings of the whole execution leave the items out.
         item_phases: How many of these items are in which phase; filled in by listings, never stored.
         failed: Its attempts that failed, the last ones of them.
+        repairs: What was done by hand while it was held.
     """
 
     id: NodePath
@@ -466,10 +529,24 @@ class NodeRecord(Document):
     items: int = 0
     item_phases: dict[NodePhase, int] = {}
     failed: tuple[FailedAttempt, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
 
 class ExecutionRecord(Document):
-    """State of an execution as stored and shown."""
+    """State of an execution as stored and shown.
+
+    Args:
+        request: What was asked for.
+        phase: Its state.
+        created_at: When it was accepted, UTC.
+        started_at: When it began, UTC.
+        finished_at: When it ended, UTC.
+        outputs: Its outputs, if it succeeded.
+        error: Why it failed.
+        abort_reason: Why it was aborted.
+        aborted_by: Who aborted it.
+        run: Temporal's id of the run that the record follows. Another one after a continue-as-new and after a reset.
+    """
 
     request: ExecutionRequest
     phase: ExecutionPhase
@@ -480,6 +557,7 @@ class ExecutionRecord(Document):
     error: ErrorDocument | None = None
     abort_reason: str = ""
     aborted_by: str = ""
+    run: str = ""
 
     @property
     def recovered_from(self) -> str:

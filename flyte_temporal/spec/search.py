@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from flyte_temporal.spec.execution import ExecutionRequest
 
 PHASE = "FtPhase"
-SEARCH_ATTRIBUTES = ("FtProject", "FtDomain", "FtEntity", "FtVersion", PHASE)
-"""Names of the search attributes that a namespace must have."""
+SEARCH_ATTRIBUTES = ("FtProject", "FtDomain", "FtEntity", "FtVersion", "FtOwner", PHASE)
+"""Names of the search attributes that a namespace must have. On SQL databases a namespace can have ten keywords, of 255
+characters (temporal.md §1)."""
 
 
 def search_values(request: ExecutionRequest) -> dict[str, str]:
@@ -22,6 +23,7 @@ def search_values(request: ExecutionRequest) -> dict[str, str]:
         request.id.domain,
         request.root.name,
         request.version,
+        request.requested_by,
         "RUNNING",
     )
-    return dict(zip(SEARCH_ATTRIBUTES, values, strict=True))
+    return {name: value[:255] for name, value in zip(SEARCH_ATTRIBUTES, values, strict=True)}

@@ -13,8 +13,16 @@ from pydantic import JsonValue, PlainSerializer
 
 from flyte_temporal.spec.calls import GateState
 from flyte_temporal.spec.document import Document, Stored
-from flyte_temporal.spec.execution import ErrorDocument, NodePhase, NodeRecord, Shard
+from flyte_temporal.spec.execution import (
+    ErrorDocument,
+    ExecutionPhase,
+    Fix,
+    NodePhase,
+    NodeRecord,
+    Shard,
+)
 from flyte_temporal.spec.literals import Inline, LiteralValue
+from flyte_temporal.spec.repairs import Pause
 
 
 def _written(literal: LiteralValue) -> dict[str, Any]:
@@ -104,6 +112,11 @@ class Snapshot(Stored):
         lines: Rows of the board for some of them.
         gates: All gates that are known, with their answers.
         records: Ends of nodes whose records were not confirmed yet.
+        pause: Who paused the execution, if somebody did.
+        given_up: Whether nodes that fail are no longer held, though that was asked for.
+        waiting: Executions that it has started and that wait to be repaired, by the paths of their nodes.
+        fixes: Code that was brought into it.
+        phase: Its phase as it was made known.
     """
 
     runs: int
@@ -118,3 +131,8 @@ class Snapshot(Stored):
     lines: tuple[NodeLine, ...] = ()
     gates: tuple[GateState, ...] = ()
     records: tuple[NodeRecord, ...] = ()
+    pause: Pause | None = None
+    given_up: bool = False
+    waiting: dict[str, str] = {}
+    fixes: tuple[Fix, ...] = ()
+    phase: ExecutionPhase = ExecutionPhase.RUNNING

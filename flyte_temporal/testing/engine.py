@@ -10,6 +10,7 @@ from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord, RunInput
 from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
 
 
 class FakeEngine:
@@ -21,6 +22,8 @@ class FakeEngine:
         self.available = True
         """Whether calls are answered."""
         self.node_aborts: list[NodeAbort] = []
+        self.repair_states: dict[ExecutionId, RepairState] = {}
+        self.wishes: list[NodeRetry | NodeSkip | GiveUp | Pause] = []
         """Nodes that were to be aborted, in order."""
         self.forgotten: list[ExecutionId] = []
         """Runs whose worker was to be forgotten, in order."""
@@ -51,13 +54,20 @@ class FakeEngine:
         if run.request.id in self._states:
             return Started.EXISTS
         self.started.append((run, closure))
-        await self.finish(run.request.id, RunState(phase=ExecutionPhase.RUNNING))
+        await self.finish(
+            run.request.id, RunState(phase=ExecutionPhase.RUNNING, run=f"run-{len(self.started)}")
+        )
         return Started.NEW
 
     async def state(self, execution: ExecutionId) -> RunState | None:
         """Return a run's state; see `Engine.state`."""
         self._answer()
         return self._states.get(execution)
+
+    async def open_runs(self) -> dict[str, str]:
+        """Return the runs that go on; see `Engine.open_runs`."""
+        self._answer()
+        return {e.name: state.run for e, state in self._states.items() if not state.phase.terminal}
 
     async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
         """Wait for a run's end; see `Engine.wait`."""
@@ -108,6 +118,22 @@ class FakeEngine:
                 return node
         raise NotFound(f"The execution has reached no node {request.node!r}.")
 
+    async def repairs(self, execution: ExecutionId) -> RepairState:
+        """Return what a test has set; see `Engine.repairs`."""
+        self._answer()
+        self._known(execution)
+        return self.repair_states.get(execution, RepairState(phase=ExecutionPhase.RUNNING))
+
+    async def repair(
+        self, execution: ExecutionId, wish: NodeRetry | NodeSkip | GiveUp | Pause
+    ) -> RepairState:
+        """Note the wish; see `Engine.repair`."""
+        found = await self.repairs(execution)
+        if isinstance(wish, NodeRetry | NodeSkip) and wish.node not in {"", *(h.node for h in found.held)}:
+            raise NotFound(f"The execution has reached no node {wish.node!r}.")
+        self.wishes.append(wish)
+        return found
+
     async def forget_worker(self, execution: ExecutionId) -> None:
         """Note the call; see `Engine.forget_worker`."""
         self._answer()
@@ -124,7 +150,8 @@ class FakeEngine:
         self._answer()
         if self._known(execution).phase.terminal:
             raise NotFound(f"The run {execution.name} is not open.")
-        await self.finish(execution, RunState(phase=ExecutionPhase.ABORTED, reason=reason))
+        run = self._known(execution).run
+        await self.finish(execution, RunState(phase=ExecutionPhase.ABORTED, reason=reason, run=run))
 
     def _answer(self) -> None:
         if not self.available:

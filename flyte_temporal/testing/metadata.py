@@ -7,7 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from flyte_temporal.adapters.store.merging import check_same_request, merge_execution, merge_node
+from flyte_temporal.adapters.store.merging import (
+    check_same_request,
+    follow,
+    is_foreign,
+    merge_execution,
+    merge_node,
+)
 from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.execution import (
@@ -54,13 +60,27 @@ class MemoryMetadataStore:
         check_same_request(found, request)
         return found
 
-    def record(self, change: RecordRequest) -> None:
+    def record(self, change: RecordRequest) -> bool:
         """Write states of nodes and of their execution."""
         with self._lock:
-            self._merge(change.execution, change.nodes, authoritative=True)
             old = self._executions.get(change.execution)
+            if old is not None and is_foreign(old, change):
+                return False
+            self._merge(change.execution, change.nodes, authoritative=True)
             if old is not None:
                 self._executions[change.execution] = merge_execution(old, change)
+            return True
+
+    def follow_run(self, execution: ExecutionId, before: str, run: str, *, anew: bool) -> bool:
+        """Let a record follow another run."""
+        with self._lock:
+            old = self._executions.get(execution)
+            if old is None or old.run != before:
+                return False
+            if anew:
+                self._nodes.pop(execution, None)
+            self._executions[execution] = follow(old, run, anew=anew)
+            return True
 
     def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
         """Write states of nodes."""
@@ -96,6 +116,11 @@ class MemoryMetadataStore:
         with self._lock:
             found = [record for record in self._executions.values() if not record.phase.terminal]
         return sorted(found, key=lambda record: record.created_at)
+
+    def executions_named(self, names: Sequence[str]) -> list[ExecutionRecord]:
+        """Return the executions of these names, of every project."""
+        with self._lock:
+            return [record for record in self._executions.values() if record.request.id.name in names]
 
     def item_phases(self, execution: ExecutionId, path: str) -> dict[NodePhase, int]:
         """Return how many items of a map have a record in which phase."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.worker.liveness import Activations, Liveness
+from flyte_temporal.worker.reconciling import reconciling
 from flyte_temporal.worker.wiring import PARTS, Platform, build
 
 _log = logging.getLogger("flyte_temporal.worker")
@@ -23,21 +25,25 @@ async def _main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     settings = Settings.load()
-    platform = await _build_unless(stop, settings)
+    activations = Activations()
+    platform = await _build_unless(stop, settings, activations)
     if platform is None:
         return
     _log.info("Worker is up: queue %s at %s", settings.temporal.task_queue, settings.temporal.address)
+    liveness = Liveness(settings.worker.wedged_s, activations, settings.worker.live_file)
+    liveness.start(platform.polls.heard)
     try:
-        async with platform.worker:
+        async with platform.worker, reconciling(platform, settings):
             await stop.wait()
             _log.info("Worker was told to stop; attempts run on")
     finally:
         await platform.close()
+        await liveness.close()
 
 
-async def _build_unless(stop: asyncio.Event, settings: Settings) -> Platform | None:
+async def _build_unless(stop: asyncio.Event, settings: Settings, activations: Activations) -> Platform | None:
     """Return the worker, or None if it was told to stop while it still waited for Temporal."""
-    building = asyncio.create_task(build(settings))
+    building = asyncio.create_task(build(settings, activations))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([building, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerDeploymentConfig, WorkflowRunner
 
-from flyte_temporal._version import __version__
 from flyte_temporal.activities.attempts import Attempts
 from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.children import Children
@@ -22,13 +22,16 @@ from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
+from flyte_temporal.activities.runs import Runs
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
-from flyte_temporal.config.settings import Settings
+from flyte_temporal.adapters.temporal.polls import Polls
+from flyte_temporal.config.settings import Settings, WorkerSettings
+from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
-from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.worker.liveness import Activations
 from flyte_temporal.workflows.interpreter import Interpreter
 
 if TYPE_CHECKING:
@@ -49,11 +52,14 @@ _EAGER = 100
 class Platform:
     """A worker and what must be closed after it."""
 
+    client: Client
     worker: Worker
+    polls: Polls
     records: Records
     remembering: Remembering
     launchers: Mapping[str, Launcher]
-    store: MetadataStore
+    store: SqlMetadataStore
+    blobs: BlobStore
 
     async def close(self) -> None:
         """Write what waits and let go of attempts; they run on and are adopted by the next worker."""
@@ -64,11 +70,12 @@ class Platform:
         self.store.close()
 
 
-async def build(settings: Settings) -> Platform:
+async def build(settings: Settings, activations: Activations | None = None) -> Platform:
     """Return a worker that is ready to run.
 
     Args:
         settings: The environment.
+        activations: Sees what its workflow threads are at.
 
     Raises:
         PlatformUnavailable: If Temporal or a store does not answer.
@@ -77,7 +84,7 @@ async def build(settings: Settings) -> Platform:
     blobs = open_store(storage)
     client = await connect(settings.temporal, blobs)
     store = open_metadata(settings)
-    records = Records(store)
+    records = Records(store, Runs(client, store))
     launchers = open_launchers(settings)
     closures = Closures(blobs)
     remembering = Remembering(store.catalog, blobs, closures)
@@ -108,26 +115,52 @@ async def build(settings: Settings) -> Platform:
         Lookups(store.catalog, blobs, Recalls(store, blobs, closures)).lookup,
         remembering.store,
     ]
-    return Platform(temporal_worker(client, settings, served), records, remembering, launchers, store)
+    worker = temporal_worker(client, settings, served, activations)
+    polls = Polls(client, settings.temporal.task_queue)
+    return Platform(client, worker, polls, records, remembering, launchers, store, blobs)
 
 
-def temporal_worker(client: Client, settings: Settings, activities: Sequence[Callable[..., Any]]) -> Worker:
+class Workflows(TypedDict):
+    """Options that say how workflow code is run: of a worker, and of the replayer that proves them (tests/workflow)."""
+
+    workflows: Sequence[type]
+    unsandboxed_workflow_runner: WorkflowRunner
+
+
+def workflow_options(activations: Activations | None = None) -> Workflows:
+    """Return how the interpreter is run.
+
+    Args:
+        activations: Sees what the workflow threads are at.
+    """
+    return {
+        "workflows": [Interpreter],
+        "unsandboxed_workflow_runner": (activations or Activations()).runner(),
+    }
+
+
+def temporal_worker(
+    client: Client,
+    settings: Settings,
+    activities: Sequence[Callable[..., Any]],
+    activations: Activations | None = None,
+) -> Worker:
     """Return the Temporal worker that serves the interpreter and its activities on one queue.
 
     Args:
         client: A connected client.
-        settings: Queue, slots and time-outs.
+        settings: Queue, slots, time-outs and version.
         activities: What it serves: all of `spec.calls`, and the tasks.
+        activations: Sees what its workflow threads are at.
     """
     worker = Worker(
         client,
         task_queue=settings.temporal.task_queue,
-        workflows=[Interpreter],
+        **workflow_options(activations),
         activities=activities,
         max_concurrent_activities=settings.worker.max_activities,
         max_eager_activity_reservations_per_workflow_task=_EAGER,
-        # Without it temporalio hashes all loaded code at each start: over a second.
-        build_id=f"flyte-temporal-{__version__}",
+        **_version(settings.worker),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_heartbeat_throttle_interval=timedelta(seconds=min(1.0, settings.worker.heartbeat_timeout_s / 3)),
@@ -150,6 +183,30 @@ def be_patient(worker: Worker, seconds: float) -> None:
         seconds: How long Temporal waits before it gives the step to another worker.
     """
     worker._workflow_worker._deadlock_timeout_seconds = seconds  # type: ignore[union-attr]  # noqa: SLF001
+
+
+class _Version(TypedDict, total=False):
+    build_id: str
+    deployment_config: WorkerDeploymentConfig
+
+
+def _version(own: WorkerSettings) -> _Version:
+    """Return which version of a worker this is, for Temporal's Worker Versioning where that is used.
+
+    Every run is pinned to the version that began it, and goes over to a newer one when it continues as new
+    (docs/decisions/0047).
+    """
+    if not own.deployment:
+        # Without it temporalio hashes all loaded code at each start: over a second.
+        return {"build_id": own.build}
+    version = WorkerDeploymentVersion(deployment_name=own.deployment, build_id=own.build)
+    return {
+        "deployment_config": WorkerDeploymentConfig(
+            version=version,
+            use_worker_versioning=True,
+            default_versioning_behavior=VersioningBehavior.PINNED,
+        )
+    }
 
 
 def open_metadata(settings: Settings) -> SqlMetadataStore:

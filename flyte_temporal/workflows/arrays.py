@@ -11,8 +11,8 @@ from flyte_temporal.spec.execution import Shard
 from flyte_temporal.spec.lists import length
 from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
 from flyte_temporal.spec.nodes import ArrayTarget, Node
+from flyte_temporal.spec.resolving import at
 from flyte_temporal.spec.types import ANY, NONE, ListType
-from flyte_temporal.workflows.bindings import at
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.scope import Carried, NodeState, Place, Scope
 
@@ -88,9 +88,23 @@ class Array(Scope):
         return self.failed
 
     @property
+    def tolerates(self) -> bool:
+        """Return whether enough items can still succeed if one more fails."""
+        return self.failures + 1 <= self._shard.allowed
+
+    @property
     def failed(self) -> bool:
         """Return whether too few items can still succeed."""
         return self.failures > self._shard.allowed
+
+    def bears(self, failures: int) -> bool:
+        """Return whether enough items can still succeed if so many, and all others under way, fail."""
+        return self.failures + max(failures, self.active) <= self._shard.allowed
+
+    @property
+    def total(self) -> int:
+        """Return the number of items of the whole map."""
+        return self._shard.total
 
     def inputs_of(self, state: NodeState) -> dict[str, LiteralValue]:
         """Return the inputs of an item: its elements, and what is the same for all."""

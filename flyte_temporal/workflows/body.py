@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from flyte_temporal.spec.bindings import Binding, InputRef, OutputBinding, nodes_of
 from flyte_temporal.spec.entities import FailurePolicy, WorkflowSpec
@@ -10,9 +10,8 @@ from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import ErrorValue, Inline, LiteralValue
 from flyte_temporal.spec.nodes import ERROR_INPUT, HANDLER, BranchBody, BranchTarget, Node, Target
-from flyte_temporal.spec.paths import MissingAttribute
+from flyte_temporal.spec.resolving import OutputMissing, named, partly
 from flyte_temporal.spec.types import LiteralType, Simple, SimpleType
-from flyte_temporal.workflows.bindings import OutputMissing, resolve
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.scope import ENDED_WELL_MARKS, Carried, Earlier, NodeState, Place, Scope
@@ -150,20 +149,40 @@ class Body(Scope):
     def inputs_of(self, state: NodeState) -> dict[str, LiteralValue]:
         """Return the inputs of a node whose upstream has ended."""
         bindings = state.node.inputs
-        return {n: self._resolved(b, f"Input {n!r} of node {state.path}") for n, b in bindings.items()}
+        return {n: named(b, self, f"Input {n!r} of node {state.path}") for n, b in bindings.items()}
+
+    def bound(
+        self, state: NodeState, later: Collection[str]
+    ) -> tuple[dict[str, LiteralValue], dict[str, Binding]]:
+        """Return the inputs of a node, and what is left of those that are bound to nodes under way."""
+        inputs: dict[str, LiteralValue] = {}
+        bindings: dict[str, Binding] = {}
+        for name, binding in state.node.inputs.items():
+            if later and any(node in later for node in nodes_of(binding)):
+                bindings[name] = partly(binding, self, later)
+            else:
+                inputs[name] = named(binding, self, f"Input {name!r} of node {state.path}")
+        return inputs, bindings
+
+    def fed_by(self, state: NodeState) -> list[NodeState]:
+        """Return the nodes that wait for this one."""
+        return [self._by_id[name] for name in self._progress.graph.downstream[state.node.id]]
+
+    def left(self, state: NodeState) -> int:
+        """Return for how many nodes that have not ended a node waits."""
+        return self._progress.left[state.node.id]
+
+    def bears(self, failures: int) -> bool:
+        """Return whether failures stop nothing else."""
+        del failures
+        return self.spec.failure_policy is not FailurePolicy.FAIL_IMMEDIATELY
 
     def results(self) -> dict[str, LiteralValue]:
         """Return the outputs, once all nodes have ended well."""
         return {
-            o.name: self._resolved(o.binding, f"Output {o.name!r} of the workflow {self.spec.name}")
+            o.name: named(o.binding, self, f"Output {o.name!r} of the workflow {self.spec.name}")
             for o in self.spec.outputs
         }
-
-    def _resolved(self, binding: Binding, end: str) -> LiteralValue:
-        try:
-            return resolve(binding, self)
-        except MissingAttribute as error:
-            raise MissingAttribute(f"{end}, {error.message}") from error
 
 
 def workflow_body(

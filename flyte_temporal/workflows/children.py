@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +19,13 @@ from temporalio.common import (
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from flyte_temporal.spec import calls
+from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure, Root
 from flyte_temporal.spec.execution import (
     ErrorDocument,
     ExecutionPhase,
     ExecutionRequest,
+    NodePhase,
     RunInput,
     RunLimits,
     RunOutput,
@@ -31,8 +33,11 @@ from flyte_temporal.spec.execution import (
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import LaunchPlanTarget
+from flyte_temporal.spec.repairs import PAUSED_WITH_PARENT, Pause
 from flyte_temporal.spec.search import search_values
+from flyte_temporal.spec.shown import details_of, summary_of
 from flyte_temporal.workflows.failures import document_of, of_child, was_cancelled
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.scope import NodeState
@@ -64,20 +69,34 @@ class Children:
         given: The run's input.
         inbox: Where ends go.
         recovering: Whether an earlier execution may stand for a child.
+        fixes: What code they inherit.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering, fixes: Fixes) -> None:
+        self._fixes = fixes
+        self.pause: Pause | None = None
+        """Why they start nothing new, if the run is paused."""
+        self._telling: set[asyncio.Task[None]] = set()
         self._given = given
         self._inbox = inbox
         self._recovering = recovering
         self._continues = given.interpreter >= 3
         """Whether the run may continue as new while children are at work."""
 
+    def pass_on(self, pause: Pause, states: Sequence[NodeState]) -> None:
+        """Let those that run start nothing new, or go on; those that are only being started are told when they are."""
+        self.pause = None if pause.ends else pause
+        for state in states:
+            if state.child and state.phase is NodePhase.RUNNING:
+                telling = asyncio.create_task(tell(state.child, PAUSED_WITH_PARENT, pause))
+                self._telling.add(telling)
+                telling.add_done_callback(self._telling.discard)
+
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Start the execution of a launch plan node."""
         anew = not self._recovering.may_recall(state)
         state.attempts += anew  # else when it turns out that there is nothing to take over
-        state.child = child_name(self._given.request.id.name, state.path)
+        state.child = child_name(self._given.request.id.name, state.path, state.fresh_from)
         self._watch(state, self._run(state, inputs, anew=anew, again=False))
 
     def resume(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
@@ -103,7 +122,7 @@ class Children:
         opened: calls.ChildOpened = await workflow.execute_local_activity(
             calls.OPEN_CHILD,
             calls.ChildRequest(
-                parent=self._given.request,
+                parent=self._fixes.request(),
                 node=state.path,
                 name=state.child,
                 spec=program.digest,
@@ -122,9 +141,9 @@ class Children:
             if opened.recalled.done:
                 state.child = child.name
                 return opened.recalled
-        state.attempts = 1
+        state.attempts = max(1, state.attempts)
         try:
-            handle = await self._start(state, opened.request, program.closure, target.launch_plan)
+            handle = await self._start(opened.request, program.closure, target.launch_plan)
         except asyncio.CancelledError:
             if again:
                 await asyncio.shield(_ask_to_stop(child))
@@ -137,11 +156,13 @@ class Children:
             state.child_started = True
             return await followed(child, self._given.limits)
         state.child_started = True
+        if self.pause is not None:
+            await tell(child.name, PAUSED_WITH_PARENT, self.pause)
         output: RunOutput = await handle
         return output
 
     async def _start(
-        self, state: NodeState, request: ExecutionRequest, program: Closure, plan: str
+        self, request: ExecutionRequest, program: Closure, plan: str
     ) -> workflow.ChildWorkflowHandle[Any, RunOutput]:
         closure = program.model_copy(update={"root": Root(kind="launch_plan", name=plan)})
         attributes = [
@@ -162,7 +183,8 @@ class Children:
             cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             parent_close_policy=closing,
             search_attributes=TypedSearchAttributes(attributes),
-            static_summary=f"{state.path} of {self._given.request.id.name}"[:200],
+            static_summary=summary_of(request),
+            static_details=details_of(request),
         )
 
     @staticmethod
@@ -236,9 +258,18 @@ async def _ask_to_stop(child: ExecutionId) -> None:
         workflow.logger.info("%s cannot be asked to stop, it has ended or never began: %s", child.name, error)
 
 
-def child_name(parent: str, node: str) -> str:
-    """Return the id of the execution that a node starts: that of its own, and its path."""
-    name = f"{parent}.{node.replace('[', '-').replace(']', '')}"
+async def tell(execution: str, signal: str, news: Document) -> None:
+    """Send a signal to another execution; one that is over, or not yet there, needs no news."""
+    try:
+        await workflow.get_external_workflow_handle(execution).signal(signal, news)
+    except FailureError as error:
+        workflow.logger.info("%s was not told: %s", execution, error)
+
+
+def child_name(parent: str, node: str, before: int = 0) -> str:
+    """Return the id of the execution that a node starts: that of its own, its path, and how many it has started before."""
+    again = f"-r{before}" if before else ""
+    name = f"{parent}.{node.replace('[', '-').replace(']', '')}{again}"
     if len(name) <= NAME_BYTES:
         return name
     tail = hashlib.sha256(name.encode()).hexdigest()[:16]

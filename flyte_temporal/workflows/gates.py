@@ -91,6 +91,11 @@ class Gates:
         """Return whether a gate was answered before it was reached."""
         return state.path in self._replies
 
+    def forget(self, state: NodeState) -> None:
+        """Let a gate be answered anew."""
+        state.reply = None
+        self._replies.pop(state.path, None)
+
     def recalled(self, state: NodeState) -> None:
         """Take in that the answer of an earlier execution stands for a gate: it takes no other."""
         self._states[state.path] = state

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from temporalio import workflow
 
@@ -36,6 +37,7 @@ class Ended:
         split: The lists that were cut for it.
         error: Its error, if it failed.
         again: Whether the node may be tried once more now.
+        left: Whether its activity ended without it: it did not begin, or was handed back.
         cancelled: Whether it ended because we asked it to.
         answer: What is known about it before it is computed.
         stored: Whether its outputs are remembered now; it had ended before.
@@ -51,6 +53,7 @@ class Ended:
     split: calls.SplitResult | None = None
     error: ErrorDocument | None = None
     again: bool = False
+    left: bool = False
     cancelled: bool = False
     answer: calls.LookupAnswer | None = None
     stored: bool | None = None
@@ -73,6 +76,8 @@ class Inbox:
         self._costly: dict[str, int] = {}
         """What counts against the limits, by path, and as how much."""
         self._pending = 0
+        self._asked: WeakSet[asyncio.Task[Any]] = WeakSet()
+        """What was cancelled; looked up only. Several nodes may share one activity."""
         self._held: set[str] = set()
         """Paths of nodes that wait for something which is not theirs alone; counted only."""
         self._ended: list[Ended] = []
@@ -98,7 +103,8 @@ class Inbox:
             costly: Whether it counts against the limits of what may be pending.
             weight: As how much it counts.
         """
-        task.set_name(state.path)
+        # What the call stack shows, in Temporal's UI and elsewhere.
+        task.set_name(state.path if state.name == state.node.id else f"{state.path} {state.name}")
         self._running[state.path] = task
         if costly:
             self._costly[state.path] = weight
@@ -120,11 +126,14 @@ class Inbox:
         self._wake.set()
 
     def cancel(self, state: NodeState) -> bool:
-        """Ask what runs for a node to end; return whether there is anything."""
+        """Ask what runs for a node to end; return whether there is anything that was not asked before."""
         task = self._running.get(state.path)
         if task is None:
             return False
         self._cancelled.add(state.path)
+        if task in self._asked:
+            return False
+        self._asked.add(task)
         task.cancel()
         return True
 
@@ -135,6 +144,10 @@ class Inbox:
     def was_cancelled(self, state: NodeState) -> bool:
         """Return whether `cancel` was called for a node."""
         return state.path in self._cancelled
+
+    def revive(self, state: NodeState) -> None:
+        """Forget that a node was asked to end, because it is to be tried again."""
+        self._cancelled.discard(state.path)
 
     def wake(self) -> None:
         """Let `ended` return, whether or not anything has ended."""

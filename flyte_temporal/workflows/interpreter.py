@@ -7,7 +7,8 @@ worker's time, temporal.md §3); determinism is proved by replaying stored histo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributeKey
@@ -26,14 +27,27 @@ from flyte_temporal.spec.execution import (
     RunInput,
     RunOutput,
 )
+from flyte_temporal.spec.repairs import (
+    CHILD_PAUSED,
+    PAUSED_WITH_PARENT,
+    ChildPause,
+    GiveUp,
+    NodeRetry,
+    NodeSkip,
+    Pause,
+    RepairState,
+)
 from flyte_temporal.spec.search import PHASE
 from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.failures import failure_of, refusal_of
+from flyte_temporal.workflows.repairs import Repairs
 from flyte_temporal.workflows.run import ContinuedAsNew, Run, RunFailed
 
 CONTINUED = 2
 """Number of arguments of a first run."""
 
+R = TypeVar("R")
+T = TypeVar("T")
 _PHASE = SearchAttributeKey.for_keyword(PHASE)
 
 
@@ -87,6 +101,7 @@ class Interpreter:
     ) -> None:
         if self._run is None:
             return
+        self._run.show_end(phase, reason)
         closing = asyncio.create_task(self._run.records.close(phase, outputs or RunOutput(), error, reason))
         try:
             await asyncio.shield(closing)
@@ -174,6 +189,79 @@ class Interpreter:
                 self._run.gates.check(request)
             except FlyteTemporalError as error:
                 raise refusal_of(error) from error
+
+    @workflow.query(name="repairs")
+    def repairs(self) -> RepairState:
+        """Return what waits for somebody."""
+        return self._run.repairs.state() if self._run else RepairState(phase=ExecutionPhase.RUNNING)
+
+    @workflow.signal(name=PAUSED_WITH_PARENT)
+    async def paused_with_parent(self, pause: Pause) -> None:
+        """Start nothing new, or go on, because the execution that started this one does so."""
+        repairs = await self._repairs()
+        if pause.ends:
+            repairs.resume()
+        else:
+            repairs.hold_back(pause)
+
+    @workflow.signal(name=CHILD_PAUSED)
+    async def child_paused(self, news: ChildPause) -> None:
+        """Take in that an execution which this one has started waits to be repaired, or does not any more."""
+        (await self._repairs()).heard(news)
+
+    @workflow.update(name="retry")
+    async def retry(self, request: NodeRetry) -> RepairState:
+        """Try held nodes once more; ApplicationError as for `answer`."""
+        return _refusing((await self._repairs()).retry, request)
+
+    @retry.validator
+    def _check_retry(self, request: NodeRetry) -> None:
+        if self._run is not None and self._run.restored:
+            _refusing(self._run.repairs.check_retry, request)
+
+    @workflow.update(name="skip")
+    async def skip(self, request: NodeSkip) -> RepairState:
+        """End a held node with given outputs; ApplicationError as for `answer`."""
+        return _refusing((await self._repairs()).skip, request)
+
+    @skip.validator
+    def _check_skip(self, request: NodeSkip) -> None:
+        if self._run is not None and self._run.restored:
+            _refusing(self._run.repairs.check_skip, request)
+
+    @workflow.update(name="fail")
+    async def fail(self, request: GiveUp) -> RepairState:
+        """Let all held nodes fail; ApplicationError as for `answer`."""
+        return _refusing((await self._repairs()).fail, request)
+
+    @fail.validator
+    def _check_fail(self, request: GiveUp) -> None:
+        if self._run is not None and self._run.restored:
+            _refusing(self._run.repairs.check_fail, request)
+
+    @workflow.update(name="pause")
+    async def pause(self, request: Pause) -> RepairState:
+        """Start nothing new."""
+        return (await self._repairs()).hold_back(request)
+
+    @workflow.update(name="resume")
+    async def resume(self, _request: Pause) -> RepairState:
+        """Go on; the argument is there for who reads the history."""
+        return (await self._repairs()).resume()
+
+    async def _repairs(self) -> Repairs:
+        # A message can come in the very first task of a run, before `run` was called.
+        await workflow.wait_condition(lambda: self._run is not None and self._run.rejoined)
+        assert self._run is not None  # noqa: S101 - what was waited for
+        return self._run.repairs
+
+
+def _refusing(act: Callable[[R], T], request: R) -> T:
+    """Return what an action on a run gives; what it refuses is told in the words of the API."""
+    try:
+        return act(request)
+    except FlyteTemporalError as error:
+        raise refusal_of(error) from error
 
 
 def _snapshot(given: RawValue) -> Snapshot:

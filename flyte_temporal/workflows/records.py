@@ -31,17 +31,26 @@ class Records:
 
     def __init__(self, given: RunInput, states: Sequence[NodeState], began: datetime) -> None:
         self._execution = given.request.id
-        self._whole = given.shard is None
+        self.whole = given.shard is None
         """Whether the run is the whole execution; a shard says nothing of the execution's own phase."""
         self._all_at_end = given.interpreter < 3
         """Whether all states are written at the end, whatever was written before."""
         self._states = states
         self._began = began
+        self.phase = ExecutionPhase.RUNNING
+        """Phase of the execution as it was made known."""
         self._changed: dict[str, NodeState] = {}
         self._ended: dict[str, NodeState] = {}
         """Ended nodes of which only an activity has written so far."""
         self._earlier: tuple[NodeRecord, ...] = ()
         self._writing: dict[asyncio.Task[None], tuple[NodeRecord, ...]] = {}
+
+    def enter(self, phase: ExecutionPhase) -> None:
+        """Make a new phase of the execution known, with what waits to be written."""
+        self.phase = phase
+        self.flush()
+        if self.whole:
+            self._call(calls.RecordRequest(execution=self._execution, phase=phase, at=self._began))
 
     def changed(self, state: NodeState) -> None:
         """Note that a node without an activity has changed."""
@@ -85,7 +94,7 @@ class Records:
                 calls.RecordRequest(
                     execution=self._execution,
                     nodes=batch,
-                    phase=ExecutionPhase.RUNNING if self._whole else None,
+                    phase=self.phase if self.whole else None,
                     at=self._began,
                 )
             )
@@ -112,9 +121,9 @@ class Records:
             calls.RecordRequest(
                 execution=self._execution,
                 nodes=rest,
-                phase=phase if self._whole else None,
-                outputs=outputs.outputs if self._whole else {},
-                error=error if self._whole else None,
+                phase=phase if self.whole else None,
+                outputs=outputs.outputs if self.whole else {},
+                error=error if self.whole else None,
                 reason=reason,
                 at=workflow.now(),
             )

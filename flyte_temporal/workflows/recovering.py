@@ -44,6 +44,9 @@ class Recovering:
         """Return whether an earlier result of a node may stand for a new one; if not by wish, its record says so."""
         if self.recovery is None or state.attempts or in_handler(state):
             return False
+        if state.fix:
+            state.anew = "its code was fixed while it ran"
+            return False
         if state.rerun:
             state.anew = BY_WISH
             return False

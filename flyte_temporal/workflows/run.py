@@ -22,6 +22,7 @@ from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
     CacheStatus,
     ErrorDocument,
+    ExecutionPhase,
     NodePhase,
     NodeRecord,
     RunInput,
@@ -37,15 +38,19 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
+from flyte_temporal.spec.repairs import Pause
 from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.aborts import error_of, find
 from flyte_temporal.workflows.arrays import Array, array_target, lists, whole_map
 from flyte_temporal.workflows.attempts import Attempts
+from flyte_temporal.workflows.batches import Batches
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.deadlines import Deadlines
+from flyte_temporal.workflows.details import ending
 from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.leaving import Leaving
@@ -55,6 +60,7 @@ from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads, load
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.recovering import Recovering, gate_outputs
+from flyte_temporal.workflows.repairs import Repairs
 from flyte_temporal.workflows.restoring import Restoring, programs_of
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.sharded import Room, ShardedArray, Sizes, uncut
@@ -109,10 +115,12 @@ class Run:
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._tree.board.namespace = workflow.info().namespace
         self._inbox = Inbox()
-        self._attempts = Attempts(given, self._inbox, self.records.changed, self._began)
+        self._fixes = Fixes(given.request, self._began)
+        self._attempts = Attempts(given, self._inbox, self._tree.forming, self.records.changed, self._fixes)
+        self._batches = Batches(given, self._inbox, self._attempts, self._tree)
         self._recovering = Recovering(given.request.recover)
-        self._children = Children(given, self._inbox, self._recovering)
-        self.lookups = Lookups(given, self._inbox, self._recovering)
+        self._children = Children(given, self._inbox, self._recovering, self._fixes)
+        self.lookups = Lookups(given, self._inbox, self._recovering, self._fixes)
         self._stores = Stores(given.request.id, self._inbox)
         self.shards = Shards(given, self._inbox)
         self._own = OwnShard(shard, self._program, self._inbox) if shard else None
@@ -122,6 +130,8 @@ class Run:
         self._reads = Reads(self._inbox)
         planned = None if shard else self._program
         self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
+        self.repairs = Repairs(self._tree, self._inbox, self._fixes, self.gates, given.request)
+        self.repairs.passed_on = self._pass_on
         self._window = Window(given.limits.window, self._tree)
         self._leaving = Leaving(given, self._inbox)
         self._loading: asyncio.Task[dict[str, Program]] | None = None
@@ -132,9 +142,15 @@ class Run:
         if snapshot is not None:
             self.gates.take_over(snapshot.gates)
             self.records.take_over(snapshot.records)
+            self.repairs.take_over(snapshot, self.records)
+            self._children.pause = snapshot.pause
 
     def _started(self) -> list[str]:
         return [state.child for state in self.states if state.child]
+
+    def _pass_on(self, pause: Pause) -> None:
+        shards = (s for each in self._tree.root.tree() for s in each.states) if self._tree.root else ()
+        self._children.pass_on(pause, [*self.states, *(s for s in shards if s.is_shard)])
 
     async def execute(self) -> RunOutput:
         """Run to the end.
@@ -238,19 +254,32 @@ class Run:
             self._deadlines.watch_node(state)
         self.restored = True
 
+    def _has_work(self) -> bool:
+        tree = self._tree
+        return bool(tree.ready or tree.ready_free or tree.forming or tree.to_store or self._resuming) or bool(
+            self._inbox.open or tree.board.holds
+        )
+
+    def show_end(self, phase: ExecutionPhase, reason: str) -> None:
+        """Show in the current details how the run has ended."""
+        workflow.set_current_details(self._tree.board.markdown(ending(phase, reason)))
+
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or tree.to_store or self._resuming or inbox.open:
+        while self._has_work():
             self._dispatch()
+            self.repairs.show(self.records)
             self.lookups.flush()
             self._stores.flush(tree.to_store)
             if not self.lookups.busy or self.records.waiting >= HELD_BACK:
                 self.records.flush()
             workflow.set_current_details(tree.board.markdown())
-            if self._held_up():
+            if self._held_up() or (tree.forming.wonders and not self.repairs.paused):
                 inbox.wake_soon()
-            elif not inbox.open and not self._leaving.waits:
+            elif not (inbox.open or self._leaving.waits or self.repairs.waits):
                 continue
+            elif tree.forming.on:
+                inbox.wake_never()
             self._watch_deadlines()
             ended = await inbox.ended()
             for each in ended:
@@ -271,14 +300,16 @@ class Run:
     def _may_leave(self) -> bool:
         """Return whether all is taken over, and something is left to hand over."""
         root = self._tree.root
-        storing = bool(self._tree.to_store) or self._stores.busy
-        return not self._resuming and not storing and root is not None and not root.closed
+        # A batch is over within a moment; to ask for its members one by one would cost more than to wait for it.
+        busy = bool(self._tree.to_store) or self._stores.busy or self._batches.busy
+        return not self._resuming and not busy and root is not None and not root.closed
 
     def _taken(self) -> Snapshot:
         stopping = dict.fromkeys(self._tree.to_cancel)
         stopping.update(dict.fromkeys(filter(self._inbox.stopping, self.states)))
         runs = (self._snapshot.runs if self._snapshot else 0) + 1
-        return take(self._tree, self.gates, self.records, stopping, self._began, runs)
+        taken = take(self._tree, self.gates, self.records, stopping, self._began, runs)
+        return self.repairs.hand_over(taken, self.records)
 
     def _watch_deadlines(self) -> None:
         opened, self._tree.deadlines = self._tree.deadlines, []
@@ -320,15 +351,36 @@ class Run:
         self._stops.flush()
         while not self._resuming and tree.to_cancel and self._window.left():
             stopped = tree.to_cancel.popleft()
-            if not self.lookups.cancel(stopped) and self._cancel(stopped):
+            if self.repairs.let_go(stopped) or self.lookups.cancel(stopped):
+                continue
+            if self._cancel(stopped):
                 self._window.take()
-        while self._window.left() and not self._leaving.overdue:
+        while self._window.left() and not self._leaving.overdue and not self.repairs.paused:
             if tree.ready_free:
                 self._start(tree.ready_free.popleft())
-            elif tree.ready and self._inbox.pending < self._most():
-                self._start(tree.ready.popleft())
-            else:
+            elif tree.ready and not self._fixes.all and tree.forming.takes(tree.ready[0]):
+                self._gather(tree.ready.popleft())
+            elif not self._start_one():
                 return
+
+    def _start_one(self) -> bool:
+        """Start an activity, if one may start; return whether one did."""
+        tree = self._tree
+        if self._inbox.pending >= self._most():
+            return False
+        if tree.ready:
+            self._start(tree.ready.popleft())
+            return True
+        group = tree.forming.next(self._inbox.pending, workflow.now())
+        if len(group) > 1:
+            self._window.take(1 + len(group) // 20)
+            self._batches.start(group)
+            for state in group:
+                if state.token:
+                    self._deadlines.watch_node(state)
+        elif group:
+            self._start(group[0])
+        return bool(group)
 
     def _cancel(self, state: NodeState) -> bool:
         if not state.is_shard or self._tree.aborting:
@@ -350,7 +402,9 @@ class Run:
         if self._window.left():
             return False
         tree = self._tree
-        room = bool(tree.ready) and self._inbox.pending < self._most()
+        if self.repairs.paused:
+            return bool(tree.to_cancel or self._resuming)
+        room = bool(tree.ready or tree.forming) and self._inbox.pending < self._most()
         return room or bool(tree.to_cancel) or bool(tree.ready_free) or bool(self._resuming)
 
     def _start(self, state: NodeState) -> None:
@@ -360,11 +414,24 @@ class Run:
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
 
+    def _gather(self, state: NodeState) -> None:
+        """Let a task wait for others to travel with, once it is known that it must be computed."""
+        try:
+            if not state.token:
+                self._recovering.mark(state)
+                if self.lookups.take(state):
+                    self._tree.begin(state)
+                    return
+            self._tree.forming.add(state)
+        except FlyteTemporalError as error:
+            self._tree.fail(state, document_of(error, state.path))
+
     def _begin_work(self, state: NodeState) -> None:
         if isinstance(state.scope, ShardedArray):
             self._start_shard(state, state.scope)
             return
         self._recovering.mark(state)
+        self._fixes.mark(state)
         if not (self._looks_up(state) and self.lookups.take(state)):
             self._start_kind(state, state.scope.inputs_of(state))
 
@@ -426,7 +493,7 @@ class Run:
             case TaskTarget():
                 self._window.take()
                 self._attempts.start(state, inputs)
-                if self.given.interpreter >= 3 and state.attempts == 1:
+                if self.given.interpreter >= 3 and state.attempts == state.fresh_from + 1:
                     self._deadlines.watch_node(state)
             case WorkflowTarget():
                 self._open(workflow_body(program, program.closure.workflows[target.workflow], inputs, state))
@@ -468,6 +535,8 @@ class Run:
     def _open_map(self, state: NodeState, whole: Shard, cut: calls.SplitResult | None = None) -> None:
         program = state.scope.program
         size = self._sizes.shard(program, array_target(state.node)) if self.given.interpreter >= 3 else 0
+        if self._tree.pausing and self._tree.fits(whole.count):
+            size = 0  # its items can be held only where their states are
         if not size or whole.count <= size:
             self._tree.open(Array(program, state, whole))
             return
@@ -486,6 +555,7 @@ class Run:
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
+        state.ahead = False
         if ended.answer is not None:
             self._take_answer(state, ended.answer)
             return
@@ -494,26 +564,23 @@ class Run:
             tree.changed(state)
             return
         self.lookups.ended(state)
+        self.repairs.ended(state)
         if ended.doubtful:
             self._stops.add(state)
         elif ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
             tree.abort(state)
         elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
             tree.fail(state, state.doom)
+        elif ended.left:
+            tree.leave(state)
         elif ended.again:
             tree.again(state, ended.error)
         elif ended.error is not None:
             tree.fail(state, ended.error)
         elif ended.shard is not None:
             tree.shard_ended(state, ended.shard)
-        elif state.scope.failing and ended.goes_on:
-            # What it would go on with may not start any more.
-            tree.abort(state)
         elif ended.goes_on:
-            try:
-                self._continue(ended)
-            except FlyteTemporalError as error:
-                tree.fail(state, document_of(error, state.path))
+            self._continue(ended)
         else:
             tree.succeed(
                 state, ended.outputs or {}, NodePhase.RECOVERED if ended.copied else NodePhase.SUCCEEDED
@@ -548,10 +615,17 @@ class Run:
 
     def _continue(self, ended: Ended) -> None:
         state = ended.state
-        if ended.closure is not None:
-            program = Program(ended.closure, state.spec)
-            self._open(workflow_body(program, program.main, {}, state))
-        elif ended.read is not None:
-            self._go_on(state, ended.read)
-        elif ended.split is not None and state.whole is not None:
-            self._open_map(state, state.whole, ended.split)
+        if state.scope.failing:
+            # What it would go on with may not start any more.
+            self._tree.abort(state)
+            return
+        try:
+            if ended.closure is not None:
+                program = Program(ended.closure, state.spec)
+                self._open(workflow_body(program, program.main, {}, state))
+            elif ended.read is not None:
+                self._go_on(state, ended.read)
+            elif ended.split is not None and state.whole is not None:
+                self._open_map(state, state.whole, ended.split)
+        except FlyteTemporalError as error:
+            self._tree.fail(state, document_of(error, state.path))

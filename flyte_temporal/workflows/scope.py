@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
@@ -23,12 +24,13 @@ from flyte_temporal.spec.execution import (
     NodePhase,
     NodeRecord,
     NodeRef,
+    Repair,
     Shard,
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import GateTarget, LaunchPlanTarget, Node, Target, TaskTarget
-from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.policies import Overrides, Resources, TaskPolicy
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
 
@@ -77,6 +79,12 @@ class NodeState:
     """Whether Temporal has confirmed that the child was started."""
     spec: str = ""
     reply: GateReply | None = None
+    token: str = ""
+    """Token of the attempt that was asked for and has not ended; empty if there is none."""
+    alone: bool = False
+    """Whether its attempt travels by itself, because it turned out to be long."""
+    ahead: bool = False
+    """Whether it was asked for while what it waits for was under way, in the same activity."""
     basis: Basis | None = None
     """What its result rests on; of gates, and of what was copied."""
     rerun: bool = False
@@ -98,6 +106,16 @@ class NodeState:
     again_at: datetime | None = None
     """When it asks again."""
     checkpoint: SavedCheckpoint | None = None
+    repairs: list[Repair] = field(default_factory=list)
+    """What was done by hand while it was held."""
+    fix: int = 0
+    """Which of the run's fixes its attempts run with, counted from 1; 0 = the code of the execution."""
+    resources: Resources | None = None
+    """What its attempts get by hand instead of what was declared."""
+    fresh_from: int = 0
+    """Attempts that it had when its budget was made anew."""
+    fresh_since: datetime | None = None
+    """When that was."""
     items: int = 0
     """Number of items of a map in shards."""
     share: int = 0
@@ -145,6 +163,12 @@ class NodeState:
         policy = self.scope.program.closure.tasks[target.task].policy
         return policy if self.node.overrides is None else self.node.overrides.apply(policy)
 
+    def overrides(self) -> Overrides | None:
+        """Return what its attempts set anew of the task's policy: what the node says, and over it what was said by hand."""
+        if self.resources is None:
+            return self.node.overrides
+        return (self.node.overrides or Overrides()).then(Overrides(resources=self.resources))
+
     def attempt(self, execution: ExecutionId) -> AttemptId:
         """Return its last attempt."""
         number, _, token = self.attempt_key.rpartition("/")[2].partition("-")
@@ -176,6 +200,7 @@ class NodeState:
             checkpoint=self.checkpoint,
             items=self.items,
             failed=tuple(self.failed),
+            repairs=tuple(self.repairs),
         )
 
 
@@ -282,6 +307,41 @@ class Scope(ABC):
             UserCodeError: If a value has nothing at the end of an attribute path.
         """
 
+    def bound(
+        self, state: NodeState, later: Collection[str]
+    ) -> tuple[dict[str, LiteralValue], dict[str, Binding]]:
+        """Return the inputs of a node: those that are there, and those that nodes which are under way will give.
+
+        Args:
+            state: The node.
+            later: Ids of the nodes that are under way.
+
+        Raises:
+            UserCodeError: As for `inputs_of`.
+        """
+        del later
+        return self.inputs_of(state), {}
+
+    def fed_by(self, state: NodeState) -> list[NodeState]:
+        """Return the nodes that wait for this one."""
+        del state
+        return []
+
+    def left(self, state: NodeState) -> int:
+        """Return for how many nodes that have not ended a node waits."""
+        del state
+        return 0
+
+    @property
+    def total(self) -> int:
+        """Return how many nodes, or items of a map, it is one of the parts of."""
+        return len(self.states)
+
+    def bears(self, failures: int) -> bool:
+        """Return whether the whole goes on as it is if so many of its nodes fail now."""
+        del failures
+        return False
+
     @abstractmethod
     def results(self) -> dict[str, LiteralValue]:
         """Return the outputs of the whole, once all has ended well.
@@ -315,6 +375,11 @@ class Scope(ABC):
     @abstractmethod
     def gives_up(self) -> bool:
         """Return whether, after the failures so far, nothing more should start."""
+
+    @property
+    def tolerates(self) -> bool:
+        """Return whether one more failure does not make the whole fail."""
+        return False
 
     @property
     @abstractmethod

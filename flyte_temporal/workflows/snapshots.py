@@ -91,7 +91,7 @@ def take(
         made=tree.made,
         scopes=tuple(_scope(scope, places) for scope in scopes),
         nodes=tuple(row for row in rows if row is not None),
-        ready=tuple(state.order for state in tree.ready),
+        ready=tuple(state.order for state in (*tree.ready, *tree.forming.waiting())),
         ready_free=tuple(state.order for state in tree.ready_free),
         stopping=tuple(state.order for state in stopping),
         over=tree.board.over(),

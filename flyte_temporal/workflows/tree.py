@@ -15,16 +15,25 @@ from flyte_temporal.spec.execution import SHARDED_ORDER, ErrorDocument, NodePhas
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import BranchTarget, LaunchPlanTarget, TaskTarget
 from flyte_temporal.spec.types import NONE
+from flyte_temporal.spec.verdicts import DEADLINE_EXCEEDED
+from flyte_temporal.workflows.aborts import NODE_ABORTED
 from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split
+from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.records import Records
-from flyte_temporal.workflows.recovering import phase_of
+from flyte_temporal.workflows.recovering import in_handler, phase_of
 from flyte_temporal.workflows.scope import NodeState, Place, Scope
 from flyte_temporal.workflows.sharded import ShardedArray
 
 PATH_BYTES = 200
 """Longest path of a node: a column of the metadata store, and a part of ids."""
+
+AT_WORK = frozenset({NodePhase.RUNNING, NodePhase.PAUSED})
+"""Phases of nodes that have begun and not ended: something runs for them, or they are held."""
+
+FINAL = frozenset({NODE_ABORTED, DEADLINE_EXCEEDED})
+"""Failures that nobody is asked about: they were wished, or there is no time left."""
 
 
 class Tree:
@@ -46,6 +55,8 @@ class Tree:
         """Tasks and launch plans that may run: what the limits count."""
         self.ready_free: deque[NodeState] = deque()
         """Other nodes that may run."""
+        self.forming = Forming(given)
+        """Tasks that may run and wait for others to travel with."""
         self.to_cancel: deque[NodeState] = deque()
         self.to_store: deque[tuple[NodeState, dict[str, LiteralValue]]] = deque()
         """Dynamic tasks that have ended, with outputs that are to be remembered."""
@@ -65,6 +76,8 @@ class Tree:
         """Scopes with a deadline that were opened, for `run` to watch."""
         self._deadline_s = given.request.deadline_s
         self._version = given.interpreter
+        self.pausing = given.request.pause_on_failure and given.interpreter >= 3 and given.shard is None
+        """Whether nodes that would fail for good are held."""
 
     def open(self, scope: Scope) -> None:
         """Add a scope and let its first nodes run.
@@ -111,6 +124,10 @@ class Tree:
         else:
             scope.outer.inner.append(scope)
 
+    def fits(self, count: int) -> bool:
+        """Return whether the run may have so many nodes more."""
+        return len(self.states) + count <= self._limit
+
     def _refuse_large(self, count: int, path: str, scope: Scope) -> None:
         what = f"The node {scope.parent.path}" if scope.parent else "The execution"
         if len(self.states) + count > self._limit:
@@ -125,7 +142,8 @@ class Tree:
             )
 
     def _enqueue(self, scope: Scope, states: list[NodeState]) -> None:
-        states = [state for state in states if not state.phase.terminal]
+        # What was asked for ahead is at work, or its end is about to be taken in.
+        states = [state for state in states if not state.ahead and not state.phase.terminal]
         scope.active += len(states)
         for state in states:
             self._line(state).append(state)
@@ -165,6 +183,21 @@ class Tree:
         else:
             self.queue(state)
 
+    def leave(self, state: NodeState) -> None:
+        """Take in that an activity ended without this node of its: it may start anew, once what it waits for has ended."""
+        waits = state.scope.left(state) > 0
+        if state.scope.failing or waits:
+            if state.token:
+                state.attempts -= 1
+                state.tokens.remove(state.token)
+            state.token = ""
+        self.board.move(state, NodePhase.QUEUED)
+        if state.scope.failing or waits:
+            state.scope.active -= 1
+            self._close_if_done(state.scope)
+        else:
+            self.ready.append(state)
+
     def succeed(
         self, state: NodeState, outputs: dict[str, LiteralValue], phase: NodePhase = NodePhase.SUCCEEDED
     ) -> None:
@@ -195,6 +228,31 @@ class Tree:
                     self.pass_over(branch_body(body, state))
 
     def fail(self, state: NodeState, error: ErrorDocument | None) -> None:
+        """Take in that a node has failed and is not tried again by itself: it is held, if that is wished, or ends."""
+        if error is not None and self._holds(state, error):
+            state.doom, state.error, state.reason = None, error, ""
+            self.board.move(state, NodePhase.PAUSED)
+            self._records.changed(state)
+        else:
+            self.give_up(state, error)
+
+    def _holds(self, state: NodeState, error: ErrorDocument) -> bool:
+        final = error.code in FINAL or state.is_shard
+        if not self.pausing or self.aborting or state.scope.failing or final or in_handler(state):
+            return False
+        scope: Scope | None = state.scope
+        while scope is not None:
+            if scope.tolerates:
+                return False
+            scope = scope.outer
+        return True
+
+    def resume(self, state: NodeState) -> None:
+        """Let a held node run again."""
+        self.queue(state)
+        self._records.changed(state)
+
+    def give_up(self, state: NodeState, error: ErrorDocument | None) -> None:
         """Take in that a node has failed for good."""
         scope = state.scope
         if error is not None:
@@ -262,13 +320,13 @@ class Tree:
         if inner:
             for scope in inner:
                 self.condemn(scope, error)
-        elif state.phase is NodePhase.RUNNING:
+        elif state.phase in AT_WORK:
             self.to_cancel.append(state)
         else:
             queue = self.ready if state in self.ready else self.ready_free
             if state in queue:
                 queue.remove(state)
-            else:
+            elif not self.forming.remove(state):
                 state.scope.active += 1  # it had not come to its turn
             self.fail(state, error)
 
@@ -284,7 +342,7 @@ class Tree:
     def _finish(self, state: NodeState, phase: NodePhase) -> None:
         self.board.move(state, phase)
         if state.bodiless:
-            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED}
+            state.ran = phase not in {NodePhase.RECOVERED, NodePhase.SKIPPED} or bool(state.repairs)
         state.finished_at = self._now()
         self._end_changed(state)
         state.scope.active -= 1
@@ -332,7 +390,7 @@ class Tree:
             self.failure = gathered(scope.errors) if scope.failed and scope.errors else None
             self.result = scope.given
         elif (scope.failed or scope.condemned) and scope.errors:
-            self.fail(scope.parent, gathered(scope.errors))
+            self.give_up(scope.parent, gathered(scope.errors))
         elif scope.failing:
             self.abort(scope.parent)
         else:
@@ -348,13 +406,14 @@ class Tree:
         for each in stopped.values():
             each.failing = True
         dropped = [s for queue in (self.ready, self.ready_free) for s in queue if id(s.scope) in stopped]
+        dropped += self.forming.drop(stopped.keys())
         if dropped:
             self.ready = deque(s for s in self.ready if id(s.scope) not in stopped)
             self.ready_free = deque(s for s in self.ready_free if id(s.scope) not in stopped)
         for state in dropped:
             state.scope.active -= 1
         for each in stopped.values():
-            self.to_cancel.extend(s for s in each.states if s.phase is NodePhase.RUNNING)
+            self.to_cancel.extend(s for s in each.states if s.phase in AT_WORK)
         for each in reversed(stopped.values()):
             if each is not scope and not each.active:
                 self._close_if_done(each)

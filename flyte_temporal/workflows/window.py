@@ -34,6 +34,6 @@ class Window:
             self._made = self._tree.made
         return self._left > 0 and self._tree.made - self._made < OPENED
 
-    def take(self) -> None:
-        """Count a command."""
-        self._left -= 1
+    def take(self, commands: int = 1) -> None:
+        """Count a command, or one that costs as much as several."""
+        self._left -= commands

@@ -349,3 +349,51 @@ def test_one_of_two_projects_that_want_an_id_at_the_same_time_wins(store: Metada
 def _at_once(work: Callable[[int], Any], items: range) -> list[Any]:
     with ThreadPoolExecutor(8) as threads:
         return list(threads.map(work, items))
+
+
+def test_a_record_follows_one_run_at_a_time(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    running = RecordRequest(
+        execution=eid(), phase=ExecutionPhase.RUNNING, nodes=(a_node(),), run="run-1", at=T0
+    )
+    assert store.record(running)
+    late = RecordRequest(execution=eid(), nodes=(a_node(NodePhase.SUCCEEDED),), run="run-2")
+    assert store.record(late) is False
+    assert [n.phase for n in store.nodes(eid())] == [NodePhase.RUNNING]
+    assert store.follow_run(eid(), "other", "run-2", anew=False) is False
+    assert store.follow_run(eid(), "run-1", "run-2", anew=False)
+    assert store.record(late)
+    assert store.record(running) is False
+    found = store.execution(eid())
+    assert found is not None
+    assert (found.run, found.phase) == ("run-2", ExecutionPhase.RUNNING)
+    assert [n.phase for n in store.nodes(eid())] == [NodePhase.SUCCEEDED]
+    # Whoever does not know its run is heard as before.
+    assert store.record(RecordRequest(execution=eid(), phase=ExecutionPhase.ABORTED, reason="x", at=T0))
+
+
+def test_a_run_that_begins_anew_makes_the_end_of_the_one_before_forgotten(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    error = ErrorDocument(kind=ErrorKind.USER, code="X", message="m")
+    ended = RecordRequest(
+        execution=eid(), phase=ExecutionPhase.FAILED, nodes=(a_node(NodePhase.FAILED),), error=error, at=T0
+    )
+    store.mark_aborting(eid(), "why", "who")
+    store.record(ended)
+    fresh = RecordRequest(execution=eid(), phase=ExecutionPhase.RUNNING, nodes=(a_node(),), run="run-2")
+    assert store.record(fresh) is False, "whether it is the newest run, the store cannot know"
+    assert store.follow_run(eid(), "", "run-2", anew=True)
+    found = store.execution(eid())
+    assert found is not None
+    assert (found.phase, found.error, found.abort_reason, found.aborted_by, found.finished_at) == (
+        ExecutionPhase.RUNNING,
+        None,
+        "",
+        "",
+        None,
+    )
+    assert store.nodes(eid()) == []
+    assert store.record(fresh)
+    assert [r.request.id.name for r in store.executions_named(["run-1", "none"])] == ["run-1"]
+    assert store.executions_named([]) == []
+    assert store.follow_run(eid("none"), "", "run-1", anew=False) is False

@@ -14,8 +14,12 @@ import pytest
 from tests.integration.pages import Block, Step, blocks, differs, read, steps
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WITHOUT_EXAMPLE = {"api", "architecture", "glossary", "performance", "plugins"}
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "operations").glob("*.md")),
+]
+WITHOUT_EXAMPLE = {"api", "architecture", "glossary", "performance", "plugins", "upgrades", "faults"}
 """Pages that are about no construct; the example of the page on plug-ins is run by `test_plugin_example`."""
 TIMEOUT_S = 120.0
 

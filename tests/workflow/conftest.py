@@ -16,6 +16,7 @@ import pytest
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import RawValue, SearchAttributeKey
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -37,7 +38,9 @@ from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue
+from flyte_temporal.spec.resolving import Former
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
 from flyte_temporal.spec.types import LiteralType
 from flyte_temporal.storage.blobs import open_store
@@ -70,20 +73,65 @@ async def arithmetic(request: calls.AttemptRequest) -> int:
     return int(sum(values.values())) + 1
 
 
+class HandedBack(Exception):
+    """A behaviour raises it for a member of a batch that turns out to be long."""
+
+
 @dataclass
 class Attempted:
     """Serves all tasks and the interpreter's records; keeps what it saw."""
 
     behaviour: Behaviour = arithmetic
     requests: list[calls.AttemptRequest] = field(default_factory=list)
+    batches: list[calls.BatchRequest] = field(default_factory=list)
     records: list[calls.RecordRequest] = field(default_factory=list)
     stops: list[calls.StopRequest] = field(default_factory=list)
     most_at_once: int = 0
     at_once: int = 0
 
     @activity.defn(dynamic=True)
-    async def run(self, args: Sequence[RawValue]) -> calls.AttemptResult:
-        request = activity.payload_converter().from_payload(args[0].payload, calls.AttemptRequest)
+    async def run(self, args: Sequence[RawValue]) -> calls.AttemptResult | calls.BatchResult:
+        asked: Any = calls.Asked
+        request = activity.payload_converter().from_payload(args[0].payload, asked)
+        if isinstance(request, calls.BatchRequest):
+            self.batches.append(request)
+            return await self._batch(request)
+        return await self._one(request)
+
+    async def _batch(self, request: calls.BatchRequest) -> calls.BatchResult:
+        """Do what the product's activity does, without processes."""
+        former, ended = Former(), list[calls.MemberResult]()
+        try:
+            for member in request.members:
+                ended.append(await self._member(request, member, former))
+                if (ended[-1].error and not request.go_on) or ended[-1].began:
+                    break
+        except asyncio.CancelledError:
+            ended.append(calls.MemberResult(stopped=True))
+        missing = len(request.members) - len(ended)
+        return calls.BatchResult(members=(*ended, *(calls.MemberResult(),) * missing))
+
+    async def _member(
+        self, request: calls.BatchRequest, member: calls.Member, former: Former
+    ) -> calls.MemberResult:
+        one = calls.AttemptRequest(
+            attempt=AttemptId(
+                execution=request.execution, node=member.node, number=member.number, token=member.token
+            ),
+            spec=request.spec,
+            task=member.task,
+            inputs={**member.inputs, **former.inputs(member.node, member.bindings)},
+        )
+        try:
+            result = await self._one(one)
+        except HandedBack:
+            return calls.MemberResult(began=True)
+        except ApplicationError as error:
+            return calls.MemberResult(error=ErrorDocument.model_validate(error.details[0]))
+        former.add(member.node, closures.task(member.task), result.outputs)
+        return calls.MemberResult(outputs=result.outputs, seconds=0.001)
+
+    async def _one(self, request: calls.AttemptRequest) -> calls.AttemptResult:
         self.requests.append(request)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

@@ -58,9 +58,9 @@ class Watched(MemoryMetadataStore):
         super().__init__()
         self.changes: list[calls.RecordRequest] = []
 
-    def record(self, change: calls.RecordRequest) -> None:
+    def record(self, change: calls.RecordRequest) -> bool:
         self.changes.append(change)
-        super().record(change)
+        return super().record(change)
 
 
 @dataclass

@@ -24,7 +24,7 @@ from flyte_temporal.spec.nodes import GateTarget
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
-from flyte_temporal.workflows.interpreter import Interpreter
+from flyte_temporal.worker.wiring import workflow_options
 from tests.workflow import golden
 from tests.workflow import test_structures as structures
 from tests.workflow.conftest import Attempted, Behaviour, Stage, user_error
@@ -33,7 +33,8 @@ from tests.workflow.test_interpreter import failing, nested
 
 async def replay(history: WorkflowHistory, blobs_at: Path) -> None:
     blobs = open_store(StorageConfig(root=blobs_at.as_uri()))
-    replayer = Replayer(workflows=[Interpreter], data_converter=data_converter(blobs))
+    # As workers run it: a replay with other options would prove nothing about them.
+    replayer = Replayer(**workflow_options(), data_converter=data_converter(blobs))
     await replayer.replay_workflow(history)
 
 

@@ -75,7 +75,11 @@ def _with_newest_checkpoint(kept: NodeRecord, old: NodeRecord, new: NodeRecord) 
 
 def _merged(old: NodeRecord, new: NodeRecord, *, authoritative: bool) -> NodeRecord:
     before, after = (old.attempts, _progress(old.phase)), (new.attempts, _progress(new.phase))
-    if after < before or (after == before and new.phase.terminal and not authoritative):
+    woken = authoritative and old.phase is NodePhase.PAUSED and new.attempts == old.attempts
+    if not authoritative and old.phase is NodePhase.PAUSED and after == before:
+        # Only the run knows that a node is held; its attempt may write late.
+        return _completed(old, new.started_at)
+    if (after < before and not woken) or (after == before and new.phase.terminal and not authoritative):
         return _completed(old, new.started_at)
     update: dict[str, object] = {}
     if not new.attempt_key:
@@ -97,15 +101,45 @@ def _completed(record: NodeRecord, other_start: datetime | None) -> NodeRecord:
     return record.model_copy(update={"started_at": earliest})
 
 
+def is_foreign(old: ExecutionRecord, change: RecordRequest) -> bool:
+    """Return whether a change comes from another run than the one that the record follows.
+
+    Which of the two is the newer one only Temporal knows (docs/decisions/0046).
+    """
+    return bool(change.run) and change.run != old.run and (bool(old.run) or old.phase.terminal)
+
+
+def follow(old: ExecutionRecord, run: str, *, anew: bool) -> ExecutionRecord:
+    """Return the record as it follows another run.
+
+    Args:
+        old: What is stored.
+        run: The run.
+        anew: Whether the run repeats what another has done (a reset), so that the end of that one counts no more.
+    """
+    if not anew:
+        return old.model_copy(update={"run": run})
+    return ExecutionRecord(
+        request=old.request,
+        phase=ExecutionPhase.RUNNING,
+        created_at=old.created_at,
+        started_at=old.started_at,
+        run=run,
+    )
+
+
 def merge_execution(old: ExecutionRecord, change: RecordRequest) -> ExecutionRecord:
     """Return what is to be kept of an execution; the same object if nothing changes.
 
-    The first terminal phase stays. PAUSED and RUNNING follow each other as they come.
+    The first terminal phase stays. PAUSED and RUNNING follow each other as the run says them, with a time; who writes for
+    an attempt only knows that it has begun.
     """
     phase = change.phase
+    if phase is ExecutionPhase.RUNNING and old.phase is ExecutionPhase.PAUSED and change.at is None:
+        return old
     if phase is None or old.phase.terminal or _progress(phase) < _progress(old.phase):
         return old
-    update: dict[str, object] = {"phase": phase}
+    update: dict[str, object] = {"phase": phase, "run": change.run or old.run}
     first = _first_start(change) if phase is not ExecutionPhase.QUEUED else None
     if first is not None and (old.started_at is None or first < old.started_at):
         # Activities write first what they know; that the run began before, with a gate, the interpreter knows.
@@ -114,7 +148,7 @@ def merge_execution(old: ExecutionRecord, change: RecordRequest) -> ExecutionRec
         update["finished_at"] = change.at
         update["outputs"] = dict(change.outputs)
         update["error"] = change.error
-    if phase is ExecutionPhase.ABORTED and not old.abort_reason:
+    if phase is ExecutionPhase.ABORTED and not old.abort_reason and not old.aborted_by:
         update["abort_reason"] = change.reason
     return old.model_copy(update=update)
 

@@ -47,6 +47,7 @@ def execution_state(record: ExecutionRecord) -> dict[str, Any]:
         "finished_at": record.finished_at,
         "abort_reason": record.abort_reason,
         "aborted_by": record.aborted_by[:255],
+        "run": record.run,
         "outputs": canonical_json(outputs).decode(),
         "error": None if record.error is None else canonical_bytes(record.error).decode(),
     }
@@ -64,6 +65,7 @@ def read_execution(row: RowMapping) -> ExecutionRecord:
         error=None if row["error"] is None else ErrorDocument.model_validate_json(row["error"]),
         abort_reason=row["abort_reason"],
         aborted_by=row["aborted_by"],
+        run=row["run"],
     )
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest migration; a test compares it with the migrations, so that the fast path needs no Alembic."""
 
 NAMES = {
@@ -91,6 +91,7 @@ executions = Table(
     Column("request", Text, nullable=False),
     Column("outputs", Text, nullable=False),
     Column("error", Text),
+    Column("run", String(64), nullable=False, server_default=""),
     # The name is the Temporal workflow id, which knows no project (decision 0005).
     UniqueConstraint("name"),
     Index(None, "project", "domain", "created_at"),

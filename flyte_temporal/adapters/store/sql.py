@@ -8,13 +8,19 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, and_, func, select, update
+from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, select, update
 
 from flyte_temporal.adapters.store.catalog import SqlCatalog
 from flyte_temporal.adapters.store.connection import WRITE, open_engine
 from flyte_temporal.adapters.store.faults import translated
 from flyte_temporal.adapters.store.filters import conditions, items_of
-from flyte_temporal.adapters.store.merging import check_same_request, merge_execution, merge_node
+from flyte_temporal.adapters.store.merging import (
+    check_same_request,
+    follow,
+    is_foreign,
+    merge_execution,
+    merge_node,
+)
 from flyte_temporal.adapters.store.rows import (
     execution_key,
     execution_state,
@@ -104,22 +110,37 @@ class SqlMetadataStore:
         check_same_request(found, request)
         return found
 
-    def record(self, change: RecordRequest) -> None:
+    def record(self, change: RecordRequest) -> bool:
         """Write states of nodes and of their execution; see the port."""
         with self._writing() as connection:
             found = self._locked(connection, change.execution)
+            old = None if found is None else read_execution(found._mapping)  # noqa: SLF001 - a public name
+            if old is not None and is_foreign(old, change):
+                return False
             self._write_nodes(connection, change.execution, change.nodes, authoritative=True)
             if change.phase is None:
-                return
-            if found is None:
+                return True
+            if old is None:
                 _log.warning(
                     "No execution %s is stored; its phase %s is not.", change.execution, change.phase
                 )
-                return
-            old = read_execution(found._mapping)  # noqa: SLF001 - SQLAlchemy's public name begins so
+                return True
             new = merge_execution(old, change)
             if new is not old:
                 self._write_execution(connection, new)
+            return True
+
+    def follow_run(self, execution: ExecutionId, before: str, run: str, *, anew: bool) -> bool:
+        """Let a record follow another run; see the port."""
+        with self._writing() as connection:
+            found = self._locked(connection, execution)
+            old = None if found is None else read_execution(found._mapping)  # noqa: SLF001
+            if old is None or old.run != before:
+                return False
+            if anew:
+                connection.execute(delete(nodes).where(_of(execution)))
+            self._write_execution(connection, follow(old, run, anew=anew))
+            return True
 
     def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
         """Write states of nodes; see the port."""
@@ -147,6 +168,14 @@ class SqlMetadataStore:
         """Return all executions that are not over, of every project, oldest first."""
         wanted = select(executions).where(executions.c.phase.in_(_OPEN)).order_by(executions.c.created_at)
         return self._read_executions(wanted)
+
+    def executions_named(self, names: Sequence[str]) -> list[ExecutionRecord]:
+        """Return the executions of these names, of every project."""
+        found: list[ExecutionRecord] = []
+        for start in range(0, len(names), _BATCH):
+            some = names[start : start + _BATCH]
+            found += self._read_executions(select(executions).where(executions.c.name.in_(some)))
+        return found
 
     def nodes(self, execution: ExecutionId, wanted: NodeFilter = ALL) -> list[NodeRecord]:
         """Return the node records of an execution in listing order, those that are wanted; see the port."""

@@ -9,12 +9,11 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, ResetStickyTaskQueueRequest
 from temporalio.client import (
     Client,
-    WorkflowExecutionStatus,
+    WorkflowContinuedAsNewError,
     WorkflowFailureError,
-    WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -57,11 +56,16 @@ from flyte_temporal.spec.execution import (
     RunOutput,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
-from flyte_temporal.spec.search import search_values
+from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState, update_of
+from flyte_temporal.spec.search import SEARCH_ATTRIBUTES, search_values
+from flyte_temporal.spec.shown import details_of, summary_of
 
 _RPC_TIMEOUT = timedelta(seconds=10)
 _AGAIN_S = 0.1
 D = TypeVar("D", bound=Document)
+
+_OPEN = f"ExecutionStatus = 'Running' AND {SEARCH_ATTRIBUTES[0]} IS NOT NULL"
+"""Runs of executions of ours: all of them start with these search attributes."""
 
 
 class TemporalEngine:
@@ -83,7 +87,7 @@ class TemporalEngine:
         """Start a run; see `Engine.start`."""
         request = run.request
         try:
-            async with _translated(request.id):
+            async with _translated(request.id.name):
                 await self._client.start_workflow(
                     request.root.name,
                     args=[run, closure],
@@ -92,7 +96,8 @@ class TemporalEngine:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     task_timeout=self._task_timeout,
                     search_attributes=_search_attributes(request),
-                    static_summary=_summary(request),
+                    static_summary=summary_of(request),
+                    static_details=details_of(request),
                     rpc_timeout=_RPC_TIMEOUT,
                 )
         except WorkflowAlreadyStartedError:
@@ -101,29 +106,34 @@ class TemporalEngine:
 
     async def state(self, execution: ExecutionId) -> RunState | None:
         """Return a run's state; see `Engine.state`."""
-        handle = self._client.get_workflow_handle(execution.name)
         try:
-            async with _translated(execution):
-                description = await handle.describe(rpc_timeout=_RPC_TIMEOUT)
+            run, goes_on = await self._newest(execution)
         except NotFound:
             return None
-        if description.status is WorkflowExecutionStatus.RUNNING:
-            return RunState(phase=ExecutionPhase.RUNNING)
-        return await self._result(handle, execution)
+        if goes_on:
+            return RunState(phase=ExecutionPhase.RUNNING, run=run)
+        return await self._result(execution, run)
+
+    async def open_runs(self) -> dict[str, str]:
+        """Return the runs that go on; see `Engine.open_runs`."""
+        found = {}
+        async with _translated("the list of runs"):
+            async for each in self._client.list_workflows(_OPEN, page_size=1000, rpc_timeout=_RPC_TIMEOUT):
+                found[each.id] = each.run_id
+        return found
 
     async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
         """Wait for a run's end; see `Engine.wait`."""
-        handle = self._client.get_workflow_handle(execution.name)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._result(handle, execution)
+                return await self._result(execution, (await self._newest(execution))[0])
         except TimeoutError:
             return None
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Ask the run itself for its nodes; see `Engine.nodes`."""
         handle = self._client.get_workflow_handle(execution.name)
-        async with _translated(execution):
+        async with _translated(execution.name):
             found: list[NodeRecord] = await handle.query(
                 "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
             )
@@ -137,7 +147,7 @@ class TemporalEngine:
         """Return the gates of an execution by the workflow that has them: the run, and the shards of its maps."""
         found: dict[str, list[GateState]] = {}
         waiting = [execution.name]
-        async with _translated(execution):
+        async with _translated(execution.name):
             while waiting:
                 name = waiting.pop(0)
                 found[name] = await self._client.get_workflow_handle(name).query(
@@ -156,7 +166,7 @@ class TemporalEngine:
     async def _holder(self, execution: ExecutionId, path: str) -> str:
         """Return the workflow that holds a node: the run itself, or the shard that has the item which the node is or is in."""
         name = execution.name
-        async with _translated(execution):
+        async with _translated(execution.name):
             while (found := shard_with(path, await self._shards(name))) is not None:
                 name = found.workflow
         return name
@@ -164,7 +174,7 @@ class TemporalEngine:
     async def _with_gate(self, execution: ExecutionId, gate: str) -> str:
         if "[" in gate:
             return await self._holder(execution, gate)
-        async with _translated(execution):
+        async with _translated(execution.name):
             if not await self._shards(execution.name):
                 return execution.name
         return owner_of(gate, execution, await self._gates(execution))
@@ -179,12 +189,27 @@ class TemporalEngine:
         workflow = await self._holder(execution, request.node)
         return await self._update(workflow, execution, "abort_node", request, NodeRecord)
 
+    async def repairs(self, execution: ExecutionId) -> RepairState:
+        """Ask the run itself what waits for somebody; see `Engine.repairs`."""
+        handle = self._client.get_workflow_handle(execution.name)
+        async with _translated(execution.name):
+            found: RepairState = await handle.query(
+                "repairs", result_type=RepairState, rpc_timeout=_RPC_TIMEOUT
+            )
+            return found
+
+    async def repair(
+        self, execution: ExecutionId, wish: NodeRetry | NodeSkip | GiveUp | Pause
+    ) -> RepairState:
+        """Send a repair as the update of its name; see `Engine.repair`."""
+        return await self._update(execution.name, execution, update_of(wish), wish, RepairState)
+
     async def _update(
         self, workflow: str, execution: ExecutionId, name: str, argument: Document, answer: type[D]
     ) -> D:
         handle = self._client.get_workflow_handle(workflow)
         try:
-            async with _translated(execution):
+            async with _translated(execution.name):
                 found: D = await _while_it_continues(
                     lambda: handle.execute_update(
                         name, argument, result_type=answer, rpc_timeout=_RPC_TIMEOUT
@@ -204,7 +229,7 @@ class TemporalEngine:
             namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=execution.name)
         )
         try:
-            async with _translated(execution):
+            async with _translated(execution.name):
                 await self._client.workflow_service.reset_sticky_task_queue(request, timeout=_RPC_TIMEOUT)
         except NotFound:
             return
@@ -213,7 +238,7 @@ class TemporalEngine:
         """Cancel the open children of a run that is over; see `Engine.abort_left`."""
         left = f"ParentWorkflowId = '{execution.name}' AND ExecutionStatus = 'Running'"
         count = 0
-        async with _translated(execution):
+        async with _translated(execution.name):
             async for found in self._client.list_workflows(left):
                 try:
                     await self._client.get_workflow_handle(found.id).cancel(
@@ -229,17 +254,42 @@ class TemporalEngine:
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Ask a run to stop; see `Engine.abort`."""
         handle = self._client.get_workflow_handle(execution.name)
-        async with _translated(execution):
+        async with _translated(execution.name):
             await handle.cancel(reason=reason, rpc_timeout=_RPC_TIMEOUT)
 
-    async def _result(self, handle: WorkflowHandle[object, object], execution: ExecutionId) -> RunState:
-        typed = self._client.get_workflow_handle(handle.id, result_type=RunOutput)
-        try:
-            async with _translated(execution):
-                output: RunOutput = await typed.result()
-        except WorkflowFailureError as failure:
-            return _ended(failure.cause)
-        return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs, shard=output.shard)
+    async def _newest(self, execution: ExecutionId) -> tuple[str, bool]:
+        """Return the id of the newest run, and whether it goes on."""
+        request = DescribeWorkflowExecutionRequest(
+            namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=execution.name)
+        )
+        async with _translated(execution.name):
+            found = await self._client.workflow_service.describe_workflow_execution(
+                request, timeout=_RPC_TIMEOUT
+            )
+        # Not by the handle: that fails on a run that is paused, a status that the SDK does not know (temporal.md §0.12).
+        info = found.workflow_execution_info
+        return info.execution.run_id, not info.HasField("close_time")
+
+    async def _result(self, execution: ExecutionId, run: str) -> RunState:
+        """Wait for the end of a run, and of those that follow it: a run that is continued or reset has not ended."""
+        while True:
+            handle = self._client.get_workflow_handle(execution.name, run_id=run, result_type=RunOutput)
+            try:
+                async with _translated(execution.name):
+                    output: RunOutput = await handle.result(follow_runs=False)
+            except WorkflowContinuedAsNewError as further:
+                run = further.new_execution_run_id
+            except WorkflowFailureError as failure:
+                newest = run
+                if isinstance(failure.cause, TerminatedError):
+                    newest, _ = await self._newest(execution)
+                if newest == run:
+                    return _ended(failure.cause).model_copy(update={"run": run})
+                run = newest
+            else:
+                return RunState(
+                    phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs, shard=output.shard, run=run
+                )
 
 
 async def _while_it_continues(ask: Callable[[], Awaitable[D]]) -> D:
@@ -286,20 +336,16 @@ def _ended(cause: BaseException | None) -> RunState:
 
 
 @asynccontextmanager
-async def _translated(execution: ExecutionId) -> AsyncIterator[None]:
+async def _translated(what: str) -> AsyncIterator[None]:
     """Turn Temporal's errors into ours, at this one border."""
     try:
         yield
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            raise NotFound(f"Temporal knows no execution {execution.name!r}.") from error
+            raise NotFound(f"Temporal knows no execution {what!r}.") from error
         if error.status in {RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED}:
-            raise LimitExceeded(
-                f"Temporal refused the request for {execution.name!r}: {error.message}"
-            ) from error
-        raise PlatformUnavailable(
-            f"Temporal did not answer about {execution.name!r}: {error.message}"
-        ) from error
+            raise LimitExceeded(f"Temporal refused the request for {what!r}: {error.message}") from error
+        raise PlatformUnavailable(f"Temporal did not answer about {what!r}: {error.message}") from error
 
 
 def _search_attributes(request: ExecutionRequest) -> TypedSearchAttributes:
@@ -309,8 +355,3 @@ def _search_attributes(request: ExecutionRequest) -> TypedSearchAttributes:
             for name, value in search_values(request).items()
         ]
     )
-
-
-def _summary(request: ExecutionRequest) -> str:
-    who = f", started by {request.requested_by}" if request.requested_by else ""
-    return f"{request.root.kind} {request.root.name} {request.version[:12]}{who}"[:400]

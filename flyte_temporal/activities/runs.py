@@ -1,0 +1,149 @@
+"""Which run of Temporal an execution is, when there is more than one: after a continue-as-new, and after a reset.
+
+Called by `records` when the store says that its record follows another run, and by `attempts` when Temporal no longer
+knows a delivery. Temporal's own word decides (docs/decisions/0046).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from flyte_temporal.errors import PlatformError
+from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec.execution import NodeRecord
+from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
+
+_log = logging.getLogger(__name__)
+
+_RPC_TIMEOUT = timedelta(seconds=10)
+
+_TRIES = 6
+"""How often a run is asked for its nodes: one that was just reset has first to be replayed."""
+
+_PAUSE_S = 1.0
+
+
+def run_of(execution: ExecutionId) -> str:
+    """Return the run that the current activity belongs to; empty if it is not the execution's own (a shard)."""
+    info = activity.info()
+    return (info.workflow_run_id or "") if info.workflow_id == execution.name else ""
+
+
+class Runs:
+    """Lets records follow the newest run of their execution.
+
+    Args:
+        client: Knows the runs.
+        store: Has the records.
+    """
+
+    def __init__(self, client: Client, store: MetadataStore) -> None:
+        self._client = client
+        self._store = store
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def follow(self, execution: ExecutionId, run: str) -> bool:
+        """Let the record follow a run if that is the newest and goes on; return whether it does.
+
+        Raises:
+            RPCError: If Temporal does not answer.
+            PlatformUnavailable: If the store does not answer.
+        """
+        record = await asyncio.to_thread(self._store.execution, execution)
+        if record is None or record.run == run:
+            return record is not None
+        newest = await status_of(self._client, execution.name)
+        if newest != (run, WorkflowExecutionStatus.RUNNING):
+            return False
+        before = await status_of(self._client, execution.name, record.run) if record.run else None
+        anew = before is None or before[1] is not WorkflowExecutionStatus.CONTINUED_AS_NEW
+        if not await asyncio.to_thread(self._store.follow_run, execution, record.run, run, anew=anew):
+            return False
+        if anew:
+            _log.info("Execution %s was reset; its record follows run %s.", execution.name, run)
+            # Not awaited: a run answers no query while it waits for this very activity.
+            telling = asyncio.create_task(self._tell_nodes(execution, run), name=f"nodes of {execution.name}")
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+        return True
+
+    async def _tell_nodes(self, execution: ExecutionId, run: str) -> None:
+        """Write the nodes that a run had behind it when it was reset; what is newer in the store stays."""
+        handle = self._client.get_workflow_handle(execution.name, run_id=run)
+        for _ in range(_TRIES):
+            await asyncio.sleep(_PAUSE_S)
+            try:
+                nodes: list[NodeRecord] = await handle.query(
+                    "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
+                )
+                await asyncio.to_thread(self._store.record_nodes, execution, nodes)
+            except (RPCError, WorkflowQueryFailedError, PlatformError) as error:
+                _log.info("The run %s does not tell its nodes yet: %s", execution.name, error)
+            else:
+                return
+
+    async def close(self) -> None:
+        """Drop what is still to be told; the end of the run makes it good."""
+        for telling in self._telling:
+            telling.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
+
+
+async def status_of(
+    client: Client, workflow: str, run: str | None = None
+) -> tuple[str, WorkflowExecutionStatus | None] | None:
+    """Return the id and status of a run, by default of the newest one; None if Temporal does not know it.
+
+    Raises:
+        RPCError: If Temporal does not answer.
+    """
+    try:
+        found = await client.get_workflow_handle(workflow, run_id=run).describe(rpc_timeout=_RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    return found.run_id, found.status
+
+
+async def stop_is_wanted(attempt: AttemptId) -> bool:
+    """Return whether somebody asked for an attempt to stop, rather than only for this delivery of its activity."""
+    details = activity.cancellation_details()
+    if details is None or details.worker_shutdown:
+        return False
+    if details.cancel_requested:
+        return True
+    info = activity.info()
+    if not details.not_found or info.workflow_id is None:
+        # Paused or reset: the attempt runs on, and the next delivery finds it.
+        return False
+    try:
+        return await _abandoned(attempt, info.workflow_id, info.workflow_run_id)
+    except (RPCError, WorkflowQueryFailedError) as error:
+        _log.warning("Whether %s is still wanted is not known, it runs on: %s", attempt.label, error)
+        return False
+
+
+async def _abandoned(attempt: AttemptId, workflow: str, run: str | None) -> bool:
+    """Temporal knows this delivery no more: another one has the attempt now, or its run was ended from outside."""
+    client = activity.client()
+    mine = await status_of(client, workflow, run)
+    if mine is not None and mine[1] in {
+        WorkflowExecutionStatus.RUNNING,
+        WorkflowExecutionStatus.CONTINUED_AS_NEW,
+    }:
+        return False
+    newest = await status_of(client, workflow)
+    if newest is None or newest[0] == run or newest[1] is not WorkflowExecutionStatus.RUNNING:
+        return True
+    # A reset: the new run has asked for the same attempt if it was at work already at the point of the reset.
+    nodes: list[NodeRecord] = await client.get_workflow_handle(workflow, run_id=newest[0]).query(
+        "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
+    )
+    return all(node.attempt_key != attempt.key or node.phase.terminal for node in nodes)

@@ -1,0 +1,129 @@
+"""Records and a run that was ended, deleted or reset behind our back: on the fakes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from flyte_temporal.control.reconciling import keep_in_line
+from flyte_temporal.errors import PlatformUnavailable
+from flyte_temporal.ports.engine import RunState
+from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.literals import Inline
+from tests.unit.control.test_usecases import DONE, RUN, T0, House, house  # noqa: F401 - the fixture
+
+N0 = NodeRecord(id="n0", name="double", kind="task", phase=NodePhase.RUNNING, attempts=1, attempt_key="a/1")
+
+
+def begun(house: House, run: str = "run-1", **changes: Any) -> bool:  # noqa: F811
+    given: dict[str, Any] = {"phase": ExecutionPhase.RUNNING, "nodes": (N0,), "at": T0}
+    return house.store.record(RecordRequest(execution=RUN, run=run, **{**given, **changes}))
+
+
+async def test_a_run_that_goes_on_as_recorded_is_asked_for_by_one_call_for_all(
+    house: House,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await house.start()
+    begun(house)
+    monkeypatch.setattr(house.engine, "state", None)
+    assert await house.control.reconcile() == 1
+
+
+async def test_a_run_that_was_deleted_is_not_started_again(house: House) -> None:  # noqa: F811
+    await house.start()
+    begun(house)
+    house.engine.forget(RUN)
+    assert await house.control.reconcile(lost=False) == 0
+    record = await house.control.get(RUN)
+    assert (record.phase, record.abort_reason) == (ExecutionPhase.ABORTED, "Its run was deleted in Temporal.")
+    assert (await house.control.nodes(RUN))[0].phase is NodePhase.ABORTED
+    assert len(house.engine.started) == 1
+
+
+async def test_a_run_that_temporal_lost_after_it_had_begun_is_started_again(house: House) -> None:  # noqa: F811
+    await house.start()
+    begun(house)
+    house.engine.forget(RUN)
+    assert await house.control.reconcile(lost=True) == 1
+    assert len(house.engine.started) == 2
+
+
+async def test_an_accepted_execution_that_never_began_is_started_whatever_happened(
+    house: House,  # noqa: F811
+) -> None:
+    await house.start()
+    house.engine.forget(RUN)
+    assert await house.control.reconcile(lost=False) == 1
+    assert len(house.engine.started) == 2
+
+
+async def test_an_execution_that_was_over_is_reopened_by_a_reset_and_follows_the_new_run(
+    house: House,  # noqa: F811
+) -> None:
+    await house.start()
+    failed = N0.model_copy(update={"phase": NodePhase.FAILED})
+    begun(house)
+    begun(house, phase=ExecutionPhase.FAILED, nodes=(failed,))
+    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.RUNNING, run="run-2"))
+    house.engine.node_records[RUN] = [N0.model_copy(update={"attempt_key": "a/2"})]
+    assert await house.control.reconcile() == 1
+    record = await house.control.get(RUN)
+    assert (record.phase, record.run, record.finished_at) == (ExecutionPhase.RUNNING, "run-2", None)
+    (node,) = await house.control.nodes(RUN)
+    assert (node.phase, node.attempt_key) == (NodePhase.RUNNING, "a/2")
+    # What the run before has still to say comes too late.
+    assert begun(house, phase=ExecutionPhase.FAILED, nodes=(failed,)) is False
+    await house.engine.finish(RUN, DONE.model_copy(update={"run": "run-2"}))
+    assert await house.control.reconcile() == 0
+    assert (await house.control.get(RUN)).outputs == {"o0": Inline(value=4)}
+
+
+async def test_an_execution_that_ends_while_it_is_compared_stays_as_it_is(house: House) -> None:  # noqa: F811
+    """The list of runs lags behind: it has still the run that the record says is over."""
+    await house.start()
+    begun(house)
+    begun(house, phase=ExecutionPhase.SUCCEEDED)
+    before = await house.control.get(RUN)
+    assert await house.control.reconcile() == 0
+    assert await house.control.get(RUN) == before
+
+
+async def test_the_end_of_a_run_never_closes_the_record_of_a_later_one(house: House) -> None:  # noqa: F811
+    await house.start()
+    waiting = asyncio.create_task(house.control.wait(RUN))
+    begun(house, run="run-2")
+    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.RUNNING, run="run-2"))
+    old = RunState(phase=ExecutionPhase.ABORTED, reason="terminated", run="run-1")
+    await house.control._endings.write(RUN, old)
+    assert house.phase() is ExecutionPhase.RUNNING
+    await house.engine.finish(RUN, DONE.model_copy(update={"run": "run-2"}))
+    assert (await asyncio.wait_for(waiting, 5)).phase is ExecutionPhase.SUCCEEDED
+
+
+async def test_a_run_that_ended_after_one_more_reset_is_taken_in(house: House) -> None:  # noqa: F811
+    await house.start()
+    begun(house)
+    await house.engine.finish(RUN, DONE.model_copy(update={"run": "run-2"}))
+    assert await house.control.reconcile() == 0
+    record = await house.control.get(RUN)
+    assert (record.phase, record.run) == (ExecutionPhase.SUCCEEDED, "run-2")
+
+
+async def test_whatever_goes_wrong_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyte_temporal.control.reconciling._AGAIN_S", 0.0)
+    faults: list[Exception] = [PlatformUnavailable("away"), RuntimeError("a bug")]
+    done = asyncio.Event()
+
+    async def once() -> float:
+        if faults:
+            raise faults.pop()
+        done.set()
+        return 1000.0
+
+    chore = asyncio.create_task(keep_in_line(once))
+    await asyncio.wait_for(done.wait(), 5)
+    chore.cancel()
