@@ -13,9 +13,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from flyte_temporal.spec.execution import RunInput
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.scope import NodeState, Scope
 
 MEMBERS = 100
@@ -96,6 +96,12 @@ class Forming:
     def waiting(self) -> list[NodeState]:
         """Return the nodes that wait here."""
         return [state for lanes in (self._short, self._other) for lane in lanes.values() for state in lane]
+
+    def drain(self) -> list[NodeState]:
+        """Give up all nodes; return them."""
+        found = self.waiting()
+        self._short, self._other, self._count = {}, {}, 0
+        return found
 
     def takes(self, state: NodeState) -> bool:
         """Return whether a node that may run may wait here."""
