@@ -38,11 +38,11 @@ from flyte_temporal.spec.execution import (
     ExecutionRecord,
     NodePhase,
     NodeRecord,
-    RunLimits,
     Verdict,
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.worker.wiring import workflow_options
