@@ -15,6 +15,7 @@ from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.faults import buggify
 from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, NodeRecord
@@ -70,6 +71,7 @@ class Interpreter:
         try:
             outputs = await self._run.execute()
         except ContinuedAsNew as continued:
+            buggify("continue.before")
             # The first two as they came: equal bytes, and no work.
             workflow.continue_as_new(args=[*args[:CONTINUED], continued.snapshot])
         except RunFailed as failed:
