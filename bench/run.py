@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -34,6 +35,7 @@ from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import Environment, ExecutionPhase, RunLimits
+from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
 from flyte_temporal.storage import bundles
 from flyte_temporal.storage.blobs import open_store
@@ -42,7 +44,8 @@ from flyte_temporal.testing import closures
 HERE = Path(__file__).parent
 LOCAL = RunLimits(pending=100, heartbeat_timeout_s=1.5)
 """As the local stack sets them."""
-SERIES = ("hand", "interpreter", "pool")
+BATCHED = LOCAL.model_copy(update={"batches": "on"})
+SERIES = ("hand", "interpreter", "pool", "batches")
 
 
 def free_port() -> int:
@@ -96,6 +99,7 @@ class Bench:
             closures.chain(10),
             closures.fan_out(1000),
             closures.layers(10, 20),
+            closures.mapped(),
         ):
             blobs.put_new(keys.closure(digest(closure)), canonical_bytes(closure))
         for series in self.series:
@@ -120,6 +124,8 @@ class Bench:
         assert worker.stdout is not None
         if worker.stdout.readline().strip() != b"ready":
             raise SystemExit(f"the worker of the series {series!r} did not start")
+        # Whatever temporalio logs there; a pipe that nobody empties stops the worker.
+        threading.Thread(target=worker.stdout.read, daemon=True).start()
         return worker
 
     async def sample(
@@ -138,16 +144,21 @@ class Bench:
         self.samples.append(measure.Sample(shape, series, nodes, seconds, server, worker, events))
         print(f"  {shape:12} {series:12} {nodes / seconds:8.1f} nodes/s", file=sys.stderr)
 
-    async def ours(self, series: str, closure: Closure, count: int = 1) -> list[str]:
+    async def ours(
+        self, series: str, closure: Closure, count: int = 1, inputs: dict[str, LiteralValue] | None = None
+    ) -> list[str]:
         engine = TemporalEngine(self.client, series)
         ids = [f"{series}-{uuid.uuid4().hex[:12]}" for _ in range(count)]
 
         async def one(name: str) -> None:
-            run = closures.run_input(closure, name, 1, LOCAL, self.environment)
-            if series == "pool":
+            limits = BATCHED if series == "batches" else LOCAL
+            run = closures.run_input(closure, name, 1, limits, self.environment)
+            if inputs is not None:
+                run = run.model_copy(update={"request": run.request.model_copy(update={"inputs": inputs})})
+            if series != "interpreter":
                 await asyncio.to_thread(self.metadata.create_execution, run.request, datetime.now(UTC))
             await engine.start(run, closure)
-            state = await engine.wait(run.request.id, 300)
+            state = await engine.wait(run.request.id, 3600)
             if state is None or state.phase is not ExecutionPhase.SUCCEEDED:
                 raise SystemExit(f"{name} did not succeed: {state}")
 

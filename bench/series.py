@@ -1,4 +1,4 @@
-"""The worker process of one series: `python bench/series.py hand|interpreter|pool QUEUE`. Settings by environment."""
+"""The worker process of one series: `python bench/series.py hand|interpreter|pool|batches`. Settings by environment."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
+from flyte_temporal.activities.lists import Lists
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.spec import calls
@@ -39,14 +40,16 @@ async def no_record(request: calls.RecordRequest) -> None:
 
 
 async def worker_of(series: str, settings: Settings) -> Worker:
-    if series == "pool":
+    if series in {"pool", "batches"}:
         return (await wiring.build(settings)).worker
-    client = await connect(settings.temporal, open_store(settings.storage.config()))
+    blobs = open_store(settings.storage.config())
+    client = await connect(settings.temporal, blobs)
+    lists = Lists(blobs, settings.worker.scratch)
     return Worker(
         client,
         task_queue=settings.temporal.task_queue,
         workflows=[hand.Chain, hand.FanOut, hand.Layers] if series == "hand" else [Interpreter],
-        activities=[hand.noop] if series == "hand" else [no_launch, no_record],
+        activities=[hand.noop] if series == "hand" else [no_launch, no_record, lists.split, lists.join],
         max_concurrent_activities=settings.worker.max_activities,
         max_eager_activity_reservations_per_workflow_task=100,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),

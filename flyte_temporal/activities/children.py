@@ -1,9 +1,13 @@
-"""Records the execution of a launch plan before the interpreter starts it, so that it is found from the first moment."""
+"""What the interpreter asks about child executions beside starting them.
+
+A child is recorded before it is started, so that it is found from the first moment. A run that continues another one is
+not told of the ends of children which that one has started, so an activity waits for them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
@@ -11,13 +15,23 @@ from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.refusals import our_failure
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.ports.engine import Engine
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.calls import OPEN_CHILD, ChildOpened, ChildRequest
+from flyte_temporal.spec.calls import (
+    OPEN_CHILD,
+    WATCH_CHILD,
+    ChildEnded,
+    ChildOpened,
+    ChildRequest,
+    ChildWatch,
+)
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure, Root
 from flyte_temporal.spec.execution import ExecutionRequest, ParentRef
 from flyte_temporal.storage.recall import Earlier
+
+_NO_HEARTBEAT = timedelta(seconds=30)
 
 
 class Children:
@@ -27,9 +41,11 @@ class Children:
         blobs: Where the child's closure is put.
         store: Where its record is put.
         closures: Where the parent's closure is found.
+        engine: Knows when it has ended.
     """
 
-    def __init__(self, blobs: BlobStore, store: MetadataStore, closures: Closures) -> None:
+    def __init__(self, blobs: BlobStore, store: MetadataStore, closures: Closures, engine: Engine) -> None:
+        self._engine = engine
         self._blobs = blobs
         self._store = store
         self._closures = closures
@@ -47,6 +63,25 @@ class Children:
             return await asyncio.to_thread(self._open, request, closure)
         except FlyteTemporalError as error:
             raise our_failure(error) from error
+
+    @activity.defn(name=WATCH_CHILD)
+    async def watch(self, request: ChildWatch) -> ChildEnded:
+        """Wait until an execution has ended.
+
+        Raises:
+            ApplicationError: If it is not known, or the engine did not answer; retryable in the latter case.
+        """
+        pause = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
+        while True:
+            activity.heartbeat()
+            try:
+                final = await self._engine.wait(request.execution, pause)
+            except FlyteTemporalError as error:
+                raise our_failure(error) from error
+            if final is not None:
+                return ChildEnded(
+                    phase=final.phase, outputs=final.outputs, error=final.error, shard=final.shard
+                )
 
     def _open(self, request: ChildRequest, closure: Closure) -> ChildOpened:
         plan = closure.launch_plans.get(request.launch_plan)
@@ -78,6 +113,8 @@ class Children:
             no_cache=parent.no_cache,
             max_parallelism=plan.max_parallelism or parent.max_parallelism,
             parent=ParentRef(execution=parent.id.name, node=request.node),
+            pause_on_failure=parent.pause_on_failure or plan.pause_on_failure,
+            fixes=parent.fixes,
             recover=recovery and before and recovery.of_child(before.request.id.name),
         )
         record = self._store.create_execution(wanted, datetime.now(UTC))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from flyte_temporal.errors import NotFound
+from temporalio import activity
+
+from flyte_temporal.activities.refusals import our_failure
+from flyte_temporal.errors import FlyteTemporalError, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.spec import keys
+from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.entities import Closure, TaskSpec
 
 
@@ -54,6 +57,18 @@ class Closures:
             if found.done() and (found.cancelled() or found.exception()):
                 self._loaded.pop(sha256, None)
             raise
+
+    @activity.defn(name=calls.LOAD)
+    async def load(self, request: calls.LoadRequest) -> Closure:
+        """Return a stored closure to a run that continues another one.
+
+        Raises:
+            ApplicationError: As `closure`.
+        """
+        try:
+            return await self.closure(request.spec)
+        except FlyteTemporalError as error:
+            raise our_failure(error) from error
 
     def _load(self, sha256: str) -> Closure:
         data = self._blobs.get(keys.closure(sha256), sha256)

@@ -9,6 +9,7 @@ from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.limits import Pulse
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
+from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import StorageConfig
@@ -39,3 +40,15 @@ class Parts:
     grace_s: float = 10.0
     pulse: Pulse = field(default_factory=Pulse)
     keep_checkpoints: bool = True
+
+    def launcher(self, name: str) -> Launcher:
+        """Return a launcher.
+
+        Raises:
+            UnsupportedSpec: If this worker has none of this name.
+        """
+        launcher = self.launchers.get(name)
+        if launcher is None:
+            known = ", ".join(sorted(self.launchers))
+            raise UnsupportedSpec(f"This worker has no launcher {name!r}; it has: {known}.")
+        return launcher

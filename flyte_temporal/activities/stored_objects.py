@@ -20,7 +20,7 @@ from flyte_temporal.spec.contents import holds_reference, references_in
 from flyte_temporal.spec.document import canonical_bytes, canonical_json, sha256_hex
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.interface import Interface
-from flyte_temporal.spec.literals import Composite, Inline, LiteralValue, Offloaded
+from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue, Offloaded
 from flyte_temporal.spec.trees import Tree
 from flyte_temporal.spec.types import ANY, ListType, LiteralType, MapType
 
@@ -99,6 +99,9 @@ class _Objects:
             case Composite():
                 for part, kind in _parts(literal, written):
                     self.add(part, kind)
+            case Joined():
+                for part in literal.parts:
+                    self.add(part, written)
 
     def _add_value(self, value: Any, type_: LiteralType) -> None:
         for reference in references_in(value, type_):

@@ -113,12 +113,29 @@ def get_execution(
 
 @get.command("nodes")
 def get_nodes(
-    context: typer.Context, id_: Id, output: Fmt = "text", project: Project = None, domain: Domain = None
+    context: typer.Context,
+    id_: Id,
+    below: Annotated[
+        str,
+        typer.Option(
+            metavar="NODE", help="Only this node and what stands below it; also items of large maps."
+        ),
+    ] = "",
+    phase: Annotated[
+        list[str] | None,
+        typer.Option("--phase", metavar="PHASE", help="Only nodes in this phase; repeatable."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="With --below or --phase: most nodes listed.")] = 1_000,
+    offset: Annotated[int, typer.Option(min=0, help="Leave out so many at the beginning.")] = 0,
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
 ) -> int:
-    """List the nodes of an execution."""
-    from flyte_temporal.cli.queries import nodes
+    """List the nodes of an execution; the items of large maps only if they are asked for."""
+    from flyte_temporal.cli.queries import Wanted, nodes
 
-    return nodes(_prepare(context, output), Place(project, domain), id_)
+    wanted = Wanted(below, phase or (), limit, offset)
+    return nodes(_prepare(context, output), Place(project, domain), id_, wanted)
 
 
 @app.command()
@@ -188,6 +205,110 @@ def abort(
     if node is not None:
         return abort_node(_prepare(context, output), place, id_, (node, reason))
     return abort_(_prepare(context, output), place, id_, reason)
+
+
+Held = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NODE]", help="Path or name of a held node, or of one that holds others.", show_default=False
+    ),
+]
+
+
+@app.command()
+def retry(
+    context: typer.Context,
+    id_: Id,
+    node: Held = None,
+    all_: Annotated[bool, typer.Option("--all", help="All held nodes.")] = False,
+    with_code: Annotated[
+        Path | None, typer.Option("--with-code", metavar="FILE", help="Go on with the code of this file.")
+    ] = None,
+    only_this: Annotated[
+        bool, typer.Option("--only-this", help="Only this node gets the code of --with-code.")
+    ] = False,
+    memory: Annotated[str, typer.Option(metavar="2Gi", help="Memory of its next attempts.")] = "",
+    cpu: Annotated[str, typer.Option(metavar="2", help="CPUs of its next attempts.")] = "",
+    gpu: Annotated[str, typer.Option(metavar="1", help="GPUs of its next attempts.")] = "",
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """Try a held node once more, with a fresh budget, perhaps with fixed code or more memory."""
+    from flyte_temporal.cli.repairs import Retry
+    from flyte_temporal.cli.repairs import retry as retry_
+
+    given = {"memory": memory, "cpu": cpu, "gpu": gpu}
+    wish = Retry(node, all_, with_code, only_this, {name: value for name, value in given.items() if value})
+    return retry_(_prepare(context, output), Place(project, domain), id_, wish)
+
+
+@app.command()
+def skip(
+    context: typer.Context,
+    id_: Id,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Path or name of the held node.")],
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="NAME=VALUE",
+            help="An output of the node, written as for a flag of 'run'; or text|json, the format of the result.",
+        ),
+    ] = None,
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """End a held node with outputs that you give; what comes after it goes on."""
+    from flyte_temporal.cli.repairs import outputs_and_format
+    from flyte_temporal.cli.repairs import skip as skip_
+
+    outputs, format_ = outputs_and_format(output or [])
+    return skip_(_prepare(context, format_), Place(project, domain), id_, node, outputs)
+
+
+Why = Annotated[str, typer.Option("--reason", help="Why; shown to everybody who looks at the execution.")]
+
+
+@app.command()
+def fail(
+    context: typer.Context,
+    id_: Id,
+    reason: Why = "",
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """Give up the held nodes of an execution: they fail, and it ends as if they had not been held."""
+    from flyte_temporal.cli.repairs import fail as fail_
+
+    return fail_(_prepare(context, output), Place(project, domain), id_, reason)
+
+
+@app.command()
+def pause(
+    context: typer.Context,
+    id_: Id,
+    reason: Why = "",
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
+) -> int:
+    """Let nothing new start in an execution; what runs goes on to its end."""
+    from flyte_temporal.cli.repairs import pause as pause_
+
+    return pause_(_prepare(context, output), Place(project, domain), id_, reason)
+
+
+@app.command()
+def resume(
+    context: typer.Context, id_: Id, output: Fmt = "text", project: Project = None, domain: Domain = None
+) -> int:
+    """Let a paused execution go on."""
+    from flyte_temporal.cli.repairs import resume as resume_
+
+    return resume_(_prepare(context, output), Place(project, domain), id_)
 
 
 Gate = Annotated[

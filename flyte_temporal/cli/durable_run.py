@@ -58,6 +58,7 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
                 domain=place.domain,
                 overwrite_cache=options.has("--overwrite-cache"),
                 no_cache=options.has("--no-cache"),
+                pause_on_failure=options.has("--pause-on-failure"),
             )
         )
         if options.has("--detach"):

@@ -9,6 +9,7 @@ from typing import Any
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.handle import Handle
 from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.pauses import PauseNews
 from flyte_temporal.cli.progress import progress
 from flyte_temporal.cli.results import print_result
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord
@@ -34,7 +35,7 @@ def follow(
         The exit code that the execution's end means.
     """
     try:
-        record = _watch(execution, output)
+        record = _watch(execution, output, place)
     except KeyboardInterrupt:
         if not _asked_again(execution.id, output, place):
             return ExitCode.INTERRUPTED
@@ -52,10 +53,13 @@ def finish(
     return print_result(output, record, outputs, more)
 
 
-def _watch(execution: Handle, output: Output) -> ExecutionRecord:
+def _watch(execution: Handle, output: Output, place: str) -> ExecutionRecord:
     with progress(output) as display:
+        news = PauseNews(place)
         for update in execution.watch():
             display.show(update)
+            for line in news.lines(update):
+                display.say(line)
             if update.execution.phase.terminal:
                 return update.execution
     return execution.wait()

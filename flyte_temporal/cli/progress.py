@@ -25,6 +25,9 @@ class Progress(Protocol):
     def show(self, update: Update) -> None:
         """Show a newer state."""
 
+    def say(self, text: str) -> None:
+        """Print a line of its own, that stays."""
+
 
 class Lines:
     """One line on stderr for each node that changed its phase or attempt. For pipes, logs and JSON."""
@@ -50,6 +53,10 @@ class Lines:
                 continue
             self._seen[node.id] = now
             self._output.note("  " + line(node))
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._output.note(text)
 
 
 def line(node: NodeRecord) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.place import Place
+from flyte_temporal.cli.repairs import repair_document, repair_lines
 from flyte_temporal.cli.results import (
     error_of,
     error_text,
     execution_row,
+    items_text,
     node_row,
     plain,
     record_document,
@@ -20,8 +24,11 @@ from flyte_temporal.cli.results import (
     taken_from,
 )
 from flyte_temporal.cli.session import open_client
-from flyte_temporal.errors import BadRequest
-from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord
+from flyte_temporal.client import Execution, RepairState
+from flyte_temporal.errors import BadRequest, Conflict, NotFound, PlatformError
+from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
+
+P = TypeVar("P", ExecutionPhase, NodePhase)
 
 ABORT_WAIT_S = 30.0
 """How long `abort` waits for the end, in seconds: three times the grace time that tasks get."""
@@ -29,7 +36,7 @@ ABORT_WAIT_S = 30.0
 
 def executions(output: Output, place: Place, limit: int, phases: Sequence[str]) -> int:
     """List executions, newest first."""
-    wanted = [_phase(text) for text in phases]
+    wanted = [_phase(ExecutionPhase, text) for text in phases]
     with open_client(output, place) as client:
         rows = [execution_row(record) for record in client.executions(limit=limit, phases=wanted)]
     if output.json:
@@ -42,11 +49,11 @@ def executions(output: Output, place: Place, limit: int, phases: Sequence[str]) 
     return ExitCode.SUCCEEDED
 
 
-def _phase(text: str) -> ExecutionPhase:
+def _phase(kind: type[P], text: str) -> P:
     try:
-        return ExecutionPhase(text.upper())
+        return kind(text.upper())
     except ValueError:
-        known = ", ".join(phase.value for phase in ExecutionPhase)
+        known = ", ".join(phase.value for phase in kind)
         raise BadRequest(f"--phase: {text!r} is no phase. Phases: {known}.") from None
 
 
@@ -57,8 +64,10 @@ def execution(output: Output, place: Place, id_: str) -> int:
         record = found.record()
         outputs = found.outputs if record.phase is ExecutionPhase.SUCCEEDED else {}
         url = found.ui_url
+        waits = _waits(found) if record.phase is ExecutionPhase.PAUSED else None
     if output.json:
-        output.document({**execution_row(record), **record_document(record, outputs), "ui_url": url})
+        document = {**execution_row(record), **record_document(record, outputs), "ui_url": url}
+        output.document({**document, "waits": repair_document(waits)} if waits else document)
         return ExitCode.SUCCEEDED
     for name, value in {**execution_row(record), "ui_url": url}.items():
         if value:
@@ -69,19 +78,66 @@ def execution(output: Output, place: Place, id_: str) -> int:
             output.result(f"  {name}: {plain(value)}")
     if error := error_of(record):
         output.result(error_text(error))
+    if waits is not None:
+        for line in repair_lines(id_, waits, place.words):
+            output.result(line)
     return ExitCode.SUCCEEDED
 
 
-def nodes(output: Output, place: Place, id_: str) -> int:
-    """List the nodes of an execution."""
+def _waits(found: Execution) -> RepairState | None:
+    """Return what an execution waits for; None if it does not tell just now, or has ended a moment ago."""
+    try:
+        return found.repairs()
+    except (Conflict, PlatformError):
+        return None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which nodes are listed.
+
+    Args:
+        below: Path of a node; empty = all, without the items of maps in shards.
+        phases: In which phases; empty = all.
+        limit: How many at most.
+        offset: How many are left out at the beginning.
+    """
+
+    below: str = ""
+    phases: Sequence[str] = ()
+    limit: int = 1_000
+    offset: int = 0
+
+    @property
+    def some(self) -> bool:
+        """Return whether anything in particular is wanted."""
+        return bool(self.below or self.phases or self.offset)
+
+
+def nodes(output: Output, place: Place, id_: str, wanted: Wanted) -> int:
+    """List nodes of an execution."""
+    phases = [_phase(NodePhase, text) for text in wanted.phases]
     with open_client(output, place) as client:
-        found = client.execution(id_).nodes()
+        found = client.execution(id_)
+        if wanted.some:
+            # One more than is shown tells whether there are more.
+            shown = found.nodes(wanted.below, phases=phases, limit=wanted.limit + 1, offset=wanted.offset)
+        else:
+            shown = found.nodes()
+    more = wanted.some and len(shown) > wanted.limit
+    shown = shown[: wanted.limit] if wanted.some else shown
+    if wanted.below and not shown and not wanted.offset and not phases:
+        raise NotFound(f"The execution {id_} has no node {wanted.below!r}, or it was not reached.")
     if output.json:
-        output.document([node_row(node) for node in found])
-        return ExitCode.SUCCEEDED
-    columns = ("id", "name", "kind", "phase", "attempts", "cache", "started_at", "finished_at", "note")
-    for line in table([{**node_row(node), "note": _note(node)} for node in found], columns):
-        output.result(line)
+        output.document([node_row(node) for node in shown])
+    else:
+        columns = ("id", "name", "kind", "phase", "attempts", "cache", "started_at", "finished_at", "note")
+        for line in table([{**node_row(node), "note": _note(node)} for node in shown], columns):
+            output.result(line)
+    if more:
+        output.note(f"There are more; --offset {wanted.offset + wanted.limit} shows the next.")
+    elif inside := [node.id for node in shown if node.items and not wanted.some]:
+        output.note(f"The items of a map are listed by 'flyte-temporal get nodes {id_} --below {inside[0]}'.")
     return ExitCode.SUCCEEDED
 
 
@@ -101,11 +157,11 @@ def abort_node(output: Output, place: Place, id_: str, wish: tuple[str, str]) ->
 
 
 def _note(node: NodeRecord) -> str:
-    """Return why a node waits, why it or its earlier attempts failed, where its outputs come from, or why it was run anew."""
-    said = node.error.message if node.error else node.reason
+    """Return why a node waits or failed, how a map's items are, where outputs come from, or why it was run anew."""
+    said = node.error.message if node.error else items_text(node) or node.reason
     if not said and node.failed:
-        last = node_row(node)["failed"][-1]
-        said = f"attempt {last['attempt']}: {last['verdict']} {last['code']}: {last['message']}"
+        last = node.failed[-1]
+        said = f"attempt {last.number}: {last.verdict.value} {last.code}: {last.message}"
     said = said or taken_from(node)
     if not said and node.anew:
         said = f"run anew: {node.anew}"

@@ -20,7 +20,7 @@ from flyte_temporal.cli.results import record_document, run_document
 from flyte_temporal.cli.run import check_options
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.cli.words import RecoverCommand, read_recover
-from flyte_temporal.errors import BadRequest, NotFound
+from flyte_temporal.errors import BadRequest
 
 if TYPE_CHECKING:
     from flyte_temporal.client import Client, RecoverySubmission
@@ -90,17 +90,9 @@ def _entity(file: Path, root: str) -> Entity:
         NotFound: If the file has none of that name.
         CompileError: If the file cannot be imported.
     """
-    from flyte_temporal.sdk.loader import find_entity, load_file
+    from flyte_temporal.sdk.loader import find_moved, load_file
 
-    module = load_file(file)
-    parts = root.split(".")
-    # The name of the module may have had dots in it, and so may that of the entity, if it stands in a class.
-    for start in range(len(parts)):
-        try:
-            return find_entity(module, ".".join(parts[start:]))
-        except NotFound as error:
-            missing = error
-    raise missing
+    return find_moved(load_file(file), root)
 
 
 def _given(

@@ -18,7 +18,9 @@ from flyte_temporal.spec.execution import (
     ExecutionRecord,
     FailedAttempt,
     GateReply,
+    NodePhase,
     NodeRecord,
+    Repair,
 )
 
 
@@ -129,7 +131,19 @@ def node_row(node: NodeRecord) -> dict[str, Any]:
         "anew": node.anew or None,
         "reply": None if node.reply is None else _reply(node.reply),
         "checkpoint": None if node.checkpoint is None else _checkpoint(node.checkpoint),
+        "items": {phase.value: count for phase, count in node.item_phases.items()} if node.items else None,
         "failed": [_attempt(each) for each in node.failed],
+        "repairs": [_repair(each) for each in node.repairs],
+    }
+
+
+def _repair(repair: Repair) -> dict[str, Any]:
+    return {
+        "kind": repair.kind,
+        "by": repair.by,
+        "at": instant(repair.at),
+        "note": repair.note or None,
+        "spec": repair.spec or None,
     }
 
 
@@ -163,6 +177,14 @@ def taken_from(node: NodeRecord) -> str:
         return ""
     child = f", execution {node.child}" if node.child else ""
     return f"from {node.source.execution} {node.source.node}{child}"
+
+
+def items_text(node: NodeRecord) -> str:
+    """Return how the items of a map in shards are, in words; empty for other nodes."""
+    if not node.items:
+        return ""
+    found = [f"{node.item_phases[phase]:,} {phase}" for phase in NodePhase if phase in node.item_phases]
+    return f"{node.items:,} items: {', '.join(found) or 'none has begun'}"
 
 
 def _reply(reply: GateReply) -> dict[str, Any]:

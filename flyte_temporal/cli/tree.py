@@ -14,7 +14,7 @@ from rich.text import Text
 from flyte_temporal.cli.handle import Update
 from flyte_temporal.cli.nesting import Row, rows, shown
 from flyte_temporal.cli.output import Output, visible
-from flyte_temporal.cli.results import duration, taken_from
+from flyte_temporal.cli.results import duration, items_text, taken_from
 from flyte_temporal.spec.execution import NodePhase
 
 _LOOK: dict[NodePhase, tuple[str, str]] = {
@@ -60,6 +60,10 @@ class LiveTree:
         self._update = update
         self._live.refresh()
 
+    def say(self, text: str) -> None:
+        """Print a line above the tree."""
+        self._console.print(Text(text))
+
     def render(self) -> Table:
         """Return the tree as it is now."""
         table = Table.grid(padding=(0, 2))
@@ -91,5 +95,5 @@ def _cells(row: Row, now: datetime) -> tuple[Text, Text, Text, Text]:
     elif node.attempts > 1:
         note = Text(f"attempt {node.attempts}", style="yellow")
     else:
-        note = Text(visible(node.reason), style="dim")
+        note = Text(items_text(node) or visible(node.reason), style="dim")
     return name, Text(state, style=style), Text(took, justify="right"), note

@@ -32,6 +32,7 @@ Options:
   --detach           Print the id of the execution and return at once.
   --overwrite-cache  Compute what is remembered anew, and remember that.
   --no-cache         Neither look for what is remembered nor remember anything.
+  --pause-on-failure Hold nodes that would fail for good, to be repaired: retry, skip, fail.
   --name ID          Id of the execution. The same id with the same request attaches to it.
   --inputs FILE      JSON or YAML file with inputs, - for standard input; flags win over it.
   --answers FILE     With --local: JSON or YAML file with the answers to gates, by name.

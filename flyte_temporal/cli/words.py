@@ -13,7 +13,15 @@ from pathlib import Path
 
 from flyte_temporal.errors import BadRequest
 
-SWITCHES = ("--local", "--detach", "--overwrite-cache", "--no-cache", "--debug", "--help")
+SWITCHES = (
+    "--local",
+    "--detach",
+    "--overwrite-cache",
+    "--no-cache",
+    "--pause-on-failure",
+    "--debug",
+    "--help",
+)
 """Options of ours without a value."""
 
 VALUES = {

@@ -11,11 +11,19 @@ or SQLAlchemy, so it may live in any process.
 from __future__ import annotations
 
 from flyte_temporal.client.asynchronous import AsyncClient
-from flyte_temporal.client.documents import DeckCopy, RecoverOptions, RecoverySubmission, Submission, Update
+from flyte_temporal.client.documents import (
+    DeckCopy,
+    RecoverOptions,
+    RecoverySubmission,
+    StartOptions,
+    Submission,
+    Update,
+)
 from flyte_temporal.client.executions import AsyncExecution
 from flyte_temporal.client.synchronous import Client, Execution
 from flyte_temporal.control.documents import LogLine, RecoveryPlan
 from flyte_temporal.local.protocol import StackStatus
+from flyte_temporal.spec.repairs import RepairState
 
 __all__ = [
     "AsyncClient",
@@ -27,7 +35,9 @@ __all__ = [
     "RecoverOptions",
     "RecoveryPlan",
     "RecoverySubmission",
+    "RepairState",
     "StackStatus",
+    "StartOptions",
     "Submission",
     "Update",
 ]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from flyte_temporal.client.documents import RecoverOptions, RecoverySubmission, Submission
+from flyte_temporal.client.documents import (
+    RecoverOptions,
+    RecoverySubmission,
+    StartOptions,
+    Submission,
+    with_options,
+)
 from flyte_temporal.client.executions import AsyncExecution
 from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.config.home import home_directory
@@ -84,32 +88,19 @@ class AsyncClient:
         return await self.start(entity, inputs, execution_id=execution_id)
 
     async def start(
-        self,
-        entity: Entity,
-        inputs: Mapping[str, Any],
-        *,
-        execution_id: str | None = None,
-        overwrite_cache: bool = False,
-        no_cache: bool = False,
-        deadline: float | timedelta = 0,
+        self, entity: Entity, inputs: Mapping[str, Any], **options: Unpack[StartOptions]
     ) -> AsyncExecution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
 
         Args:
             entity: What `@workflow` or `@task` made.
             inputs: Python values by the names of the inputs.
-            execution_id: The caller's own id, as in `run`.
-            overwrite_cache: Recompute what is remembered, and remember it anew.
-            no_cache: Neither look up nor remember anything.
-            deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
+            **options: What else is to be said: `StartOptions`.
         """
-        limit_s = deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline)
-        submission = await asyncio.to_thread(self._workshop.submission, entity, inputs, execution_id)
-        return await self.submit(
-            dataclasses.replace(
-                submission, overwrite_cache=overwrite_cache, no_cache=no_cache, deadline_s=limit_s
-            )
+        submission = await asyncio.to_thread(
+            self._workshop.submission, entity, inputs, options.get("execution_id")
         )
+        return await self.submit(with_options(submission, options))
 
     async def submit(self, submission: Submission) -> AsyncExecution:
         """Start something that is compiled already; raises as `run` does."""

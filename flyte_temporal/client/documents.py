@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypedDict
 
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionRecord, NodeRecord
@@ -29,6 +31,7 @@ class Submission:
         no_cache: Neither look up nor store anything.
         max_parallelism: Largest number of nodes at work at once; 0 = no limit.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
+        pause_on_failure: Whether nodes that would fail for good are held, for somebody to repair them.
     """
 
     closure: Closure
@@ -44,6 +47,43 @@ class Submission:
     no_cache: bool = False
     max_parallelism: int = 0
     deadline_s: float = 0.0
+    pause_on_failure: bool = False
+
+
+class StartOptions(TypedDict, total=False):
+    """What may be said of an execution beside its inputs; all of it may be left out.
+
+    Args:
+        execution_id: The caller's own id: the same id and request attach to the same execution.
+        overwrite_cache: Recompute what is remembered, and remember it anew.
+        no_cache: Neither look up nor remember anything.
+        deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
+        pause_on_failure: Hold nodes that would fail for good, for somebody to repair them; see docs/repair.md.
+    """
+
+    execution_id: str | None
+    overwrite_cache: bool
+    no_cache: bool
+    deadline: float | timedelta
+    pause_on_failure: bool
+
+
+def with_options(submission: Submission, options: StartOptions) -> Submission:
+    """Return a submission with what else is said of it.
+
+    Raises:
+        TypeError: If there is no such option.
+    """
+    changes: dict[str, Any] = dict(options)
+    unknown = set(changes) - set(StartOptions.__annotations__)
+    if unknown:
+        raise TypeError(
+            f"There is no option {min(unknown)!r}. Options: {', '.join(StartOptions.__annotations__)}. Inputs stand in the "
+            "mapping."
+        )
+    deadline = changes.pop("deadline", 0)
+    limit_s = deadline.total_seconds() if isinstance(deadline, timedelta) else float(deadline)
+    return replace(submission, deadline_s=limit_s, **changes)
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
 from flyte_temporal.client.documents import DeckCopy, Update
 from flyte_temporal.client.submitting import Workshop
-from flyte_temporal.control.documents import LogLine
-from flyte_temporal.control.logs import choose
+from flyte_temporal.client.wishes import limited, output_literal
+from flyte_temporal.control.documents import LogLine, RetryRequest
 from flyte_temporal.errors import ExecutionAborted, ExecutionFailed, InvalidInputs, NotFound
 from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, GateReply, NodeRecord
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, GateReply, NodePhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.listing import NodeFilter
+from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.repairs import GiveUp, NodeSkip, Pause, RepairState
 from flyte_temporal.spec.types import LiteralType
 
 
@@ -94,10 +98,35 @@ class AsyncExecution:
             if v.name in record.outputs
         }
 
-    async def nodes(self) -> list[NodeRecord]:
-        """Return all its nodes, also those not reached yet, a sub-workflow's right behind it."""
-        answer = await self._connection.call("nodes", protocol.One(execution=self.key))
+    async def nodes(
+        self, below: str = "", *, phases: Sequence[NodePhase] = (), limit: int = 0, offset: int = 0
+    ) -> list[NodeRecord]:
+        """Return its nodes: all, also those not reached yet, a sub-workflow's right behind it.
+
+        The items of a map in shards are left out and counted (`NodeRecord.item_phases`), unless anything in particular
+        is asked for: then whatever has been reached is returned.
+
+        Args:
+            below: Path of a node: only it and what stands below it.
+            phases: Only nodes in one of these.
+            limit: How many at most; 0 = all.
+            offset: How many to leave out at the beginning.
+        """
+        wanted = NodeFilter(below=below, phases=tuple(phases), limit=limit, offset=offset)
+        answer = await self._connection.call("nodes", protocol.Nodes(execution=self.key, wanted=wanted))
         return [NodeRecord.model_validate(node) for node in answer]
+
+    async def node(self, node: str) -> NodeRecord:
+        """Return one of its nodes.
+
+        Args:
+            node: Its path or name; the path of an item of a map in shards, too.
+
+        Raises:
+            NotFound: If there is no such node.
+        """
+        answer = await self._connection.call("node", protocol.Node(execution=self.key, node=node))
+        return NodeRecord.model_validate(answer)
 
     async def watch(self) -> AsyncGenerator[Update, None]:
         """Yield its state now and whenever something has changed, until it has ended."""
@@ -149,7 +178,7 @@ class AsyncExecution:
         Raises:
             NotFound: If there is no such node, or it left no deck.
         """
-        found = choose(await self.nodes(), node)[0]
+        found = await self.node(node)
         key = keys.deck(found.attempt_key) if found.attempt_key else ""
         blobs = self._workshop.values.blobs
         data = await asyncio.to_thread(blobs.get, key) if blobs is not None and key else None
@@ -179,6 +208,110 @@ class AsyncExecution:
         request = NodeAbort(node=node, reason=reason, by=self._workshop.caller.user)
         wish = protocol.AbortNode(execution=self.key, request=request)
         return NodeRecord.model_validate(await self._connection.call("abort_node", wish))
+
+    async def repairs(self) -> RepairState:
+        """Return what of it waits for somebody: nodes that are held, and whether it is paused.
+
+        Raises:
+            Conflict: If it is over.
+        """
+        return RepairState.model_validate(
+            await self._connection.call("repairs", protocol.One(execution=self.key))
+        )
+
+    async def retry(
+        self,
+        node: str | None = None,
+        *,
+        code: Path | None = None,
+        only_this: bool = False,
+        resources: Mapping[str, str] | None = None,
+    ) -> RepairState:
+        """Try held nodes once more, with a fresh budget.
+
+        Args:
+            node: Path or name of a held node, or of one that holds others: all of those; None = all.
+            code: A file with fixed code. All attempts that start from then on run with it, as far as their tasks take
+                and give the same there.
+            only_this: Only those of these nodes.
+            resources: What these nodes get instead of what was declared: `memory`, `cpu`, `gpu`, as quantities.
+
+        Raises:
+            NotFound: If there is no such node.
+            Conflict: If no such node is held, or it is over.
+            InvalidInputs: If the code has no task that fits the node, or there is no such resource.
+            CompileError: If the file cannot be imported.
+        """
+        asked = RetryRequest(
+            node=node or "",
+            only_these=only_this,
+            resources=limited(resources or {}),
+            by=self._workshop.caller.user,
+        )
+        if code is not None:
+            root = (await self.record()).request.root.name
+            closure, environment = await asyncio.to_thread(self._workshop.fix, code, root)
+            asked = asked.model_copy(update={"closure": closure, "environment": environment})
+        wish = protocol.Retry(execution=self.key, request=asked)
+        return RepairState.model_validate(await self._connection.call("retry", wish))
+
+    async def skip(self, node: str, outputs: Mapping[str, Any] | None = None) -> RepairState:
+        """End a held node with these outputs, as if it had given them; what comes after it goes on.
+
+        Args:
+            node: Its path, or its name if no other held node has it.
+            outputs: A Python value, or plain data, for each of its outputs.
+
+        Raises:
+            NotFound: If there is no such node.
+            Conflict: If it is not held, or several are meant.
+            InvalidInputs: If outputs are missing, unknown or of another type.
+        """
+        return await self._skip(node, outputs or {}, self._workshop.value)
+
+    async def skip_text(self, node: str, outputs: Mapping[str, str]) -> RepairState:
+        """End a held node with outputs as a person types them; raises as `skip`."""
+        return await self._skip(node, outputs, self._workshop.typed)
+
+    async def _skip(
+        self, node: str, outputs: Mapping[str, Any], written: Callable[[Any, LiteralType], JsonValue]
+    ) -> RepairState:
+        state = await self.repairs()
+        held = [h for h in state.held if h.node == node] or [h for h in state.held if h.name == node]
+
+        def encode() -> dict[str, LiteralValue]:
+            types = {v.name: v.type for v in held[0].outputs.outputs} if len(held) == 1 else {}
+            return {
+                name: output_literal(name, value, types.get(name), written, self._workshop.values)
+                for name, value in outputs.items()
+            }
+
+        asked = NodeSkip(node=node, outputs=await asyncio.to_thread(encode), by=self._workshop.caller.user)
+        return await self._repair(asked)
+
+    async def fail(self, reason: str = "") -> RepairState:
+        """Give up all held nodes: they fail, failure handlers act, and it ends as it would have without the hold.
+
+        Raises:
+            Conflict: If nothing is held, or it is over.
+        """
+        return await self._repair(GiveUp(by=self._workshop.caller.user, reason=reason))
+
+    async def pause(self, reason: str = "") -> RepairState:
+        """Let nothing new start; what runs goes on to its end. Nothing changes if it is paused already.
+
+        Raises:
+            Conflict: If it is over.
+        """
+        return await self._repair(Pause(by=self._workshop.caller.user, reason=reason))
+
+    async def resume(self) -> RepairState:
+        """Let new nodes start again; nodes that are held stay so. Raises as `pause`."""
+        return await self._repair(Pause(by=self._workshop.caller.user, ends=True))
+
+    async def _repair(self, wish: NodeSkip | GiveUp | Pause) -> RepairState:
+        asked = protocol.Repair(execution=self.key, wish=wish)
+        return RepairState.model_validate(await self._connection.call("repair", asked))
 
     async def gates(self) -> list[GateState]:
         """Return its gates that can be answered, reached or not, as far as they are known.

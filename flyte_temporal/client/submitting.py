@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flyte_temporal.ports.blob_store import BlobStore
     from flyte_temporal.sdk.entities import Entity
     from flyte_temporal.sdk.types.engine import ValueContext
+    from flyte_temporal.spec.entities import Closure
     from flyte_temporal.spec.interface import Interface
     from flyte_temporal.spec.literals import LiteralValue
     from flyte_temporal.spec.types import LiteralType
@@ -153,6 +154,7 @@ class Workshop:
             no_cache=submission.no_cache,
             max_parallelism=submission.max_parallelism,
             deadline_s=submission.deadline_s,
+            pause_on_failure=submission.pause_on_failure,
         )
 
     def recover_request(self, submission: RecoverySubmission, entity: str) -> RecoverRequest:
@@ -181,6 +183,19 @@ class Workshop:
             no_cache=submission.no_cache,
             rerun=submission.rerun,
         )
+
+    def fix(self, file: Path, root: str) -> tuple[Closure, Environment]:
+        """Compile the code of a file for an execution that ran an entity of the name `root`, and store it.
+
+        Raises:
+            CompileError: If the file cannot be imported, or has nothing to run.
+            LimitExceeded: If the code is too large.
+            StorageError: If it could not be stored.
+        """
+        from flyte_temporal.client.fixing import compile_fix
+
+        closure, folder = compile_fix(file, root)
+        return closure, Environment(interpreter=sys.executable, bundle=self._bundle(folder))
 
     def recovery(
         self, source: str, entity: Entity | None, inputs: Mapping[str, Any], interface: Interface

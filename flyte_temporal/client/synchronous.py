@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from flyte_temporal.client.asynchronous import AsyncClient
 from flyte_temporal.client.background import BackgroundLoop
@@ -13,6 +12,7 @@ from flyte_temporal.client.documents import (
     DeckCopy,
     RecoverOptions,
     RecoverySubmission,
+    StartOptions,
     Submission,
     Update,
 )
@@ -21,8 +21,9 @@ from flyte_temporal.control.documents import CacheSweep, LogLine, RecoveryPlan
 from flyte_temporal.local.protocol import StackStatus
 from flyte_temporal.spec.cache import CacheEntry
 from flyte_temporal.spec.calls import GateState
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRecord
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodePhase, NodeRecord
 from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.repairs import RepairState
 
 if TYPE_CHECKING:
     from flyte_temporal.sdk.entities import Entity
@@ -76,9 +77,19 @@ class Execution:
         """Return its record when it has ended, however it ended; or as it is after `timeout_s` seconds."""
         return self._loop.run(self._async.wait(timeout_s))
 
-    def nodes(self) -> list[NodeRecord]:
-        """Return all its nodes, also those not reached yet."""
-        return self._loop.run(self._async.nodes())
+    def nodes(
+        self, below: str = "", *, phases: Sequence[NodePhase] = (), limit: int = 0, offset: int = 0
+    ) -> list[NodeRecord]:
+        """Return its nodes, also those not reached yet; see `AsyncExecution.nodes`."""
+        return self._loop.run(self._async.nodes(below, phases=phases, limit=limit, offset=offset))
+
+    def node(self, node: str) -> NodeRecord:
+        """Return one of its nodes by its path or name.
+
+        Raises:
+            NotFound: If there is no such node.
+        """
+        return self._loop.run(self._async.node(node))
 
     def watch(self) -> Iterator[Update]:
         """Yield its state now and whenever something has changed, until it has ended."""
@@ -103,6 +114,41 @@ class Execution:
     def abort_node(self, node: str, reason: str = "") -> NodeRecord:
         """Have one node fail for good, as if it had failed by itself; see `AsyncExecution.abort_node`."""
         return self._loop.run(self._async.abort_node(node, reason))
+
+    def repairs(self) -> RepairState:
+        """Return what of it waits for somebody: nodes that are held, and whether it is paused."""
+        return self._loop.run(self._async.repairs())
+
+    def retry(
+        self,
+        node: str | None = None,
+        *,
+        code: Path | None = None,
+        only_this: bool = False,
+        resources: Mapping[str, str] | None = None,
+    ) -> RepairState:
+        """Try held nodes once more, with a fresh budget and perhaps fixed code; see `AsyncExecution.retry`."""
+        return self._loop.run(self._async.retry(node, code=code, only_this=only_this, resources=resources))
+
+    def skip(self, node: str, outputs: Mapping[str, Any] | None = None) -> RepairState:
+        """End a held node with these outputs, as if it had given them; see `AsyncExecution.skip`."""
+        return self._loop.run(self._async.skip(node, outputs))
+
+    def skip_text(self, node: str, outputs: Mapping[str, str]) -> RepairState:
+        """End a held node with outputs as a person types them."""
+        return self._loop.run(self._async.skip_text(node, outputs))
+
+    def fail(self, reason: str = "") -> RepairState:
+        """Give up all held nodes; see `AsyncExecution.fail`."""
+        return self._loop.run(self._async.fail(reason))
+
+    def pause(self, reason: str = "") -> RepairState:
+        """Let nothing new start; what runs goes on to its end."""
+        return self._loop.run(self._async.pause(reason))
+
+    def resume(self) -> RepairState:
+        """Let new nodes start again; nodes that are held stay so."""
+        return self._loop.run(self._async.resume())
 
     def gates(self) -> list[GateState]:
         """Return its gates that can be answered, reached or not."""
@@ -179,37 +225,15 @@ class Client:
         """
         return self.start(entity, inputs, execution_id=execution_id)
 
-    def start(
-        self,
-        entity: Entity,
-        inputs: Mapping[str, Any],
-        *,
-        execution_id: str | None = None,
-        overwrite_cache: bool = False,
-        no_cache: bool = False,
-        deadline: float | timedelta = 0,
-    ) -> Execution:
+    def start(self, entity: Entity, inputs: Mapping[str, Any], **options: Unpack[StartOptions]) -> Execution:
         """Start a workflow or task, its inputs in a mapping, so that they may have any names; raises as `run` does.
 
         Args:
             entity: What `@workflow` or `@task` made.
             inputs: Python values by the names of the inputs.
-            execution_id: The caller's own id, as in `run`.
-            overwrite_cache: Recompute what is remembered, and remember it anew.
-            no_cache: Neither look up nor remember anything.
-            deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
+            **options: What else is to be said: `StartOptions`.
         """
-        started = self._loop.run(
-            self._async.start(
-                entity,
-                inputs,
-                execution_id=execution_id,
-                overwrite_cache=overwrite_cache,
-                no_cache=no_cache,
-                deadline=deadline,
-            )
-        )
-        return Execution(started, self._loop)
+        return Execution(self._loop.run(self._async.start(entity, inputs, **options)), self._loop)
 
     def submit(self, submission: Submission) -> Execution:
         """Start something that is compiled already; raises as `run` does."""

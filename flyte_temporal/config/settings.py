@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -84,8 +84,9 @@ class WorkerSettings(Group):
     """Attempts after which a warm process is replaced, against slow leaks in user code."""
     pool_max_rss: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
     """Resident bytes after which an idle warm process is replaced. 2 GiB: libraries yes, hoarded data no."""
-    max_activities: int = Field(default=500, ge=1)
-    """Activities at once. They only wait for attempts, so far more than there are processes."""
+    max_activities: int = Field(default=1000, ge=1)
+    """Activities at once. They only wait for attempts, so far more than there are processes; twice what a run may have
+    pending, because one that continues as new asks for all of them again before the old ones have let go."""
     heartbeat_timeout_s: float = Field(default=30.0, gt=0)
     """Without a heartbeat for so long, an attempt is given to another worker, which adopts it. 30 s suits networks;
     the local stack uses 1.5 s so that a lost worker is noticed at once (a false alarm is harmless)."""
@@ -121,6 +122,9 @@ class LimitSettings(Group):
     """New commands of the interpreter per activation: 50-100 is fastest, more wedges a worker (temporal.md §0.1)."""
     pending: int = Field(default=500, ge=1, le=1900)
     """Activities pending in one run. Beyond 2,000 Temporal refuses the run's tasks for ever."""
+    shard: int = Field(default=1_000, ge=0, le=2_000)
+    """Largest number of items of a map in one run: a map of more is run in shards, runs of their own. A thousand keeps a
+    shard's history far from Temporal's limit, and the tree of a map of 100,000 small enough for its UI. 0: never."""
     system_retries: int = Field(default=3, ge=0)
     """Attempts of a node that the platform may lose before the node fails; users' retries are not touched."""
     interruptible_failures: int = Field(default=2, ge=0)
@@ -132,9 +136,17 @@ class LimitSettings(Group):
     extended every third of this, so much shorter ones end by accident on a loaded machine."""
     inline_bytes: int = Field(default=64 * 1024, ge=256, le=1024**2)
     """Largest value that travels inside messages; larger ones go by reference. Temporal refuses 2 MiB blobs."""
-    max_nodes: int = Field(default=5_000, ge=1)
-    """Nodes of one execution, counted through sub-workflows. A node of a chain makes 6 events, and Temporal ends a run
-    at 51,200: this leaves room for retries."""
+    history_events: int = Field(default=0, ge=0)
+    """Events of a run's history from which on it continues as new; 0: when Temporal suggests it, at 4,096."""
+    batches: Literal["off", "on", "always"] = "on"
+    """Whether short attempts travel together in one activity (docs/batches.md). `off`: one activity per attempt. `always`:
+    tasks of which nothing is known are taken to be short, as if declared so; the tests use it."""
+    slots: int = Field(default=0, ge=0)
+    """Attempts at work at once in the warm pools of all workers; batches leave none of them without work. 0 = those of
+    one worker, `worker.pool_size`."""
+    max_nodes: int = Field(default=20_000, ge=1)
+    """Nodes of one execution, counted through sub-workflows. Each run of it decodes them in one activation and opens
+    them in another, some 0.2 s each for 10,000: far below the two seconds after which Temporal's SDK calls it wedged."""
     max_spec_bytes: int = Field(default=64 * 1024**2, ge=1024)
     """Size of a compiled closure. It travels by reference, but a worker holds it in memory for each run."""
     max_inputs_bytes: int = Field(default=1024**2, ge=1024)
@@ -186,10 +198,14 @@ class Settings(BaseSettings):
         return RunLimits(
             window=self.limits.window,
             pending=self.limits.pending,
+            shard=self.limits.shard,
+            history_events=self.limits.history_events,
             system_retries=self.limits.system_retries,
             lease_s=self.limits.lease_s,
             interruptible_failures=self.limits.interruptible_failures,
             heartbeat_timeout_s=self.worker.heartbeat_timeout_s,
             run_timeout_s=self.limits.run_timeout_s,
             inline_bytes=self.limits.inline_bytes,
+            batches=self.limits.batches,
+            slots=self.limits.slots or self.worker.pool_size,
         )

@@ -12,6 +12,7 @@ from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import Environment, ExecutionRecord, NodeRecord, NodeRef, Recovery
 from flyte_temporal.spec.identifiers import ExecutionId, ExecutionName, NodePath, ProjectName, VersionName
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.policies import Resources
 
 
 class StartRequest(Document):
@@ -32,6 +33,7 @@ class StartRequest(Document):
         max_parallelism: Largest number of nodes at work at once; 0 = no limit of its own.
         recover: What of an earlier execution is taken over.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
+        pause_on_failure: Whether nodes that would fail for good are held instead, for somebody to repair them.
     """
 
     closure: Closure
@@ -47,6 +49,7 @@ class StartRequest(Document):
     no_cache: bool = False
     max_parallelism: int = 0
     deadline_s: float = 0.0
+    pause_on_failure: bool = False
     recover: Recovery | None = None
 
 
@@ -78,6 +81,26 @@ class RecoverRequest(Document):
     overwrite_cache: bool = False
     no_cache: bool = False
     rerun: tuple[str, ...] = ()
+
+
+class RetryRequest(Document):
+    """A wish to try held nodes of a run once more.
+
+    Args:
+        node: As in `NodeRetry`.
+        closure: Fixed code, compiled; None = the code of before.
+        environment: Where it runs.
+        only_these: As in `NodeRetry`.
+        resources: As in `NodeRetry`.
+        by: Who asks; empty = the installation's owner.
+    """
+
+    node: str = ""
+    closure: Closure | None = None
+    environment: Environment | None = None
+    only_these: bool = False
+    resources: Resources | None = None
+    by: str = ""
 
 
 class Fate(StrEnum):

@@ -35,7 +35,7 @@ class Endings:
         """Record how a run ended, unless its end is recorded already.
 
         Raises:
-            PlatformUnavailable: If the store does not answer.
+            PlatformUnavailable: If the store or the engine does not answer.
         """
         if not final.phase.terminal:
             return
@@ -59,6 +59,12 @@ class Endings:
             at=now,
             run=final.run,
         )
+        if final.phase is not ExecutionPhase.SUCCEEDED:
+            # A run that ends by itself waits for its children; one that was terminated cannot. Before the end is written
+            # down, so that it is tried again if the engine does not answer.
+            left = await self._engine.abort_left(execution, f"{execution.name} has ended.")
+            if left:
+                _log.info("Asked %d shards and children of %s to stop.", left, execution.name)
         if await asyncio.to_thread(self._store.record, change):
             _log.info("Execution %s ended %s; recorded from the engine's log.", execution.name, final.phase)
 
@@ -67,12 +73,16 @@ class Endings:
         return newest is not None and newest.run != final.run
 
     async def _nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+        """Return the nodes as the run has them; those that it has forgotten, or that shards hold, as the store has them."""
+        stored = await asyncio.to_thread(self._store.nodes, execution)
         try:
-            return await self._engine.nodes(execution)
+            live = await self._engine.nodes(execution)
         except (NotFound, PlatformError) as error:
             # A run that was terminated may not be able to answer; what the store has is the best there is.
             _log.info("The run %s does not tell its nodes: %s", execution.name, error)
-            return await asyncio.to_thread(self._store.nodes, execution)
+            return stored
+        told = {node.id for node in live}
+        return live + [node for node in stored if node.id not in told and not node.phase.terminal]
 
 
 def _ended(node: NodeRecord, phase: ExecutionPhase, now: datetime) -> NodeRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from flyte_temporal.control.documents import LogLine
 from flyte_temporal.errors import NotFound
@@ -11,22 +11,6 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.execution import NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.storage.logs import read_log
-
-
-def choose(nodes: Sequence[NodeRecord], wanted: str | None) -> list[NodeRecord]:
-    """Return the nodes whose logs are asked for: all, one by its path or name, or a sub-workflow with its nodes.
-
-    Raises:
-        NotFound: If no node has that path or name.
-    """
-    if wanted is None:
-        return list(nodes)
-    chosen = [n for n in nodes if n.id == wanted or n.id.startswith((f"{wanted}.", f"{wanted}["))]
-    chosen = chosen or [n for n in nodes if wanted in {n.name, n.task}]
-    if not chosen:
-        known = ", ".join(f"{n.id} ({n.name})" for n in nodes[:20])
-        raise NotFound(f"The execution has no node {wanted!r}. It has: {known}.")
-    return chosen
 
 
 def with_attempt(nodes: Sequence[NodeRecord], attempt: int) -> list[NodeRecord]:
@@ -43,14 +27,14 @@ def with_attempt(nodes: Sequence[NodeRecord], attempt: int) -> list[NodeRecord]:
 
 
 def lines(
-    blobs: BlobStore, execution: ExecutionId, nodes: Sequence[NodeRecord], attempt: int | None = None
+    blobs: BlobStore, execution: ExecutionId, nodes: Iterable[NodeRecord], attempt: int | None = None
 ) -> Iterator[LogLine]:
     """Yield what the attempts of some nodes printed, node by node, attempt by attempt.
 
     Args:
         blobs: The blob store.
         execution: The execution.
-        nodes: From `choose`.
+        nodes: The nodes, in order.
         attempt: Number of the one attempt that is wanted; None = all.
     """
     for node in nodes:

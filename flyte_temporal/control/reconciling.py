@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from flyte_temporal.control.closures import Closures
 from flyte_temporal.control.endings import Endings
@@ -62,6 +63,10 @@ class Reconciler:
         for record in records:
             running.setdefault(record.request.id.name, "")
         still = [r for r in records if await self._still_open(r, running[r.request.id.name], lost=lost)]
+        for record in still:
+            parent = record.request.parent
+            if parent is not None and not running.get(parent.execution):
+                await self._stop_orphan(record, parent)
         return len(still) + await self._reopened({r.request.id.name for r in records}, running)
 
     async def _reopened(self, known: set[str], running: dict[str, str]) -> int:
@@ -119,6 +124,16 @@ class Reconciler:
         reason = "The execution that was to start it has ended."
         await self._endings.write(execution, RunState(phase=ExecutionPhase.ABORTED, reason=reason))
         return False
+
+    async def _stop_orphan(self, record: ExecutionRecord, parent: ParentRef) -> None:
+        """Stop a child whose parent is over: it was terminated, all other ends wait for their children."""
+        execution = record.request.id
+        above = await self._engine.state(execution.model_copy(update={"name": parent.execution}))
+        if above is None or above.phase.terminal:
+            reason = f"The execution {parent.execution}, which started it, has ended."
+            await asyncio.to_thread(self._store.mark_aborting, execution, reason, "flyte-temporal")
+            with suppress(NotFound):  # ended a moment ago
+                await self._engine.abort(execution, reason)
 
     async def _start_again(self, record: ExecutionRecord) -> bool:
         execution = record.request.id

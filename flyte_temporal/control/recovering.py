@@ -84,6 +84,7 @@ class Recoveries:
             no_cache=wanted.no_cache or (before.no_cache and not wanted.overwrite_cache),
             max_parallelism=before.max_parallelism,
             deadline_s=before.deadline_s,
+            pause_on_failure=before.pause_on_failure,
             recover=Recovery(
                 execution=before.id.name,
                 trust_code=wanted.trust_code,

@@ -17,6 +17,7 @@ from flyte_temporal.spec.basis import Basis, basis_of_gate, basis_of_task
 from flyte_temporal.spec.bindings import OutputBinding
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import NodePhase, NodeRecord, Recovery
+from flyte_temporal.spec.lists import length
 from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -29,10 +30,9 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
+from flyte_temporal.spec.resolving import OutputMissing, at, resolve
 from flyte_temporal.spec.types import ANY, NONE, ListType, LiteralType
 from flyte_temporal.storage.recall import BEFORE
-from flyte_temporal.workflows.arrays import length
-from flyte_temporal.workflows.bindings import OutputMissing, at, resolve
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program

@@ -59,7 +59,7 @@ def complete_inputs(
     for variable in interface.inputs:
         value = given.get(variable.name)
         if value is not None:
-            _check(value, variable)
+            check_value(value, variable, "Input")
             complete[variable.name] = value
         elif variable.default is not None:
             complete[variable.name] = Inline(value=variable.default.value, hash=variable.default.hash)
@@ -85,17 +85,27 @@ def _refuse_unknown(
         raise InvalidInputs(f"{entity} has no input {', '.join(map(repr, unknown))}. It takes: {takes}.")
 
 
-def _check(value: LiteralValue, variable: Variable) -> None:
+def check_value(value: LiteralValue, variable: Variable, what: str) -> None:
+    """Check a given value against the type of an input or output.
+
+    Args:
+        value: The value.
+        variable: What it is for.
+        what: `Input` or `Output`, for the message.
+
+    Raises:
+        InvalidInputs: If it is of another type.
+    """
     written = value.type or variable.type
     if not accepts(variable.type, written):
         raise InvalidInputs(
-            f"Input {variable.name!r} must be {describe(variable.type)}; what was given is {describe(written)}."
+            f"{what} {variable.name!r} must be {describe(variable.type)}; what was given is {describe(written)}."
         )
     if isinstance(value, Inline):
         try:
             conform(value.value, written)
         except InvalidInputs as error:
-            raise InvalidInputs(f"Input {variable.name!r}: {error.message}") from error
+            raise InvalidInputs(f"{what} {variable.name!r}: {error.message}") from error
 
 
 def _check_size(inputs: Mapping[str, LiteralValue], limits: LimitSettings) -> None:

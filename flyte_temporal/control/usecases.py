@@ -21,10 +21,12 @@ from flyte_temporal.control.endings import Endings
 from flyte_temporal.control.following import Followers, Sources
 from flyte_temporal.control.gates import check_value
 from flyte_temporal.control.launching import Launching
-from flyte_temporal.control.logs import choose, lines, with_attempt
-from flyte_temporal.control.plan import check_plan, merge_plan, planned_nodes
+from flyte_temporal.control.listing import Listing
+from flyte_temporal.control.logs import lines, with_attempt
+from flyte_temporal.control.plan import check_plan
 from flyte_temporal.control.reconciling import Reconciler
 from flyte_temporal.control.recovering import Recoveries
+from flyte_temporal.control.repairing import Repairing
 from flyte_temporal.control.requests import complete_inputs, default_version
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
@@ -36,6 +38,7 @@ from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+from flyte_temporal.spec.listing import ALL, NodeFilter
 
 _TOLD_AT_ONCE = 200
 """Runs that are freed of a dead worker one by one; about a millisecond each."""
@@ -65,12 +68,14 @@ class Control:
         self._settings = settings
         self.caching = Caching(ports.catalog, ports.clock)
         self._closures = Closures(ports.blobs, ports.store, ports.clock, settings.limits)
+        self._listing = Listing(ports.store, self._closures)
         self._endings = Endings(ports.engine, ports.store, ports.clock)
         self._launching = Launching(ports.engine, ports.store, self._endings, settings.run_limits())
         self._reconciler = Reconciler(
             ports.engine, ports.store, self._closures, self._launching, self._endings
         )
         self._recoveries = Recoveries(ports.store, ports.blobs, self._closures, settings.limits)
+        self.repairing = Repairing(ports.engine, ports.store, self._closures, settings.owner)
         self._followers = Followers(Sources(ports.engine, self.get, self._nodes_of, self._endings.write))
 
     async def register(self, closure: Closure, project: str, domain: str, version: str) -> EntityId:
@@ -161,6 +166,7 @@ class Control:
             max_parallelism=wish.max_parallelism,
             recover=wish.recover,
             deadline_s=wish.deadline_s,
+            pause_on_failure=wish.pause_on_failure or _pauses(closure),
         )
         return self._ports.store.create_execution(request, self._ports.clock.now())
 
@@ -198,21 +204,30 @@ class Control:
         """
         return await asyncio.to_thread(self._closures.find, record.request.spec)
 
-    async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
-        """Return all nodes of an execution, also those not reached yet, a sub-workflow's right behind it.
+    async def nodes(self, execution: ExecutionId, wanted: NodeFilter = ALL) -> list[NodeRecord]:
+        """Return nodes of an execution.
+
+        Args:
+            execution: The execution.
+            wanted: Which; by default all, also those not reached yet, a sub-workflow's right behind it, without the items
+                of maps in shards, which are counted instead.
 
         Raises:
             NotFound: If there is no such execution.
         """
-        return await self._nodes_of(await self.get(execution))
+        return await asyncio.to_thread(self._listing.nodes, await self.get(execution), wanted)
 
     async def _nodes_of(self, record: ExecutionRecord) -> list[NodeRecord]:
-        def read() -> list[NodeRecord]:
-            plan = planned_nodes(self._closures.find(record.request.spec))
-            recorded = self._ports.store.nodes(record.request.id)
-            return merge_plan(plan, recorded, over=record.phase.terminal)
+        return await asyncio.to_thread(self._listing.nodes, record)
 
-        return await asyncio.to_thread(read)
+    async def node(self, execution: ExecutionId, wanted: str) -> NodeRecord:
+        """Return a node by its path or name, also an item of a map in shards.
+
+        Raises:
+            NotFound: If there is no such execution or node.
+        """
+        record = await self.get(execution)
+        return (await asyncio.to_thread(self._listing.find, record, wanted))[0]
 
     async def wait(self, execution: ExecutionId, timeout_s: float | None = None) -> ExecutionRecord:
         """Return an execution when it has ended, or as it is after `timeout_s` seconds.
@@ -242,9 +257,9 @@ class Control:
         Raises:
             NotFound: If there is no such execution or node, or no node that is meant has had that attempt.
         """
-        chosen = choose(await self.nodes(execution), node)
+        chosen = await asyncio.to_thread(self._listing.each, await self.get(execution), node)
         if attempt is not None:
-            chosen = with_attempt(chosen, attempt)
+            chosen = iter(await asyncio.to_thread(lambda: with_attempt(list(chosen), attempt)))
         return lines(self._ports.blobs, execution, chosen, attempt)
 
     async def abort(self, execution: ExecutionId, reason: str, by: str) -> ExecutionRecord:
@@ -351,6 +366,12 @@ class Control:
     async def close(self) -> None:
         """End what waits and watches. Runs go on."""
         await self._followers.close()
+
+
+def _pauses(closure: Closure) -> bool:
+    """Return whether what is started says of itself that its failed nodes are held."""
+    entity = closure.entity()
+    return isinstance(entity, LaunchPlanSpec) and entity.pause_on_failure
 
 
 def _overwrites(closure: Closure) -> bool:

@@ -56,6 +56,7 @@ class Host:
             "get": self._get,
             "executions": self._executions,
             "nodes": self._nodes,
+            "node": self._node,
             "interface": self._interface,
             "wait": self._wait,
             "watch": self._watch,
@@ -64,6 +65,9 @@ class Host:
             "gates": self._gates,
             "abort_node": self._abort_node,
             "answer": self._answer_gate,
+            "repairs": self._repairs,
+            "retry": self._retry,
+            "repair": self._repair,
             "cache_entries": self._cache_entries,
             "cache_remove": self._cache_remove,
             "cache_gc": self._cache_gc,
@@ -241,8 +245,13 @@ class Host:
         await send(protocol.line("result", [_json(record) for record in found]))
 
     async def _nodes(self, params: dict[str, JsonValue], send: Send) -> None:
-        found = await self._control.nodes(protocol.One.model_validate(params).execution)
+        asked = protocol.Nodes.model_validate(params)
+        found = await self._control.nodes(asked.execution, asked.wanted)
         await send(protocol.line("result", [_json(node) for node in found]))
+
+    async def _node(self, params: dict[str, JsonValue], send: Send) -> None:
+        asked = protocol.Node.model_validate(params)
+        await send(_result(await self._control.node(asked.execution, asked.node)))
 
     async def _interface(self, params: dict[str, JsonValue], send: Send) -> None:
         record = await self._control.get(protocol.One.model_validate(params).execution)
@@ -295,6 +304,18 @@ class Host:
     async def _answer_gate(self, params: dict[str, JsonValue], send: Send) -> None:
         wanted = protocol.Answer.model_validate(params)
         await send(_result(await self._control.answer(wanted.execution, wanted.answer)))
+
+    async def _repairs(self, params: dict[str, JsonValue], send: Send) -> None:
+        execution = protocol.One.model_validate(params).execution
+        await send(_result(await self._control.repairing.state(execution)))
+
+    async def _retry(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = await asyncio.to_thread(protocol.Retry.model_validate, params)
+        await send(_result(await self._control.repairing.retry(wanted.execution, wanted.request)))
+
+    async def _repair(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = protocol.Repair.model_validate(params)
+        await send(_result(await self._control.repairing.repair(wanted.execution, wanted.wish)))
 
 
 @asynccontextmanager

@@ -14,11 +14,14 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from flyte_temporal import errors
+from flyte_temporal.control.documents import RetryRequest
 from flyte_temporal.spec.cache import EntryFilter
 from flyte_temporal.spec.calls import GateAnswer, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.identifiers import ExecutionId, ProjectName
+from flyte_temporal.spec.listing import ALL, NodeFilter
+from flyte_temporal.spec.repairs import GiveUp, NodeSkip, Pause
 
 MAX_LINE = 256 * 1024 * 1024
 """Largest line. A closure travels in one; what may be in it is limited by `limits.max_spec_bytes`."""
@@ -32,6 +35,7 @@ Method = Literal[
     "get",
     "executions",
     "nodes",
+    "node",
     "interface",
     "wait",
     "watch",
@@ -39,6 +43,9 @@ Method = Literal[
     "abort",
     "abort_node",
     "gates",
+    "repairs",
+    "retry",
+    "repair",
     "answer",
     "cache_entries",
     "cache_remove",
@@ -72,6 +79,18 @@ class One(Document):
     execution: ExecutionId
 
 
+class Nodes(One):
+    """Parameters of `nodes`: which of them."""
+
+    wanted: NodeFilter = ALL
+
+
+class Node(One):
+    """Parameters of `node`: its path or name."""
+
+    node: str
+
+
 class Wait(One):
     """Parameters of `wait`: how long, in seconds; None = until it has ended."""
 
@@ -96,6 +115,18 @@ class AbortNode(One):
     """Parameters of `abort_node`: which node, and why."""
 
     request: NodeAbort
+
+
+class Retry(One):
+    """Parameters of `retry`: which held nodes, and with what."""
+
+    request: RetryRequest
+
+
+class Repair(One):
+    """Parameters of `repair`: what is to be done to a run, by hand."""
+
+    wish: NodeSkip | GiveUp | Pause = Field(discriminator="kind")
 
 
 class Answer(One):

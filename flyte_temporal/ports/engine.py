@@ -8,9 +8,10 @@ from typing import Protocol
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput, ShardEnd
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
 
 
 class Started(StrEnum):
@@ -28,6 +29,7 @@ class RunState(Document):
         outputs: Its outputs, if it succeeded.
         error: Its error, if it failed.
         reason: Why it was aborted.
+        shard: For a shard of a map, how its items ended.
         run: The engine's id of the run: after a reset, an execution is another one.
     """
 
@@ -35,6 +37,7 @@ class RunState(Document):
     outputs: dict[str, LiteralValue] = {}
     error: ErrorDocument | None = None
     reason: str = ""
+    shard: ShardEnd | None = None
     run: str = ""
 
 
@@ -74,7 +77,9 @@ class Engine(Protocol):
         """
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
-        """Return the live state of all nodes of a run, from the run itself.
+        """Return the live state of the nodes that a run holds, from the run itself.
+
+        Nodes that had ended before the run last continued as new are not among them; the metadata store has those.
 
         Raises:
             NotFound: If the engine does not know the run.
@@ -108,10 +113,40 @@ class Engine(Protocol):
             PlatformUnavailable: If it does not answer.
         """
 
+    async def repairs(self, execution: ExecutionId) -> RepairState:
+        """Return what of a run waits for somebody.
+
+        Raises:
+            NotFound: If the engine does not know the run.
+            PlatformUnavailable: If it does not answer (no worker is up, for example).
+        """
+
+    async def repair(
+        self, execution: ExecutionId, wish: NodeRetry | NodeSkip | GiveUp | Pause
+    ) -> RepairState:
+        """Repair, pause or resume a run; returns once the run has taken that in.
+
+        Raises:
+            NotFound: If the engine does not know the run, or the run has reached no such node.
+            Conflict: If no such node is held.
+            InvalidInputs: If the code or the outputs do not fit the node.
+            PlatformUnavailable: If it does not answer.
+        """
+
     async def forget_worker(self, execution: ExecutionId) -> None:
         """Let any worker go on with a run at once, because the one that had it in memory is gone.
 
         Without it the engine waits for that worker for a while. Nothing happens if the run is not open.
+
+        Raises:
+            PlatformUnavailable: If the engine does not answer.
+        """
+
+    async def abort_left(self, execution: ExecutionId, reason: str) -> int:
+        """Ask whatever a run that was ended from outside has left running to stop: shards of maps, and child executions.
+
+        Returns:
+            How many there were.
 
         Raises:
             PlatformUnavailable: If the engine does not answer.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptState, Intent
 from flyte_temporal.spec.identifiers import AttemptId
@@ -43,3 +44,29 @@ class Launcher(Protocol):
 
     async def close(self) -> None:
         """Let go of everything without stopping attempts at work; another launcher can adopt them."""
+
+
+@runtime_checkable
+class BatchLauncher(Launcher, Protocol):
+    """A launcher that can hand several attempts to one process, which runs them one after the other.
+
+    Each stays an attempt of its own: exclusive, committed before the next begins, and found again by its id.
+    """
+
+    async def start_batch(self, orders: Sequence[AttemptOrder], *, go_on: bool) -> None:
+        """Start attempts in this order; those that are known, or run already, are left where they are.
+
+        An order's `bindings` refer to orders before it in the same call. What has not begun when the process ends, or
+        when one has failed and `go_on` is not set, is forgotten: it can be started anew.
+
+        Raises:
+            LauncherError: If they could not be started; nothing runs then.
+        """
+
+    async def observe_batch(
+        self, attempts: Sequence[AttemptId], timeout_s: float = 0.0
+    ) -> Mapping[str, AttemptState]:
+        """Return the states of those attempts that are known, by key; wait up to `timeout_s` seconds for an end."""
+
+    async def withdraw(self, attempts: Sequence[AttemptId]) -> None:
+        """Forget those attempts that have not begun, so that they do not begin unless they are started anew."""

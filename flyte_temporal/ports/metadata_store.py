@@ -7,8 +7,15 @@ from datetime import datetime
 from typing import Protocol
 
 from flyte_temporal.spec.calls import RecordRequest
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
+from flyte_temporal.spec.execution import (
+    ExecutionPhase,
+    ExecutionRecord,
+    ExecutionRequest,
+    NodePhase,
+    NodeRecord,
+)
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+from flyte_temporal.spec.listing import ALL, NodeFilter
 
 
 class MetadataStore(Protocol):
@@ -72,8 +79,11 @@ class MetadataStore(Protocol):
     def executions_named(self, names: Sequence[str]) -> list[ExecutionRecord]:
         """Return the executions of these names, of every project; those that do not exist are left out."""
 
-    def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
-        """Return the node records of an execution in listing order."""
+    def nodes(self, execution: ExecutionId, wanted: NodeFilter = ALL) -> list[NodeRecord]:
+        """Return the node records of an execution in listing order, those that are wanted."""
+
+    def item_phases(self, execution: ExecutionId, path: str) -> dict[NodePhase, int]:
+        """Return how many items of a map have a record in which phase."""
 
     def some_nodes(self, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
         """Return the records of some nodes of an execution by their paths, as far as there are any."""

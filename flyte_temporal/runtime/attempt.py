@@ -29,6 +29,7 @@ from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.resolving import Former
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.bundles import unpack
@@ -99,7 +100,9 @@ def environment_of(order: AttemptOrder) -> dict[str, str]:
     }
 
 
-def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manifest:
+def perform(
+    order: AttemptOrder, desk: Desk, code: Code | None = None, former: Former | None = None
+) -> Manifest:
     """Run an attempt to its end and leave its manifest. Its environment variables are set already.
 
     Everything that user code does is described in the manifest. Only what keeps the manifest from being written is
@@ -109,6 +112,7 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
         order: What to run.
         desk: Where.
         code: The store and the code, if they are open already.
+        former: What the attempts before it in the same batch gave.
 
     Raises:
         StorageError: If the manifest could not be written.
@@ -127,6 +131,9 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
         # Relative paths of one attempt are nothing to another one, and nothing to the bundle.
         os.chdir(desk.folder / scratch.FILES)
         code = code or open_code(order, desk.cache)
+        if order.bindings:
+            bound = (former or Former()).inputs(order.attempt.node, order.bindings)
+            order = order.model_copy(update={"inputs": {**order.inputs, **bound}, "bindings": {}})
         with checkpoints.over(desk.where, stop, checkpoint):
             found = _call(order, desk, code, _Things(report, stop, checkpoint))
         if isinstance(found, Closure):
@@ -158,6 +165,15 @@ def perform(order: AttemptOrder, desk: Desk, code: Code | None = None) -> Manife
     if error is None:
         checkpoint.settle(keep=order.keep_checkpoint)
     return manifest
+
+
+def is_done(order: AttemptOrder, store: BlobStore) -> bool:
+    """Return whether an attempt has left its manifest.
+
+    Raises:
+        StorageError: If the store did not answer.
+    """
+    return store.head(keys.manifest(order.attempt)) is not None
 
 
 def _ship_log(order: AttemptOrder, desk: Desk, store: BlobStore) -> int:

@@ -50,6 +50,7 @@ class LaunchPlanOptions(TypedDict, total=False):
         annotations: Annotations of its executions.
         max_parallelism: Largest number of tasks of one execution that run at once; 0 = the platform's default.
         overwrite_cache: Whether its executions recompute what is remembered, and remember it anew.
+        pause_on_failure: Whether nodes of its executions that would fail for good are held, for somebody to repair them.
     """
 
     default_inputs: Mapping[str, Any]
@@ -60,6 +61,7 @@ class LaunchPlanOptions(TypedDict, total=False):
     annotations: Mapping[str, str]
     max_parallelism: int
     overwrite_cache: bool
+    pause_on_failure: bool
 
 
 class LaunchPlan(Called[P, R]):
@@ -94,6 +96,7 @@ class LaunchPlan(Called[P, R]):
         self.schedule: CronSchedule | FixedRate | None = self._schedule()
         self.max_parallelism: int = self._parallelism()
         self.overwrite_cache: bool = self._switch("overwrite_cache")
+        self.pause_on_failure: bool = self._switch("pause_on_failure")
         self._check_names()
 
     @overload
@@ -273,6 +276,7 @@ class LaunchPlan(Called[P, R]):
             annotations=dict(self.annotations),
             max_parallelism=self.max_parallelism,
             overwrite_cache=self.overwrite_cache,
+            pause_on_failure=self.pause_on_failure,
             description=self.description,
         )
 

@@ -94,6 +94,22 @@ def find_entity(module: ModuleType, name: str) -> Entity:
     raise NotFound(f"{attribute!r} {what} in {file}. {hint}")
 
 
+def find_moved(module: ModuleType, name: str) -> Entity:
+    """Return the entity that was registered under a name, in whatever module it was then.
+
+    Raises:
+        NotFound: If the module has none of that name.
+    """
+    parts = name.split(".")
+    # The name of the module may have had dots in it, and so may that of the entity, if it stands in a class.
+    for start in range(len(parts)):
+        try:
+            return find_entity(module, ".".join(parts[start:]))
+        except NotFound as error:
+            missing = error
+    raise missing
+
+
 def _in_classes(namespace: Mapping[str, object], module: str, prefix: str = "") -> Iterator[str]:
     """Return the dotted names of entities in the classes of a module, for hints."""
     for name, value in namespace.items():

@@ -77,6 +77,8 @@ class PolicyOptions(TypedDict, total=False):
         secret_requests: Secrets that the task may read.
         pod_template: How its pod looks, on Kubernetes; wins over `pod_template_name`.
         pod_template_name: Name of a template that the cluster has.
+        short: True: each attempt takes milliseconds, so that many may travel together; False: each travels alone. By
+            default that is decided by how long the first ones took.
     """
 
     retries: int | RetryPolicy
@@ -98,6 +100,7 @@ class PolicyOptions(TypedDict, total=False):
     secret_requests: Sequence[Secret]
     pod_template: PodTemplate
     pod_template_name: str
+    short: bool
 
 
 def refuse_unknown(given: Mapping[str, Any], known: type[Any], what: str, where: str) -> None:
@@ -146,6 +149,7 @@ def overrides(
         pod_template=reader.checked("pod_template_name", str),
         pod=None if (pod := reader.checked("pod_template", PodTemplate)) is None else pod.document(),
         config=reader.config(),
+        short=reader.checked("short", bool),
     )
 
 

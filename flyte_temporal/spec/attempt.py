@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import JsonValue
 
 from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, Stored
 from flyte_temporal.spec.entities import TaskSpec
@@ -50,6 +51,7 @@ class AttemptOrder(Stored):
         attempt: Which attempt.
         task: What to run; overrides are applied.
         inputs: Its inputs.
+        bindings: Further inputs, which attempts before it in the same batch give; resolved where it runs.
         environment: Where.
         storage: The blob store.
         inline_bytes: Outputs larger than this travel by reference.
@@ -65,6 +67,7 @@ class AttemptOrder(Stored):
     attempt: AttemptId
     task: TaskSpec
     inputs: dict[str, LiteralValue] = {}
+    bindings: dict[str, Binding] = {}
     environment: Environment = Environment()
     storage: StorageConfig
     inline_bytes: int = 64 * 1024

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.identifiers import NodeName
-from flyte_temporal.spec.literals import Offloaded
+from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.types import LiteralType
 
 PathStep = str | int
@@ -19,13 +19,14 @@ class Constant(Document):
 
     Args:
         value: The value; None if it is stored.
-        stored: Where the value is, if a dynamic task gave one that is too large to travel with the spec.
+        stored: The value as a literal: where it is, if a dynamic task gave one that is too large to travel with the spec;
+            in a batch, any value that is known when it starts.
         hash: What stands for it in cache keys, if the target's annotation says so.
     """
 
     kind: Literal["constant"] = "constant"
     value: JsonValue
-    stored: Offloaded | None = None
+    stored: LiteralValue | None = None
     hash: str | None = None
 
 

@@ -8,10 +8,12 @@ histories read in the user's words.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document
@@ -28,6 +30,8 @@ from flyte_temporal.spec.execution import (
     NodeRecord,
     NodeRef,
     Recovery,
+    Repair,
+    ShardEnd,
 )
 from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
 from flyte_temporal.spec.literals import LiteralValue
@@ -37,9 +41,29 @@ from flyte_temporal.spec.types import LiteralType
 RECORD = "flyte_temporal.record"
 """Local activity: write records of an execution and its nodes. Request `RecordRequest`, no response."""
 
+STOP = "flyte_temporal.stop"
+"""Activity: stop an attempt that was asked for by an earlier run. Request `AttemptRequest`, no response."""
+
+LOAD = "flyte_temporal.load"
+"""Local activity: read a closure. Request `LoadRequest`, response `Closure`."""
+
+WATCH_CHILD = "flyte_temporal.watch_child"
+"""Activity: wait until an execution has ended. Request `ChildWatch`, response `ChildEnded`."""
+
 READ = "flyte_temporal.read"
 """Local activity: read values that travel by reference. Request `ReadRequest`, response `ReadResult`."""
 
+SPLIT = "flyte_temporal.split"
+"""Local activity: cut lists that travel by reference into parts. Request `SplitRequest`, response `SplitResult`."""
+
+JOIN = "flyte_temporal.join"
+"""Local activity: store the lists that a shard gives. Request `JoinRequest`, response `JoinResult`."""
+
+SHARD_FAILED = "shard_failed"
+"""Signal to a run: items of one of its shards have failed. Argument `ShardFailed`."""
+
+SHARD_STOP = "shard_stop"
+"""Signal to a shard: let nothing new start and stop what runs, because the map has failed. No argument."""
 STOP = "flyte_temporal.stop"
 """Activity: see that attempts are over whose own activities ended without saying so. Request `StopRequest`."""
 
@@ -75,10 +99,12 @@ class AttemptRequest(Document):
         cache: What the cache has done for the node so far.
         earlier: Tokens of the node's earlier attempts, oldest first.
         checkpoint_from: Folders of the node's checkpoints in executions that this one recovers, the nearest first.
+        again: Whether an earlier run of the execution has asked for this very attempt: it may be at work, or over.
         asked_at: When this one was, UTC.
         memory: Memory that it gets, request and limit, instead of what the task says; empty = as the task says.
         interruptible: Whether it may run on a machine that can be taken away.
         failed: Earlier attempts, for the node's record.
+        repairs: What was done by hand, likewise.
     """
 
     attempt: AttemptId
@@ -96,10 +122,12 @@ class AttemptRequest(Document):
     cache: CacheStatus = CacheStatus.DISABLED
     earlier: tuple[str, ...] = ()
     checkpoint_from: tuple[str, ...] = ()
+    again: bool = False
     asked_at: datetime | None = None
     memory: str = ""
     interruptible: bool = False
     failed: tuple[FailedAttempt, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
     def changes(self) -> Overrides:
         """Return all that this attempt sets anew of its task's policy."""
@@ -146,6 +174,94 @@ class StopRequest(Document):
 
     attempts: tuple[AttemptId, ...]
     launcher: str
+
+
+class Member(Document):
+    """One attempt of a batch; what it does not say, the batch says for all. Fields as of `AttemptRequest`.
+
+    Args:
+        node: Path of its node.
+        number: Number of the attempt.
+        token: Its token.
+        bindings: Inputs that are bound to outputs of members before it.
+    """
+
+    node: NodePath
+    number: int
+    token: str
+    task: str
+    inputs: dict[str, LiteralValue] = {}
+    bindings: dict[str, Binding] = {}
+    overrides: Overrides | None = None
+    order: int = 0
+    name: str = ""
+    first_started_at: datetime | None = None
+    memo: CacheOrder | None = None
+    cache: CacheStatus = CacheStatus.DISABLED
+    checkpoint_from: tuple[str, ...] = ()
+    asked_at: datetime | None = None
+    interruptible: bool = False
+
+
+class BatchRequest(Document):
+    """Run several attempts, one after the other in one process, and return when all have ended, or when it is time to.
+
+    Idempotent member by member: what is done is read, what runs is found again, the rest is started. The activity type
+    is the name of the first member's task.
+
+    Args:
+        execution: The execution.
+        spec: Digest of the closure that holds the tasks.
+        members: The attempts, in the order in which they run.
+        go_on: Whether the rest still runs when one has failed; otherwise the batch returns at once.
+        longest_s: A member that runs longer is handed back, and the rest with it; seconds.
+        again: Whether a member was asked for before, so that it may run or be done already.
+        environment: Where they run.
+        inline_bytes: As of `AttemptRequest`.
+        created_at: As of `AttemptRequest`.
+    """
+
+    execution: ExecutionId
+    spec: str
+    members: tuple[Member, ...]
+    go_on: bool = False
+    longest_s: float = 1.0
+    again: bool = False
+    environment: Environment = Environment()
+    inline_bytes: int = 64 * 1024
+    created_at: datetime | None = None
+
+
+Asked = Annotated[AttemptRequest | BatchRequest, Field(union_mode="left_to_right")]
+"""What the activity of a task is asked for."""
+
+
+class MemberResult(Document):
+    """What became of a member of a batch; nothing is set if it has not begun, or was handed back.
+
+    Args:
+        outputs: Its outputs, if it succeeded.
+        error: Its failure, if it failed.
+        stopped: Whether it was at work, and stopped because the batch was to end.
+        began: Whether it is at work still; asked for again, it is found again.
+        seconds: How long it ran.
+        put_failed: As of `AttemptResult`.
+        checkpoint: As of `AttemptResult`.
+    """
+
+    outputs: dict[str, LiteralValue] | None = None
+    error: ErrorDocument | None = None
+    stopped: bool = False
+    began: bool = False
+    seconds: float = 0.0
+    put_failed: bool = False
+    checkpoint: SavedCheckpoint | None = None
+
+
+class BatchResult(Document):
+    """What became of the members of a batch, in their order."""
+
+    members: tuple[MemberResult, ...]
 
 
 class Wish(Document):
@@ -303,6 +419,76 @@ class StoreResult(Document):
     stored: tuple[bool, ...] = ()
 
 
+class SplitRequest(Document):
+    """Cut lists that travel by reference into parts; idempotent, because what is stored is addressed by its content.
+
+    Args:
+        lists: The lists.
+        size: Elements of a part; the last one has what is left.
+        alone: Whether to give the elements themselves instead of lists of them; `size` is 1 then.
+        inline_bytes: Parts larger than this travel by reference.
+    """
+
+    lists: dict[str, Wish]
+    size: int
+    alone: bool = False
+    inline_bytes: int
+
+
+class SplitResult(Document):
+    """The parts of each list, in order."""
+
+    parts: dict[str, tuple[LiteralValue, ...]]
+
+
+class JoinRequest(Document):
+    """Store lists, whose elements travel inline, as one value each; idempotent as `SplitRequest`.
+
+    Args:
+        lists: The lists.
+        inline_bytes: A list larger than this travels by reference.
+    """
+
+    lists: dict[str, Wish]
+    inline_bytes: int
+
+
+class JoinResult(Document):
+    """The same lists, by reference where they are large."""
+
+    lists: dict[str, LiteralValue]
+
+
+class ShardFailed(Document):
+    """Tell a run how many items of one of its shards have failed so far.
+
+    Args:
+        path: Path of the array node.
+        offset: Position of the first item of the shard.
+        failed: How many items of the shard have failed for good.
+    """
+
+    path: NodePath
+    offset: int
+    failed: int
+
+
+class ShardState(Document):
+    """A shard that a run has under way, as the query `shards` gives it.
+
+    Args:
+        workflow: Id of the workflow that runs it.
+        path: Path of the array node.
+        offset: Position of its first item.
+        count: Number of its items.
+    """
+
+    workflow: str
+    path: NodePath
+    offset: int
+    count: int
+
+
 class ChildRequest(Document):
     """Record the execution of a launch plan that a node is about to start; idempotent.
 
@@ -335,6 +521,34 @@ class ChildOpened(Document):
 
     request: ExecutionRequest
     recalled: Recalled | None = None
+
+
+class LoadRequest(Document):
+    """Read a stored closure."""
+
+    spec: str
+
+
+class ChildWatch(Document):
+    """Wait until an execution has ended."""
+
+    execution: ExecutionId
+
+
+class ChildEnded(Document):
+    """How an execution has ended.
+
+    Args:
+        phase: A final phase.
+        outputs: Its outputs, if it succeeded.
+        error: Its error, if it failed.
+        shard: For a shard of a map, how its items ended.
+    """
+
+    phase: ExecutionPhase
+    outputs: dict[str, LiteralValue] = {}
+    error: ErrorDocument | None = None
+    shard: ShardEnd | None = None
 
 
 class GateAnswer(Document):

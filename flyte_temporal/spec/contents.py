@@ -11,6 +11,7 @@ from typing import Any
 from flyte_temporal.spec.literals import (
     Composite,
     Inline,
+    Joined,
     LiteralValue,
     Offloaded,
     decode_float,
@@ -68,6 +69,8 @@ def content(literal: LiteralValue, declared: LiteralType, *, references: bool) -
             return [*found, list(literal.path)] if literal.path else found
         case Composite():
             return _composite(literal, declared)
+        case Joined():
+            return _joined(literal, declared)
 
 
 def _inline(literal: Inline, declared: LiteralType, *, references: bool) -> list[Any]:
@@ -101,6 +104,14 @@ def _composite(literal: Composite, declared: LiteralType) -> list[Any]:
         if all(isinstance(key, str) for key in literal.keys):
             return ["value", dict(zip(literal.keys, values, strict=True))]
     return ["parts", parts, None if literal.keys is None else list(literal.keys)]
+
+
+def _joined(literal: Joined, declared: LiteralType) -> list[Any]:
+    own = literal.type or declared
+    parts = [content(part, own, references=holds_reference(own)) for part in literal.parts]
+    if all(len(part) == 2 and part[0] == "value" for part in parts):
+        return ["value", [value for part in parts for value in part[1]]]
+    return ["joined", parts]
 
 
 def _element_types(literal: Composite, shape: LiteralType) -> list[LiteralType]:

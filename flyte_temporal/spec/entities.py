@@ -137,6 +137,7 @@ class LaunchPlanSpec(Document):
     annotations: dict[str, str] = {}
     max_parallelism: int = 0
     overwrite_cache: bool = False
+    pause_on_failure: bool = False
     description: str = ""
 
     def complete(self, given: dict[str, LiteralValue]) -> dict[str, LiteralValue]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -11,8 +12,10 @@ from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, Stored, digest
 from flyte_temporal.spec.entities import Root
-from flyte_temporal.spec.identifiers import ExecutionId, ExecutionName, NodePath, VersionName
+from flyte_temporal.spec.identifiers import EntityName, ExecutionId, ExecutionName, NodePath, VersionName
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.nodes import Node
+from flyte_temporal.spec.policies import CacheSettings
 
 
 class ExecutionPhase(StrEnum):
@@ -170,6 +173,58 @@ class NodeRef(Document):
     attempt_key: str = ""
 
 
+class MendedTask(Document):
+    """A task whose attempts run with other code than the execution began with.
+
+    Args:
+        name: Its name in that code.
+        interface: Digest of its interface, which is that of before.
+        cache: Its cache settings there: the version of an automatic one follows the code.
+    """
+
+    name: EntityName
+    interface: str
+    cache: CacheSettings = CacheSettings()
+
+
+class Fix(Document):
+    """Code that was brought into a running execution. Its DAG stays as it is.
+
+    Args:
+        spec: Digest of the closure that holds its tasks.
+        environment: Where it runs.
+        tasks: What stands for which task of the execution.
+        only: Paths of the nodes that it is for; empty = for all attempts that start from then on.
+        by: Who brought it.
+        at: When, UTC.
+    """
+
+    spec: str
+    environment: Environment
+    tasks: dict[EntityName, MendedTask]
+    only: tuple[NodePath, ...] = ()
+    by: str = ""
+    at: datetime | None = None
+
+
+class Repair(Document):
+    """What somebody did to a node that was held, for its record.
+
+    Args:
+        kind: `retry`, `skip` or `fail`.
+        by: Who.
+        at: When, UTC.
+        note: With what, in words.
+        spec: Digest of the closure that the fixed code came with; empty = the code of before.
+    """
+
+    kind: Literal["retry", "skip", "fail"]
+    by: str = ""
+    at: datetime | None = None
+    note: str = ""
+    spec: str = ""
+
+
 class Recovery(Document):
     """An earlier execution of which results are taken over.
 
@@ -229,6 +284,8 @@ class ExecutionRequest(Document):
         parent: The node that started it, if one did.
         recover: What of an earlier execution it takes over, if it recovers one.
         deadline_s: Seconds from its start after which it fails; 0 = none but that of its workflow.
+        pause_on_failure: Whether nodes that would fail for good are held instead, for somebody to repair them.
+        fixes: Code that was brought into the execution that started it.
     """
 
     id: ExecutionId
@@ -245,6 +302,8 @@ class ExecutionRequest(Document):
     parent: ParentRef | None = None
     recover: Recovery | None = None
     deadline_s: float = 0.0
+    pause_on_failure: bool = False
+    fixes: tuple[Fix, ...] = ()
 
     def fingerprint(self) -> str:
         """Return the digest by which a repeated request is told from another one under the same id.
@@ -260,8 +319,10 @@ class RunLimits(Document):
     Args:
         window: New commands per activation at most (a slower activation wedges the worker: temporal.md §0.1).
         pending: Activities pending at once at most (2,000 is Temporal's hard limit).
-        nodes: Nodes and items of maps in one run at most, those of dynamic tasks included (an attempt makes some four
-            events, and a history holds 51,200).
+        nodes: Nodes and items of maps that one run holds at most, those of dynamic tasks included; ended ones are
+            forgotten when the run continues as new, and the items of a map in shards are in other runs.
+        shard: A map of more items than this is run in shards of at most so many; 0 = never.
+        history_events: Length of a history from which on the run continues as new; 0 = when Temporal suggests it.
         system_retries: Attempts of a node that the platform may lose before it fails.
         lease_s: How long a node keeps the right to compute what others wait for, unless its attempt extends it; that
             happens three times in this time.
@@ -270,23 +331,60 @@ class RunLimits(Document):
         heartbeat_timeout_s: After how long without a heartbeat an attempt's activity is given to another worker.
         run_timeout_s: Longest time of one attempt when the task sets none.
         inline_bytes: Largest value kept inline.
+        batches: Whether several short attempts may travel in one activity; `always`: what is not measured is short.
+        slots: Attempts that can be at work at once in warm processes; batches leave none of them without work.
     """
 
     window: int = 100
     pending: int = 500
-    nodes: int = 8_000
+    nodes: int = 20_000
+    shard: int = 1_000
+    history_events: int = 0
     system_retries: int = 3
     lease_s: float = 30.0
     interruptible_failures: int = 2
     heartbeat_timeout_s: float = 30.0
     run_timeout_s: float = 7 * 24 * 3600.0
     inline_bytes: int = 64 * 1024
+    batches: Literal["off", "on", "always"] = "off"
+    slots: int = 2
 
+
+SHARDED_ORDER = 1_000_000_000
+"""Position in listings of the first item of a map in shards: what is from here on is left out unless it is asked for."""
 
 INTERPRETER = 3
 """Version of the interpreter's commands. Raised with every change after which a history of before would not replay; the
 interpreter goes on doing what a run's own version did. 2: failed and skipped tasks are recorded when they end, not
 only with the end of the run. 3: caches, repairs, batches and continue-as-new."""
+
+
+class Shard(Document):
+    """The part of a map that a run of its own executes, in the name of the execution that the map belongs to.
+
+    Args:
+        spec: Digest of the closure that the node belongs to.
+        node: The array node.
+        path: Its path in the execution.
+        inputs: What it is given; of the lists only this part.
+        offset: Position of the first item.
+        count: Number of items.
+        total: Number of items of the whole map.
+        allowed: How many items of the whole map may fail.
+        concurrency: Items at once at most; 0 = no limit of its own.
+        parallel: Attempts and children at once at most; 0 = as the limits say.
+    """
+
+    spec: str
+    node: Node
+    path: NodePath
+    inputs: dict[str, LiteralValue]
+    offset: int
+    count: int
+    total: int
+    allowed: int = 0
+    concurrency: int = 0
+    parallel: int = 0
 
 
 class RunInput(Stored):
@@ -296,17 +394,42 @@ class RunInput(Stored):
         request: What is asked for.
         limits: Settings that the run must know.
         interpreter: Version of the interpreter by which the run is executed to its end.
+        shard: The part of a map that is to be run instead of the root of the closure.
     """
 
     request: ExecutionRequest
     limits: RunLimits = RunLimits()
     interpreter: int = 1
+    shard: Shard | None = None
 
 
 class RunOutput(Document):
-    """What the interpreter returns."""
+    """What the interpreter returns.
+
+    Args:
+        outputs: The outputs.
+        shard: For a shard, how its items ended.
+    """
 
     outputs: dict[str, LiteralValue] = {}
+    shard: ShardEnd | None = None
+
+
+class ShardEnd(Document):
+    """How the items of a shard ended.
+
+    Args:
+        failed: How many have failed for good.
+        errors: The first of their failures; all are in the records of the items.
+        stopped: Whether it was told to stop before all had run.
+    """
+
+    failed: int = 0
+    errors: tuple[ErrorDocument, ...] = ()
+    stopped: bool = False
+
+
+RunOutput.model_rebuild()
 
 
 class GateReply(Document):
@@ -377,7 +500,10 @@ class NodeRecord(Document):
         checkpoint: The last checkpoint that one of its attempts saved.
         basis: What its result rests on. For tasks their manifests say so for sure.
         anew: Why it was not copied from the execution that this one recovers, in words.
+        items: Number of its items, for maps in shards; listings of the whole execution leave the items out.
+        item_phases: How many of these items are in which phase; filled in by listings, never stored.
         failed: Its attempts that failed, the last ones of them.
+        repairs: What was done by hand while it was held.
     """
 
     id: NodePath
@@ -400,7 +526,10 @@ class NodeRecord(Document):
     checkpoint: SavedCheckpoint | None = None
     basis: Basis | None = None
     anew: str = ""
+    items: int = 0
+    item_phases: dict[NodePhase, int] = {}
     failed: tuple[FailedAttempt, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
 
 class ExecutionRecord(Document):

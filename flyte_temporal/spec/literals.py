@@ -96,9 +96,27 @@ class Composite(Document):
     hash: str | None = None
 
 
-LiteralValue = Annotated[Inline | Offloaded | Composite, Field(discriminator="kind")]
+class Joined(Document):
+    """A list made of several lists, laid end to end: what a map in shards gives, a part for each shard.
+
+    Args:
+        parts: The lists. None of them is a tuple or a map.
+        counts: The number of elements of each.
+        type: As for `Inline`. The type of a part is that of the whole unless its own `type` is set.
+        hash: As for `Inline`.
+    """
+
+    kind: Literal["joined"] = "joined"
+    parts: tuple[LiteralValue, ...]
+    counts: tuple[int, ...]
+    type: LiteralType | None = None
+    hash: str | None = None
+
+
+LiteralValue = Annotated[Inline | Offloaded | Composite | Joined, Field(discriminator="kind")]
 
 Composite.model_rebuild()
+Joined.model_rebuild()
 
 
 class FileValue(Document):

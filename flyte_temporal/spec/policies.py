@@ -125,6 +125,7 @@ class TaskPolicy(Document):
         pod: A template of the task's own; it wins over the named one.
         deck: Whether a deck is kept with each attempt.
         deck_fields: The deck's automatic tabs; `default` = the usual ones.
+        short: Whether attempts are so short that several may travel together; None = as measured.
     """
 
     resources: Resources = Resources()
@@ -143,6 +144,7 @@ class TaskPolicy(Document):
     deprecated: str = ""
     deck: bool = False
     deck_fields: tuple[str, ...] = ("default",)
+    short: bool | None = None
 
 
 class Overrides(Document):
@@ -166,6 +168,7 @@ class Overrides(Document):
     pod_template: str | None = None
     config: dict[str, JsonValue] | None = None
     pod: PodTemplate | None = None
+    short: bool | None = None
 
     def apply(self, policy: TaskPolicy) -> TaskPolicy:
         """Return the policy with the parts that are set here."""

@@ -28,7 +28,7 @@ from flyte_temporal.spec.execution import (
     Recovery,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
-from flyte_temporal.spec.literals import Composite, LiteralValue, Offloaded
+from flyte_temporal.spec.literals import Composite, Joined, LiteralValue, Offloaded
 from flyte_temporal.spec.pruning import same_work
 from flyte_temporal.spec.trees import Tree
 
@@ -264,6 +264,9 @@ class Earlier:
             case Composite():
                 for item in literal.items:
                     yield from self._objects(item)
+            case Joined():
+                for part in literal.parts:
+                    yield from self._objects(part)
             case _:
                 yield from self._in_json(literal.value)
 

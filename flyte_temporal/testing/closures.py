@@ -9,7 +9,7 @@ from flyte_temporal.spec.execution import INTERPRETER, Environment, ExecutionReq
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline, LiteralValue
-from flyte_temporal.spec.nodes import Node, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.nodes import ArrayTarget, Node, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.policies import TaskPolicy
 from flyte_temporal.spec.types import INTEGER, ListType
 
@@ -110,6 +110,18 @@ def layers(depth: int, width: int) -> Closure:
     values = ListOf(items=tuple(out(f"n{depth - 1}_{i}") for i in range(width)))
     total = Node(id="total", target=TaskTarget(task=TOTAL), inputs={"values": values})
     return closure(workflow("shapes.layers", [*nodes, total], out("total")))
+
+
+def mapped() -> Closure:
+    """Return a map of a step over the list `xs`, and the sum of what it gives."""
+    array = Node(
+        id="m", target=ArrayTarget(item=TaskTarget(task=STEP), over=("x",)), inputs={"x": InputRef(name="xs")}
+    )
+    total = Node(id="total", target=TaskTarget(task=TOTAL), inputs={"values": out("m")})
+    main = workflow("shapes.mapped", [array, total], out("total"))
+    inputs = (Variable(name="xs", type=ListType(element=INTEGER)),)
+    interface = main.interface.model_copy(update={"inputs": inputs})
+    return closure(main.model_copy(update={"interface": interface}))
 
 
 def run_input(

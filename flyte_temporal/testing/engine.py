@@ -10,6 +10,7 @@ from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord, RunInput
 from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
 
 
 class FakeEngine:
@@ -21,9 +22,13 @@ class FakeEngine:
         self.available = True
         """Whether calls are answered."""
         self.node_aborts: list[NodeAbort] = []
+        self.repair_states: dict[ExecutionId, RepairState] = {}
+        self.wishes: list[NodeRetry | NodeSkip | GiveUp | Pause] = []
         """Nodes that were to be aborted, in order."""
         self.forgotten: list[ExecutionId] = []
         """Runs whose worker was to be forgotten, in order."""
+        self.swept: list[tuple[ExecutionId, str]] = []
+        """Ended runs whose children were to be stopped, in order."""
         self.waits = 0
         """Number of calls of `wait` so far."""
         self.node_records: dict[ExecutionId, list[NodeRecord]] = {}
@@ -113,10 +118,32 @@ class FakeEngine:
                 return node
         raise NotFound(f"The execution has reached no node {request.node!r}.")
 
+    async def repairs(self, execution: ExecutionId) -> RepairState:
+        """Return what a test has set; see `Engine.repairs`."""
+        self._answer()
+        self._known(execution)
+        return self.repair_states.get(execution, RepairState(phase=ExecutionPhase.RUNNING))
+
+    async def repair(
+        self, execution: ExecutionId, wish: NodeRetry | NodeSkip | GiveUp | Pause
+    ) -> RepairState:
+        """Note the wish; see `Engine.repair`."""
+        found = await self.repairs(execution)
+        if isinstance(wish, NodeRetry | NodeSkip) and wish.node not in {"", *(h.node for h in found.held)}:
+            raise NotFound(f"The execution has reached no node {wish.node!r}.")
+        self.wishes.append(wish)
+        return found
+
     async def forget_worker(self, execution: ExecutionId) -> None:
         """Note the call; see `Engine.forget_worker`."""
         self._answer()
         self.forgotten.append(execution)
+
+    async def abort_left(self, execution: ExecutionId, reason: str) -> int:
+        """Note the call; see `Engine.abort_left`."""
+        self._answer()
+        self.swept.append((execution, reason))
+        return 0
 
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Stop a run; see `Engine.abort`."""

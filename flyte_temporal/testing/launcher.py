@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -39,10 +40,18 @@ class FakeLauncher:
         run: Does what a task process would do, manifest included; may be a coroutine function. If it raises, the
             process "died" with exit code 1 and the exception's text.
         machine: Shared with other fakes, if adoption is what is tested.
+        failed: Says whether an attempt that has ended left a failure; a batch then ends, unless it is to go on.
     """
 
-    def __init__(self, run: Run, machine: FakeMachine | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        machine: FakeMachine | None = None,
+        failed: Callable[[AttemptOrder], bool] | None = None,
+    ) -> None:
         self._run = run
+        self._fails = failed or (lambda _order: False)
+        self._batches: set[asyncio.Future[None]] = set()
         self.machine = machine or FakeMachine()
 
     async def start(self, order: AttemptOrder) -> None:
@@ -82,6 +91,46 @@ class FakeLauncher:
             self.machine.states[attempt.key] = AttemptState(
                 phase=AttemptPhase.LOST, message="It was released."
             )
+
+    async def start_batch(self, orders: Sequence[AttemptOrder], *, go_on: bool) -> None:
+        """Start attempts one after the other; it is for `run` to make sense of inputs that are bound to earlier ones."""
+        fresh = [order for order in orders if order.attempt.key not in self.machine.states]
+        queued = AttemptState(phase=AttemptPhase.QUEUED)
+        for order in fresh:
+            # By its identity, a state tells to which batch the attempt belongs.
+            self.machine.states[order.attempt.key] = queued
+        batch = asyncio.ensure_future(self._one_by_one(fresh, queued, go_on=go_on))
+        self._batches.add(batch)
+        batch.add_done_callback(self._batches.discard)
+
+    async def observe_batch(
+        self, attempts: Sequence[AttemptId], timeout_s: float = 0.0
+    ) -> dict[str, AttemptState]:
+        """Return the states of the attempts that are known; wait for one to change."""
+        deadline = time.monotonic() + timeout_s
+        keys = [attempt.key for attempt in attempts]
+        before = [self.machine.states.get(key) for key in keys]
+        while before == [self.machine.states.get(key) for key in keys] and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        return {key: self.machine.states[key] for key in keys if key in self.machine.states}
+
+    async def withdraw(self, attempts: Sequence[AttemptId]) -> None:
+        """Forget those that have not begun."""
+        for attempt in attempts:
+            state = self.machine.states.get(attempt.key)
+            if state is not None and state.phase is AttemptPhase.QUEUED:
+                del self.machine.states[attempt.key]
+
+    async def _one_by_one(self, orders: Sequence[AttemptOrder], queued: AttemptState, *, go_on: bool) -> None:
+        failed = False
+        for order in orders:
+            if self.machine.states.get(order.attempt.key) is not queued:
+                continue
+            del self.machine.states[order.attempt.key]
+            if not failed or go_on:
+                await self.start(order)
+                await asyncio.wait((self.machine.running[order.attempt.key],))
+                failed = failed or self._fails(order)
 
     async def close(self) -> None:
         """Let go; attempts at work go on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -15,8 +16,16 @@ from flyte_temporal.adapters.store.merging import (
 )
 from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.calls import RecordRequest
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
+from flyte_temporal.spec.execution import (
+    SHARDED_ORDER,
+    ExecutionPhase,
+    ExecutionRecord,
+    ExecutionRequest,
+    NodePhase,
+    NodeRecord,
+)
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+from flyte_temporal.spec.listing import ALL, NodeFilter
 
 
 class MemoryMetadataStore:
@@ -113,11 +122,19 @@ class MemoryMetadataStore:
         with self._lock:
             return [record for record in self._executions.values() if record.request.id.name in names]
 
-    def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
+    def item_phases(self, execution: ExecutionId, path: str) -> dict[NodePhase, int]:
+        """Return how many items of a map have a record in which phase."""
+        size = len(path) + 1
+        found = self.nodes(execution)
+        return dict(Counter(n.phase for n in found if n.id[:size] == f"{path}[" and "." not in n.id[size:]))
+
+    def nodes(self, execution: ExecutionId, wanted: NodeFilter = ALL) -> list[NodeRecord]:
         """Return the node records of an execution in listing order."""
         with self._lock:
             found = list(self._nodes.get(execution, {}).values())
-        return sorted(found, key=lambda node: (node.order, node.id))
+        found = [node for node in found if _matches(node, wanted)]
+        found = sorted(found, key=lambda node: (node.order, node.id))[wanted.offset :]
+        return found[: wanted.limit or None]
 
     def some_nodes(self, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
         """Return the records of some nodes of an execution by their paths."""
@@ -136,3 +153,12 @@ class MemoryMetadataStore:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _matches(node: NodeRecord, wanted: NodeFilter) -> bool:
+    below = wanted.below
+    if below and node.id != below and not node.id.startswith((f"{below}.", f"{below}[")):
+        return False
+    if wanted.phases and node.phase not in wanted.phases:
+        return False
+    return wanted.in_shards is None or wanted.in_shards is (node.order >= SHARDED_ORDER)

@@ -16,6 +16,7 @@ from flyte_temporal.activities.cancels import Stops
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.limits import Pulse
+from flyte_temporal.activities.lists import Lists
 from flyte_temporal.activities.lookups import Lookups
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.recalls import Recalls
@@ -24,6 +25,7 @@ from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.runs import Runs
 from flyte_temporal.activities.values import Values
 from flyte_temporal.adapters.temporal.connection import connect
+from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.adapters.temporal.polls import Polls
 from flyte_temporal.config.settings import Settings, WorkerSettings
 from flyte_temporal.ports.blob_store import BlobStore
@@ -97,12 +99,19 @@ async def build(settings: Settings, activations: Activations | None = None) -> P
         keep_checkpoints=settings.worker.keep_checkpoints,
         pulse=Pulse(settings.worker.heartbeats_per_s),
     )
+    lists = Lists(blobs, settings.worker.scratch)
+    engine = TemporalEngine(client, settings.temporal.task_queue)
+    attempts, children = Attempts(parts), Children(blobs, store, closures, engine)
     served: list[Callable[..., Any]] = [
-        Attempts(parts).run,
+        attempts.run,
         Stops(parts).stop,
         records.record,
+        closures.load,
         Values(blobs, settings.worker.scratch).read,
-        Children(blobs, store, closures).open,
+        lists.split,
+        lists.join,
+        children.open,
+        children.watch,
         Lookups(store.catalog, blobs, Recalls(store, blobs, closures)).lookup,
         remembering.store,
     ]
@@ -144,7 +153,7 @@ def temporal_worker(
         activities: What it serves: all of `spec.calls`, and the tasks.
         activations: Sees what its workflow threads are at.
     """
-    return Worker(
+    worker = Worker(
         client,
         task_queue=settings.temporal.task_queue,
         **workflow_options(activations),
@@ -158,6 +167,22 @@ def temporal_worker(
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.worker.sticky_timeout_s),
         graceful_shutdown_timeout=timedelta(seconds=settings.worker.graceful_shutdown_s),
     )
+    be_patient(worker, settings.temporal.task_timeout_s)
+    return worker
+
+
+def be_patient(worker: Worker, seconds: float) -> None:
+    """Let a step of the interpreter take as long as Temporal lets it, instead of 2 s.
+
+    temporalio takes a step of more than 2 s by the clock for a deadlock. On a starved machine it is none: loading a run of
+    10,000 nodes takes 0.4 s of processor time. And what is interrupted cannot be evicted, so that the run is stuck until
+    the worker is killed (temporal.md §0.1). There is no public option for it.
+
+    Args:
+        worker: The worker.
+        seconds: How long Temporal waits before it gives the step to another worker.
+    """
+    worker._workflow_worker._deadlock_timeout_seconds = seconds  # type: ignore[union-attr]  # noqa: SLF001
 
 
 class _Version(TypedDict, total=False):

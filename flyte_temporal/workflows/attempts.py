@@ -17,6 +17,8 @@ from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.workflows.body import Body
 from flyte_temporal.workflows.failures import checkpoint_of, document_of, says_itself, was_cancelled
+from flyte_temporal.workflows.fixes import Fixes
+from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.retries import Decision, decide, on_spot
 from flyte_temporal.workflows.scope import NodeState, Scope
@@ -27,7 +29,6 @@ INFRASTRUCTURE = RetryPolicy(
     maximum_interval=timedelta(seconds=10),
 )
 """Temporal's own retry: the infrastructure moved. Unlimited; the activity re-attaches to the same attempt."""
-
 
 KEPT = 10
 """Failed attempts of a node in its record."""
@@ -42,38 +43,49 @@ class Attempts:
     Args:
         given: The run's input.
         inbox: Where ends go.
+        forming: Who wants to know how long attempts take.
         changed: Told of nodes that wait for their next attempt.
+        fixes: With which code they run.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, changed: Callable[[NodeState], None]) -> None:
+    def __init__(
+        self,
+        given: RunInput,
+        inbox: Inbox,
+        forming: Forming,
+        changed: Callable[[NodeState], None],
+        fixes: Fixes,
+    ) -> None:
+        self._fixes = fixes
         self._given = given
         self._changed = changed
         self._inbox = inbox
+        self.began = fixes.began
+        """When the execution started."""
+        self._forming = forming
         self._proves = given.interpreter >= 3
         """Whether attempts that were cancelled are seen to be over."""
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
-        """Ask for the next attempt of a task node."""
-        target = state.node.target
-        if not isinstance(target, TaskTarget):  # pragma: no cover - the caller sorts kinds
-            raise TypeError(f"{state.path} is not a task")
-        state.attempts += 1
-        attempt = AttemptId(
-            execution=self._given.request.id,
-            node=state.path,
-            number=state.attempts,
-            token=f"{workflow.random().getrandbits(48):012x}",
-        )
+        """Ask for the next attempt of a task node, or again for one that has not ended."""
+        self._ask(state, self._request(self.attempt_of(state), inputs, state))
+
+    def resume(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
+        """Go on with the attempt that an earlier run asked for, or with the pause before the next one.
+
+        Temporal has dropped the activity, the attempt itself goes on: the same one is asked for again, and found.
+        """
+        if state.due is not None and state.error is not None:
+            left = (state.due - workflow.now()).total_seconds()
+            self._pause(state, state.error, left, "continued")
+            return
+        request = self._request(self.attempt_of(state), inputs, state)
+        self._ask(state, request.model_copy(update={"again": True}))
+
+    def _ask(self, state: NodeState, request: calls.AttemptRequest) -> None:
         limits = self._given.limits
-        state.attempt_key = attempt.key
-        state.asked_at = workflow.now()
-        state.reason = ""
-        state.memory = state.budget.memory
-        state.on_spot = on_spot(state.budget, limits, interruptible=_interruptible(state))
-        request = self._request(attempt, target.task, inputs, state)
-        state.tokens.append(attempt.token)
         handle: asyncio.Task[Any] = workflow.start_activity(
-            target.task,
+            task_of(state),
             request,
             result_type=calls.AttemptResult,
             activity_id=f"{state.path}#{state.attempts}",
@@ -86,34 +98,58 @@ class Attempts:
         self._inbox.watch(state, handle, costly=True)
         handle.add_done_callback(lambda done: self._on_end(state, done))
 
+    def attempt_of(self, state: NodeState) -> AttemptId:
+        """Return the attempt that a node is at: a new one, unless one was asked for that has not ended."""
+        limits = self._given.limits
+        if not state.token:
+            state.attempts += 1
+            state.token = f"{workflow.random().getrandbits(48):012x}"
+            state.tokens.append(state.token)
+            state.asked_at = workflow.now()
+            state.due = None
+            state.memory = state.budget.memory
+            state.on_spot = on_spot(state.budget, limits, interruptible=_interruptible(state))
+        state.reason = ""
+        attempt = AttemptId(
+            execution=self._given.request.id,
+            node=state.path,
+            number=state.attempts,
+            token=state.token,
+        )
+        state.attempt_key = attempt.key
+        return attempt
+
     def _request(
-        self, attempt: AttemptId, task: str, inputs: dict[str, LiteralValue], state: NodeState
+        self, attempt: AttemptId, inputs: dict[str, LiteralValue], state: NodeState
     ) -> calls.AttemptRequest:
-        request = self._given.request
+        code = self._fixes.code(state, task_of(state))
         return calls.AttemptRequest(
             attempt=attempt,
-            spec=state.scope.program.digest,
-            task=task,
+            spec=code.spec,
+            task=code.task,
             inputs=inputs,
-            environment=request.environment,
-            overrides=state.node.overrides,
+            environment=code.environment,
+            overrides=state.overrides(),
             order=state.order,
             name=state.name,
             inline_bytes=self._given.limits.inline_bytes,
-            created_at=workflow.info().start_time,
+            created_at=self.began,
             first_started_at=state.started_at,
             memo=state.memo,
             cache=state.cache,
-            earlier=tuple(state.tokens),
+            earlier=tuple(token for token in state.tokens if token != attempt.token),
             checkpoint_from=state.checkpoint_from,
             asked_at=state.asked_at,
             memory=state.memory,
             interruptible=state.on_spot,
             failed=tuple(state.failed),
+            repairs=tuple(state.repairs),
         )
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:
         self._inbox.forget(state)
+        self._forming.landed(state)
+        state.token = ""
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
             result: calls.AttemptResult = done.result()
@@ -123,6 +159,8 @@ class Attempts:
                 return
             if result.put_failed:
                 state.cache = CacheStatus.PUT_FAILED
+            if result.started_at is not None and result.finished_at is not None:
+                self._forming.measured(state, (result.finished_at - result.started_at).total_seconds())
             state.spec = result.spec
             state.checkpoint = result.checkpoint or state.checkpoint
             self._inbox.push(Ended(state, outputs=dict(result.outputs), closure=result.closure))
@@ -136,9 +174,9 @@ class Attempts:
             self._inbox.push(Ended(state, cancelled=True, doubtful=doubtful))
         else:
             state.checkpoint = checkpoint_of(error) or state.checkpoint
-            self._on_failure(state, document_of(error, state.path))
+            self.failed(state, document_of(error, state.path))
 
-    def _on_failure(self, state: NodeState, error: ErrorDocument) -> None:
+    def failed(self, state: NodeState, error: ErrorDocument) -> None:
         """Decide what follows from a failed attempt: the one place where that is done."""
         state.error = error
         decision = decide(error, state.budget, state.policy(), self._given.limits, workflow.random().random())
@@ -149,13 +187,17 @@ class Attempts:
         elif wait == 0:
             self._inbox.push(Ended(state, error=error, again=True))
         else:
+            state.due = workflow.now() + timedelta(seconds=wait)
             state.reason = f"{error.code}: {decision.why}"
             if self._proves and wait >= SHOWN_S:
                 self._changed(state)
-            why = f"{state.path}: pause before attempt {state.attempts + 1} ({decision.why})"
-            timer = asyncio.create_task(pause(wait, why))
-            self._inbox.watch(state, timer, costly=True)
-            timer.add_done_callback(lambda done: self._on_pause(state, error, done))
+            self._pause(state, error, wait, decision.why)
+
+    def _pause(self, state: NodeState, error: ErrorDocument, wait: float, reason: str) -> None:
+        why = f"{state.path}: pause before attempt {state.attempts + 1} ({reason})"
+        timer = asyncio.create_task(pause(max(wait, 0.0), why))
+        self._inbox.watch(state, timer, costly=True)
+        timer.add_done_callback(lambda done: self._on_pause(state, error, done))
 
     def _on_pause(self, state: NodeState, error: ErrorDocument, done: asyncio.Task[Any]) -> None:
         self._inbox.forget(state)
@@ -163,6 +205,14 @@ class Attempts:
             self._inbox.push(Ended(state, cancelled=True))
         else:
             self._inbox.push(Ended(state, error=error, again=True))
+
+
+def task_of(state: NodeState) -> str:
+    """Return the name of the task that a node runs."""
+    target = state.node.target
+    if not isinstance(target, TaskTarget):  # pragma: no cover - the caller sorts kinds
+        raise TypeError(f"{state.path} is not a task")
+    return target.task
 
 
 def _note(state: NodeState, error: ErrorDocument, decision: Decision) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from flyte_temporal.spec.bindings import Binding, InputRef, OutputBinding
+from flyte_temporal.spec.bindings import Binding, InputRef, OutputBinding, nodes_of
 from flyte_temporal.spec.entities import FailurePolicy, WorkflowSpec
 from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import ErrorValue, Inline, LiteralValue
-from flyte_temporal.spec.nodes import ERROR_INPUT, HANDLER, BranchBody, Node, Target
-from flyte_temporal.spec.paths import MissingAttribute
+from flyte_temporal.spec.nodes import ERROR_INPUT, HANDLER, BranchBody, BranchTarget, Node, Target
+from flyte_temporal.spec.resolving import OutputMissing, named, partly
 from flyte_temporal.spec.types import LiteralType, Simple, SimpleType
-from flyte_temporal.workflows.bindings import OutputMissing, resolve
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program
-from flyte_temporal.workflows.scope import NodeState, Place, Scope
+from flyte_temporal.workflows.scope import ENDED_WELL_MARKS, Carried, Earlier, NodeState, Place, Scope
 
 
 class Body(Scope):
@@ -48,6 +47,10 @@ class Body(Scope):
         self._progress = Progress(graph)
         self._by_id: dict[str, NodeState] = {}
         self._outputs: dict[str, dict[str, LiteralValue]] = {}
+        self._marks: dict[str, str] = {}
+        """How nodes had ended before this run (`ScopeSnapshot.marks`)."""
+        self.case = 0
+        """Which of a branch's bodies it is."""
 
     def places(self) -> Iterator[Place]:
         """Return its nodes."""
@@ -65,9 +68,37 @@ class Body(Scope):
         self._outputs[state.node.id] = outputs
         return [self._by_id[name] for name in self._progress.finish(state.node.id)]
 
-    def upstream(self, state: NodeState) -> list[NodeState]:
+    def upstream(self, state: NodeState) -> list[Earlier]:
         """Return the nodes that a node comes after; those around a branch's case the branch itself comes after."""
-        return [self._by_id[name] for name in state.node.upstream() if name in self._by_id]
+        return [self._earlier(name) for name in state.node.upstream() if name in self._progress.graph.nodes]
+
+    def _earlier(self, name: str) -> Earlier:
+        state, path = self._by_id.get(name), self.prefix + name
+        if state is not None:
+            return Earlier(path, ran=state.ran, rerun=state.rerun)
+        mark = self._marks.get(name, ".")
+        return Earlier(path, ran=mark in "dw", rerun=mark == "w")
+
+    def carried(self, marks: str) -> Carried:
+        """Return the inputs, and those outputs that an open node or an output of the whole needs."""
+        open_ = {node.id for node, mark in zip(self.spec.nodes, marks, strict=True) if mark == "."}
+        wanted = {name for output in self.spec.outputs for name in nodes_of(output.binding)}
+        downstream = self._progress.graph.downstream
+        kept = {
+            name: given
+            for name, given in self._outputs.items()
+            if not self.settled and (name in wanted or not open_.isdisjoint(downstream[name]))
+        }
+        return Carried(self.inputs, kept)
+
+    def take_over(self, carried: Carried) -> None:
+        """Go on; what was waited for follows from what has ended."""
+        self._by_id = {state.node.id: state for state in self.states}
+        self._marks = {node.id: mark for node, mark in zip(self.spec.nodes, self.marks, strict=True)}
+        for node, mark in zip(self.spec.nodes, self.marks, strict=True):
+            if mark in ENDED_WELL_MARKS:
+                self._progress.finish(node.id)
+        self._outputs = dict(carried.outputs)
 
     @property
     def gives_up(self) -> bool:
@@ -107,9 +138,10 @@ class Body(Scope):
 
     def output_type(self, node: str, name: str) -> LiteralType:
         """Return the declared type of an output of a node, here or around."""
-        if node not in self._by_id and self._around is not None:
+        nodes = self._progress.graph.nodes
+        if node not in nodes and self._around is not None:
             return self._around.output_type(node, name)
-        found = self.program.output_type(self._by_id[node].node.target, name)
+        found = self.program.output_type(nodes[node].target, name)
         if found is None:
             raise OutputMissing(f"The node {self.prefix}{node} has no output {name!r}.")
         return found
@@ -117,20 +149,40 @@ class Body(Scope):
     def inputs_of(self, state: NodeState) -> dict[str, LiteralValue]:
         """Return the inputs of a node whose upstream has ended."""
         bindings = state.node.inputs
-        return {n: self._resolved(b, f"Input {n!r} of node {state.path}") for n, b in bindings.items()}
+        return {n: named(b, self, f"Input {n!r} of node {state.path}") for n, b in bindings.items()}
+
+    def bound(
+        self, state: NodeState, later: Collection[str]
+    ) -> tuple[dict[str, LiteralValue], dict[str, Binding]]:
+        """Return the inputs of a node, and what is left of those that are bound to nodes under way."""
+        inputs: dict[str, LiteralValue] = {}
+        bindings: dict[str, Binding] = {}
+        for name, binding in state.node.inputs.items():
+            if later and any(node in later for node in nodes_of(binding)):
+                bindings[name] = partly(binding, self, later)
+            else:
+                inputs[name] = named(binding, self, f"Input {name!r} of node {state.path}")
+        return inputs, bindings
+
+    def fed_by(self, state: NodeState) -> list[NodeState]:
+        """Return the nodes that wait for this one."""
+        return [self._by_id[name] for name in self._progress.graph.downstream[state.node.id]]
+
+    def left(self, state: NodeState) -> int:
+        """Return for how many nodes that have not ended a node waits."""
+        return self._progress.left[state.node.id]
+
+    def bears(self, failures: int) -> bool:
+        """Return whether failures stop nothing else."""
+        del failures
+        return self.spec.failure_policy is not FailurePolicy.FAIL_IMMEDIATELY
 
     def results(self) -> dict[str, LiteralValue]:
         """Return the outputs, once all nodes have ended well."""
         return {
-            o.name: self._resolved(o.binding, f"Output {o.name!r} of the workflow {self.spec.name}")
+            o.name: named(o.binding, self, f"Output {o.name!r} of the workflow {self.spec.name}")
             for o in self.spec.outputs
         }
-
-    def _resolved(self, binding: Binding, end: str) -> LiteralValue:
-        try:
-            return resolve(binding, self)
-        except MissingAttribute as error:
-            raise MissingAttribute(f"{end}, {error.message}") from error
 
 
 def workflow_body(
@@ -151,7 +203,11 @@ def branch_body(body: BranchBody, parent: NodeState) -> Body:
         outputs=body.outputs,
         failure_policy=around.spec.failure_policy,
     )
-    return Body(around.program, spec, around.program.body(body), {}, parent, around)
+    made = Body(around.program, spec, around.program.body(body), {}, parent, around)
+    target = parent.node.target
+    bodies = target.bodies() if isinstance(target, BranchTarget) else ()
+    made.case = next((i for i, each in enumerate(bodies) if each is body), 0)
+    return made
 
 
 def handler_body(
@@ -165,14 +221,25 @@ def handler_body(
         inputs: What the failed workflow or node was given.
         error: Why it failed.
     """
-    scope = handled.scope if isinstance(handled, NodeState) else handled
-    parent = handled if isinstance(handled, NodeState) else handled.parent
-    interface: Interface = scope.program.interface_of(handler)
     told = ErrorValue(message=error.message, failed_node_id=error.node).model_dump(mode="json")
     given = {
         **inputs,
         ERROR_INPUT: Inline(value=told, type=SimpleType(simple=Simple.ERROR)),
     }
+    return handler_given(handled, handler, given)
+
+
+def handler_given(handled: Scope | NodeState, handler: Target, given: dict[str, LiteralValue]) -> Body:
+    """Return an instance of a failure handler whose inputs are put together already.
+
+    Args:
+        handled: What failed.
+        handler: The task or workflow to run.
+        given: What there is to give it.
+    """
+    scope = handled.scope if isinstance(handled, NodeState) else handled
+    parent = handled if isinstance(handled, NodeState) else handled.parent
+    interface: Interface = scope.program.interface_of(handler)
     wanted = {v.name: InputRef(name=v.name) for v in interface.inputs if v.name in given}
     node = Node(id=HANDLER, name="on_failure", target=handler, inputs=wanted)
     outputs: tuple[OutputBinding, ...] = ()

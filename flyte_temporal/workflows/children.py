@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import (
+    RetryPolicy,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.entities import Root
-from flyte_temporal.spec.execution import ExecutionPhase, RunInput, RunOutput
+from flyte_temporal.spec.document import Document
+from flyte_temporal.spec.entities import Closure, Root
+from flyte_temporal.spec.execution import (
+    ErrorDocument,
+    ExecutionPhase,
+    ExecutionRequest,
+    NodePhase,
+    RunInput,
+    RunLimits,
+    RunOutput,
+)
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import LaunchPlanTarget
+from flyte_temporal.spec.repairs import PAUSED_WITH_PARENT, Pause
 from flyte_temporal.spec.search import search_values
 from flyte_temporal.spec.shown import details_of, summary_of
-from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.failures import document_of, of_child, was_cancelled
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.scope import NodeState
@@ -29,6 +48,20 @@ NAME_BYTES = 128
 PLATFORM_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200))
 
 
+class ChildFailed(Exception):
+    """An execution that is followed has failed, or was aborted.
+
+    Args:
+        name: Its name.
+        error: Its error; None if it was aborted.
+    """
+
+    def __init__(self, name: str, error: ErrorDocument | None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.error = error
+
+
 class Children:
     """Starts child executions and pushes their ends.
 
@@ -36,24 +69,52 @@ class Children:
         given: The run's input.
         inbox: Where ends go.
         recovering: Whether an earlier execution may stand for a child.
+        fixes: What code they inherit.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering, fixes: Fixes) -> None:
+        self._fixes = fixes
+        self.pause: Pause | None = None
+        """Why they start nothing new, if the run is paused."""
+        self._telling: set[asyncio.Task[None]] = set()
         self._given = given
         self._inbox = inbox
         self._recovering = recovering
+        self._continues = given.interpreter >= 3
+        """Whether the run may continue as new while children are at work."""
+
+    def pass_on(self, pause: Pause, states: Sequence[NodeState]) -> None:
+        """Let those that run start nothing new, or go on; those that are only being started are told when they are."""
+        self.pause = None if pause.ends else pause
+        for state in states:
+            if state.child and state.phase is NodePhase.RUNNING:
+                telling = asyncio.create_task(tell(state.child, PAUSED_WITH_PARENT, pause))
+                self._telling.add(telling)
+                telling.add_done_callback(self._telling.discard)
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Start the execution of a launch plan node."""
         anew = not self._recovering.may_recall(state)
         state.attempts += anew  # else when it turns out that there is nothing to take over
-        state.child = child_name(self._given.request.id.name, state.path)
-        running = asyncio.create_task(self._run(state, inputs, anew=anew))
+        state.child = child_name(self._given.request.id.name, state.path, state.fresh_from)
+        self._watch(state, self._run(state, inputs, anew=anew, again=False))
+
+    def resume(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
+        """Go on waiting for an execution that an earlier run has started, or was about to."""
+        child = self._given.request.id.model_copy(update={"name": state.child})
+        if state.child_started:
+            self._watch(state, followed(child, self._given.limits))
+        else:
+            recovers = self._recovering.recovery is not None and not state.rerun
+            self._watch(state, self._run(state, inputs, anew=not recovers, again=True))
+
+    def _watch(self, state: NodeState, work: Coroutine[Any, Any, RunOutput | calls.Recalled]) -> None:
+        running = asyncio.create_task(work)
         self._inbox.watch(state, running, costly=True)
         running.add_done_callback(lambda done: self._on_end(state, done))
 
     async def _run(
-        self, state: NodeState, inputs: dict[str, LiteralValue], *, anew: bool
+        self, state: NodeState, inputs: dict[str, LiteralValue], *, anew: bool, again: bool
     ) -> RunOutput | calls.Recalled:
         target, program = state.node.target, state.scope.program
         if not isinstance(target, LaunchPlanTarget):  # pragma: no cover - the caller sorts kinds
@@ -61,7 +122,7 @@ class Children:
         opened: calls.ChildOpened = await workflow.execute_local_activity(
             calls.OPEN_CHILD,
             calls.ChildRequest(
-                parent=self._given.request,
+                parent=self._fixes.request(),
                 node=state.path,
                 name=state.child,
                 spec=program.digest,
@@ -74,37 +135,57 @@ class Children:
             retry_policy=PLATFORM_RETRY,
             summary=f"{state.path} {state.child}"[:200],
         )
-        request = opened.request
+        child = opened.request.id
         if opened.recalled is not None:
             self._recovering.settle(state, opened.recalled)
             if opened.recalled.done:
-                state.child = request.id.name
+                state.child = child.name
                 return opened.recalled
-        state.attempts = 1
-        closure = program.closure.model_copy(
-            update={"root": Root(kind="launch_plan", name=target.launch_plan)}
-        )
+        state.attempts = max(1, state.attempts)
+        try:
+            handle = await self._start(opened.request, program.closure, target.launch_plan)
+        except asyncio.CancelledError:
+            if again:
+                await asyncio.shield(_ask_to_stop(child))
+            await asyncio.shield(self._never_started(child))
+            raise
+        except WorkflowAlreadyStartedError:
+            if not again:
+                raise
+            # By the run before this one, which did not come to know that any more.
+            state.child_started = True
+            return await followed(child, self._given.limits)
+        state.child_started = True
+        if self.pause is not None:
+            await tell(child.name, PAUSED_WITH_PARENT, self.pause)
+        output: RunOutput = await handle
+        return output
+
+    async def _start(
+        self, request: ExecutionRequest, program: Closure, plan: str
+    ) -> workflow.ChildWorkflowHandle[Any, RunOutput]:
+        closure = program.model_copy(update={"root": Root(kind="launch_plan", name=plan)})
         attributes = [
             SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
             for name, value in search_values(request).items()
         ]
-        try:
-            handle = await workflow.start_child_workflow(
-                request.root.name,
-                args=[self._given.model_copy(update={"request": request}), closure],
-                id=request.id.name,
-                result_type=RunOutput,
-                cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-                parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
-                search_attributes=TypedSearchAttributes(attributes),
-                static_summary=summary_of(request),
-                static_details=details_of(request),
-            )
-        except asyncio.CancelledError:
-            await asyncio.shield(self._never_started(request.id))
-            raise
-        output: RunOutput = await handle
-        return output
+        again, closing = WorkflowIDReusePolicy.ALLOW_DUPLICATE, workflow.ParentClosePolicy.REQUEST_CANCEL
+        if self._continues:
+            # Continuing as new counts as an end of the parent, and any other policy would stop the child then. When the
+            # execution really ends, its children have ended before.
+            again, closing = WorkflowIDReusePolicy.REJECT_DUPLICATE, workflow.ParentClosePolicy.ABANDON
+        return await workflow.start_child_workflow(
+            request.root.name,
+            args=[self._given.model_copy(update={"request": request, "shard": None}), closure],
+            id=request.id.name,
+            result_type=RunOutput,
+            id_reuse_policy=again,
+            cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+            parent_close_policy=closing,
+            search_attributes=TypedSearchAttributes(attributes),
+            static_summary=summary_of(request),
+            static_details=details_of(request),
+        )
 
     @staticmethod
     async def _never_started(execution: ExecutionId) -> None:
@@ -133,13 +214,71 @@ class Children:
         ):
             self._inbox.push(Ended(state, cancelled=True))
         else:
-            self._inbox.push(Ended(state, error=document_of(error, state.path)))
+            self._inbox.push(Ended(state, error=_document(error, state.path)))
 
 
-def child_name(parent: str, node: str) -> str:
-    """Return the id of the execution that a node starts: that of its own, and its path."""
-    name = f"{parent}.{node.replace('[', '-').replace(']', '')}"
+async def followed(child: ExecutionId, limits: RunLimits) -> RunOutput:
+    """Wait for an execution that an earlier run has started: its end is told to that run only.
+
+    If the waiting is cancelled, the execution is asked to stop, and waited for.
+
+    Args:
+        child: The execution.
+        limits: The run's limits.
+
+    Raises:
+        ChildFailed: If it failed, or was aborted by somebody else.
+        asyncio.CancelledError: If it has ended because the waiting was cancelled.
+    """
+    watching: asyncio.Task[calls.ChildEnded] = workflow.start_activity(
+        calls.WATCH_CHILD,
+        calls.ChildWatch(execution=child),
+        result_type=calls.ChildEnded,
+        start_to_close_timeout=timedelta(days=3650),
+        heartbeat_timeout=timedelta(seconds=limits.heartbeat_timeout_s),
+        retry_policy=PLATFORM_RETRY,
+        summary=f"waits for {child.name}"[:200],
+    )
+    try:
+        ended = await asyncio.shield(watching)
+    except asyncio.CancelledError:
+        await _ask_to_stop(child)
+        if (await watching).phase is ExecutionPhase.ABORTED:
+            raise
+        ended = watching.result()
+    if ended.phase is ExecutionPhase.SUCCEEDED:
+        return RunOutput(outputs=ended.outputs, shard=ended.shard)
+    raise ChildFailed(child.name, ended.error)
+
+
+async def _ask_to_stop(child: ExecutionId) -> None:
+    try:
+        await workflow.get_external_workflow_handle(child.name).cancel()
+    except FailureError as error:
+        workflow.logger.info("%s cannot be asked to stop, it has ended or never began: %s", child.name, error)
+
+
+async def tell(execution: str, signal: str, news: Document) -> None:
+    """Send a signal to another execution; one that is over, or not yet there, needs no news."""
+    try:
+        await workflow.get_external_workflow_handle(execution).signal(signal, news)
+    except FailureError as error:
+        workflow.logger.info("%s was not told: %s", execution, error)
+
+
+def child_name(parent: str, node: str, before: int = 0) -> str:
+    """Return the id of the execution that a node starts: that of its own, its path, and how many it has started before."""
+    again = f"-r{before}" if before else ""
+    name = f"{parent}.{node.replace('[', '-').replace(']', '')}{again}"
     if len(name) <= NAME_BYTES:
         return name
     tail = hashlib.sha256(name.encode()).hexdigest()[:16]
     return f"{name[: NAME_BYTES - 17].rstrip('.-_')}-{tail}"
+
+
+def _document(error: BaseException, node: str) -> ErrorDocument:
+    return (
+        of_child(error.name, error.error, node)
+        if isinstance(error, ChildFailed)
+        else document_of(error, node)
+    )

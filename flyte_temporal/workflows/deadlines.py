@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodePhase
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.spec.verdicts import DEADLINE_EXCEEDED, TOTAL_TIMED_OUT
 from flyte_temporal.workflows.body import Body
@@ -38,7 +38,16 @@ class Due:
         """Return whether it has ended, or ends already."""
         if isinstance(self.of, Scope):
             return self.of.settled or self.of.failing
+        if self.of.phase is NodePhase.PAUSED or (
+            self.of.fresh_since is not None and self.at < self._earliest()
+        ):
+            # Held for somebody, or meant for the time before it was: it begins anew when it is tried again.
+            return True
         return self.of.phase.terminal or self.of.doom is not None or self.of.scope.failing
+
+    def _earliest(self) -> datetime:
+        since = self.of.fresh_since if isinstance(self.of, NodeState) else None
+        return (since or self.at) + timedelta(seconds=self.limit_s)
 
     def error(self) -> ErrorDocument:
         """Return the error with which it fails."""
@@ -76,7 +85,7 @@ class Deadlines:
         if isinstance(state.node.target, TaskTarget) and state.started_at is not None:
             limit = state.policy().timeouts.total_s
             if limit:
-                self._add(state.started_at, limit, state)
+                self._add(state.fresh_since or state.started_at, limit, state)
 
     def watch_scope(self, scope: Scope, limit_s: float) -> None:
         """Watch a workflow that is open."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from itertools import chain, islice
 
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase
+from flyte_temporal.spec.snapshot import NodeLine
 from flyte_temporal.workflows.scope import NodeState
 
 ROWS = 40
@@ -28,7 +31,7 @@ _SIGN = {
 }
 """Signs that every font has; emoji are missing on many a server."""
 
-_URGENCY = (NodePhase.FAILED, NodePhase.RUNNING, NodePhase.ABORTED, NodePhase.PAUSED)
+_URGENCY = (NodePhase.PAUSED, NodePhase.FAILED, NodePhase.RUNNING, NodePhase.ABORTED)
 
 
 class Board:
@@ -37,8 +40,44 @@ class Board:
     def __init__(self) -> None:
         self.namespace = "default"
         """Temporal's namespace, for links."""
+        self.notice = ""
+        """What somebody is to do, above the table."""
         self._all: list[NodeState] = []
         self._by_phase: dict[NodePhase, dict[str, NodeState]] = {phase: {} for phase in NodePhase}
+        self._over: Counter[NodePhase] = Counter()
+        """Nodes that were over before this run."""
+        self._lines: tuple[NodeLine, ...] = ()
+        """Rows of some of them."""
+
+    def take_over(self, over: Mapping[NodePhase, int], lines: tuple[NodeLine, ...]) -> None:
+        """Count and show what was over before this run."""
+        self._over, self._lines = Counter(over), lines
+
+    def over(self) -> dict[NodePhase, int]:
+        """Return the number of nodes that are over, by phase."""
+        now = {phase: len(found) for phase, found in self._by_phase.items() if phase.terminal and found}
+        return dict(self._over + Counter(now))
+
+    def lines(self) -> tuple[NodeLine, ...]:
+        """Return the rows of those that are over, as many as are shown at all, what went wrong first."""
+        ended = (p for p in sorted(NodePhase, key=_urgency) if p.terminal)
+        states = chain.from_iterable(self._by_phase[phase].values() for phase in ended)
+        new = [
+            NodeLine(place=_place(s), phase=s.phase, text=_row(s, self.namespace))
+            for s in islice(states, ROWS)
+        ]
+        found = sorted([*self._lines, *new], key=lambda line: _urgency(line.phase))
+        return tuple(found[:ROWS])
+
+    @property
+    def held(self) -> list[NodeState]:
+        """Return the nodes that wait to be repaired, in listing order."""
+        return sorted(self._by_phase[NodePhase.PAUSED].values(), key=lambda state: state.order)
+
+    @property
+    def holds(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._by_phase[NodePhase.PAUSED])
 
     def add(self, state: NodeState) -> None:
         """Put a node on the board."""
@@ -57,24 +96,39 @@ class Board:
         Args:
             end: How the run has ended, in words; empty while it goes on.
         """
-        shown = sorted(self._all, key=_place) if len(self._all) <= ROWS else self._urgent()
+        shown = self._everything() if self._total <= ROWS else self._urgent()
         lines = [f"**{end or 'RUNNING'}** · {self._counts()}", ""]
+        if self.notice and not end:
+            lines += [self.notice, ""]
         for state in islice(self._by_phase[NodePhase.FAILED].values(), FAILURES):
             lines += _failure(state)
-        lines += [
-            "| node | name | state | attempt | note |",
-            "|---|---|---|---|---|",
-            *(_row(state, self.namespace) for state in shown),
-        ]
+        lines += ["| node | name | state | attempt | note |", "|---|---|---|---|---|", *shown]
         return "\n".join(lines)
 
-    def _counts(self) -> str:
-        counts = (f"{len(found)} {phase}" for phase, found in self._by_phase.items() if found)
-        return f"{len(self._all)} nodes: {', '.join(counts)}"
+    @property
+    def _total(self) -> int:
+        return len(self._all) + self._over.total()
 
-    def _urgent(self) -> list[NodeState]:
-        found = chain.from_iterable(self._by_phase[phase].values() for phase in _URGENCY)
-        return list(islice(found, ROWS))
+    def _counts(self) -> str:
+        numbers = ((phase, len(found) + self._over[phase]) for phase, found in self._by_phase.items())
+        counts = (f"{number} {phase}" for phase, number in numbers if number)
+        return f"{self._total} nodes: {', '.join(counts)}"
+
+    def _everything(self) -> list[str]:
+        rows = [(_place(state), _row(state, self.namespace)) for state in self._all]
+        rows += [(line.place, line.text) for line in self._lines]
+        return [row for _, row in sorted(rows)]
+
+    def _urgent(self) -> list[str]:
+        found: list[str] = []
+        for phase in _URGENCY:
+            found += [line.text for line in self._lines if line.phase is phase]
+            found += [_row(s, self.namespace) for s in islice(self._by_phase[phase].values(), ROWS)]
+        return found[:ROWS]
+
+
+def _urgency(phase: NodePhase) -> int:
+    return _URGENCY.index(phase) if phase in _URGENCY else len(_URGENCY)
 
 
 def _place(state: NodeState) -> tuple[int, ...]:

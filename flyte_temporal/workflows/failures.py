@@ -81,6 +81,20 @@ def _of_application_error(cause: ApplicationError, node: str) -> ErrorDocument:
 def _of_child(error: ChildWorkflowError, node: str) -> ErrorDocument:
     cause, name = error.cause, error.workflow_id
     if isinstance(cause, CancelledError | TerminatedError):
+        return of_child(name, None, node)
+    found = document_of(cause, node) if isinstance(cause, FailureError) else document_of(error, node)
+    return of_child(name, found, node)
+
+
+def of_child(name: str, error: ErrorDocument | None, node: str) -> ErrorDocument:
+    """Return the error of a node whose execution failed.
+
+    Args:
+        name: The execution that it started.
+        error: How that failed; None if it was aborted.
+        node: Path of the node.
+    """
+    if error is None:
         return ErrorDocument(
             kind=ErrorKind.USER,
             code="ChildAborted",
@@ -88,8 +102,38 @@ def _of_child(error: ChildWorkflowError, node: str) -> ErrorDocument:
             node=node,
             recoverable=False,
         )
-    found = document_of(cause, node) if isinstance(cause, FailureError) else document_of(error, node)
-    return found.model_copy(update={"message": f"The execution {name} failed: {found.message}"[:4096]})
+    message = f"The execution {name} failed: {error.message}"[:4096]
+    return error.model_copy(update={"message": message, "node": node})
+
+
+def shard_document_of(error: BaseException, node: str) -> ErrorDocument:
+    """Return the error document of a map whose shard has failed: that of the first failed item, with its own path.
+
+    Args:
+        error: What awaiting the shard raised.
+        node: Path of the map.
+    """
+    cause = error.cause if isinstance(error, ChildWorkflowError) else error
+    if isinstance(cause, ApplicationError):
+        for detail in cause.details:
+            if isinstance(detail, dict) and "kind" in detail and "code" in detail:
+                return ErrorDocument.model_validate(detail)
+    if isinstance(cause, CancelledError | TerminatedError):
+        how = "cancelled" if isinstance(cause, CancelledError) else "terminated"
+        return shard_aborted(f"{_shard_of(error)} was {how} in Temporal.", node)
+    found = document_of(cause if isinstance(cause, FailureError) else error, node)
+    return found.model_copy(update={"message": f"{_shard_of(error)} failed: {found.message}"[:4096]})
+
+
+def shard_aborted(message: str, node: str) -> ErrorDocument:
+    """Return the error document of a map of which somebody has ended a shard from outside."""
+    return ErrorDocument(
+        kind=ErrorKind.USER, code="ShardAborted", message=message, node=node, recoverable=False
+    )
+
+
+def _shard_of(error: BaseException) -> str:
+    return f"The shard {error.workflow_id}" if isinstance(error, ChildWorkflowError) else "A shard"
 
 
 def split(error: ErrorDocument) -> list[ErrorDocument]:

@@ -29,33 +29,49 @@ from flyte_temporal.workflows.scope import NodeState
 
 DURATION = SimpleType(simple=Simple.DURATION)
 
+_LONGEST_S = 1e10
+"""Some 300 years: a moment that still has a date."""
+
 
 class Gates:
     """All gates that a run has or is known to come to.
 
     Args:
-        program: What the run executes; gates of dynamic tasks and of items of maps are added as they are reached.
+        planned: What the run executes, if that is a workflow; gates of dynamic tasks and of items of maps are added as
+            they are reached.
         inbox: Where ends go.
         execution: Name of the execution, for the commands that are shown.
         children: Returns the names of the executions that it has started, which have gates of their own.
     """
 
     def __init__(
-        self, program: Program, inbox: Inbox, execution: str, children: Callable[[], list[str]]
+        self, planned: Program | None, inbox: Inbox, execution: str, children: Callable[[], list[str]]
     ) -> None:
         self._children = children
         self._inbox = inbox
         self._execution = execution
-        self._known: dict[str, GateTarget] = dict(_planned(program, program.main.nodes, ""))
+        known = _planned(planned, planned.main.nodes, "") if planned else []
+        self._known: dict[str, GateTarget] = dict(known)
         self._states: dict[str, NodeState] = {}
         self._replies: dict[str, GateReply] = {}
+        self._earlier: dict[str, NodePhase] = {}
+        """States of gates in the run before this one."""
+
+    def take_over(self, gates: tuple[calls.GateState, ...]) -> None:
+        """Go on from what an earlier run of the execution knew."""
+        for gate in gates:
+            self._earlier[gate.node] = gate.phase
+            if gate.node not in self._known:
+                self._known[gate.node] = GateTarget(gate=gate.gate, name=gate.name, type=gate.type)
+            if gate.reply is not None:
+                self._replies[gate.node] = gate.reply
 
     def meet(self, program: Program, nodes: tuple[Node, ...], prefix: str) -> None:
         """Add the gates of a body that was opened."""
         self._known.update(_planned(program, nodes, prefix))
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
-        """Let a gate wait."""
+        """Let a gate wait; one that waited in an earlier run goes on until the same moment."""
         gate = state.node.target
         if not isinstance(gate, GateTarget):  # pragma: no cover - the caller sorts kinds
             raise TypeError(f"{state.path} is no gate")
@@ -63,9 +79,8 @@ class Gates:
         if gate.gate == "sleep":
             seconds = _seconds(inputs["duration"])
             state.reason = f"sleeps for {timedelta(seconds=seconds)}"
-            waiting: asyncio.Task[Any] = asyncio.create_task(
-                pause(max(seconds, 0.001), f"{state.path} sleep")
-            )
+            left = _left(state, seconds)
+            waiting: asyncio.Task[Any] = asyncio.create_task(pause(left, f"{state.path} sleep"))
         else:
             state.reason = _how(self._execution, gate, self._handle(state.path, gate.name))
             waiting = asyncio.create_task(self._reply(state, gate))
@@ -75,6 +90,11 @@ class Gates:
     def answered(self, state: NodeState) -> bool:
         """Return whether a gate was answered before it was reached."""
         return state.path in self._replies
+
+    def forget(self, state: NodeState) -> None:
+        """Let a gate be answered anew."""
+        state.reply = None
+        self._replies.pop(state.path, None)
 
     def recalled(self, state: NodeState) -> None:
         """Take in that the answer of an earlier execution stands for a gate: it takes no other."""
@@ -88,7 +108,7 @@ class Gates:
         return path if named > 1 or "[" in path else name
 
     async def _reply(self, state: NodeState, gate: GateTarget) -> GateReply:
-        limit = timedelta(seconds=gate.timeout_s) if gate.timeout_s else None
+        limit = timedelta(seconds=_left(state, gate.timeout_s)) if gate.timeout_s else None
         try:
             await workflow.wait_condition(
                 lambda: state.path in self._replies,
@@ -159,9 +179,9 @@ class Gates:
             InvalidInputs: If the gate waits for the other kind of answer.
         """
         path = self.find(answer.gate)
-        gate, state = self._known[path], self._states.get(path)
-        if state is not None and state.phase.terminal:
-            raise Conflict(f"The gate {answer.gate!r} has ended ({state.phase}) and takes no answer.")
+        gate, phase = self._known[path], self._phase(path)
+        if phase.terminal:
+            raise Conflict(f"The gate {answer.gate!r} has ended ({phase}) and takes no answer.")
         if (gate.gate == "approve") is not (answer.reply.approved is not None):
             wanted = "approve or reject it" if gate.gate == "approve" else "set its input"
             raise InvalidInputs(f"The gate {gate.name!r} waits for something else: {wanted}.")
@@ -177,14 +197,18 @@ class Gates:
         """Return all gates that can be answered."""
         return [self._state(path) for path, gate in self._known.items() if gate.gate != "sleep"]
 
+    def _phase(self, path: str) -> NodePhase:
+        state = self._states.get(path)
+        return state.phase if state is not None else self._earlier.get(path, NodePhase.QUEUED)
+
     def _state(self, path: str) -> calls.GateState:
-        gate, state = self._known[path], self._states.get(path)
+        gate = self._known[path]
         return calls.GateState(
             node=path,
             name=gate.name,
             gate=gate.gate,
             type=gate.type,
-            phase=state.phase if state else NodePhase.QUEUED,
+            phase=self._phase(path),
             reply=self._replies.get(path),
         )
 
@@ -206,6 +230,14 @@ def _planned(program: Program, nodes: tuple[Node, ...], prefix: str) -> list[tup
             case _:
                 pass
     return found
+
+
+def _left(state: NodeState, seconds: float) -> float:
+    """Return how long a gate is still to wait."""
+    if state.due is None:
+        state.due = workflow.now() + timedelta(seconds=min(seconds, _LONGEST_S))
+        return max(seconds, 0.001)
+    return max((state.due - workflow.now()).total_seconds(), 0.001)
 
 
 def _how(execution: str, gate: GateTarget, handle: str) -> str:

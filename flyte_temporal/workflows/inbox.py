@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from temporalio import workflow
 
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument
+from flyte_temporal.spec.execution import ErrorDocument, RunOutput
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.workflows.scope import NodeState
 
@@ -30,10 +31,13 @@ class Ended:
     Args:
         state: The node.
         outputs: Its outputs, if it succeeded.
+        shard: What a shard gave, and how its items ended.
         closure: What to run for its outputs, if it was an attempt of a dynamic task.
         read: What was read for it.
+        split: The lists that were cut for it.
         error: Its error, if it failed.
         again: Whether the node may be tried once more now.
+        left: Whether its activity ended without it: it did not begin, or was handed back.
         cancelled: Whether it ended because we asked it to.
         answer: What is known about it before it is computed.
         stored: Whether its outputs are remembered now; it had ended before.
@@ -43,15 +47,23 @@ class Ended:
 
     state: NodeState
     outputs: dict[str, LiteralValue] | None = None
+    shard: RunOutput | None = None
     closure: Closure | None = None
     read: calls.ReadResult | None = None
+    split: calls.SplitResult | None = None
     error: ErrorDocument | None = None
     again: bool = False
+    left: bool = False
     cancelled: bool = False
     answer: calls.LookupAnswer | None = None
     stored: bool | None = None
     copied: bool = False
     doubtful: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Return whether the node goes on with what came, and so has not ended itself."""
+        return self.closure is not None or self.read is not None or self.split is not None
 
 
 class Inbox:
@@ -61,7 +73,11 @@ class Inbox:
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._cancelled: set[str] = set()
         """Paths of nodes that were asked to end; looked up only, never iterated."""
-        self._costly: set[str] = set()
+        self._costly: dict[str, int] = {}
+        """What counts against the limits, by path, and as how much."""
+        self._pending = 0
+        self._asked: WeakSet[asyncio.Task[Any]] = WeakSet()
+        """What was cancelled; looked up only. Several nodes may share one activity."""
         self._held: set[str] = set()
         """Paths of nodes that wait for something which is not theirs alone; counted only."""
         self._ended: list[Ended] = []
@@ -76,21 +92,23 @@ class Inbox:
     @property
     def pending(self) -> int:
         """Return how many attempts and children are under way: what the limits count."""
-        return len(self._costly)
+        return self._pending
 
-    def watch(self, state: NodeState, task: asyncio.Task[Any], *, costly: bool) -> None:
+    def watch(self, state: NodeState, task: asyncio.Task[Any], *, costly: bool, weight: int = 1) -> None:
         """Keep something that was started for a node; whoever started it pushes its end.
 
         Args:
             state: The node.
             task: What to cancel if the node is to end.
             costly: Whether it counts against the limits of what may be pending.
+            weight: As how much it counts.
         """
         # What the call stack shows, in Temporal's UI and elsewhere.
         task.set_name(state.path if state.name == state.node.id else f"{state.path} {state.name}")
         self._running[state.path] = task
         if costly:
-            self._costly.add(state.path)
+            self._costly[state.path] = weight
+            self._pending += weight
 
     def hold(self, state: NodeState) -> None:
         """Keep the loop waiting for a node which has no task of its own that could be cancelled."""
@@ -99,7 +117,7 @@ class Inbox:
     def forget(self, state: NodeState) -> None:
         """Drop what was kept for a node, because it is over."""
         self._running.pop(state.path, None)
-        self._costly.discard(state.path)
+        self._pending -= self._costly.pop(state.path, 0)
         self._held.discard(state.path)
 
     def push(self, ended: Ended) -> None:
@@ -108,17 +126,28 @@ class Inbox:
         self._wake.set()
 
     def cancel(self, state: NodeState) -> bool:
-        """Ask what runs for a node to end; return whether there is anything."""
+        """Ask what runs for a node to end; return whether there is anything that was not asked before."""
         task = self._running.get(state.path)
         if task is None:
             return False
         self._cancelled.add(state.path)
+        if task in self._asked:
+            return False
+        self._asked.add(task)
         task.cancel()
         return True
+
+    def stopping(self, state: NodeState) -> bool:
+        """Return whether something still runs for a node that was asked to end."""
+        return state.path in self._running and state.path in self._cancelled
 
     def was_cancelled(self, state: NodeState) -> bool:
         """Return whether `cancel` was called for a node."""
         return state.path in self._cancelled
+
+    def revive(self, state: NodeState) -> None:
+        """Forget that a node was asked to end, because it is to be tried again."""
+        self._cancelled.discard(state.path)
 
     def wake(self) -> None:
         """Let `ended` return, whether or not anything has ended."""
@@ -135,7 +164,7 @@ class Inbox:
         """Let `ended` return soon, in an activation of its own, whether or not anything ends by then."""
         if self._timer is None or self._timer.done():
             self._timer = asyncio.create_task(pause(WAKE_S, "more nodes than one activation may start"))
-            self._timer.add_done_callback(lambda _done: self._wake.set())
+            self._timer.add_done_callback(lambda _done: self.wake())
 
     def wake_never(self) -> None:
         """Take `wake_soon` back."""

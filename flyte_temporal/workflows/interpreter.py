@@ -7,7 +7,8 @@ worker's time, temporal.md §3); determinism is proved by replaying stored histo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributeKey
@@ -25,10 +26,27 @@ from flyte_temporal.spec.execution import (
     RunInput,
     RunOutput,
 )
+from flyte_temporal.spec.repairs import (
+    CHILD_PAUSED,
+    PAUSED_WITH_PARENT,
+    ChildPause,
+    GiveUp,
+    NodeRetry,
+    NodeSkip,
+    Pause,
+    RepairState,
+)
 from flyte_temporal.spec.search import PHASE
+from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.failures import failure_of, refusal_of
-from flyte_temporal.workflows.run import Run, RunFailed
+from flyte_temporal.workflows.repairs import Repairs
+from flyte_temporal.workflows.run import ContinuedAsNew, Run, RunFailed
 
+CONTINUED = 2
+"""Number of arguments of a first run."""
+
+R = TypeVar("R")
+T = TypeVar("T")
 _PHASE = SearchAttributeKey.for_keyword(PHASE)
 
 
@@ -44,27 +62,32 @@ class Interpreter:
         """Run an execution.
 
         Args:
-            args: A `RunInput` and a `Closure`; two arguments, so that equal closures are stored once.
+            args: A `RunInput` and a `Closure`; two arguments, so that equal closures are stored once. A run that continues
+                another one gets its `Snapshot` as third.
         """
         try:
             convert = workflow.payload_converter().from_payload
             given: RunInput = convert(args[0].payload, RunInput)
             closure: Closure = convert(args[1].payload, Closure)
             _refuse_newer(given)
-            self._run = Run(given, closure)
+            snapshot = _snapshot(args[CONTINUED]) if len(args) > CONTINUED else None
+            self._run = Run(given, closure, snapshot)
         except (FlyteTemporalError, ValueError) as error:
             raise _refusal(error) from error
         try:
             outputs = await self._run.execute()
+        except ContinuedAsNew as continued:
+            # The first two as they came: equal bytes, and no work.
+            workflow.continue_as_new(args=[*args[:CONTINUED], continued.snapshot])
         except RunFailed as failed:
             await self._finish(ExecutionPhase.FAILED, error=failed.error)
             raise failure_of(failed.error) from None
         except asyncio.CancelledError:
             await self._finish(ExecutionPhase.ABORTED, reason=_why_aborted(self._run.given))
             raise
-        await self._finish(ExecutionPhase.SUCCEEDED, outputs=RunOutput(outputs=outputs))
+        await self._finish(ExecutionPhase.SUCCEEDED, outputs=outputs)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return RunOutput(outputs=outputs)
+        return outputs
 
     async def _finish(
         self,
@@ -84,11 +107,14 @@ class Interpreter:
             # Asked to stop while the end is being written: it has ended already. (When the run is only leaving a
             # worker's memory, `closing` is cancelled as well, and this raises.)
             await closing
+        if self._run.given.shard is not None:
+            # Its phase is no execution's.
+            return
         workflow.upsert_search_attributes([_PHASE.value_set(phase.value)])
 
     @workflow.query(name="nodes")
     def nodes(self) -> list[NodeRecord]:
-        """Return the live state of all nodes that have been reached."""
+        """Return the live state of the nodes that this run holds: not of those that had ended before it."""
         return [state.record() for state in self._run.states] if self._run else []
 
     @workflow.query(name="gates")
@@ -101,6 +127,22 @@ class Interpreter:
         """Take in that other executions have ended to compute something."""
         if self._run is not None:
             self._run.lookups.wake(keys)
+
+    @workflow.query(name="shards")
+    def shards(self) -> list[calls.ShardState]:
+        """Return the shards of maps that are under way."""
+        return self._run.shards.states() if self._run else []
+
+    @workflow.signal(name=calls.SHARD_FAILED)
+    async def shard_failed(self, failed: calls.ShardFailed) -> None:
+        """Take in that items of a shard have failed."""
+        await workflow.wait_condition(lambda: self._run is not None and self._run.rejoined)
+        self._run.shard_failed(failed)  # type: ignore[union-attr]
+
+    @workflow.signal(name=calls.SHARD_STOP)
+    async def shard_stop(self) -> None:
+        """Stop the items of a shard, because the map has failed."""
+        self._run.stop()  # type: ignore[union-attr]
 
     @workflow.update(name="answer")
     async def answer(self, request: calls.GateAnswer) -> calls.GateState:
@@ -123,7 +165,7 @@ class Interpreter:
         Raises:
             ApplicationError: If there is no such node, or it has ended; the type is our error code.
         """
-        await workflow.wait_condition(lambda: self._run is not None)
+        await workflow.wait_condition(lambda: self._run is not None and self._run.restored)
         try:
             return self._run.abort_node(request)  # type: ignore[union-attr]
         except FlyteTemporalError as error:
@@ -131,7 +173,7 @@ class Interpreter:
 
     @abort_node.validator
     def _check_abort(self, request: calls.NodeAbort) -> None:
-        if self._run is not None:
+        if self._run is not None and self._run.restored:
             try:
                 self._run.check_abort(request)
             except FlyteTemporalError as error:
@@ -145,6 +187,88 @@ class Interpreter:
                 self._run.gates.check(request)
             except FlyteTemporalError as error:
                 raise refusal_of(error) from error
+
+    @workflow.query(name="repairs")
+    def repairs(self) -> RepairState:
+        """Return what waits for somebody."""
+        return self._run.repairs.state() if self._run else RepairState(phase=ExecutionPhase.RUNNING)
+
+    @workflow.signal(name=PAUSED_WITH_PARENT)
+    async def paused_with_parent(self, pause: Pause) -> None:
+        """Start nothing new, or go on, because the execution that started this one does so."""
+        repairs = await self._repairs()
+        if pause.ends:
+            repairs.resume()
+        else:
+            repairs.hold_back(pause)
+
+    @workflow.signal(name=CHILD_PAUSED)
+    async def child_paused(self, news: ChildPause) -> None:
+        """Take in that an execution which this one has started waits to be repaired, or does not any more."""
+        (await self._repairs()).heard(news)
+
+    @workflow.update(name="retry")
+    async def retry(self, request: NodeRetry) -> RepairState:
+        """Try held nodes once more; ApplicationError as for `answer`."""
+        return _refusing((await self._repairs()).retry, request)
+
+    @retry.validator
+    def _check_retry(self, request: NodeRetry) -> None:
+        if self._run is not None and self._run.restored:
+            _refusing(self._run.repairs.check_retry, request)
+
+    @workflow.update(name="skip")
+    async def skip(self, request: NodeSkip) -> RepairState:
+        """End a held node with given outputs; ApplicationError as for `answer`."""
+        return _refusing((await self._repairs()).skip, request)
+
+    @skip.validator
+    def _check_skip(self, request: NodeSkip) -> None:
+        if self._run is not None and self._run.restored:
+            _refusing(self._run.repairs.check_skip, request)
+
+    @workflow.update(name="fail")
+    async def fail(self, request: GiveUp) -> RepairState:
+        """Let all held nodes fail; ApplicationError as for `answer`."""
+        return _refusing((await self._repairs()).fail, request)
+
+    @fail.validator
+    def _check_fail(self, request: GiveUp) -> None:
+        if self._run is not None and self._run.restored:
+            _refusing(self._run.repairs.check_fail, request)
+
+    @workflow.update(name="pause")
+    async def pause(self, request: Pause) -> RepairState:
+        """Start nothing new."""
+        return (await self._repairs()).hold_back(request)
+
+    @workflow.update(name="resume")
+    async def resume(self, _request: Pause) -> RepairState:
+        """Go on; the argument is there for who reads the history."""
+        return (await self._repairs()).resume()
+
+    async def _repairs(self) -> Repairs:
+        # A message can come in the very first task of a run, before `run` was called.
+        await workflow.wait_condition(lambda: self._run is not None and self._run.rejoined)
+        assert self._run is not None  # noqa: S101 - what was waited for
+        return self._run.repairs
+
+
+def _refusing(act: Callable[[R], T], request: R) -> T:
+    """Return what an action on a run gives; what it refuses is told in the words of the API."""
+    try:
+        return act(request)
+    except FlyteTemporalError as error:
+        raise refusal_of(error) from error
+
+
+def _snapshot(given: RawValue) -> Snapshot:
+    try:
+        found: Snapshot = workflow.payload_converter().from_payload(given.payload, Snapshot)
+    except ValueError as error:
+        # Written by a newer worker: no error of the run, and a newer worker can read it.
+        raise RuntimeError(f"The snapshot of the run before this one cannot be read: {error}") from error
+    return found
 
 
 def _why_aborted(given: RunInput) -> str:

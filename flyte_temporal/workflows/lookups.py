@@ -30,6 +30,7 @@ from flyte_temporal.spec.execution import CacheStatus, NodeRef, RunInput
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.spec.policies import CacheSettings
 from flyte_temporal.workflows.failures import document_of
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.scope import NodeState, Stage
@@ -61,9 +62,11 @@ class Lookups:
         given: The run's input.
         inbox: Where answers go.
         recovering: Which nodes an earlier execution may stand for.
+        fixes: With which code they run.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering, fixes: Fixes) -> None:
+        self._fixes = fixes
         self._request = given.request
         self._recovering = recovering
         self._lease_s = given.limits.lease_s
@@ -103,13 +106,13 @@ class Lookups:
         self._inbox.hold(state)
         self._queue.append(state)
 
-    @staticmethod
-    def _settings(state: NodeState) -> CacheSettings | None:
+    def _settings(self, state: NodeState) -> CacheSettings | None:
         target = state.node.target
         if not isinstance(target, TaskTarget):
             return None
         overrides = state.node.overrides
         settings = state.scope.program.closure.tasks[target.task].policy.cache
+        settings = self._fixes.cache(state, target.task) or settings
         if overrides is not None and overrides.cache is not None:
             settings = overrides.cache
         return settings if settings.enabled else None

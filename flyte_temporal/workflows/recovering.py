@@ -10,7 +10,7 @@ from flyte_temporal.spec.basis import Basis, basis_of_gate, basis_of_task
 from flyte_temporal.spec.execution import GateReply, NodePhase, NodeRef, Recovery
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import GateTarget, TaskTarget
-from flyte_temporal.workflows.scope import NodeState, Scope
+from flyte_temporal.workflows.scope import Earlier, NodeState, Scope
 
 
 class Recovering:
@@ -37,12 +37,15 @@ class Recovering:
             or any(self._touched(earlier) for earlier in state.scope.upstream(state))
         )
 
-    def _touched(self, state: NodeState) -> bool:
-        return state.rerun or (self.recovery is not None and self.recovery.asks_within(state.path))
+    def _touched(self, earlier: Earlier) -> bool:
+        return earlier.rerun or (self.recovery is not None and self.recovery.asks_within(earlier.path))
 
     def may_recall(self, state: NodeState) -> bool:
         """Return whether an earlier result of a node may stand for a new one; if not by wish, its record says so."""
         if self.recovery is None or state.attempts or in_handler(state):
+            return False
+        if state.fix:
+            state.anew = "its code was fixed while it ran"
             return False
         if state.rerun:
             state.anew = BY_WISH

@@ -8,9 +8,13 @@ refuses the workflow task for ever, §0.5).
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
@@ -22,6 +26,8 @@ from flyte_temporal.spec.execution import (
     NodePhase,
     NodeRecord,
     RunInput,
+    RunOutput,
+    Shard,
 )
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
@@ -32,29 +38,38 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
+from flyte_temporal.spec.repairs import Pause
+from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.aborts import error_of, find
-from flyte_temporal.workflows.arrays import lists, open_array
+from flyte_temporal.workflows.arrays import Array, array_target, lists, whole_map
 from flyte_temporal.workflows.attempts import Attempts
+from flyte_temporal.workflows.batches import Batches
 from flyte_temporal.workflows.body import Body, branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.deadlines import Deadlines
 from flyte_temporal.workflows.details import ending
-from flyte_temporal.workflows.failures import document_of
+from flyte_temporal.workflows.failures import document_of, was_cancelled
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.gates import Gates
-from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.inbox import Ended, Inbox, pause
+from flyte_temporal.workflows.leaving import Leaving
 from flyte_temporal.workflows.lookups import Lookups
+from flyte_temporal.workflows.own_shard import OwnShard
 from flyte_temporal.workflows.programs import Program
-from flyte_temporal.workflows.reads import Reads
+from flyte_temporal.workflows.reads import Reads, load
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.recovering import Recovering, gate_outputs
+from flyte_temporal.workflows.repairs import Repairs
+from flyte_temporal.workflows.restoring import Restoring, programs_of
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.sharded import Room, ShardedArray, Sizes, uncut
+from flyte_temporal.workflows.shards import Shards
+from flyte_temporal.workflows.snapshots import take
 from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.stores import Stores
 from flyte_temporal.workflows.tree import Tree
-
-OPENED = 2_000
-"""Nodes made in one activation at most; some 20 µs each."""
+from flyte_temporal.workflows.window import OPENED, Window
 
 HELD_BACK = 1_000
 """Changes of nodes that are not written while answers of the cache come in, which they do within milliseconds: a chain of
@@ -68,41 +83,76 @@ class RunFailed(Exception):
     error: ErrorDocument
 
 
+@dataclass
+class ContinuedAsNew(Exception):
+    """The execution goes on in another run."""
+
+    snapshot: Snapshot
+
+
 class Run:
     """The state of one execution and the loop that drives it.
 
     Args:
         given: The request.
         closure: What to run.
+        snapshot: What an earlier run of the execution handed over.
 
     Raises:
         UnsupportedSpec: If the closure holds a kind of node that this build does not run.
         CompileError: If its nodes do not form a graph without cycles.
     """
 
-    def __init__(self, given: RunInput, closure: Closure) -> None:
+    def __init__(self, given: RunInput, closure: Closure, snapshot: Snapshot | None = None) -> None:
         self.given = given
         self.states: list[NodeState] = []
-        self.records = Records(given.request.id, self.states)
-        self._program = Program(closure, given.request.spec)
+        """All nodes that are held; those that had ended before this run are not."""
+        self._snapshot = snapshot
+        self._began = snapshot.began if snapshot else workflow.info().start_time
+        shard = given.shard
+        self.records = Records(given, self.states, self._began)
+        self._program = Program(closure, shard.spec if shard else given.request.spec)
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._tree.board.namespace = workflow.info().namespace
         self._inbox = Inbox()
-        self._attempts = Attempts(given, self._inbox, self.records.changed)
+        self._fixes = Fixes(given.request, self._began)
+        self._attempts = Attempts(given, self._inbox, self._tree.forming, self.records.changed, self._fixes)
+        self._batches = Batches(given, self._inbox, self._attempts, self._tree)
         self._recovering = Recovering(given.request.recover)
-        self._children = Children(given, self._inbox, self._recovering)
-        self.lookups = Lookups(given, self._inbox, self._recovering)
+        self._children = Children(given, self._inbox, self._recovering, self._fixes)
+        self.lookups = Lookups(given, self._inbox, self._recovering, self._fixes)
         self._stores = Stores(given.request.id, self._inbox)
+        self.shards = Shards(given, self._inbox)
+        self._own = OwnShard(shard, self._program, self._inbox) if shard else None
+        self._sizes = Sizes(given.limits)
         self._stops = Stops(given, self._inbox)
         self._deadlines = Deadlines(self._inbox.wake)
         self._reads = Reads(self._inbox)
-        self.gates = Gates(self._program, self._inbox, given.request.id.name, self._started)
-        self._window = _Window(given.limits.window, self._tree)
+        planned = None if shard else self._program
+        self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
+        self.repairs = Repairs(self._tree, self._inbox, self._fixes, self.gates, given.request)
+        self.repairs.passed_on = self._pass_on
+        self._window = Window(given.limits.window, self._tree)
+        self._leaving = Leaving(given, self._inbox)
+        self._loading: asyncio.Task[dict[str, Program]] | None = None
+        self._resuming: deque[NodeState] = deque()
+        """Nodes that were at work in the run before this one."""
+        self.restored = snapshot is None
+        """Whether what an earlier run handed over is in place: before, messages have to wait."""
+        if snapshot is not None:
+            self.gates.take_over(snapshot.gates)
+            self.records.take_over(snapshot.records)
+            self.repairs.take_over(snapshot, self.records)
+            self._children.pause = snapshot.pause
 
     def _started(self) -> list[str]:
         return [state.child for state in self.states if state.child]
 
-    async def execute(self) -> dict[str, LiteralValue]:
+    def _pass_on(self, pause: Pause) -> None:
+        shards = (s for each in self._tree.root.tree() for s in each.states) if self._tree.root else ()
+        self._children.pass_on(pause, [*self.states, *(s for s in shards if s.is_shard)])
+
+    async def execute(self) -> RunOutput:
         """Run to the end.
 
         Returns:
@@ -110,23 +160,105 @@ class Run:
 
         Raises:
             RunFailed: If a node failed for good; everything else has ended by then.
+            ContinuedAsNew: If it goes on in another run.
             asyncio.CancelledError: If the execution was cancelled; everything has ended by then.
         """
-        main = self._program.main
         try:
-            self._tree.open(workflow_body(self._program, main, dict(self.given.request.inputs), None))
-        except FlyteTemporalError as error:
-            raise RunFailed(document_of(error, "")) from error
-        try:
+            await self._begin()
             await self._drive()
         except asyncio.CancelledError:
+            self._leaving.stay()
+            if self._loading is not None:
+                self._restore(await self._loading)
             self._tree.stop_all()
             await self._drive()
             self._tree.mark_rest()
             raise
         if self._tree.failure is not None:
             raise RunFailed(self._tree.failure)
-        return self._tree.result or {}
+        results = self._tree.result or {}
+        if self._own is None:
+            return RunOutput(outputs=results)
+        with self._failing():
+            return await self._own.output(results)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Turn what is wrong with the whole of a run into its failure."""
+        try:
+            yield
+        except (FlyteTemporalError, ActivityError) as error:
+            if was_cancelled(error):
+                raise asyncio.CancelledError from error
+            where = self.given.shard.path if self.given.shard else ""
+            raise RunFailed(document_of(error, where)) from error
+
+    @property
+    def rejoined(self) -> bool:
+        """Return whether all that an earlier run had under way is watched again, so that news of it find their way."""
+        return self.restored and not self._resuming
+
+    def stop(self) -> None:
+        """Stop the items of a shard, because the map has failed."""
+        if self._own is not None:
+            self._own.stopped = True
+            self._tree.halt()
+            self._inbox.wake()
+
+    def shard_failed(self, failed: calls.ShardFailed) -> None:
+        """Take in that items of a shard have failed."""
+        state = self.shards.find(failed)
+        if state is not None:
+            self._tree.shard_told(state, failed.failed)
+            self._inbox.wake()
+
+    async def _begin(self) -> None:
+        if self._snapshot is not None:
+            self._loading = asyncio.create_task(self._load(self._snapshot))
+            # If the execution is aborted now, it is restored first, and then stopped.
+            self._restore(await asyncio.shield(self._loading))
+            return
+        await self._breathe()
+        with self._failing():
+            if self._own is None:
+                main = self._program.main
+                self._tree.open(workflow_body(self._program, main, dict(self.given.request.inputs), None))
+                return
+            self._tree.open(await self._own.open())
+            if self._own.stopped:
+                self._tree.halt()
+
+    async def _breathe(self) -> None:
+        """End the activation in which a large closure was decoded: opening its nodes costs as much once more."""
+        large = sum(len(each.nodes) for each in self._program.closure.workflows.values()) > OPENED
+        if large and self.given.interpreter >= 3:
+            await pause(0.001, "a large DAG is opened")
+
+    async def _load(self, snapshot: Snapshot) -> dict[str, Program]:
+        await self._breathe()
+        found = {self._program.digest: self._program}
+        for digest in programs_of(snapshot):
+            if digest not in found:
+                found[digest] = Program(await load(digest), digest)
+        return found
+
+    def _restore(self, programs: dict[str, Program]) -> None:
+        if self._snapshot is None:  # pragma: no cover - it was loaded for one
+            return
+        self._loading = None
+        self._resuming.extend(Restoring(self._snapshot, self._tree, programs).restore())
+        self._leaving.resumed(len(self._resuming))
+        if self._own is not None and isinstance(self._tree.root, Array):
+            self._own.resume(self._tree.root)
+        for state in self.states:
+            self._deadlines.watch_node(state)
+        self.restored = True
+
+    def _has_work(self) -> bool:
+        tree = self._tree
+        return bool(tree.ready or tree.ready_free or tree.forming or tree.to_store or self._resuming) or bool(
+            self._inbox.open or tree.board.holds
+        )
 
     def show_end(self, phase: ExecutionPhase, reason: str) -> None:
         """Show in the current details how the run has ended."""
@@ -134,25 +266,50 @@ class Run:
 
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
-        while tree.ready or tree.ready_free or tree.to_store or inbox.open:
+        while self._has_work():
             self._dispatch()
+            self.repairs.show(self.records)
             self.lookups.flush()
             self._stores.flush(tree.to_store)
             if not self.lookups.busy or self.records.waiting >= HELD_BACK:
                 self.records.flush()
             workflow.set_current_details(tree.board.markdown())
-            if self._held_up():
+            if self._held_up() or (tree.forming.wonders and not self.repairs.paused):
                 inbox.wake_soon()
-            elif not inbox.open:
+            elif not (inbox.open or self._leaving.waits or self.repairs.waits):
                 continue
+            elif tree.forming.on:
+                inbox.wake_never()
             self._watch_deadlines()
-            for ended in await inbox.ended():
-                self._take(ended)
+            ended = await inbox.ended()
+            for each in ended:
+                self._take(each)
+            if self._own is not None:
+                self._own.tell()
             self._stops.flush()
             self._expire()
+            if self._leaving.took(len(ended)) and self._may_leave():
+                raise ContinuedAsNew(self._taken())
+            if self._leaving.waits:
+                self.records.settle()
         inbox.wake_never()
+        self._leaving.stay()
         self._deadlines.stop()
         workflow.set_current_details(tree.board.markdown())
+
+    def _may_leave(self) -> bool:
+        """Return whether all is taken over, and something is left to hand over."""
+        root = self._tree.root
+        # A batch is over within a moment; to ask for its members one by one would cost more than to wait for it.
+        busy = bool(self._tree.to_store) or self._stores.busy or self._batches.busy
+        return not self._resuming and not busy and root is not None and not root.closed
+
+    def _taken(self) -> Snapshot:
+        stopping = dict.fromkeys(self._tree.to_cancel)
+        stopping.update(dict.fromkeys(filter(self._inbox.stopping, self.states)))
+        runs = (self._snapshot.runs if self._snapshot else 0) + 1
+        taken = take(self._tree, self.gates, self.records, stopping, self._began, runs)
+        return self.repairs.hand_over(taken, self.records)
 
     def _watch_deadlines(self) -> None:
         opened, self._tree.deadlines = self._tree.deadlines, []
@@ -189,20 +346,55 @@ class Run:
 
     def _dispatch(self) -> None:
         tree = self._tree
-        while tree.to_cancel and self._window.left():
+        while self._resuming and self._window.left():
+            self._resume(self._resuming.popleft())
+        self._stops.flush()
+        while not self._resuming and tree.to_cancel and self._window.left():
             stopped = tree.to_cancel.popleft()
-            if not self.lookups.cancel(stopped) and self._inbox.cancel(stopped):
+            if self.repairs.let_go(stopped) or self.lookups.cancel(stopped):
+                continue
+            if self._cancel(stopped):
                 self._window.take()
-        while self._window.left():
+        while self._window.left() and not self._leaving.overdue and not self.repairs.paused:
             if tree.ready_free:
                 self._start(tree.ready_free.popleft())
-            elif tree.ready and self._inbox.pending < self._most():
-                self._start(tree.ready.popleft())
-            else:
+            elif tree.ready and not self._fixes.all and tree.forming.takes(tree.ready[0]):
+                self._gather(tree.ready.popleft())
+            elif not self._start_one():
                 return
 
+    def _start_one(self) -> bool:
+        """Start an activity, if one may start; return whether one did."""
+        tree = self._tree
+        if self._inbox.pending >= self._most():
+            return False
+        if tree.ready:
+            self._start(tree.ready.popleft())
+            return True
+        group = tree.forming.next(self._inbox.pending, workflow.now())
+        if len(group) > 1:
+            self._window.take(1 + len(group) // 20)
+            self._batches.start(group)
+            for state in group:
+                if state.token:
+                    self._deadlines.watch_node(state)
+        elif group:
+            self._start(group[0])
+        return bool(group)
+
+    def _cancel(self, state: NodeState) -> bool:
+        if not state.is_shard or self._tree.aborting:
+            return self._inbox.cancel(state)
+        return self.shards.stop(state)
+
+    def _wanted(self) -> int:
+        """Return how many attempts and children somebody wants at once at most; 0 = that is left to the limits."""
+        if self.given.shard is not None:
+            return self.given.shard.parallel
+        return self.given.request.max_parallelism or self._program.main.max_parallelism
+
     def _most(self) -> int:
-        wanted = self.given.request.max_parallelism or self._program.main.max_parallelism
+        wanted = self._wanted()
         return min(self.given.limits.pending, wanted) if wanted else self.given.limits.pending
 
     def _held_up(self) -> bool:
@@ -210,18 +402,38 @@ class Run:
         if self._window.left():
             return False
         tree = self._tree
-        room = bool(tree.ready) and self._inbox.pending < self._most()
-        return room or bool(tree.to_cancel) or bool(tree.ready_free)
+        if self.repairs.paused:
+            return bool(tree.to_cancel or self._resuming)
+        room = bool(tree.ready or tree.forming) and self._inbox.pending < self._most()
+        return room or bool(tree.to_cancel) or bool(tree.ready_free) or bool(self._resuming)
 
     def _start(self, state: NodeState) -> None:
         self._tree.begin(state)
         try:
-            self._recovering.mark(state)
-            if self._looks_up(state) and self.lookups.take(state):
-                return
-            self._start_kind(state, state.scope.inputs_of(state))
+            self._begin_work(state)
         except FlyteTemporalError as error:
             self._tree.fail(state, document_of(error, state.path))
+
+    def _gather(self, state: NodeState) -> None:
+        """Let a task wait for others to travel with, once it is known that it must be computed."""
+        try:
+            if not state.token:
+                self._recovering.mark(state)
+                if self.lookups.take(state):
+                    self._tree.begin(state)
+                    return
+            self._tree.forming.add(state)
+        except FlyteTemporalError as error:
+            self._tree.fail(state, document_of(error, state.path))
+
+    def _begin_work(self, state: NodeState) -> None:
+        if isinstance(state.scope, ShardedArray):
+            self._start_shard(state, state.scope)
+            return
+        self._recovering.mark(state)
+        self._fixes.mark(state)
+        if not (self._looks_up(state) and self.lookups.take(state)):
+            self._start_kind(state, state.scope.inputs_of(state))
 
     def _looks_up(self, state: NodeState) -> bool:
         # What somebody has answered in this run wins over what somebody answered before.
@@ -233,13 +445,55 @@ class Run:
             case _:
                 return False
 
+    def _start_shard(self, state: NodeState, scope: ShardedArray) -> None:
+        self._window.take()
+        most = self._most()
+        # Without a wish of somebody's, the limit is Temporal's for one workflow: then each shard has its own.
+        shared = bool(self._wanted())
+        shard = scope.order(state, Room(most, most - self._inbox.pending if shared else most))
+        self.shards.start(state, shard, weight=shard.parallel if shared else 1)
+
+    def _resume(self, state: NodeState) -> None:
+        """Ask again for what an earlier run had under way for a node."""
+        if state in self._tree.to_cancel and self._ends_already(state):
+            return
+        try:
+            if isinstance(state.scope, ShardedArray):
+                self._window.take()
+                shard = state.scope.shard(state)
+                self.shards.resume(state, shard, weight=shard.parallel if self._wanted() else 1)
+                return
+            inputs = state.scope.inputs_of(state)
+            if not state.asked:
+                self._begin_work(state)
+                return
+            self._window.take()
+            if isinstance(state.node.target, LaunchPlanTarget):
+                self._children.resume(state, inputs)
+            elif isinstance(state.node.target, TaskTarget):
+                self._attempts.resume(state, inputs)
+        except FlyteTemporalError as error:
+            self._tree.fail(state, document_of(error, state.path))
+
+    def _ends_already(self, state: NodeState) -> bool:
+        """Go on ending an attempt that was asked to end: to ask for it again could start it again."""
+        if not isinstance(state.node.target, TaskTarget) or not state.asked:
+            return False
+        self._tree.to_cancel.remove(state)
+        if state.due is not None:
+            self._inbox.push(Ended(state, cancelled=True))
+        else:
+            self._window.take()
+            self._stops.add(state)
+        return True
+
     def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         target, program = state.node.target, state.scope.program
         match target:
             case TaskTarget():
                 self._window.take()
                 self._attempts.start(state, inputs)
-                if self.given.interpreter >= 3 and state.attempts == 1:
+                if self.given.interpreter >= 3 and state.attempts == state.fresh_from + 1:
                     self._deadlines.watch_node(state)
             case WorkflowTarget():
                 self._open(workflow_body(program, program.closure.workflows[target.workflow], inputs, state))
@@ -267,7 +521,7 @@ class Run:
     def _go_on(self, state: NodeState, read: calls.ReadResult) -> None:
         target, inputs = state.node.target, state.scope.inputs_of(state)
         if not isinstance(target, BranchTarget):
-            self._tree.open(open_array(state, inputs, read))
+            self._open_map(state, whole_map(state, inputs, read))
             return
         chosen = choose(target, inputs, read)
         for body in target.bodies():
@@ -278,12 +532,30 @@ class Run:
         else:
             self._open(branch_body(chosen, state))
 
+    def _open_map(self, state: NodeState, whole: Shard, cut: calls.SplitResult | None = None) -> None:
+        program = state.scope.program
+        size = self._sizes.shard(program, array_target(state.node)) if self.given.interpreter >= 3 else 0
+        if self._tree.pausing and self._tree.fits(whole.count):
+            size = 0  # its items can be held only where their states are
+        if not size or whole.count <= size:
+            self._tree.open(Array(program, state, whole))
+            return
+        state.items = whole.count
+        parts, request = uncut(program, whole, size)
+        if request is not None and cut is None:
+            self._window.take()
+            state.whole = whole
+            self._reads.split(state, request)
+            return
+        self._tree.open(ShardedArray(program, state, whole, parts | (cut.parts if cut else {}), size))
+
     def _open(self, body: Body) -> None:
         self.gates.meet(body.program, body.spec.nodes, body.prefix)
         self._tree.open(body)
 
     def _take(self, ended: Ended) -> None:
         state, tree = ended.state, self._tree
+        state.ahead = False
         if ended.answer is not None:
             self._take_answer(state, ended.answer)
             return
@@ -292,24 +564,23 @@ class Run:
             tree.changed(state)
             return
         self.lookups.ended(state)
+        self.repairs.ended(state)
         if ended.doubtful:
             self._stops.add(state)
         elif ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
             tree.abort(state)
         elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
             tree.fail(state, state.doom)
+        elif ended.left:
+            tree.leave(state)
         elif ended.again:
             tree.again(state, ended.error)
         elif ended.error is not None:
             tree.fail(state, ended.error)
-        elif state.scope.failing and (ended.closure is not None or ended.read is not None):
-            # What it would go on with may not start any more.
-            tree.abort(state)
-        elif ended.closure is not None or ended.read is not None:
-            try:
-                self._continue(ended)
-            except FlyteTemporalError as error:
-                tree.fail(state, document_of(error, state.path))
+        elif ended.shard is not None:
+            tree.shard_ended(state, ended.shard)
+        elif ended.goes_on:
+            self._continue(ended)
         else:
             tree.succeed(
                 state, ended.outputs or {}, NodePhase.RECOVERED if ended.copied else NodePhase.SUCCEEDED
@@ -344,32 +615,17 @@ class Run:
 
     def _continue(self, ended: Ended) -> None:
         state = ended.state
-        if ended.closure is not None:
-            program = Program(ended.closure, state.spec)
-            self._open(workflow_body(program, program.main, {}, state))
-        elif ended.read is not None:
-            self._go_on(state, ended.read)
-
-
-class _Window:
-    """Counts commands and new nodes per activation; activations are told apart by the length of the history."""
-
-    def __init__(self, size: int, tree: Tree) -> None:
-        self._size = size
-        self._tree = tree
-        self._left = size
-        self._opened = 0
-        self._seen = -1
-
-    def left(self) -> bool:
-        """Return whether this activation may do more."""
-        length = workflow.info().get_current_history_length()
-        if length != self._seen:
-            self._seen = length
-            self._left = self._size
-            self._opened = self._tree.opened
-        return self._left > 0 and self._tree.opened - self._opened < OPENED
-
-    def take(self) -> None:
-        """Count a command."""
-        self._left -= 1
+        if state.scope.failing:
+            # What it would go on with may not start any more.
+            self._tree.abort(state)
+            return
+        try:
+            if ended.closure is not None:
+                program = Program(ended.closure, state.spec)
+                self._open(workflow_body(program, program.main, {}, state))
+            elif ended.read is not None:
+                self._go_on(state, ended.read)
+            elif ended.split is not None and state.whole is not None:
+                self._open_map(state, state.whole, ended.split)
+        except FlyteTemporalError as error:
+            self._tree.fail(state, document_of(error, state.path))

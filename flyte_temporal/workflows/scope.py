@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import (
@@ -22,11 +24,13 @@ from flyte_temporal.spec.execution import (
     NodePhase,
     NodeRecord,
     NodeRef,
+    Repair,
+    Shard,
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import GateTarget, LaunchPlanTarget, Node, Target, TaskTarget
-from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.policies import Overrides, Resources, TaskPolicy
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
 
@@ -71,8 +75,16 @@ class NodeState:
     """Why it fails as soon as what it runs has been stopped: a time-out, or an abort of it alone."""
     reason: str = ""
     child: str = ""
+    child_started: bool = False
+    """Whether Temporal has confirmed that the child was started."""
     spec: str = ""
     reply: GateReply | None = None
+    token: str = ""
+    """Token of the attempt that was asked for and has not ended; empty if there is none."""
+    alone: bool = False
+    """Whether its attempt travels by itself, because it turned out to be long."""
+    ahead: bool = False
+    """Whether it was asked for while what it waits for was under way, in the same activity."""
     basis: Basis | None = None
     """What its result rests on; of gates, and of what was copied."""
     rerun: bool = False
@@ -94,12 +106,39 @@ class NodeState:
     again_at: datetime | None = None
     """When it asks again."""
     checkpoint: SavedCheckpoint | None = None
+    repairs: list[Repair] = field(default_factory=list)
+    """What was done by hand while it was held."""
+    fix: int = 0
+    """Which of the run's fixes its attempts run with, counted from 1; 0 = the code of the execution."""
+    resources: Resources | None = None
+    """What its attempts get by hand instead of what was declared."""
+    fresh_from: int = 0
+    """Attempts that it had when its budget was made anew."""
+    fresh_since: datetime | None = None
+    """When that was."""
+    items: int = 0
+    """Number of items of a map in shards."""
+    share: int = 0
+    """For a shard, how many of its items may run at once, of those of the whole map; 0 = no limit of its own."""
+    parallel: int = 0
+    """For a shard, how many attempts and children it may have at once."""
+    failed_items: int = 0
+    """For a shard, how many of its items have failed for good."""
+    whole: Shard | None = None
+    """All items of a map in shards, until its lists have been cut."""
+    due: datetime | None = None
+    """When a pause before the next attempt, a sleep, or the patience of a gate ends."""
+
+    @property
+    def asked(self) -> bool:
+        """Return whether an attempt, or a child, was asked for that may be under way; not while it is looked up."""
+        return self.attempts > 0 and self.stage not in {Stage.LOOKUP, Stage.WAITS}
 
     @property
     def name(self) -> str:
         """Return what people see."""
         name = self.node.name or self.node.id
-        return name if self.index is None else f"{name}[{self.index}]"
+        return name if self.index is None or self.scope.holds_shards else f"{name}[{self.index}]"
 
     @property
     def bodiless(self) -> bool:
@@ -111,6 +150,11 @@ class NodeState:
         """Return whether an activity writes this node's records while it runs."""
         return isinstance(self.node.target, TaskTarget) and not self.spec
 
+    @property
+    def is_shard(self) -> bool:
+        """Return whether this is no node of the execution but a shard of one, which the run alone knows."""
+        return self.scope.holds_shards
+
     def policy(self) -> TaskPolicy:
         """Return how the attempts of a task node are run, its overrides applied."""
         target = self.node.target
@@ -118,6 +162,12 @@ class NodeState:
             raise TypeError(f"{self.path} is no task")
         policy = self.scope.program.closure.tasks[target.task].policy
         return policy if self.node.overrides is None else self.node.overrides.apply(policy)
+
+    def overrides(self) -> Overrides | None:
+        """Return what its attempts set anew of the task's policy: what the node says, and over it what was said by hand."""
+        if self.resources is None:
+            return self.node.overrides
+        return (self.node.overrides or Overrides()).then(Overrides(resources=self.resources))
 
     def attempt(self, execution: ExecutionId) -> AttemptId:
         """Return its last attempt."""
@@ -148,8 +198,41 @@ class NodeState:
             anew=self.anew,
             source=self.source,
             checkpoint=self.checkpoint,
+            items=self.items,
             failed=tuple(self.failed),
+            repairs=tuple(self.repairs),
         )
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a scope takes into the next run beside its nodes and flags.
+
+    Args:
+        inputs: Its inputs.
+        outputs: Outputs of ended nodes that are still needed, by node id or position.
+        counts: What else only its kind knows.
+        shard: For a map, its items.
+        parts: For a map in shards, its lists in parts.
+    """
+
+    inputs: dict[str, LiteralValue]
+    outputs: dict[str, dict[str, LiteralValue]]
+    counts: dict[str, int] = field(default_factory=dict)
+    shard: Shard | None = None
+    parts: dict[str, tuple[LiteralValue, ...]] = field(default_factory=dict)
+
+
+ENDED_WELL_MARKS = "dwc"
+"""Marks of nodes that let those behind them run (`ScopeSnapshot.marks`)."""
+
+
+class Earlier(NamedTuple):
+    """A node that another one comes after; it may have ended in an earlier run of the execution."""
+
+    path: str
+    ran: bool
+    rerun: bool
 
 
 @dataclass(frozen=True)
@@ -170,6 +253,9 @@ class Scope(ABC):
         outer: The scope that it is stopped with, if that is not the parent's.
     """
 
+    holds_shards = False
+    """Whether its states are shards of a map instead of nodes."""
+
     def __init__(self, program: Program, parent: NodeState | None, outer: Scope | None = None) -> None:
         self.program = program
         self.parent = parent
@@ -177,6 +263,11 @@ class Scope(ABC):
         self.inner: list[Scope] = []
         """Scopes opened below it."""
         self.states: list[NodeState] = []
+        """Its nodes; in a run that was continued, those that had not ended before."""
+        self.first_order = 0
+        """Order number of its first node."""
+        self.marks = ""
+        """How its nodes had ended before this run, a letter each (`ScopeSnapshot.marks`); empty if it was opened here."""
         self.errors: list[ErrorDocument] = []
         """Failures of its nodes for good, in the order in which they happened."""
         self.handles: Scope | NodeState | None = None
@@ -216,6 +307,41 @@ class Scope(ABC):
             UserCodeError: If a value has nothing at the end of an attribute path.
         """
 
+    def bound(
+        self, state: NodeState, later: Collection[str]
+    ) -> tuple[dict[str, LiteralValue], dict[str, Binding]]:
+        """Return the inputs of a node: those that are there, and those that nodes which are under way will give.
+
+        Args:
+            state: The node.
+            later: Ids of the nodes that are under way.
+
+        Raises:
+            UserCodeError: As for `inputs_of`.
+        """
+        del later
+        return self.inputs_of(state), {}
+
+    def fed_by(self, state: NodeState) -> list[NodeState]:
+        """Return the nodes that wait for this one."""
+        del state
+        return []
+
+    def left(self, state: NodeState) -> int:
+        """Return for how many nodes that have not ended a node waits."""
+        del state
+        return 0
+
+    @property
+    def total(self) -> int:
+        """Return how many nodes, or items of a map, it is one of the parts of."""
+        return len(self.states)
+
+    def bears(self, failures: int) -> bool:
+        """Return whether the whole goes on as it is if so many of its nodes fail now."""
+        del failures
+        return False
+
     @abstractmethod
     def results(self) -> dict[str, LiteralValue]:
         """Return the outputs of the whole, once all has ended well.
@@ -224,14 +350,36 @@ class Scope(ABC):
             UserCodeError: As for `inputs_of`.
         """
 
-    def upstream(self, state: NodeState) -> list[NodeState]:  # noqa: ARG002 - of the interface
+    def upstream(self, state: NodeState) -> list[Earlier]:  # noqa: ARG002 - of the interface
         """Return the nodes that a node comes after, as far as they are of this scope."""
         return []
+
+    @property
+    def ran(self) -> bool:
+        """Return whether anything of it was done here, instead of being copied or left out."""
+        return any(state.ran for state in self.states) or any(mark in "dwx" for mark in self.marks)
+
+    @abstractmethod
+    def carried(self, marks: str) -> Carried:
+        """Return what is to be handed over.
+
+        Args:
+            marks: How each of its nodes has ended (`ScopeSnapshot.marks`).
+        """
+
+    @abstractmethod
+    def take_over(self, carried: Carried) -> None:
+        """Go on from what was handed over; `states` and `marks` are set already."""
 
     @property
     @abstractmethod
     def gives_up(self) -> bool:
         """Return whether, after the failures so far, nothing more should start."""
+
+    @property
+    def tolerates(self) -> bool:
+        """Return whether one more failure does not make the whole fail."""
+        return False
 
     @property
     @abstractmethod

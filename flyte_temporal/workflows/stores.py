@@ -32,6 +32,12 @@ class Stores:
     def __init__(self, execution: ExecutionId, inbox: Inbox) -> None:
         self._execution = execution
         self._inbox = inbox
+        self._open = 0
+
+    @property
+    def busy(self) -> bool:
+        """Return whether something is being stored."""
+        return self._open > 0
 
     def flush(self, ended: deque[tuple[NodeState, dict[str, LiteralValue]]]) -> None:
         """Ask for the outputs of some nodes to be remembered, and empty the queue."""
@@ -49,9 +55,11 @@ class Stores:
             states = [state for state, _outputs in some]
             for state in states:
                 self._inbox.hold(state)
+            self._open += 1
             handle.add_done_callback(partial(self._on_end, states))
 
     def _on_end(self, states: list[NodeState], done: asyncio.Task[Any]) -> None:
+        self._open -= 1
         failed = done.cancelled() or done.exception() is not None
         stored = [False] * len(states) if failed else done.result().stored
         for state, kept in zip(states, stored, strict=True):

@@ -18,6 +18,7 @@ from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Root
 from flyte_temporal.spec.execution import (
+    SHARDED_ORDER,
     ErrorDocument,
     ErrorKind,
     ExecutionPhase,
@@ -26,6 +27,7 @@ from flyte_temporal.spec.execution import (
     NodeRecord,
 )
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+from flyte_temporal.spec.listing import NodeFilter
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 from tests.contract.databases import new_database
@@ -232,6 +234,33 @@ def test_what_a_result_rests_on_stays_when_a_later_state_does_not_say_it(store: 
     store.record(RecordRequest(execution=eid(), nodes=(a_node(NodePhase.ABORTED),)))
     (node,) = store.nodes(eid())
     assert (node.phase, node.basis) == (NodePhase.ABORTED, basis)
+
+
+def test_nodes_are_chosen_by_place_phase_and_page(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    paths = ["n0", "m", "m[0]", "m[1]", "m[1].k", "m[1].k[0]", "m[10]", "m2", "M[0]", "m_[0]"]
+    sharded = {path: SHARDED_ORDER + i for i, path in enumerate(paths) if path.startswith("m[")}
+    phases = {"m[1]": NodePhase.FAILED, "m[1].k[0]": NodePhase.FAILED}
+    store.record_nodes(
+        eid(),
+        [
+            a_node(phases.get(path, NodePhase.SUCCEEDED), id=path, order=sharded.get(path, i))
+            for i, path in enumerate(paths)
+        ],
+    )
+
+    def ids(**wanted: Any) -> list[str]:
+        return [node.id for node in store.nodes(eid(), NodeFilter(**wanted))]
+
+    assert ids(in_shards=False) == ["n0", "m", "m2", "M[0]", "m_[0]"]
+    assert ids(below="m[1]") == ["m[1]", "m[1].k", "m[1].k[0]"]
+    assert ids(below="m", in_shards=True, limit=2) == ["m[0]", "m[1]"]
+    assert ids(below="m", in_shards=True, limit=2, offset=4) == ["m[10]"]
+    assert ids(below="m", in_shards=True, offset=3) == ["m[1].k[0]", "m[10]"]
+    assert ids(phases=[NodePhase.FAILED]) == ["m[1]", "m[1].k[0]"]
+    assert store.item_phases(eid(), "m") == {NodePhase.SUCCEEDED: 2, NodePhase.FAILED: 1}
+    assert store.item_phases(eid(), "m[1].k") == {NodePhase.FAILED: 1}
+    assert store.item_phases(eid(), "n0") == {}
 
 
 def test_nodes_of_an_execution_that_was_lost_are_kept(store: MetadataStore) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+LIMITS = "FLYTE_TEMPORAL_LIMITS__"
 TIMEOUT_S = 120.0
 """After how many seconds a command counts as hanging; a cold start on a starved machine takes some twenty."""
 
@@ -42,7 +43,10 @@ class Command:
     @property
     def environment(self) -> dict[str, str]:
         """Return the environment of the commands."""
-        mine = {k: v for k, v in os.environ.items() if not k.startswith("FLYTE_TEMPORAL_")}
+        # Limits pass, so that the tests can be run with batches off, or always on.
+        mine = {
+            k: v for k, v in os.environ.items() if not k.startswith("FLYTE_TEMPORAL_") or k.startswith(LIMITS)
+        }
         return {**mine, "FLYTE_TEMPORAL_HOME": str(self.home), "COLUMNS": "120", **dict(self.variables)}
 
     def __call__(self, *words: str | Path, expect: int | None = 0) -> Done:

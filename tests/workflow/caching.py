@@ -120,7 +120,7 @@ class House:
             Stops(parts).stop,
             records.record,
             Values(blobs, Path("unused")).read,
-            Children(blobs, store, made).open,
+            Children(blobs, store, made, self.stage.engine).open,
             Counted().lookup,
             remembering.store,
         ]

@@ -16,11 +16,13 @@ import pytest
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import RawValue, SearchAttributeKey
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from flyte_temporal.activities.children import Children
 from flyte_temporal.activities.closures import Closures
+from flyte_temporal.activities.lists import Lists
 from flyte_temporal.activities.lookups import Lookups
 from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.remembering import Remembering
@@ -29,13 +31,18 @@ from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
+from flyte_temporal.sdk.types.converter import ValueContext
+from flyte_temporal.sdk.types.values import json_of
 from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, RunInput
-from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
+from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue
+from flyte_temporal.spec.resolving import Former
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
+from flyte_temporal.spec.types import LiteralType
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.catalog import MemoryCatalog
@@ -52,6 +59,8 @@ def plain(literal: LiteralValue) -> Any:
     """Return the JSON value of a literal that travels inline."""
     if isinstance(literal, Composite):
         return [plain(item) for item in literal.items]
+    if isinstance(literal, Joined):
+        return [item for part in literal.parts for item in plain(part)]
     assert isinstance(literal, Inline)
     return literal.value
 
@@ -64,20 +73,65 @@ async def arithmetic(request: calls.AttemptRequest) -> int:
     return int(sum(values.values())) + 1
 
 
+class HandedBack(Exception):
+    """A behaviour raises it for a member of a batch that turns out to be long."""
+
+
 @dataclass
 class Attempted:
     """Serves all tasks and the interpreter's records; keeps what it saw."""
 
     behaviour: Behaviour = arithmetic
     requests: list[calls.AttemptRequest] = field(default_factory=list)
+    batches: list[calls.BatchRequest] = field(default_factory=list)
     records: list[calls.RecordRequest] = field(default_factory=list)
     stops: list[calls.StopRequest] = field(default_factory=list)
     most_at_once: int = 0
     at_once: int = 0
 
     @activity.defn(dynamic=True)
-    async def run(self, args: Sequence[RawValue]) -> calls.AttemptResult:
-        request = activity.payload_converter().from_payload(args[0].payload, calls.AttemptRequest)
+    async def run(self, args: Sequence[RawValue]) -> calls.AttemptResult | calls.BatchResult:
+        asked: Any = calls.Asked
+        request = activity.payload_converter().from_payload(args[0].payload, asked)
+        if isinstance(request, calls.BatchRequest):
+            self.batches.append(request)
+            return await self._batch(request)
+        return await self._one(request)
+
+    async def _batch(self, request: calls.BatchRequest) -> calls.BatchResult:
+        """Do what the product's activity does, without processes."""
+        former, ended = Former(), list[calls.MemberResult]()
+        try:
+            for member in request.members:
+                ended.append(await self._member(request, member, former))
+                if (ended[-1].error and not request.go_on) or ended[-1].began:
+                    break
+        except asyncio.CancelledError:
+            ended.append(calls.MemberResult(stopped=True))
+        missing = len(request.members) - len(ended)
+        return calls.BatchResult(members=(*ended, *(calls.MemberResult(),) * missing))
+
+    async def _member(
+        self, request: calls.BatchRequest, member: calls.Member, former: Former
+    ) -> calls.MemberResult:
+        one = calls.AttemptRequest(
+            attempt=AttemptId(
+                execution=request.execution, node=member.node, number=member.number, token=member.token
+            ),
+            spec=request.spec,
+            task=member.task,
+            inputs={**member.inputs, **former.inputs(member.node, member.bindings)},
+        )
+        try:
+            result = await self._one(one)
+        except HandedBack:
+            return calls.MemberResult(began=True)
+        except ApplicationError as error:
+            return calls.MemberResult(error=ErrorDocument.model_validate(error.details[0]))
+        former.add(member.node, closures.task(member.task), result.outputs)
+        return calls.MemberResult(outputs=result.outputs, seconds=0.001)
+
+    async def _one(self, request: calls.AttemptRequest) -> calls.AttemptResult:
         self.requests.append(request)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -97,6 +151,10 @@ class Attempted:
     async def stop(self, request: calls.StopRequest) -> None:
         self.stops.append(request)
 
+    def served(self) -> list[Callable[..., Any]]:
+        """Return the activities that it serves."""
+        return [self.run, self.record, self.stop]
+
     def phases(self) -> dict[str, str]:
         """Return the last recorded phase of each node."""
         return {node.id: node.phase.value for change in self.records for node in change.nodes}
@@ -110,6 +168,7 @@ class Stage:
     engine: TemporalEngine
     queue: str
     blobs: BlobStore
+    scratch: Path
     store: MemoryMetadataStore = field(default_factory=MemoryMetadataStore)
     catalog: Catalog = field(default_factory=MemoryCatalog)
 
@@ -128,15 +187,25 @@ class Stage:
         self.store_closure(closure)
         return closures.run_input(closure, name, 1)
 
+    def read(self, literal: LiteralValue, type_: LiteralType) -> Any:
+        """Return the JSON of a literal, wherever it is."""
+        return json_of(literal, type_, ValueContext(self.blobs, self.scratch))
+
     @property
     def more(self) -> list[Callable[..., Any]]:
         """Return the product's own activities beside attempts and records."""
-        closures = Closures(self.blobs)
+        closures_ = Closures(self.blobs)
+        children = Children(self.blobs, self.store, closures_, self.engine)
+        lists = Lists(self.blobs, self.scratch)
         return [
-            Values(self.blobs, Path("unused")).read,
-            Children(self.blobs, self.store, closures).open,
-            Lookups(self.catalog, self.blobs, Recalls(self.store, self.blobs, closures)).lookup,
-            Remembering(self.catalog, self.blobs, closures).store,
+            Values(self.blobs, self.scratch).read,
+            children.open,
+            children.watch,
+            closures_.load,
+            lists.split,
+            lists.join,
+            Lookups(self.catalog, self.blobs, Recalls(self.store, self.blobs, closures_)).lookup,
+            Remembering(self.catalog, self.blobs, closures_).store,
         ]
 
     @asynccontextmanager
@@ -145,7 +214,7 @@ class Stage:
             self.client,
             task_queue=self.queue,
             workflows=[Interpreter],
-            activities=[attempted.run, attempted.record, attempted.stop, *self.more],
+            activities=[*attempted.served(), *self.more],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
             **options,
         ) as worker:
@@ -185,6 +254,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 'history.timerProcessorMaxTimeShift="10ms"',
                 "--dynamic-config-value",
                 "history.maximumBufferedEventsBatch=10000",
+                "--dynamic-config-value",
+                # Otherwise a run that continues another one begins a second after that one at the earliest.
+                'history.workflowIdReuseMinimalInterval="1ms"',
             ],
         )
     )
@@ -199,7 +271,7 @@ async def stage(server: str, tmp_path: Path, request: pytest.FixtureRequest) -> 
     blobs = open_store(StorageConfig(root=tmp_path.as_uri()))
     client = await Client.connect(server, data_converter=data_converter(blobs))
     queue = f"{request.node.name}-{tmp_path.name}"[:200]
-    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue, blobs)
+    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue, blobs, tmp_path / "scratch")
 
 
 def user_error(message: str = "boom", *, recoverable: bool = True) -> ErrorDocument:

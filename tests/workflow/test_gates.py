@@ -13,13 +13,13 @@ from flyte_temporal.ports.engine import RunState
 from flyte_temporal.spec.bindings import Constant, InputRef
 from flyte_temporal.spec.calls import AttemptRequest, GateAnswer
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ExecutionPhase, GateReply
+from flyte_temporal.spec.execution import ExecutionPhase, GateReply, RunLimits
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, WorkflowTarget
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures
-from tests.workflow.conftest import Attempted, Stage, arithmetic
+from tests.workflow.conftest import Attempted, Stage, arithmetic, plain
 from tests.workflow.test_structures import gated, one, planned, run
 
 ASK = gated(GateTarget(gate="input", name="how many", type=INTEGER))
@@ -156,17 +156,52 @@ async def test_a_sleep_takes_its_time_and_can_be_aborted(stage: Stage) -> None:
     assert ended.phase is ExecutionPhase.ABORTED
 
 
-async def test_gates_in_the_items_of_a_map_can_be_aborted(stage: Stage) -> None:
+def mapped_gates(*items: int) -> Closure:
+    """Return a map over a workflow with a gate, and the list that it gives."""
     item = closures.workflow("shapes.asks", list(APPROVE.workflows["shapes.gated"].nodes), closures.out("n1"))
     target = ArrayTarget(item=WorkflowTarget(workflow="shapes.asks"), over=("x",))
-    mapped = Node(id="m", target=target, inputs={"x": Constant(value=[1, 2])})
-    closure = closures.closure(closures.workflow("shapes.mapped_gates", [mapped], None), item)
-    given = closures.run_input(closure, "mapped-gates")
+    mapped = Node(id="m", target=target, inputs={"x": Constant(value=list(items))})
+    main = closures.workflow("shapes.mapped_gates", [mapped], closures.out("m"))
+    return closures.closure(main, item)
+
+
+async def reached(stage: Stage, execution: ExecutionId, count: int) -> list[str]:
+    """Return the paths of the gates once there are so many."""
+    while len(found := await stage.engine.gates(execution)) < count:  # noqa: ASYNC110 - what is awaited is in the server
+        await asyncio.sleep(0.05)
+    return [gate.node for gate in found]
+
+
+@pytest.mark.parametrize("shard", [1_000, 1], ids=["whole", "in-shards"])
+async def test_gates_in_the_items_of_a_map_can_be_aborted(stage: Stage, shard: int) -> None:
+    closure = mapped_gates(1, 2)
+    given = closures.run_input(closure, f"mapped-gates-{shard}", limits=RunLimits(shard=shard))
     async with stage.worker(Attempted()):
         await stage.engine.start(given, closure)
-        while len(await stage.engine.gates(given.request.id)) < 2:  # noqa: ASYNC110 - what is awaited is in the server
-            await asyncio.sleep(0.05)
+        await reached(stage, given.request.id, 2)
         await stage.engine.abort(given.request.id, "enough")
         ended = await stage.engine.wait(given.request.id, 20)
     assert ended is not None
     assert ended.phase is ExecutionPhase.ABORTED
+
+
+@pytest.mark.parametrize("shard", [1_000, 1], ids=["whole", "in-shards"])
+async def test_an_answer_finds_its_gate_in_an_item_of_a_map(stage: Stage, shard: int) -> None:
+    closure = mapped_gates(1, 2, 3)
+    given = closures.run_input(closure, f"answered-items-{shard}", limits=RunLimits(shard=shard))
+    execution = given.request.id
+    async with stage.worker(Attempted()):
+        await stage.engine.start(given, closure)
+        assert sorted(await reached(stage, execution, 3)) == ["m[0].g", "m[1].g", "m[2].g"]
+        with pytest.raises(Conflict, match=r"Several gates are named 'ok'.*m\[2\]\.g"):
+            await stage.engine.answer(execution, says("ok", approved=True))
+        with pytest.raises(NotFound, match=r"no gate 'okay'"):
+            await stage.engine.answer(execution, says("okay", approved=True))
+        for path in ("m[1].g", "m[0].g"):
+            answered = await stage.engine.answer(execution, says(path, approved=True))
+            assert answered.node == path
+        # The only one that is left is found by its name.
+        await stage.engine.answer(execution, says("ok", approved=True))
+        state = await stage.engine.wait(execution, 60)
+    assert state is not None
+    assert plain(state.outputs["o0"]) == [2, 3, 4]

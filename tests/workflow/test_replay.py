@@ -83,11 +83,17 @@ SHAPES: dict[str, tuple[Closure, Behaviour]] = {
 }
 
 
+LIMITS = {"continued": RunLimits(window=5, history_events=5)}
+"""Of shapes that need others than the rest. The history of a continued run is that of its last run, which got a snapshot."""
+
+SHAPES["continued"] = (closures.chain(8), ones)
+
+
 @pytest.mark.parametrize("name", SHAPES)
 async def test_a_run_of_today_replays(name: str, stage: Stage, tmp_path: Path) -> None:
     closure, behave = SHAPES[name]
     stage.store_closure(closure)
-    run = closures.run_input(closure, f"replay-{name}", 1, RunLimits(window=5))
+    run = closures.run_input(closure, f"replay-{name}", 1, LIMITS.get(name, RunLimits(window=5)))
     await stage.run(run, closure, Attempted(behave))
     history = await stage.client.get_workflow_handle(run.request.id.name).fetch_history()
     await replay(history, tmp_path)

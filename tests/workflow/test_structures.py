@@ -14,7 +14,7 @@ from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, Ou
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
 from flyte_temporal.spec.document import digest, sha256_hex
 from flyte_temporal.spec.entities import Closure, FailurePolicy, LaunchPlanSpec, WorkflowSpec
-from flyte_temporal.spec.execution import ErrorKind, ExecutionPhase
+from flyte_temporal.spec.execution import ErrorKind, ExecutionPhase, RunLimits
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline, Offloaded
 from flyte_temporal.spec.nodes import (
@@ -78,12 +78,12 @@ BRANCHED = one(
 
 
 async def run(
-    stage: Stage, closure: Closure, x: int = 0, attempted: Attempted | None = None
+    stage: Stage, closure: Closure, x: int = 0, attempted: Attempted | None = None, shard: int = 1_000
 ) -> tuple[RunState, Attempted]:
     seen = attempted or Attempted()
     stage.store_closure(closure)
-    state = await stage.run(closures.run_input(closure, f"run-{x}-{stage.name}", x), closure, seen)
-    return state, seen
+    given = closures.run_input(closure, f"run-{x}-{stage.name}", x, RunLimits(shard=shard))
+    return await stage.run(given, closure, seen), seen
 
 
 async def test_the_case_that_holds_runs_with_values_from_around_it(stage: Stage) -> None:
@@ -158,8 +158,13 @@ def mapped(items: Sequence[int], **options: Any) -> Closure:
     return made.model_copy(update={"workflows": {main.name: main}})
 
 
-async def test_a_map_gives_a_list_in_order_and_shows_each_item(stage: Stage) -> None:
-    state, seen = await run(stage, mapped([1, 2, 3]))
+IN_SHARDS = pytest.mark.parametrize("shard", [1_000, 2], ids=["whole", "in-shards"])
+"""A map behaves the same, whether it is run in shards or not."""
+
+
+@IN_SHARDS
+async def test_a_map_gives_a_list_in_order_and_shows_each_item(stage: Stage, shard: int) -> None:
+    state, seen = await run(stage, mapped([1, 2, 3]), shard=shard)
     assert plain(state.outputs["o0"]) == [2, 3, 4]
     assert {r.attempt.node for r in seen.requests} == {"m[0]", "m[1]", "m[2]"}
     assert seen.phases() == {"m": "SUCCEEDED", "m[0]": "SUCCEEDED", "m[1]": "SUCCEEDED", "m[2]": "SUCCEEDED"}
@@ -170,13 +175,14 @@ async def test_a_map_over_nothing_gives_an_empty_list(stage: Stage) -> None:
     assert plain(state.outputs["o0"]) == []
 
 
-async def test_a_map_runs_no_more_items_at_once_than_it_allows(stage: Stage) -> None:
+@IN_SHARDS
+async def test_a_map_runs_no_more_items_at_once_than_it_allows(stage: Stage, shard: int) -> None:
     async def slow(request: AttemptRequest) -> int:
         await asyncio.sleep(0.02)
         return await arithmetic(request)
 
     attempted = Attempted(slow)
-    state, _ = await run(stage, mapped(range(12), concurrency=3), attempted=attempted)
+    state, _ = await run(stage, mapped(range(12), concurrency=3), attempted=attempted, shard=shard)
     assert plain(state.outputs["o0"]) == list(range(1, 13))
     assert attempted.most_at_once == 3
 
@@ -187,14 +193,18 @@ async def odd_fail(request: AttemptRequest) -> int:
     return await arithmetic(request)
 
 
-async def test_items_may_fail_as_far_as_the_map_allows(stage: Stage) -> None:
-    state, seen = await run(stage, mapped([0, 1, 2], min_success_ratio=0.5), attempted=Attempted(odd_fail))
+@IN_SHARDS
+async def test_items_may_fail_as_far_as_the_map_allows(stage: Stage, shard: int) -> None:
+    closure = mapped([0, 1, 2], min_success_ratio=0.5)
+    state, seen = await run(stage, closure, attempted=Attempted(odd_fail), shard=shard)
     assert plain(state.outputs["o0"]) == [1, None, 3]
     assert (seen.phases()["m"], seen.phases()["m[1]"]) == ("SUCCEEDED", "FAILED")
 
 
-async def test_a_map_fails_when_too_many_items_have_failed(stage: Stage) -> None:
-    state, seen = await run(stage, mapped([0, 1, 3], min_successes=2), attempted=Attempted(odd_fail))
+@IN_SHARDS
+async def test_a_map_fails_when_too_many_items_have_failed(stage: Stage, shard: int) -> None:
+    closure = mapped([0, 1, 3], min_successes=2)
+    state, seen = await run(stage, closure, attempted=Attempted(odd_fail), shard=shard)
     assert state.error is not None
     assert state.error.node in {"m[1]", "m[2]"}
     assert len(state.error.others) == 1
@@ -214,7 +224,8 @@ async def test_lists_of_different_length_are_refused_with_both_lengths(stage: St
     assert "has 1" in state.error.message
 
 
-async def test_a_map_over_a_workflow_and_a_list_put_together_from_nodes(stage: Stage) -> None:
+@pytest.mark.parametrize("shard", [1_000, 1], ids=["whole", "in-shards"])
+async def test_a_map_over_a_workflow_and_a_list_put_together_from_nodes(stage: Stage, shard: int) -> None:
     inner = closures.workflow(
         "shapes.inner",
         [closures.step("n0", InputRef(name="x")), closures.step("n1", closures.out("n0"))],
@@ -240,7 +251,7 @@ async def test_a_map_over_a_workflow_and_a_list_put_together_from_nodes(stage: S
         ),
         inner,
     )
-    state, seen = await run(stage, closure)
+    state, seen = await run(stage, closure, shard=shard)
     assert state.outputs == {"o0": Inline(value=(1 + 2) + (7 + 2))}
     assert seen.phases()["m[1].n1"] == "SUCCEEDED"
 
@@ -274,6 +285,7 @@ async def emits(request: AttemptRequest) -> Any:
 
 @pytest.mark.parametrize("count", [0, 3, 5_000])
 async def test_a_dynamic_task_runs_what_it_gives(stage: Stage, count: int) -> None:
+    stage.store_closure(emitted(count))
     state, seen = await run(stage, dynamic(), count, Attempted(emits))
     assert state.outputs == {"o0": Inline(value=sum(range(1, count + 1)) + 1)}
     assert seen.phases()["d.t"] == "SUCCEEDED"

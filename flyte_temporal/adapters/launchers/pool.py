@@ -7,10 +7,12 @@ import itertools
 import math
 import os
 import time
+from datetime import UTC, datetime
 from typing import Any
 
+from flyte_temporal.adapters.launchers.batches import Batch, BatchingLauncher
 from flyte_temporal.adapters.launchers.journals import exited
-from flyte_temporal.adapters.launchers.queueing import Entry, QueueingLauncher
+from flyte_temporal.adapters.launchers.queueing import Entry
 from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.adapters.launchers.warm import Warm, ZygoteKey, key_of
 from flyte_temporal.adapters.launchers.zygotes import Zygote, ZygoteEvents
@@ -24,7 +26,7 @@ _SWEEPS = 4
 __all__ = ["PoolConfig", "PoolLauncher", "make"]
 
 
-class PoolLauncher(QueueingLauncher):
+class PoolLauncher(BatchingLauncher):
     """Runs attempts in warm processes, at most `config.size` at once; the others wait in order of their start.
 
     Args:
@@ -97,22 +99,74 @@ class PoolLauncher(QueueingLauncher):
         journal = self._claim(entry)
         if journal is None:
             return True
-        while zygote.idle:
-            warm = zygote.idle.pop()
-            if zygote.give(warm, entry, journal):
-                os.close(journal)
-                entry.run(warm, warm.pid)
-                return True
+        batch: Batch | None = entry.batch
+        handed = [journal] if batch is None or not batch.waiting else [journal, batch.file(self._writer)]
+        try:
+            while zygote.idle:
+                warm = zygote.idle.pop()
+                if zygote.give(warm, entry, handed):
+                    os.close(journal)
+                    entry.run(warm, warm.pid)
+                    if batch is not None:
+                        batch.runner = warm
+                    return True
+        finally:
+            for descriptor in handed[1:]:
+                os.close(descriptor)
         # Nothing ran, and the lock is still ours: the next process gets it.
         entry.journal = journal
         return False
+
+    def _claim(self, entry: Entry) -> int | None:
+        claimed = super()._claim(entry)
+        if claimed is None:
+            # Somebody else runs it, so no process of ours comes to what follows it.
+            self._forget_rest(entry.batch)
+        return claimed
+
+    def _call_off(self, runner: object) -> None:
+        if isinstance(runner, Warm):
+            runner.call_off()
 
     def _on_idle(self, _zygote: Zygote, _warm: Warm) -> None:
         self._pump_safely()
 
     def _on_done(self, _zygote: Zygote, warm: Warm, reply: dict[str, Any]) -> None:
-        entry, warm.entry = warm.entry, None
-        if entry is not None:
+        entry = warm.entry
+        # Of another one we know already: by its journal, or because it was withdrawn while it was about to begin.
+        if entry is not None and entry.name == reply["name"]:
+            self._end(entry, warm, reply)
+            if "retire" not in reply:
+                self._go_on(warm, entry)
+        if "retire" in reply:
+            if entry is not None:
+                self._forget_rest(entry.batch)
+            warm.entry = None
+            self._pump_safely()
+
+    def _go_on(self, warm: Warm, entry: Entry) -> None:
+        """Note that a process has gone on to what follows an attempt, if anything does."""
+        batch: Batch | None = entry.batch
+        warm.entry = batch.waiting.popleft() if batch is not None and batch.waiting else None
+        if warm.entry is not None:
+            warm.entry.run(warm, warm.pid)
+
+    def _catch_up(self, runner: object) -> None:
+        while isinstance(runner, Warm) and (entry := runner.entry) is not None:
+            journal = scratch.read_journal(self._config.attempts / entry.name)
+            if journal is None:
+                return
+            task = journal.processes.get("task")
+            if journal.ending is None:
+                if task is not None:
+                    began = datetime.fromtimestamp(task.at, UTC)
+                    entry.state = entry.state.model_copy(update={"started_at": began})
+                return
+            entry.end(exited(journal.ending))
+            self._go_on(runner, entry)
+
+    def _end(self, entry: Entry, warm: Warm, reply: dict[str, Any]) -> None:
+        if "left" not in reply:
             entry.end(
                 AttemptState(
                     phase=AttemptPhase.EXITED,
@@ -122,14 +176,23 @@ class PoolLauncher(QueueingLauncher):
                     peak_rss_bytes=reply["rss"],
                 )
             )
-        self._pump_safely()
+        elif reply["left"] is None:
+            # Somebody else runs it, or has run it.
+            self._adopt(entry)
+        else:
+            self._end_unbegun(entry)
 
     def _on_gone(self, zygote: Zygote, warm: Warm, code: int | None) -> None:
+        self._catch_up(warm)
         entry, warm.entry = warm.entry, None
         if entry is not None:
+            self._forget_rest(entry.batch)
             journal = scratch.read_journal(self._config.attempts / entry.name)
             if journal is not None and journal.ending is not None:
                 entry.end(exited(journal.ending))
+            elif journal is None and entry.batch is not None:
+                # Its turn had come, and the process died before it began.
+                self._end_unbegun(entry)
             else:
                 # Perhaps its own report is still to come; the journal knows.
                 del code
@@ -137,6 +200,12 @@ class PoolLauncher(QueueingLauncher):
         if not zygote.alive and not zygote.processes:
             self._orphaned.discard(zygote)
         self._pump_safely()
+
+    def _end_unbegun(self, entry: Entry) -> None:
+        if scratch.stop_reason(self._config.attempts / entry.name):
+            entry.end(exited(scratch.Ending(-15, "It was stopped before it started.")))
+        else:
+            self._forget(entry)
 
     def _on_dead(self, zygote: Zygote, code: int) -> None:
         if self._zygotes.get(zygote.key) is zygote:
@@ -159,6 +228,7 @@ class PoolLauncher(QueueingLauncher):
         message += zygote.last_words()
         for entry in [e for e in self._queue if key_of(e.order) == zygote.key]:
             self._queue.remove(entry)
+            self._forget_rest(entry.batch)
             entry.end(
                 AttemptState(phase=AttemptPhase.EXITED, exit_code=code, message=message.strip(), ran=False)
             )
@@ -170,6 +240,7 @@ class PoolLauncher(QueueingLauncher):
             except LauncherError as error:
                 # The Python of the first one cannot be started; the others may ask for another one.
                 entry = self._queue.popleft()
+                self._forget_rest(entry.batch)
                 entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error), ran=False))
             else:
                 break
@@ -178,6 +249,10 @@ class PoolLauncher(QueueingLauncher):
 
     async def _stop_own(self, entry: Entry, grace_s: float) -> None:
         warm: Warm = entry.runner
+        self._catch_up(warm)
+        if entry.over.done():
+            # It has ended, and the process is at what follows it already.
+            return
         zygote = next(
             (z for z in [*self._zygotes.values(), *self._orphaned] if warm.number in z.processes), None
         )

@@ -38,6 +38,7 @@ class Entry:
         key: What its process must be like, for launchers that keep processes.
         task: Where in the written order the task stands.
         journal: Descriptor of its journal with the lock, while it is claimed and nobody has it yet.
+        batch: What follows it in the same process, for launchers that can do that.
         intent: Why it is being stopped, if it is.
     """
 
@@ -52,6 +53,7 @@ class Entry:
     key: Any = None
     task: slice = field(default_factory=lambda: slice(0, 0))
     journal: int | None = None
+    batch: Any = None
     intent: Intent = Intent.NONE
 
     def run(self, runner: object, pid: int | None) -> None:
@@ -151,7 +153,7 @@ class QueueingLauncher(ABC):
             return entry.state
         entry.intent = intent
         scratch.request_stop(self._config.attempts / name, intent)
-        if entry in self._queue:
+        if self._waits(entry):
             self._cancel_queued(entry)
         if not entry.over.done() and entry.adopted is None:
             await self._stop_own(entry, grace_s)
@@ -162,7 +164,7 @@ class QueueingLauncher(ABC):
     async def release(self, attempt: AttemptId) -> None:
         """Forget an attempt whose result has been committed; its files are removed."""
         entry = self._entries.pop(attempt.key, None)
-        if entry is not None and self._queue and entry in self._queue:
+        if entry is not None and self._waits(entry):
             self._cancel_queued(entry)
         name = entry.name if entry is not None else scratch.attempt_name(attempt)
         self._released[attempt.key] = None
@@ -171,6 +173,14 @@ class QueueingLauncher(ABC):
         rest = scratch.remove(self._config.attempts, name)
         if rest is not None:
             await asyncio.to_thread(remove, rest)
+
+    def _waits(self, entry: Entry) -> bool:
+        """Return whether an attempt has not begun, as far as is known here."""
+        return not entry.over.done() and entry.runner is None and entry.adopted is None
+
+    def _take_out(self, entry: Entry) -> None:
+        """Take an attempt that waits out of the queue."""
+        self._queue.remove(entry)
 
     def _journal(self, name: str) -> JournalAttempt:
         return JournalAttempt(self._config.attempts / name)
@@ -209,7 +219,7 @@ class QueueingLauncher(ABC):
         return claimed
 
     def _cancel_queued(self, entry: Entry) -> None:
-        self._queue.remove(entry)
+        self._take_out(entry)
         # The journal says for all time, and to all launchers, that this attempt does not start any more.
         claimed = self._claim(entry)
         if claimed is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flyte_temporal.adapters.launchers.queueing import Entry
@@ -21,6 +22,7 @@ class Warm:
         entry: What it works on.
         stopping: Whether it is being stopped; it gets no further work.
         hung_up: Whether its end of the channel is closed: it has died, or ended.
+        heard: The begun line of its next reply.
     """
 
     number: int
@@ -29,6 +31,12 @@ class Warm:
     entry: Entry | None = None
     stopping: bool = False
     hung_up: bool = False
+    heard: bytes = b""
+
+    def call_off(self) -> None:
+        """Tell it to begin nothing more of its batch; one that has just ended takes no notice."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.channel.send(b"off\n")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,12 +111,18 @@ class Zygote:
         ours.setblocking(False)  # noqa: FBT003 - positional by signature
         self._loop.add_reader(ours, self._listen, warm)
 
-    def give(self, warm: Warm, entry: Entry, journal: int) -> bool:
-        """Hand an attempt with its lock to an idle process; return whether it could be handed over."""
+    def give(self, warm: Warm, entry: Entry, handed: Sequence[int]) -> bool:
+        """Hand an attempt to an idle process; return whether it could be handed over.
+
+        Args:
+            warm: The process.
+            entry: The attempt.
+            handed: Its journal with the lock, and the file that tells what follows it, if anything does.
+        """
         self.used_at = time.monotonic()
         try:
             socket.send_fds(
-                warm.channel, [f"{entry.name} {entry.task.start} {entry.task.stop}\n".encode()], [journal]
+                warm.channel, [f"{entry.name} {entry.task.start} {entry.task.stop}\n".encode()], list(handed)
             )
         except (BrokenPipeError, ConnectionResetError):
             return False
@@ -239,13 +245,16 @@ class Zygote:
             elif warm in self.idle:
                 self.idle.remove(warm)
             return
-        reply = json.loads(data)
         self.used_at = time.monotonic()
-        if reply["retire"] or warm.stopping or not self.alive:
-            self._forget(warm)
-        else:
-            self.idle.append(warm)
-        self.events.done(self, warm, reply)
+        *lines, warm.heard = (warm.heard + data).split(b"\n")
+        for line in lines:
+            reply = json.loads(line)
+            # Without a word about retiring, it goes on with its batch.
+            if reply.get("retire") or ("retire" in reply and (warm.stopping or not self.alive)):
+                self._forget(warm)
+            elif "retire" in reply:
+                self.idle.append(warm)
+            self.events.done(self, warm, reply)
 
     def _lost(self, warm: Warm, code: int | None) -> None:
         if warm in self.idle:

@@ -75,7 +75,11 @@ def _with_newest_checkpoint(kept: NodeRecord, old: NodeRecord, new: NodeRecord) 
 
 def _merged(old: NodeRecord, new: NodeRecord, *, authoritative: bool) -> NodeRecord:
     before, after = (old.attempts, _progress(old.phase)), (new.attempts, _progress(new.phase))
-    if after < before or (after == before and new.phase.terminal and not authoritative):
+    woken = authoritative and old.phase is NodePhase.PAUSED and new.attempts == old.attempts
+    if not authoritative and old.phase is NodePhase.PAUSED and after == before:
+        # Only the run knows that a node is held; its attempt may write late.
+        return _completed(old, new.started_at)
+    if (after < before and not woken) or (after == before and new.phase.terminal and not authoritative):
         return _completed(old, new.started_at)
     update: dict[str, object] = {}
     if not new.attempt_key:
@@ -127,9 +131,12 @@ def follow(old: ExecutionRecord, run: str, *, anew: bool) -> ExecutionRecord:
 def merge_execution(old: ExecutionRecord, change: RecordRequest) -> ExecutionRecord:
     """Return what is to be kept of an execution; the same object if nothing changes.
 
-    The first terminal phase stays. PAUSED and RUNNING follow each other as they come.
+    The first terminal phase stays. PAUSED and RUNNING follow each other as the run says them, with a time; who writes for
+    an attempt only knows that it has begun.
     """
     phase = change.phase
+    if phase is ExecutionPhase.RUNNING and old.phase is ExecutionPhase.PAUSED and change.at is None:
+        return old
     if phase is None or old.phase.terminal or _progress(phase) < _progress(old.phase):
         return old
     update: dict[str, object] = {"phase": phase, "run": change.run or old.run}

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, and_, delete, select, update
+from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, select, update
 
 from flyte_temporal.adapters.store.catalog import SqlCatalog
 from flyte_temporal.adapters.store.connection import WRITE, open_engine
 from flyte_temporal.adapters.store.faults import translated
+from flyte_temporal.adapters.store.filters import conditions, items_of
 from flyte_temporal.adapters.store.merging import (
     check_same_request,
     follow,
@@ -33,12 +34,22 @@ from flyte_temporal.adapters.store.statements import insert_into
 from flyte_temporal.adapters.store.upgrade import upgrade
 from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.calls import RecordRequest
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
+from flyte_temporal.spec.execution import (
+    ExecutionPhase,
+    ExecutionRecord,
+    ExecutionRequest,
+    NodePhase,
+    NodeRecord,
+)
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
+from flyte_temporal.spec.listing import ALL, NodeFilter
 
 _log = logging.getLogger(__name__)
 
 _OPEN = [phase.value for phase in ExecutionPhase if not phase.terminal]
+
+_EVERY = 2**31 - 1
+"""A limit that is none, for databases that take no offset without one."""
 
 _BATCH = 500
 """Rows per statement; SQLite takes 32,766 parameters at most."""
@@ -166,11 +177,21 @@ class SqlMetadataStore:
             found += self._read_executions(select(executions).where(executions.c.name.in_(some)))
         return found
 
-    def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
-        """Return the node records of an execution in listing order."""
-        wanted = select(nodes.c.document).where(_of(execution)).order_by(nodes.c.position, nodes.c.node)
+    def nodes(self, execution: ExecutionId, wanted: NodeFilter = ALL) -> list[NodeRecord]:
+        """Return the node records of an execution in listing order, those that are wanted; see the port."""
+        query = select(nodes.c.document).where(_of(execution), *conditions(wanted))
+        query = query.order_by(nodes.c.position, nodes.c.node)
+        if wanted.limit or wanted.offset:
+            query = query.limit(wanted.limit or _EVERY).offset(wanted.offset)
         with self._reading() as connection:
-            return [read_node(row) for row in connection.execute(wanted).mappings()]
+            return [read_node(row) for row in connection.execute(query).mappings()]
+
+    def item_phases(self, execution: ExecutionId, path: str) -> dict[NodePhase, int]:
+        """Return how many items of a map have a record in which phase."""
+        query = select(nodes.c.phase, func.count()).where(_of(execution), *items_of(path))
+        with self._reading() as connection:
+            rows = connection.execute(query.group_by(nodes.c.phase)).all()
+        return {NodePhase(phase): int(count) for phase, count in rows}
 
     def some_nodes(self, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
         """Return the records of some nodes of an execution by their paths."""

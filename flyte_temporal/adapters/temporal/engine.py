@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TypeVar
@@ -33,6 +33,7 @@ from temporalio.exceptions import (
 from temporalio.exceptions import TimeoutError as TemporalTimeout
 from temporalio.service import RPCError, RPCStatusCode
 
+from flyte_temporal.adapters.temporal.shards import owner_of, shard_with
 from flyte_temporal.errors import (
     BadRequest,
     FlyteTemporalError,
@@ -42,7 +43,7 @@ from flyte_temporal.errors import (
     class_of,
 )
 from flyte_temporal.ports.engine import RunState, Started
-from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
+from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort, ShardState
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
@@ -55,10 +56,12 @@ from flyte_temporal.spec.execution import (
     RunOutput,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState, update_of
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES, search_values
 from flyte_temporal.spec.shown import details_of, summary_of
 
 _RPC_TIMEOUT = timedelta(seconds=10)
+_AGAIN_S = 0.1
 D = TypeVar("D", bound=Document)
 
 _OPEN = f"ExecutionStatus = 'Running' AND {SEARCH_ATTRIBUTES[0]} IS NOT NULL"
@@ -137,28 +140,80 @@ class TemporalEngine:
             return found
 
     async def gates(self, execution: ExecutionId) -> list[GateState]:
-        """Ask the run itself for its gates; see `Engine.gates`."""
+        """Ask the run itself, and its shards, for their gates; see `Engine.gates`."""
+        return [gate for found in (await self._gates(execution)).values() for gate in found]
+
+    async def _gates(self, execution: ExecutionId) -> dict[str, list[GateState]]:
+        """Return the gates of an execution by the workflow that has them: the run, and the shards of its maps."""
+        found: dict[str, list[GateState]] = {}
+        waiting = [execution.name]
+        async with _translated(execution.name):
+            while waiting:
+                name = waiting.pop(0)
+                found[name] = await self._client.get_workflow_handle(name).query(
+                    "gates", result_type=list[GateState], rpc_timeout=_RPC_TIMEOUT
+                )
+                waiting += [shard.workflow for shard in await self._shards(name)]
+        return found
+
+    async def _shards(self, workflow: str) -> list[ShardState]:
+        """Return the shards that a run, or a shard of a map, has under way."""
+        found: list[ShardState] = await self._client.get_workflow_handle(workflow).query(
+            "shards", result_type=list[ShardState], rpc_timeout=_RPC_TIMEOUT
+        )
+        return found
+
+    async def _holder(self, execution: ExecutionId, path: str) -> str:
+        """Return the workflow that holds a node: the run itself, or the shard that has the item which the node is or is in."""
+        name = execution.name
+        async with _translated(execution.name):
+            while (found := shard_with(path, await self._shards(name))) is not None:
+                name = found.workflow
+        return name
+
+    async def _with_gate(self, execution: ExecutionId, gate: str) -> str:
+        if "[" in gate:
+            return await self._holder(execution, gate)
+        async with _translated(execution.name):
+            if not await self._shards(execution.name):
+                return execution.name
+        return owner_of(gate, execution, await self._gates(execution))
+
+    async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
+        """Send an answer as an update to whichever workflow has the gate; see `Engine.answer`."""
+        workflow = await self._with_gate(execution, answer.gate)
+        return await self._update(workflow, execution, "answer", answer, GateState)
+
+    async def abort_node(self, execution: ExecutionId, request: NodeAbort) -> NodeRecord:
+        """Send the abort of a node as an update to whichever workflow holds it; see `Engine.abort_node`."""
+        workflow = await self._holder(execution, request.node)
+        return await self._update(workflow, execution, "abort_node", request, NodeRecord)
+
+    async def repairs(self, execution: ExecutionId) -> RepairState:
+        """Ask the run itself what waits for somebody; see `Engine.repairs`."""
         handle = self._client.get_workflow_handle(execution.name)
         async with _translated(execution.name):
-            found: list[GateState] = await handle.query(
-                "gates", result_type=list[GateState], rpc_timeout=_RPC_TIMEOUT
+            found: RepairState = await handle.query(
+                "repairs", result_type=RepairState, rpc_timeout=_RPC_TIMEOUT
             )
             return found
 
-    async def answer(self, execution: ExecutionId, answer: GateAnswer) -> GateState:
-        """Send an answer as an update; see `Engine.answer`."""
-        return await self._update(execution, "answer", answer, GateState)
+    async def repair(
+        self, execution: ExecutionId, wish: NodeRetry | NodeSkip | GiveUp | Pause
+    ) -> RepairState:
+        """Send a repair as the update of its name; see `Engine.repair`."""
+        return await self._update(execution.name, execution, update_of(wish), wish, RepairState)
 
-    async def abort_node(self, execution: ExecutionId, request: NodeAbort) -> NodeRecord:
-        """Send the abort of a node as an update; see `Engine.abort_node`."""
-        return await self._update(execution, "abort_node", request, NodeRecord)
-
-    async def _update(self, execution: ExecutionId, name: str, argument: Document, answer: type[D]) -> D:
-        handle = self._client.get_workflow_handle(execution.name)
+    async def _update(
+        self, workflow: str, execution: ExecutionId, name: str, argument: Document, answer: type[D]
+    ) -> D:
+        handle = self._client.get_workflow_handle(workflow)
         try:
             async with _translated(execution.name):
-                found: D = await handle.execute_update(
-                    name, argument, result_type=answer, rpc_timeout=_RPC_TIMEOUT
+                found: D = await _while_it_continues(
+                    lambda: handle.execute_update(
+                        name, argument, result_type=answer, rpc_timeout=_RPC_TIMEOUT
+                    )
                 )
                 return found
         except WorkflowUpdateFailedError as failed:
@@ -178,6 +233,23 @@ class TemporalEngine:
                 await self._client.workflow_service.reset_sticky_task_queue(request, timeout=_RPC_TIMEOUT)
         except NotFound:
             return
+
+    async def abort_left(self, execution: ExecutionId, reason: str) -> int:
+        """Cancel the open children of a run that is over; see `Engine.abort_left`."""
+        left = f"ParentWorkflowId = '{execution.name}' AND ExecutionStatus = 'Running'"
+        count = 0
+        async with _translated(execution.name):
+            async for found in self._client.list_workflows(left):
+                try:
+                    await self._client.get_workflow_handle(found.id).cancel(
+                        reason=reason, rpc_timeout=_RPC_TIMEOUT
+                    )
+                except RPCError as error:
+                    if error.status is not RPCStatusCode.NOT_FOUND:
+                        raise
+                else:
+                    count += 1
+        return count
 
     async def abort(self, execution: ExecutionId, reason: str) -> None:
         """Ask a run to stop; see `Engine.abort`."""
@@ -215,7 +287,22 @@ class TemporalEngine:
                     return _ended(failure.cause).model_copy(update={"run": run})
                 run = newest
             else:
-                return RunState(phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs, run=run)
+                return RunState(
+                    phase=ExecutionPhase.SUCCEEDED, outputs=output.outputs, shard=output.shard, run=run
+                )
+
+
+async def _while_it_continues(ask: Callable[[], Awaitable[D]]) -> D:
+    """Send an update again as long as it comes in the moment in which a run continues as new, and is not taken."""
+    deadline = asyncio.get_running_loop().time() + _RPC_TIMEOUT.total_seconds()
+    while True:
+        try:
+            return await ask()
+        except RPCError as error:
+            passing = error.status in {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED}
+            if not passing or asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(_AGAIN_S)
 
 
 def _refusal(cause: BaseException | None) -> FlyteTemporalError:

@@ -6,6 +6,7 @@ Called by the runtime (inputs and outputs of an attempt), the client (inputs, ou
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from flyte_temporal.errors import FlyteTemporalError, InvalidInputs, StorageError, TypeMismatch
@@ -17,7 +18,7 @@ from flyte_temporal.sdk.types.engine import default_engine
 from flyte_temporal.sdk.types.marks import mark_map
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.document import canonical_json, sha256_hex
-from flyte_temporal.spec.literals import Composite, Inline, LiteralValue, Offloaded
+from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue, Offloaded
 from flyte_temporal.spec.paths import value_at
 from flyte_temporal.spec.types import (
     ANY,
@@ -123,11 +124,40 @@ def decode(literal: LiteralValue, declared: LiteralType, python_type: Any, conte
     """
     engine = default_engine()
     converter = engine.converter(python_type)
-    if converter.write_parts is not None and isinstance(literal, Offloaded) and not literal.path:
-        parts = elements.fetched_parts(literal, declared, context)
+    if converter.write_parts is not None and isinstance(literal, Offloaded | Joined):
+        parts = streamed(literal, declared, context)
         if parts is not None:
             return engine.to_python(parts, converter.type, python_type, context)
     return engine.to_python(json_of(literal, declared, context), declared, python_type, context)
+
+
+def streamed(literal: LiteralValue, declared: LiteralType, context: ValueContext) -> Iterator[Any] | None:
+    """Return the elements of a list as JSON of the declared list's elements, each read when it is asked for.
+
+    None if the value was not written as a list, so that it has to be converted as a whole.
+
+    Raises:
+        CorruptBlob: If stored bytes do not have the digest in the literal; for a list of parts, when the part is read.
+        StorageError: If they are not there, in the same way.
+    """
+    if isinstance(literal, Offloaded) and not literal.path:
+        return elements.fetched_parts(literal, declared, context)
+    if isinstance(literal, Joined) and isinstance(literal.type or declared, ListType):
+        return _elements_of_parts(literal, declared, context)
+    return None
+
+
+def _elements_of_parts(literal: Joined, declared: LiteralType, context: ValueContext) -> Iterator[Any]:
+    for part in _parts(literal, declared):
+        found = streamed(part, declared, context)
+        yield from json_of(part, declared, context) if found is None else found
+
+
+def _parts(literal: Joined, declared: LiteralType) -> Iterator[LiteralValue]:
+    """Return the parts of a list, each with the type by which it was written."""
+    written = literal.type or declared
+    for part in literal.parts:
+        yield part if part.type is not None else part.model_copy(update={"type": written})
 
 
 def json_of(literal: LiteralValue, declared: LiteralType, context: ValueContext) -> Any:
@@ -147,6 +177,10 @@ def json_of(literal: LiteralValue, declared: LiteralType, context: ValueContext)
                 return adapt(_fetched(literal, context), literal.type or declared, declared)
             case Composite():
                 return _composed(literal, declared, context)
+            case Joined():
+                shape = _container(declared, is_map=False)
+                whole = [item for part in _parts(literal, shape) for item in json_of(part, shape, context)]
+                return adapt(whole, shape, declared)
     except Misfit as error:
         raise InvalidInputs(error.message) from error
 

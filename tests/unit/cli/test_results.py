@@ -11,7 +11,7 @@ from rich.console import Console
 from flyte_temporal.cli.exits import ExitCode, error_document, exit_code, paragraph
 from flyte_temporal.cli.output import Output
 from flyte_temporal.cli.progress import Lines
-from flyte_temporal.cli.results import duration, error_text, node_row, plain, table
+from flyte_temporal.cli.results import duration, error_text, items_text, node_row, plain, table
 from flyte_temporal.cli.tree import LiveTree
 from flyte_temporal.errors import (
     Conflict,
@@ -51,6 +51,8 @@ def test_node_rows_have_the_promised_keys() -> None:
         "source": None,
         "reply": None,
         "anew": None,
+        "items": None,
+        "checkpoint": None,
         "failed": [],
     }
 
@@ -59,6 +61,15 @@ def test_a_node_row_tells_whose_outputs_it_has() -> None:
     source = NodeRef(execution="earlier", node="n1[2]", attempt=1)
     row = node_row(node("n0", NodePhase.SUCCEEDED, cache=CacheStatus.HIT, source=source))
     assert (row["cache"], row["source"]) == ("HIT", "earlier n1[2]")
+
+
+def test_the_items_of_a_large_map_are_counted() -> None:
+    array = node("n0", NodePhase.RUNNING, items=12_000)
+    assert items_text(array) == "12,000 items: none has begun"
+    counted = array.model_copy(update={"item_phases": {NodePhase.SUCCEEDED: 1_200, NodePhase.RUNNING: 3}})
+    assert items_text(counted) == "12,000 items: 3 RUNNING, 1,200 SUCCEEDED"
+    assert node_row(counted)["items"] == {"RUNNING": 3, "SUCCEEDED": 1_200}
+    assert items_text(node("n1", NodePhase.RUNNING)) == ""
 
 
 def test_a_node_row_tells_its_child_and_who_answered() -> None:

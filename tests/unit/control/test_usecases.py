@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 
 from flyte_temporal.config.settings import Settings
+from flyte_temporal.control import listing
 from flyte_temporal.control.documents import StartRequest
 from flyte_temporal.control.usecases import Control, Ports
 from flyte_temporal.errors import Conflict, InvalidInputs, LimitExceeded, NotFound, PlatformUnavailable
 from flyte_temporal.ports.engine import RunState
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.calls import NodeAbort, RecordRequest
-from flyte_temporal.spec.document import digest
+from flyte_temporal.spec.document import digest, sha256_hex
 from flyte_temporal.spec.entities import Closure, Root, TaskSpec
-from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import SHARDED_ORDER, ExecutionPhase, NodePhase, NodeRecord
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.interface import Interface, Variable
+from flyte_temporal.spec.listing import NodeFilter
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing.blobs import MemoryBlobStore
@@ -242,6 +244,59 @@ async def test_an_end_from_outside_is_recorded_with_its_nodes(house: House) -> N
     assert (record.phase, record.abort_reason) == (ExecutionPhase.ABORTED, "terminated in Temporal: by hand")
     (node,) = await house.control.nodes(RUN)
     assert (node.phase, node.finished_at) == (NodePhase.ABORTED, T0)
+    assert house.engine.swept == [(RUN, f"{RUN.name} has ended.")]
+
+
+async def test_an_end_waits_until_what_it_left_was_asked_to_stop(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.start()
+
+    async def away(execution: ExecutionId, reason: str) -> int:
+        raise PlatformUnavailable(f"{execution.name}: {reason}")
+
+    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.ABORTED, reason="terminated"))
+    with monkeypatch.context() as patched:
+        patched.setattr(house.engine, "abort_left", away)
+        with pytest.raises(PlatformUnavailable):
+            await house.control.reconcile()
+    assert not (await house.control.get(RUN)).phase.terminal
+    await house.control.reconcile()
+    assert (await house.control.get(RUN)).phase is ExecutionPhase.ABORTED
+
+
+async def test_items_of_a_map_in_shards_are_counted_and_given_when_asked_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.start()
+    items = [
+        NodeRecord(
+            id=f"n0[{i}]",
+            name=f"double[{i}]",
+            kind="task",
+            phase=NodePhase.FAILED if i == 3 else NodePhase.SUCCEEDED,
+            order=SHARDED_ORDER + i,
+            attempts=1,
+            attempt_key=f"attempts/default/development/{RUN.name}/n0[{i}]/1-a",
+        )
+        for i in range(5)
+    ]
+    array = NodeRecord(id="n0", name="double", kind="array", phase=NodePhase.RUNNING, items=9)
+    house.store.record_nodes(RUN, [array, *items])
+    (listed,) = await house.control.nodes(RUN)
+    assert (listed.id, listed.item_phases) == ("n0", {NodePhase.SUCCEEDED: 4, NodePhase.FAILED: 1})
+    below = await house.control.nodes(RUN, NodeFilter(below="n0", in_shards=True, limit=2, offset=2))
+    assert [node.id for node in below] == ["n0[2]", "n0[3]"]
+    assert (await house.control.node(RUN, "n0[3]")).phase is NodePhase.FAILED
+    with pytest.raises(NotFound, match=r"no node 'n0\[7\]'. It has: n0 \(double\)"):
+        await house.control.node(RUN, "n0[7]")
+    for node in items:
+        text = node.id.encode() + b"\n"
+        house.blobs.put_new(f"{node.attempt_key}/logs/000000.log", text, sha256_hex(text))
+    # Read in pages: all of them, whatever the size of a page.
+    monkeypatch.setattr(listing, "PAGE", 2)
+    assert [line.text for line in await house.control.logs(RUN)] == [node.id for node in items]
+    assert [line.text for line in await house.control.logs(RUN, "n0[3]")] == ["n0[3]"]
 
 
 async def test_an_end_that_the_store_lost_comes_back_from_the_engine(house: House) -> None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -16,7 +16,7 @@ from flyte_temporal.sdk.types.converter import Misfit
 from flyte_temporal.sdk.types.engine import TypeEngine, ValueContext
 from flyte_temporal.sdk.types.values import decode, encode, json_of
 from flyte_temporal.spec.document import canonical_json, sha256_hex
-from flyte_temporal.spec.literals import Composite, Inline, Offloaded
+from flyte_temporal.spec.literals import Composite, Inline, Joined, Offloaded
 from flyte_temporal.spec.paths import MissingAttribute
 from flyte_temporal.spec.types import (
     ANY,
@@ -118,6 +118,30 @@ def test_a_literal_written_by_another_type(engine: TypeEngine, context: ValueCon
     assert decode(Inline(value="red", type=STRING), color, Color, context) is Color.RED
     with pytest.raises(InvalidInputs, match="expected Color"):
         decode(Inline(value="blue", type=STRING), color, Color, context)
+
+
+def test_a_list_of_parts_is_one_list(engine: TypeEngine, small: ValueContext) -> None:
+    far = encode(list(range(20)), list[int], small)
+    whole = Joined(
+        parts=(far, Inline(value=[20]), Composite(items=(Inline(value=21), Inline(value=None, type=NONE)))),
+        counts=(20, 1, 2),
+    )
+    wanted = [*range(22), None]
+    declared = engine.literal_type(list[Optional[int]])
+    assert decode(whole, declared, list[Optional[int]], small) == wanted
+    # Read one by one, a part is fetched when its first element is asked for.
+    lost = whole.model_copy(update={"parts": (*whole.parts[:2], far.model_copy(update={"key": "gone"}))})
+    streamed = decode(lost, declared, Iterator[Optional[int]], small)
+    assert [next(streamed) for _ in range(21)] == list(range(21))
+    with pytest.raises(StorageError, match="has no gone"):
+        next(streamed)
+    assert list(decode(whole, declared, Iterator[Optional[int]], small)) == wanted
+    # As a member of a union, and by another type than it was written by.
+    maybe = engine.literal_type(Optional[list[float]])
+    numbers = Joined(parts=(far, Inline(value=[1.5])), counts=(20, 1))
+    assert decode(numbers, maybe, Optional[list[float]], small)[-1] == 1.5
+    typed = numbers.model_copy(update={"type": engine.literal_type(list[int]), "parts": (far, far)})
+    assert decode(typed, maybe, Optional[list[float]], small) == [float(x) for x in (*range(20), *range(20))]
 
 
 def test_values_put_together_from_several_nodes(engine: TypeEngine, small: ValueContext) -> None:

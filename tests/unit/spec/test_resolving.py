@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from flyte_temporal.spec.bindings import Constant, InputRef, ListOf, MapEntry, MapOf, OutputRef
 from flyte_temporal.spec.literals import Composite, Inline, LiteralValue, Offloaded
 from flyte_temporal.spec.paths import MissingAttribute
+from flyte_temporal.spec.resolving import resolve
 from flyte_temporal.spec.types import (
     INTEGER,
     STRING,
@@ -21,7 +22,6 @@ from flyte_temporal.spec.types import (
     TupleType,
     optional,
 )
-from flyte_temporal.workflows.bindings import resolve
 
 
 @dataclass
