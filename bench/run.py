@@ -34,8 +34,9 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import Environment, ExecutionPhase, RunLimits
+from flyte_temporal.spec.execution import Environment, ExecutionPhase
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
 from flyte_temporal.storage import bundles
 from flyte_temporal.storage.blobs import open_store

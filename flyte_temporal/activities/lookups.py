@@ -22,7 +22,9 @@ from flyte_temporal.errors import FlyteTemporalError, StorageError
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.spec.cache import CacheEntry, Lease, LeaseOwner
-from flyte_temporal.spec.calls import (
+from flyte_temporal.spec.execution import NodeRef
+from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.lookup_calls import (
     LOOKUP,
     Hit,
     LookupAnswer,
@@ -31,8 +33,6 @@ from flyte_temporal.spec.calls import (
     LookupResult,
     Recalled,
 )
-from flyte_temporal.spec.execution import NodeRef
-from flyte_temporal.spec.literals import LiteralValue
 
 _log = logging.getLogger(__name__)
 

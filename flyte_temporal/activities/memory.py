@@ -11,9 +11,10 @@ from temporalio import activity
 from flyte_temporal.activities.remembering import Remembering, lease_of
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec.attempt import AttemptPhase
-from flyte_temporal.spec.calls import AttemptRequest, StoreItem
+from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.execution import CacheStatus
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.lookup_calls import StoreItem
 
 EXTENSIONS = 4
 """Into how many parts the time of a lease falls; it is extended when one has passed, and looked after at each heartbeat:

@@ -7,7 +7,7 @@ import asyncio
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.metadata_store import MetadataStore
-from flyte_temporal.spec.calls import LookupRequest, Recalled
+from flyte_temporal.spec.lookup_calls import LookupRequest, Recalled
 from flyte_temporal.storage.recall import Earlier
 
 

@@ -23,9 +23,9 @@ from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.spec.cache import CacheEntry, CacheOrder, Lease, LeaseOwner
-from flyte_temporal.spec.calls import CACHE_ENDED, STORE, StoreItem, StoreRequest, StoreResult
 from flyte_temporal.spec.identifiers import ExecutionId, NodePath
 from flyte_temporal.spec.interface import Interface
+from flyte_temporal.spec.lookup_calls import CACHE_ENDED, STORE, StoreItem, StoreRequest, StoreResult
 
 _log = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.cache import CacheEntry, StoredObject, outputs_digest
-from flyte_temporal.spec.calls import StoreItem
 from flyte_temporal.spec.contents import holds_reference, references_in
 from flyte_temporal.spec.document import canonical_bytes, canonical_json, sha256_hex
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue, Offloaded
+from flyte_temporal.spec.lookup_calls import StoreItem
 from flyte_temporal.spec.trees import Tree
 from flyte_temporal.spec.types import ANY, ListType, LiteralType, MapType
 

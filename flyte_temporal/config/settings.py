@@ -18,7 +18,7 @@ from flyte_temporal.config.home import PREFIX, home_directory
 from flyte_temporal.config.local import Caller, Durability, caller
 from flyte_temporal.errors import BadRequest
 from flyte_temporal.spec.attempt import StorageConfig
-from flyte_temporal.spec.execution import RunLimits
+from flyte_temporal.spec.runs import RunLimits
 
 
 class Group(BaseModel):

@@ -11,15 +11,13 @@ from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
-    INTERPRETER,
     ErrorDocument,
     ErrorKind,
     ExecutionPhase,
     ExecutionRecord,
     ExecutionRequest,
-    RunInput,
-    RunLimits,
 )
+from flyte_temporal.spec.runs import INTERPRETER, RunInput, RunLimits
 
 _log = logging.getLogger(__name__)
 

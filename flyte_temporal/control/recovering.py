@@ -18,7 +18,7 @@ from flyte_temporal.control.requests import complete_inputs
 from flyte_temporal.errors import BadRequest, Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.metadata_store import MetadataStore
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import lookup_calls
 from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root
 from flyte_temporal.spec.execution import ExecutionRecord, NodeRecord, Recovery
@@ -165,22 +165,26 @@ class _Earlier:
     def record(self, path: str) -> NodeRecord | None:
         return self._records.get(path)
 
-    def recall(self, path: str, basis: Basis) -> calls.Recalled:
+    def recall(self, path: str, basis: Basis) -> lookup_calls.Recalled:
         return self._earlier.find(self._source.request.id, self._recovery, {path: basis})[path]
 
     def child(
         self, path: str, closure: Closure, launch_plan: str, inputs: dict[str, LiteralValue]
-    ) -> calls.Recalled:
+    ) -> lookup_calls.Recalled:
         before = self._earlier.child_before(self._source.request.id, self._recovery, path)
         if before is None:
-            return calls.Recalled(reason="it is new" if path not in self._records else "it had not ended")
+            return lookup_calls.Recalled(
+                reason="it is new" if path not in self._records else "it had not ended"
+            )
         own = closure.model_copy(update={"root": Root(kind="launch_plan", name=launch_plan)})
         given = closure.launch_plans[launch_plan].complete(inputs)
         found = self._earlier.child(before, self._recovery, own, given)
         if found.done:
             return found
         name = before.request.id.name
-        return calls.Recalled(reason=f"{found.reason}; it starts again and takes over what {name} has done")
+        return lookup_calls.Recalled(
+            reason=f"{found.reason}; it starts again and takes over what {name} has done"
+        )
 
     def closure(self, digest: str) -> Closure:
         return self._closures.find(digest)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from flyte_temporal.control.documents import Fate, PlannedNode
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.basis import Basis, basis_of_gate, basis_of_task
 from flyte_temporal.spec.bindings import OutputBinding
 from flyte_temporal.spec.entities import Closure
@@ -47,10 +47,10 @@ class Past(Protocol):
     def record(self, path: str) -> NodeRecord | None:
         """Return the record of a node."""
 
-    def recall(self, path: str, basis: Basis) -> calls.Recalled:
+    def recall(self, path: str, basis: Basis) -> lookup_calls.Recalled:
         """Return what a node gave, if that stands for a result that rests on `basis`; else why not."""
 
-    def child(self, path: str, closure: Closure, launch_plan: str, inputs: Values) -> calls.Recalled:
+    def child(self, path: str, closure: Closure, launch_plan: str, inputs: Values) -> lookup_calls.Recalled:
         """Return what the execution gave that a node started, if a new one would do the same; else why not."""
 
     def closure(self, digest: str) -> Closure:
@@ -325,7 +325,7 @@ class Rehearsal:
             self._found[row] = _planned(here.flow, here.node, here.path, fate, reason)
         return _Known(here.path, outputs, runs)
 
-    def _say_found(self, here: _Place, found: calls.Recalled, outputs: Values) -> _Known:
+    def _say_found(self, here: _Place, found: lookup_calls.Recalled, outputs: Values) -> _Known:
         if not found.done:
             return self._runs(here, found.reason)
         planned = _planned(here.flow, here.node, here.path, Fate.COPIED, "")

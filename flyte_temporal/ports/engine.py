@@ -8,10 +8,11 @@ from typing import Protocol
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput, ShardEnd
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
+from flyte_temporal.spec.runs import RunInput, ShardEnd
 
 
 class Started(StrEnum):

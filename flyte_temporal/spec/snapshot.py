@@ -13,16 +13,10 @@ from pydantic import JsonValue, PlainSerializer
 
 from flyte_temporal.spec.calls import GateState
 from flyte_temporal.spec.document import Document, Stored
-from flyte_temporal.spec.execution import (
-    ErrorDocument,
-    ExecutionPhase,
-    Fix,
-    NodePhase,
-    NodeRecord,
-    Shard,
-)
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, Fix, NodePhase, NodeRecord
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.repairs import Pause
+from flyte_temporal.spec.runs import Shard
 
 
 def _written(literal: LiteralValue) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import Manifest
 from flyte_temporal.spec.basis import Basis, changed_inputs, difference, digests
-from flyte_temporal.spec.calls import Recalled
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
     ExecutionPhase,
@@ -29,6 +28,7 @@ from flyte_temporal.spec.execution import (
 )
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Composite, Joined, LiteralValue, Offloaded
+from flyte_temporal.spec.lookup_calls import Recalled
 from flyte_temporal.spec.pruning import same_work
 from flyte_temporal.spec.trees import Tree
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, OutputBinding, OutputRef
 from flyte_temporal.spec.document import digest
 from flyte_temporal.spec.entities import Closure, EntryPoint, Root, TaskSpec, WorkflowSpec
-from flyte_temporal.spec.execution import INTERPRETER, Environment, ExecutionRequest, RunInput, RunLimits
+from flyte_temporal.spec.execution import Environment, ExecutionRequest
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import ArrayTarget, Node, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.runs import INTERPRETER, RunInput, RunLimits
 from flyte_temporal.spec.types import INTEGER, ListType
 
 STEP = "shapes.step"

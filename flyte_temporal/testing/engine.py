@@ -8,9 +8,10 @@ from flyte_temporal.errors import Conflict, NotFound, PlatformUnavailable
 from flyte_temporal.ports.engine import RunState, Started
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord, RunInput
+from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
+from flyte_temporal.spec.runs import RunInput
 
 
 class FakeEngine:

@@ -17,7 +17,6 @@ from flyte_temporal.adapters.store.merging import (
 from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.execution import (
-    SHARDED_ORDER,
     ExecutionPhase,
     ExecutionRecord,
     ExecutionRequest,
@@ -26,6 +25,7 @@ from flyte_temporal.spec.execution import (
 )
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
 from flyte_temporal.spec.listing import ALL, NodeFilter
+from flyte_temporal.spec.runs import SHARDED_ORDER
 
 
 class MemoryMetadataStore:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.arrays import check_enough, item_count, required_successes
-from flyte_temporal.spec.execution import Shard
 from flyte_temporal.spec.lists import length
 from flyte_temporal.spec.literals import Composite, Inline, LiteralValue
 from flyte_temporal.spec.nodes import ArrayTarget, Node
 from flyte_temporal.spec.resolving import at
+from flyte_temporal.spec.runs import Shard
 from flyte_temporal.spec.types import ANY, NONE, ListType
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.scope import Carried, NodeState, Place, Scope

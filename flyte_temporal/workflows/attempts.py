@@ -11,10 +11,11 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt, RunInput
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
+from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.body import Body
 from flyte_temporal.workflows.failures import checkpoint_of, document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.fixes import Fixes

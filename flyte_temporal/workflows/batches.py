@@ -14,7 +14,8 @@ from temporalio import workflow
 
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import CacheStatus, RunInput
+from flyte_temporal.spec.execution import CacheStatus
+from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.attempts import INFRASTRUCTURE, Attempts, task_of
 from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.forming import LONGEST_S, Forming, bears, in_words

@@ -18,22 +18,15 @@ from temporalio.common import (
 )
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure, Root
-from flyte_temporal.spec.execution import (
-    ErrorDocument,
-    ExecutionPhase,
-    ExecutionRequest,
-    NodePhase,
-    RunInput,
-    RunLimits,
-    RunOutput,
-)
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, ExecutionRequest, NodePhase
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import LaunchPlanTarget
 from flyte_temporal.spec.repairs import PAUSED_WITH_PARENT, Pause
+from flyte_temporal.spec.runs import RunInput, RunLimits, RunOutput
 from flyte_temporal.spec.search import search_values
 from flyte_temporal.spec.shown import details_of, summary_of
 from flyte_temporal.workflows.failures import document_of, of_child, was_cancelled
@@ -108,14 +101,14 @@ class Children:
             recovers = self._recovering.recovery is not None and not state.rerun
             self._watch(state, self._run(state, inputs, anew=not recovers, again=True))
 
-    def _watch(self, state: NodeState, work: Coroutine[Any, Any, RunOutput | calls.Recalled]) -> None:
+    def _watch(self, state: NodeState, work: Coroutine[Any, Any, RunOutput | lookup_calls.Recalled]) -> None:
         running = asyncio.create_task(work)
         self._inbox.watch(state, running, costly=True)
         running.add_done_callback(lambda done: self._on_end(state, done))
 
     async def _run(
         self, state: NodeState, inputs: dict[str, LiteralValue], *, anew: bool, again: bool
-    ) -> RunOutput | calls.Recalled:
+    ) -> RunOutput | lookup_calls.Recalled:
         target, program = state.node.target, state.scope.program
         if not isinstance(target, LaunchPlanTarget):  # pragma: no cover - the caller sorts kinds
             raise TypeError(f"{state.path} is no launch plan")
@@ -207,7 +200,7 @@ class Children:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if error is None:
             found = done.result()
-            copied = isinstance(found, calls.Recalled)
+            copied = isinstance(found, lookup_calls.Recalled)
             self._inbox.push(Ended(state, outputs=dict(found.outputs), copied=copied))
         elif isinstance(error, asyncio.CancelledError) or (
             self._inbox.was_cancelled(state) and was_cancelled(error)

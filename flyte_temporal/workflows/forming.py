@@ -13,9 +13,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from flyte_temporal.spec.execution import RunInput
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.scope import NodeState, Scope
 
 MEMBERS = 100

@@ -13,10 +13,11 @@ from weakref import WeakSet
 
 from temporalio import workflow
 
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, RunOutput
+from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.runs import RunOutput
 from flyte_temporal.workflows.scope import NodeState
 
 WAKE_S = 0.25
@@ -55,7 +56,7 @@ class Ended:
     again: bool = False
     left: bool = False
     cancelled: bool = False
-    answer: calls.LookupAnswer | None = None
+    answer: lookup_calls.LookupAnswer | None = None
     stored: bool | None = None
     copied: bool = False
     doubtful: bool = False

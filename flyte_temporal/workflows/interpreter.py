@@ -15,17 +15,9 @@ from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import (
-    INTERPRETER,
-    ErrorDocument,
-    ErrorKind,
-    ExecutionPhase,
-    NodeRecord,
-    RunInput,
-    RunOutput,
-)
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, NodeRecord
 from flyte_temporal.spec.repairs import (
     CHILD_PAUSED,
     PAUSED_WITH_PARENT,
@@ -36,6 +28,7 @@ from flyte_temporal.spec.repairs import (
     Pause,
     RepairState,
 )
+from flyte_temporal.spec.runs import INTERPRETER, RunInput, RunOutput
 from flyte_temporal.spec.search import PHASE
 from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.failures import failure_of, refusal_of
@@ -122,7 +115,7 @@ class Interpreter:
         """Return the gates that can be answered, as far as they are known."""
         return self._run.gates.states() if self._run else []
 
-    @workflow.signal(name=calls.CACHE_ENDED)
+    @workflow.signal(name=lookup_calls.CACHE_ENDED)
     def cache_ended(self, keys: list[str]) -> None:
         """Take in that other executions have ended to compute something."""
         if self._run is not None:

@@ -11,7 +11,7 @@ import asyncio
 
 from temporalio import workflow
 
-from flyte_temporal.spec.execution import RunInput
+from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.inbox import Inbox, pause
 
 QUIET_S = 0.05

@@ -24,11 +24,12 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import lookup_calls
 from flyte_temporal.spec.cache import Recipe
-from flyte_temporal.spec.execution import CacheStatus, NodeRef, RunInput
+from flyte_temporal.spec.execution import CacheStatus, NodeRef
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.spec.policies import CacheSettings
+from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
@@ -136,23 +137,23 @@ class Lookups:
         if not items:
             return
         handle: asyncio.Task[Any] = workflow.start_local_activity(
-            calls.LOOKUP,
-            calls.LookupRequest(
+            lookup_calls.LOOKUP,
+            lookup_calls.LookupRequest(
                 execution=self._request.id,
                 items=tuple(items),
                 lease_s=self._lease_s,
                 recover=self._request.recover,
             ),
-            result_type=calls.LookupResult,
+            result_type=lookup_calls.LookupResult,
             summary=_summary(states),
             **(_RECALL if self._request.recover is not None else _CALL),
         )
         self._asking = True
         handle.add_done_callback(lambda done: self._on_answers(states, done))
 
-    def _batch(self) -> tuple[list[NodeState], list[calls.LookupItem]]:
+    def _batch(self) -> tuple[list[NodeState], list[lookup_calls.LookupItem]]:
         states: list[NodeState] = []
-        items: list[calls.LookupItem] = []
+        items: list[lookup_calls.LookupItem] = []
         while self._queue and len(items) < BATCH:
             state = self._queue.popleft()
             try:
@@ -163,27 +164,27 @@ class Lookups:
                 self._inbox.push(Ended(state, error=document_of(error, state.path)))
         return states, items
 
-    def _item(self, state: NodeState) -> calls.LookupItem:
+    def _item(self, state: NodeState) -> lookup_calls.LookupItem:
         recall = self._recovering.may_recall(state)
         basis = self._recovering.basis(state) if recall else None
         settings = self._settings(state)
         if settings is None or state.cache is not CacheStatus.MISS:
-            return calls.LookupItem(node=state.path, basis=basis)
+            return lookup_calls.LookupItem(node=state.path, basis=basis)
         state.memo = self._recipe(state, settings).order(state.scope.inputs_of(state))
         # A dynamic task's lease would have to be kept while what it gave runs, by nobody.
         serialize = settings.serialize and not state.scope.program.is_dynamic(state.node.target)
-        return calls.LookupItem(node=state.path, key=state.memo.key, serialize=serialize, basis=basis)
+        return lookup_calls.LookupItem(node=state.path, key=state.memo.key, serialize=serialize, basis=basis)
 
     def _on_answers(self, states: list[NodeState], done: asyncio.Task[Any]) -> None:
         self._asking = False
         failed = done.cancelled() or done.exception() is not None
         # A cache that does not answer keeps nothing from being computed.
-        answers = [calls.LookupAnswer()] * len(states) if failed else done.result().answers
+        answers = [lookup_calls.LookupAnswer()] * len(states) if failed else done.result().answers
         for state, answer in zip(states, answers, strict=True):
             self._inbox.forget(state)
             self._inbox.push(Ended(state, answer=answer))
 
-    def settle(self, state: NodeState, answer: calls.LookupAnswer) -> bool:
+    def settle(self, state: NodeState, answer: lookup_calls.LookupAnswer) -> bool:
         """Take in the answer about a node.
 
         Returns:

@@ -13,8 +13,8 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import RunOutput, Shard, ShardEnd
 from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue, Offloaded
+from flyte_temporal.spec.runs import RunOutput, Shard, ShardEnd
 from flyte_temporal.workflows.arrays import Array, array_target, wishes_of
 from flyte_temporal.workflows.inbox import Inbox, pause
 from flyte_temporal.workflows.programs import Program

@@ -10,7 +10,8 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord, RunInput, RunOutput
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord
+from flyte_temporal.spec.runs import RunInput, RunOutput
 from flyte_temporal.workflows.scope import NodeState
 
 BATCH = 200

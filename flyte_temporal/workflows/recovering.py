@@ -5,7 +5,7 @@ Called by `lookups`, which asks for earlier results, and by `run` and `children`
 
 from __future__ import annotations
 
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import lookup_calls
 from flyte_temporal.spec.basis import Basis, basis_of_gate, basis_of_task
 from flyte_temporal.spec.execution import GateReply, NodePhase, NodeRef, Recovery
 from flyte_temporal.spec.literals import Inline, LiteralValue
@@ -75,7 +75,7 @@ class Recovering:
                 return None
 
     @staticmethod
-    def settle(state: NodeState, found: calls.Recalled) -> None:
+    def settle(state: NodeState, found: lookup_calls.Recalled) -> None:
         """Note what was found of a node."""
         if not found.done:
             state.anew, state.checkpoint_from = found.reason, found.checkpoint_from

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flyte_temporal.spec.attempt import PLATFORM_STOPPED
-from flyte_temporal.spec.execution import ErrorDocument, RunLimits, Verdict
+from flyte_temporal.spec.execution import ErrorDocument, Verdict
 from flyte_temporal.spec.policies import Backoff, RetryPolicy, TaskPolicy
 from flyte_temporal.spec.quantities import raised
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.verdicts import KILLED_UNSEEN, OUT_OF_MEMORY, verdict_of
 
 SYSTEM_BACKOFF = Backoff(initial_s=1.0, factor=2.0, max_s=60.0)

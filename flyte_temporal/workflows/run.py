@@ -17,18 +17,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import (
-    CacheStatus,
-    ErrorDocument,
-    ExecutionPhase,
-    NodePhase,
-    NodeRecord,
-    RunInput,
-    RunOutput,
-    Shard,
-)
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ExecutionPhase, NodePhase, NodeRecord
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -39,6 +30,7 @@ from flyte_temporal.spec.nodes import (
     WorkflowTarget,
 )
 from flyte_temporal.spec.repairs import Pause
+from flyte_temporal.spec.runs import RunInput, RunOutput, Shard
 from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.aborts import error_of, find
 from flyte_temporal.workflows.arrays import Array, array_target, lists, whole_map
@@ -586,7 +578,7 @@ class Run:
                 state, ended.outputs or {}, NodePhase.RECOVERED if ended.copied else NodePhase.SUCCEEDED
             )
 
-    def _take_answer(self, state: NodeState, answer: calls.LookupAnswer) -> None:
+    def _take_answer(self, state: NodeState, answer: lookup_calls.LookupAnswer) -> None:
         tree = self._tree
         if state.scope.failing or state.doom is not None:
             tree.abort(state)
@@ -600,7 +592,7 @@ class Run:
         else:
             tree.queue(state)
 
-    def _take_recalled(self, state: NodeState, found: calls.Recalled) -> None:
+    def _take_recalled(self, state: NodeState, found: lookup_calls.Recalled) -> None:
         """Go on with what an earlier execution has given, as if it had been given now."""
         target = state.node.target
         if found.closure is not None:

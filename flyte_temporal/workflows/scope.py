@@ -25,12 +25,12 @@ from flyte_temporal.spec.execution import (
     NodeRecord,
     NodeRef,
     Repair,
-    Shard,
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import GateTarget, LaunchPlanTarget, Node, Target, TaskTarget
 from flyte_temporal.spec.policies import Overrides, Resources, TaskPolicy
+from flyte_temporal.spec.runs import Shard
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.retries import Budget
 

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, RunLimits, RunOutput, Shard
+from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.lists import piece
 from flyte_temporal.spec.literals import Inline, Joined, LiteralValue
 from flyte_temporal.spec.nodes import ArrayTarget, BranchTarget, Node, Target, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.runs import RunLimits, RunOutput, Shard
 from flyte_temporal.workflows.arrays import array_target, wishes_of
 from flyte_temporal.workflows.failures import OTHERS
 from flyte_temporal.workflows.programs import Program

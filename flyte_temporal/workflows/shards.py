@@ -19,8 +19,9 @@ from temporalio.common import (
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, RunInput, RunOutput, Shard
+from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.nodes import LaunchPlanTarget, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.runs import RunInput, RunOutput, Shard
 from flyte_temporal.spec.search import PHASE, search_values
 from flyte_temporal.workflows.arrays import array_target
 from flyte_temporal.workflows.children import ChildFailed, child_name, followed

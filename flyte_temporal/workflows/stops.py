@@ -13,8 +13,8 @@ from typing import Any
 from temporalio import workflow
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import RunInput
 from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.attempts import INFRASTRUCTURE
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.scope import NodeState

@@ -11,7 +11,7 @@ from typing import Any
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from flyte_temporal.spec import calls
+from flyte_temporal.spec import lookup_calls
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.workflows.inbox import Ended, Inbox
@@ -45,9 +45,9 @@ class Stores:
             some = [ended.popleft() for _ in range(min(BATCH, len(ended)))]
             items = tuple(_item(state, outputs) for state, outputs in some)
             handle: asyncio.Task[Any] = workflow.start_local_activity(
-                calls.STORE,
-                calls.StoreRequest(execution=self._execution, items=items),
-                result_type=calls.StoreResult,
+                lookup_calls.STORE,
+                lookup_calls.StoreRequest(execution=self._execution, items=items),
+                result_type=lookup_calls.StoreResult,
                 start_to_close_timeout=timedelta(seconds=60),
                 retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=4),
                 summary=f"remembers {some[0][0].path}"[:200],
@@ -67,10 +67,10 @@ class Stores:
             self._inbox.push(Ended(state, stored=kept))
 
 
-def _item(state: NodeState, outputs: dict[str, LiteralValue]) -> calls.StoreItem:
+def _item(state: NodeState, outputs: dict[str, LiteralValue]) -> lookup_calls.StoreItem:
     if state.memo is None:  # pragma: no cover - the caller has seen that there is one
         raise TypeError(f"{state.path} is not remembered by anything")
-    return calls.StoreItem(
+    return lookup_calls.StoreItem(
         node=state.path,
         spec=state.scope.program.digest,
         attempt=state.attempts,

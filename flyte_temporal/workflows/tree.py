@@ -11,9 +11,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from flyte_temporal.errors import LimitExceeded, UserCodeError
-from flyte_temporal.spec.execution import SHARDED_ORDER, ErrorDocument, NodePhase, RunInput, RunOutput
+from flyte_temporal.spec.execution import ErrorDocument, NodePhase
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import BranchTarget, LaunchPlanTarget, TaskTarget
+from flyte_temporal.spec.runs import SHARDED_ORDER, RunInput, RunOutput
 from flyte_temporal.spec.types import NONE
 from flyte_temporal.spec.verdicts import DEADLINE_EXCEEDED
 from flyte_temporal.workflows.aborts import NODE_ABORTED

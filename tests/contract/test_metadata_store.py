@@ -18,7 +18,6 @@ from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Root
 from flyte_temporal.spec.execution import (
-    SHARDED_ORDER,
     ErrorDocument,
     ErrorKind,
     ExecutionPhase,
@@ -29,6 +28,7 @@ from flyte_temporal.spec.execution import (
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
 from flyte_temporal.spec.listing import NodeFilter
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.runs import SHARDED_ORDER
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 from tests.contract.databases import new_database
 

@@ -25,14 +25,15 @@ from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.values import Values
 from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.ports.engine import RunState
-from flyte_temporal.spec import calls, keys
+from flyte_temporal.spec import keys, lookup_calls
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest, StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, NodeRecord, RunLimits
+from flyte_temporal.spec.execution import ErrorDocument, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import CacheSettings
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.launcher import FakeLauncher
 from flyte_temporal.workflows.interpreter import Interpreter
@@ -108,8 +109,8 @@ class House:
         house = self
 
         class Counted:
-            @activity.defn(name=calls.LOOKUP)
-            async def lookup(self, request: calls.LookupRequest) -> calls.LookupResult:
+            @activity.defn(name=lookup_calls.LOOKUP)
+            async def lookup(self, request: lookup_calls.LookupRequest) -> lookup_calls.LookupResult:
                 house.looked_up.append(len(request.items))
                 if house.broken:
                     raise RuntimeError("the catalog is broken")

@@ -37,10 +37,11 @@ from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import Composite, Inline, Joined, LiteralValue
 from flyte_temporal.spec.resolving import Former
+from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES
 from flyte_temporal.spec.types import LiteralType
 from flyte_temporal.storage.blobs import open_store

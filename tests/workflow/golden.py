@@ -10,7 +10,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHistory
 
-from flyte_temporal.spec.execution import INTERPRETER
+from flyte_temporal.spec.runs import INTERPRETER
 
 FOLDER = Path(__file__).parent / "histories"
 """One folder for each version of the interpreter; all of them must replay under the code of today."""

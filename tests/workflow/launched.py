@@ -26,8 +26,9 @@ from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest, StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, NodeRecord, RunInput, RunLimits
+from flyte_temporal.spec.execution import ErrorDocument, NodeRecord
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.runs import RunInput, RunLimits
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.launcher import FakeLauncher, FakeMachine
 from flyte_temporal.testing.metadata import MemoryMetadataStore

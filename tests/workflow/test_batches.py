@@ -15,9 +15,10 @@ from flyte_temporal.activities.refusals import their_failure
 from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ExecutionPhase, RunLimits
+from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import RetryPolicy, TaskPolicy
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.interpreter import Interpreter
 from tests.workflow.conftest import Attempted, HandedBack, Stage, arithmetic, plain, user_error

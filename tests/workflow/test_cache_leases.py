@@ -13,9 +13,10 @@ import pytest
 from flyte_temporal.adapters.store.sql import SqlMetadataStore
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.cache import FREE_AFTER, Lease, LeaseOwner, Recipe
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, RunLimits
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from tests.contract.databases import new_database
 from tests.workflow.caching import House, adds, cached

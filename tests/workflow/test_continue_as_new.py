@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from flyte_temporal.spec.execution import NodeRecord, RunLimits
+from flyte_temporal.spec.execution import NodeRecord
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from tests.workflow import dags
 from tests.workflow.conftest import Stage

@@ -18,9 +18,10 @@ from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.bindings import InputRef, ListOf
 from flyte_temporal.spec.calls import GateAnswer
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ExecutionPhase, GateReply, NodePhase, RunLimits
+from flyte_temporal.spec.execution import ExecutionPhase, GateReply, NodePhase
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import GateTarget, Node, TaskTarget
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.search import PHASE, SEARCH_ATTRIBUTES
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures

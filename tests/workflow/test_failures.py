@@ -17,14 +17,7 @@ from flyte_temporal.ports.engine import RunState
 from flyte_temporal.spec.bindings import Constant, InputRef, OutputRef
 from flyte_temporal.spec.calls import AttemptRequest, NodeAbort
 from flyte_temporal.spec.entities import Closure, FailurePolicy, TaskSpec
-from flyte_temporal.spec.execution import (
-    ErrorDocument,
-    ErrorKind,
-    ExecutionPhase,
-    NodeRecord,
-    RunInput,
-    RunLimits,
-)
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, NodeRecord
 from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.policies import (
     Backoff,
@@ -34,6 +27,7 @@ from flyte_temporal.spec.policies import (
     TaskPolicy,
     Timeouts,
 )
+from flyte_temporal.spec.runs import RunInput, RunLimits
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.interpreter import Interpreter

@@ -13,10 +13,11 @@ from flyte_temporal.ports.engine import RunState
 from flyte_temporal.spec.bindings import Constant, InputRef
 from flyte_temporal.spec.calls import AttemptRequest, GateAnswer
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ExecutionPhase, GateReply, RunLimits
+from flyte_temporal.spec.execution import ExecutionPhase, GateReply
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, WorkflowTarget
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic, plain

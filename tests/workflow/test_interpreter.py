@@ -19,11 +19,12 @@ from flyte_temporal.spec.bindings import InputRef, OutputRef
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.entities import Closure, FailurePolicy
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, RunInput, RunLimits
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, TaskTarget
 from flyte_temporal.spec.policies import Backoff, RetryPolicy, TaskPolicy
+from flyte_temporal.spec.runs import RunInput, RunLimits
 from flyte_temporal.spec.types import INTEGER, STRING, MapType
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic, user_error

@@ -19,8 +19,8 @@ from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.entities import Closure, FailurePolicy
-from flyte_temporal.spec.execution import INTERPRETER, RunLimits
 from flyte_temporal.spec.nodes import GateTarget
+from flyte_temporal.spec.runs import INTERPRETER, RunLimits
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures

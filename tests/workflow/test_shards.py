@@ -16,16 +16,10 @@ from flyte_temporal.spec.bindings import Binding, Constant, InputRef, OutputBind
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult, NodeAbort
 from flyte_temporal.spec.document import digest, sha256_hex
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import (
-    SHARDED_ORDER,
-    ErrorKind,
-    ExecutionPhase,
-    NodePhase,
-    RunInput,
-    RunLimits,
-)
+from flyte_temporal.spec.execution import ErrorKind, ExecutionPhase, NodePhase
 from flyte_temporal.spec.literals import Inline, Joined, LiteralValue, Offloaded
 from flyte_temporal.spec.nodes import ArrayTarget, LaunchPlanTarget, Node, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.runs import SHARDED_ORDER, RunInput, RunLimits
 from flyte_temporal.testing import closures
 from tests.workflow import dags
 from tests.workflow.conftest import Attempted, Stage, arithmetic, plain, user_error

@@ -11,8 +11,9 @@ from temporalio.exceptions import ApplicationError
 from flyte_temporal.spec.bindings import InputRef
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, RunInput
+from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.policies import Backoff, RetryPolicy, TaskPolicy
+from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic
 from tests.workflow.test_interpreter import failing

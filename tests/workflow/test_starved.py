@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal.config.settings import Settings
-from flyte_temporal.spec.execution import ExecutionPhase, RunLimits
+from flyte_temporal.spec.execution import ExecutionPhase
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from flyte_temporal.worker.wiring import temporal_worker
 from tests.workflow.conftest import Attempted, Stage

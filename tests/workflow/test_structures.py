@@ -14,7 +14,7 @@ from flyte_temporal.spec.bindings import Binding, Constant, InputRef, ListOf, Ou
 from flyte_temporal.spec.calls import AttemptRequest, AttemptResult
 from flyte_temporal.spec.document import digest, sha256_hex
 from flyte_temporal.spec.entities import Closure, FailurePolicy, LaunchPlanSpec, WorkflowSpec
-from flyte_temporal.spec.execution import ErrorKind, ExecutionPhase, RunLimits
+from flyte_temporal.spec.execution import ErrorKind, ExecutionPhase
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline, Offloaded
 from flyte_temporal.spec.nodes import (
@@ -30,6 +30,7 @@ from flyte_temporal.spec.nodes import (
     TaskTarget,
     WorkflowTarget,
 )
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.types import INTEGER, ListType, Simple, SimpleType, optional
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic, plain, user_error

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, func, or_
 
 from flyte_temporal.adapters.store.schema import nodes
-from flyte_temporal.spec.execution import SHARDED_ORDER
 from flyte_temporal.spec.listing import NodeFilter
+from flyte_temporal.spec.runs import SHARDED_ORDER
 
 
 def conditions(wanted: NodeFilter) -> list[ColumnElement[bool]]:

@@ -52,11 +52,10 @@ from flyte_temporal.spec.execution import (
     ExecutionPhase,
     ExecutionRequest,
     NodeRecord,
-    RunInput,
-    RunOutput,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState, update_of
+from flyte_temporal.spec.runs import RunInput, RunOutput
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES, search_values
 from flyte_temporal.spec.shown import details_of, summary_of
 

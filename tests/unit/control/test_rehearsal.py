@@ -11,12 +11,12 @@ from flyte_temporal.control.recovering import moved
 from flyte_temporal.control.rehearsal import Rehearsal
 from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, OutputRef
-from flyte_temporal.spec.calls import Recalled
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec
 from flyte_temporal.spec.execution import GateReply, NodePhase, NodeRecord, NodeRef, Recovery
 from flyte_temporal.spec.identifiers import NodePath
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.literals import Inline, LiteralValue
+from flyte_temporal.spec.lookup_calls import Recalled
 from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, LaunchPlanTarget, Node, TaskTarget
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures

@@ -20,11 +20,12 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.calls import NodeAbort, RecordRequest
 from flyte_temporal.spec.document import digest, sha256_hex
 from flyte_temporal.spec.entities import Closure, Root, TaskSpec
-from flyte_temporal.spec.execution import SHARDED_ORDER, ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.listing import NodeFilter
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.runs import SHARDED_ORDER
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing.blobs import MemoryBlobStore
 from flyte_temporal.testing.catalog import MemoryCatalog

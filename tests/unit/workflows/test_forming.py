@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import Environment, RunInput, RunLimits
+from flyte_temporal.spec.execution import Environment
 from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.runs import RunInput, RunLimits
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.body import Body, workflow_body
 from flyte_temporal.workflows.forming import MEMBERS, SHORT_S, Forming, in_words

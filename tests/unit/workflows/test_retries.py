@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flyte_temporal.spec.attempt import PLATFORM_STOPPED
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, RunLimits, Verdict
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, Verdict
 from flyte_temporal.spec.policies import Backoff, Resources, ResourceValues, RetryPolicy, TaskPolicy
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.workflows.retries import Budget, Decision, decide, listed, on_spot, pause
 
 LINEAGE = ("mod.Flaky", "mod.Base", "OSError", "Exception", "BaseException")

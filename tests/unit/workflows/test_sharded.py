@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from flyte_temporal.spec.bindings import Constant, InputRef
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, RunLimits, RunOutput, Shard, ShardEnd
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 from flyte_temporal.spec.literals import Inline, Joined, Offloaded
 from flyte_temporal.spec.nodes import ArrayTarget, Node, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.runs import RunLimits, RunOutput, Shard, ShardEnd
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.body import workflow_body
 from flyte_temporal.workflows.programs import Program

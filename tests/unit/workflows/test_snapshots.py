@@ -26,12 +26,11 @@ from flyte_temporal.spec.execution import (
     GateReply,
     NodePhase,
     NodeRef,
-    RunInput,
-    Shard,
     Verdict,
 )
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, BranchTarget, GateTarget, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.runs import RunInput, Shard
 from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.arrays import Array, whole_map
