@@ -28,6 +28,7 @@ from flyte_temporal.adapters.temporal.polls import Polls
 from flyte_temporal.config.settings import Settings, TemporalSettings, WorkerSettings
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.execution import ExecutionPhase
+from flyte_temporal.spec.literals import Inline
 from flyte_temporal.testing import closures
 from flyte_temporal.worker.wiring import temporal_worker
 from flyte_temporal.workflows import versions
@@ -191,6 +192,27 @@ async def test_a_run_goes_over_to_the_current_build_when_it_continues_as_new(
 
             await until(over)
             assert await stage.client.get_workflow_handle(stage.name).result() == "v2"
+
+
+async def test_a_real_run_goes_over_in_the_middle_and_no_attempt_is_asked_for_twice(stage: Stage) -> None:
+    closure = closures.chain(40)
+    given = stage.stored(closure, stage.name)
+    held = Held()
+    attempted = Attempted(held)
+    async with builds(stage, attempted) as newer:
+        await stage.engine.start(given, closure)
+        await held.begun.wait()
+        async with newer:
+            await make_current(stage.client, stage.name, "v2")
+            # Time for its queues to learn of it; each node after the first makes the run look.
+            await asyncio.sleep(3)
+            held.released.set()
+            state = await stage.engine.wait(given.request.id, 60)
+    assert state is not None
+    assert state.outputs == {"o0": Inline(value=41)}
+    assert (await build_of(stage.client, stage.name)).build_id == "v2"
+    # The one that was at work when the run went over may have been asked for again: by the same id.
+    assert len({request.attempt.key for request in attempted.requests}) == 40
 
 
 async def test_a_bug_of_the_interpreter_is_seen_and_a_fixed_build_resumes_the_run(
