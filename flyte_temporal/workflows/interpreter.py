@@ -35,6 +35,7 @@ from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.failures import failure_of, refusal_of
 from flyte_temporal.workflows.repairs import Repairs
 from flyte_temporal.workflows.run import ContinuedAsNew, Run, RunFailed
+from flyte_temporal.workflows.versions import ON_CONTINUE
 
 CONTINUED = 2
 """Number of arguments of a first run."""
@@ -73,7 +74,9 @@ class Interpreter:
         except ContinuedAsNew as continued:
             buggify("continue.before")
             # The first two as they came: equal bytes, and no work.
-            workflow.continue_as_new(args=[*args[:CONTINUED], continued.snapshot])
+            workflow.continue_as_new(
+                args=[*args[:CONTINUED], continued.snapshot], initial_versioning_behavior=ON_CONTINUE
+            )
         except RunFailed as failed:
             await self._finish(ExecutionPhase.FAILED, error=failed.error)
             raise failure_of(failed.error) from None
