@@ -15,6 +15,7 @@ from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.faults import buggify
 from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, NodeRecord
@@ -34,6 +35,7 @@ from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.failures import failure_of, refusal_of
 from flyte_temporal.workflows.repairs import Repairs
 from flyte_temporal.workflows.run import ContinuedAsNew, Run, RunFailed
+from flyte_temporal.workflows.versions import ON_CONTINUE
 
 CONTINUED = 2
 """Number of arguments of a first run."""
@@ -70,8 +72,11 @@ class Interpreter:
         try:
             outputs = await self._run.execute()
         except ContinuedAsNew as continued:
+            buggify("continue.before")
             # The first two as they came: equal bytes, and no work.
-            workflow.continue_as_new(args=[*args[:CONTINUED], continued.snapshot])
+            workflow.continue_as_new(
+                args=[*args[:CONTINUED], continued.snapshot], initial_versioning_behavior=ON_CONTINUE
+            )
         except RunFailed as failed:
             await self._finish(ExecutionPhase.FAILED, error=failed.error)
             raise failure_of(failed.error) from None

@@ -13,6 +13,7 @@ from temporalio import workflow
 
 from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.inbox import Inbox, pause
+from flyte_temporal.workflows.versions import upgrade_is_wanted
 
 QUIET_S = 0.05
 """Time between two looks for a quiet moment."""
@@ -89,7 +90,7 @@ class Leaving:
         info = workflow.info()
         length = info.get_current_history_length()
         own = bool(self._mark) and length - self._began_at >= self._mark
-        due = own or info.is_continue_as_new_suggested()
+        due = own or info.is_continue_as_new_suggested() or upgrade_is_wanted()
         if due and not self._due_at:
             self._due_at = length
         return due

@@ -55,7 +55,7 @@ from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.repairs import Repairs
 from flyte_temporal.workflows.restoring import Restoring, programs_of
-from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.scope import NodeState, Stage
 from flyte_temporal.workflows.sharded import Room, ShardedArray
 from flyte_temporal.workflows.shards import Shards
 from flyte_temporal.workflows.snapshots import take
@@ -360,6 +360,7 @@ class Run:
             self._window.take(1 + len(group) // 20)
             self._batches.start(group)
             for state in group:
+                state.stage = Stage.NEW if state.stage is Stage.LOOKED_UP else state.stage
                 if state.token:
                     self._deadlines.watch_node(state)
         elif group:
@@ -403,7 +404,8 @@ class Run:
         try:
             if not state.token:
                 self._recovering.mark(state)
-                if self.lookups.take(state):
+                # That it was looked up is taken note of when it starts: one that goes alone passes here and there.
+                if state.stage is not Stage.LOOKED_UP and self.lookups.take(state):
                     self._tree.begin(state)
                     return
             self._tree.forming.add(state)
