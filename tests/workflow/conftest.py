@@ -227,8 +227,8 @@ class Stage:
         """Run a closure to its end with a worker of its own; return its state."""
         async with self.worker(attempted or Attempted(), **options):
             await self.engine.start(run, closure)
-            state = await self.engine.wait(run.request.id, 60)
-        assert state is not None, "the run did not end within 60 s"
+            state = await self.engine.wait(run.request.id, 150)
+        assert state is not None, "the run did not end within 150 s"
         return state
 
 
