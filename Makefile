@@ -1,6 +1,6 @@
 # Every command of CONTRIBUTING.md is a target here. `demo` and `test` set everything up by themselves.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-e2e check fmt api bench golden golden-histories screenshots constraints clean
+.PHONY: help demo test test-unit test-e2e chaos soak check fmt api bench golden golden-histories screenshots constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,8 @@ help:
 	@echo "make test         set up, then run all tests (PYTEST_ARGS='-k word' to choose)"
 	@echo "make test-unit    only the unit tests;  make unit-3.12: the same on another Python"
 	@echo "make test-e2e     only the end-to-end tests (each example, on a stack of its own)"
+	@echo "make chaos        which faults are tested, and random programs with faults by SEEDS=20 seeds"
+	@echo "make soak         MINUTES=10 of random programs while random processes are killed"
 	@echo "make check        lint, formatting, types (mypy, and pyright on tests/typing), import rules, sizes"
 	@echo "make fmt          format and fix what can be fixed"
 	@echo "make api          write docs/api.md and the names in docs/porting.md anew"
@@ -65,6 +67,15 @@ unit-%: .venv-%/$(INSTALLED)
 
 test-e2e: $(VENV)/$(INSTALLED)
 	@$(BIN)/$(PYTEST) tests/e2e $(PYTEST_ARGS)
+
+SEEDS ?= 20
+MINUTES ?= 10
+chaos: $(VENV)/$(INSTALLED)
+	@$(BIN)/python -m tests.faults.rows
+	@CHAOS_SEEDS=$(SEEDS) $(BIN)/$(PYTEST) tests/faults/test_seeded.py $(PYTEST_ARGS)
+
+soak: $(VENV)/$(INSTALLED)
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
 
 bench: $(VENV)/$(INSTALLED)
 	@$(BIN)/python bench/run.py $(BENCH_ARGS)

@@ -6,7 +6,9 @@ For S3 (moto's server) in the first place; nothing in it knows S3.
 from __future__ import annotations
 
 import http.client
+import select
 import socket
+import socketserver
 import struct
 import threading
 import time
@@ -15,6 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
+
+TRICKLES, TRICKLE_S = 20, 0.1
+"""In how many pieces an answer trickles, and how long before each."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,13 @@ class Fault:
     Args:
         kind: `drop` (forwarded, and never answered: the client does not know that it was done), `reset` (not forwarded, the
             connection is reset), `status` (not forwarded, answered so), `truncate` (forwarded, the answer's body is cut in
-            its middle), `cut` (half of the request's body arrives at the server, whose connection then breaks).
+            its middle), `cut` (half of the request's body arrives at the server, whose connection then breaks), `hang` (not
+            forwarded, and not answered for as long as the proxy lives), `trickle` (forwarded, the answer comes in small pieces).
         status: For `status`.
         delay_s: How long it waits before anything else.
     """
 
-    kind: Literal["drop", "reset", "status", "truncate", "cut", "none"] = "none"
+    kind: Literal["drop", "reset", "status", "truncate", "cut", "hang", "trickle", "none"] = "none"
     status: int = 503
     delay_s: float = 0.0
 
@@ -71,6 +77,7 @@ class FaultyProxy(ThreadingHTTPServer):
         self.requests: list[Request] = []
         self.faults: list[tuple[Request, Fault]] = []
         self._lock = threading.Lock()
+        self.ends = threading.Event()
 
     def plan(self, method: str, path: str, size: int) -> Fault:
         """Note a request and return what is to happen to it."""
@@ -100,6 +107,7 @@ def proxied(target: int, decide: Decide) -> Iterator[FaultyProxy]:
     try:
         yield proxy
     finally:
+        proxy.ends.set()
         proxy.shutdown()
         proxy.server_close()
         thread.join()
@@ -140,6 +148,9 @@ class _Forward(BaseHTTPRequestHandler):
         match fault.kind:
             case "reset":
                 self._hang_up(reset=True)
+            case "hang":
+                self.server.ends.wait()
+                self._hang_up(reset=True)
             case "status":
                 self._answer(fault.status, [], b"")
             case "cut":
@@ -150,7 +161,7 @@ class _Forward(BaseHTTPRequestHandler):
                 if fault.kind == "drop":
                     self._hang_up()
                 else:
-                    self._answer(status, headers, data, cut=fault.kind == "truncate")
+                    self._answer(status, headers, data, fault.kind)
 
     def _asked(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target)
@@ -177,7 +188,7 @@ class _Forward(BaseHTTPRequestHandler):
         else:
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, *, cut: bool = False) -> None:
+    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, kind: str = "") -> None:
         self.send_response_only(status)
         length = str(len(data))
         for name, value in headers:
@@ -188,6 +199,67 @@ class _Forward(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data[: len(data) // 2] if cut else data)
-        if cut:
+            size = max(1, len(data) // TRICKLES if kind == "trickle" else len(data))
+            for at in range(0, len(data) // 2 if kind == "truncate" else len(data), size):
+                time.sleep(TRICKLE_S if kind == "trickle" else 0)
+                self.wfile.write(data[at : at + size])
+        if kind == "truncate":
             self._hang_up()
+
+
+class LossyPipe(socketserver.ThreadingUnixStreamServer):
+    """A socket before PostgreSQL's: forwards all, but can lose the answer to a COMMIT, and then the connection.
+
+    Args:
+        path: The socket to be.
+        target: The server's socket.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, path: str, target: str) -> None:
+        super().__init__(path, _Pipe)
+        self.target = target
+        self.lose = 0
+        self.lost = 0
+
+    def loses(self) -> bool:
+        """Return whether the answer to this COMMIT is to be lost."""
+        if self.lose <= 0:
+            return False
+        self.lose -= 1
+        self.lost += 1
+        return True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keep quiet: connections that break are what it is for."""
+
+
+@contextmanager
+def lossy_pipe(path: str, target: str) -> Iterator[LossyPipe]:
+    """Run a pipe inside of the block."""
+    pipe = LossyPipe(path, target)
+    thread = threading.Thread(target=pipe.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield pipe
+    finally:
+        pipe.shutdown()
+        pipe.server_close()
+        thread.join()
+
+
+class _Pipe(socketserver.BaseRequestHandler):
+    server: LossyPipe
+
+    def handle(self) -> None:
+        with socket.socket(socket.AF_UNIX) as upstream:
+            upstream.connect(self.server.target)
+            losing = False
+            while True:
+                for ready in select.select([self.request, upstream], [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data or (losing and ready is upstream):
+                        return  # the server has answered, so it is committed
+                    losing = losing or (ready is self.request and b"COMMIT" in data and self.server.loses())
+                    (upstream if ready is self.request else self.request).sendall(data)

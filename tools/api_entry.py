@@ -14,6 +14,7 @@ from typing import Any
 
 _HEADER = re.compile(r"(Args|Attributes|Returns|Yields|Raises|Example|Examples|Note|Notes):\s*$")
 _ITEM = re.compile(r"(\*{0,2}[\w.]+(?:,\s*\*{0,2}[\w.]+)*)(?:\s*\([^)]*\))?:\s*(.*)")
+_CHECKED = re.compile(r"typing\.Annotated\[(\w+), [^\[\]]*\]")
 _UNSTABLE = re.compile(r"<[^<>]*(?: at 0x[0-9a-f]+|factory)>")
 _LISTED = {"Args": "Arguments", "Attributes": "Attributes", "Raises": "Errors"}
 _LONGEST = 88
@@ -123,7 +124,10 @@ def _parameter(each: inspect.Parameter) -> str:
 
 
 def _annotation(annotation: Any) -> str:
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    if isinstance(annotation, str):
+        return annotation
+    # What checks a text is nothing that its reader needs, and its address is another one in each process.
+    return _CHECKED.sub(r"\1", inspect.formatannotation(annotation))
 
 
 def _bases(value: type[BaseException]) -> Iterator[str]:

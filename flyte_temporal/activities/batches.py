@@ -18,6 +18,7 @@ from flyte_temporal.activities.limits import Limits
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.runs import stop_is_wanted
 from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
+from flyte_temporal.faults import buggify
 from flyte_temporal.ports.launcher import BatchLauncher
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, Manifest
 from flyte_temporal.spec.bindings import Binding, nodes_of
@@ -120,7 +121,9 @@ class OneBatch:
             orders.append(member.order.model_copy(update={"inputs": inputs, "bindings": bindings}))
             nodes.add(member.asked.node.rpartition(".")[2])
         if orders:
+            buggify("start.before")
             await launcher.start_batch(orders, go_on=self._request.go_on)
+            buggify("start.after")
 
     def _bound(
         self, asked: Member, nodes: Collection[str]

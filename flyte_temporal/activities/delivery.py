@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from temporalio import activity
 
+from flyte_temporal.activities.cancels import beating
 from flyte_temporal.activities.memory import Memory
 from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
 from flyte_temporal.activities.parts import Parts
@@ -81,7 +82,9 @@ class Attempt:
         try:
             if blobs.quick:
                 return read_manifest(blobs, self.id)
-            return await asyncio.to_thread(read_manifest, blobs, self.id)
+            # A store that stalls is no reason to be taken for dead.
+            every_s = self._parts.pulse.interval_s(heartbeat_timeout_s())
+            return await beating(asyncio.to_thread(read_manifest, blobs, self.id), every_s)
         except NoManifest:
             return None
 

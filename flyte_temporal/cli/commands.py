@@ -140,12 +140,19 @@ def get_nodes(
 
 @app.command()
 def wait(
-    context: typer.Context, id_: Id, output: Fmt = "text", project: Project = None, domain: Domain = None
+    context: typer.Context,
+    id_: Id,
+    until_paused: Annotated[
+        bool, typer.Option("--until-paused", help="Also return, with 0, once it is PAUSED.")
+    ] = False,
+    output: Fmt = "text",
+    project: Project = None,
+    domain: Domain = None,
 ) -> int:
     """Follow an execution to its end; ends as 'run' would."""
     from flyte_temporal.cli.queries import wait as wait_
 
-    return wait_(_prepare(context, output), Place(project, domain), id_)
+    return wait_(_prepare(context, output), Place(project, domain), id_, until_paused=until_paused)
 
 
 @app.command()

@@ -168,10 +168,18 @@ def _note(node: NodeRecord) -> str:
     return visible(said.partition("\n")[0])[:100]
 
 
-def wait(output: Output, place: Place, id_: str) -> int:
-    """Follow an execution to its end."""
+def wait(output: Output, place: Place, id_: str, *, until_paused: bool = False) -> int:
+    """Follow an execution to its end, or until it waits for somebody."""
     with open_client(output, place) as client:
-        return follow(client.execution(id_), output, place.words)
+        if not until_paused:
+            return follow(client.execution(id_), output, place.words)
+        found = client.execution(id_)
+        for update in found.watch():
+            if update.execution.phase is ExecutionPhase.PAUSED:
+                break
+    if not update.execution.phase.terminal:
+        return execution(output, place, id_)
+    return wait(output, place, id_)
 
 
 def logs(output: Output, place: Place, id_: str, of: tuple[str | None, int | None]) -> int:

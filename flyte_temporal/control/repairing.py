@@ -72,7 +72,8 @@ class Repairing:
             by=wanted.by or self._owner,
         )
         found = await self._engine.repair(execution, wish)
-        return found.model_copy(update={"mended": tuple(fix.tasks) if fix else (), "kept": kept})
+        mended = tuple(task for task in (fix.tasks if fix else ()) if task not in kept)
+        return found.model_copy(update={"mended": mended, "kept": kept})
 
     async def repair(self, execution: ExecutionId, wish: NodeSkip | GiveUp | Pause) -> RepairState:
         """Skip a held node, give up all of them, pause or resume; raises as `retry`."""
@@ -141,13 +142,15 @@ def match(
         new = closure.tasks.get(name) or closure.tasks.get(task.name)
         if new is None:
             kept[task.name] = "it is not in the new code"
-        elif interface_digest(new.interface) != interface_digest(task.interface):
-            kept[task.name] = "it takes or gives something else in the new code"
-        elif new.type != task.type:
+            continue
+        if new.type != task.type:
             kept[task.name] = f"it is of type {new.type} in the new code"
-        else:
-            digest = interface_digest(task.interface)
-            mended[task.name] = MendedTask(name=new.name, interface=digest, cache=new.policy.cache)
+            continue
+        interface = interface_digest(new.interface)
+        if interface != interface_digest(task.interface):
+            kept[task.name] = "it takes or gives something else in the new code"
+        # The run compares the interfaces too, and says so of a held node.
+        mended[task.name] = MendedTask(name=new.name, interface=interface, cache=new.policy.cache)
     return mended, kept
 
 

@@ -22,6 +22,7 @@ TIMED_OUT = "TimedOut"
 QUEUED_TIMED_OUT = "QueuedTimedOut"
 TOTAL_TIMED_OUT = "TotalTimedOut"
 DEADLINE_EXCEEDED = "DeadlineExceeded"
+NODE_ABORTED = "NodeAborted"
 TIME_OUTS = frozenset({TIMED_OUT, QUEUED_TIMED_OUT, TOTAL_TIMED_OUT, DEADLINE_EXCEEDED})
 OUT_OF_MEMORY = "OutOfMemory"
 KILLED_UNSEEN = "KilledUnseen"

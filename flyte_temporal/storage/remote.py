@@ -29,6 +29,11 @@ SINGLE_PUT_BYTES = 64 * 1024 * 1024
 ignore the condition on multipart uploads."""
 
 _TRIES = 5
+_RETRY_S = 60.0
+"""After so many seconds nothing is tried again: a server that answers nothing costs one more time-out at most."""
+_S3_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 20}
+"""Seconds for which S3 may be silent; botocore's own 60 s, times the tries of three layers, hold up a task for half an
+hour. `options` of the storage may say others (`config_kwargs`)."""
 _ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError)
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
@@ -58,8 +63,7 @@ class RemoteBlobStore:
         if isinstance(data, Path) and data.stat().st_size <= SINGLE_PUT_BYTES:
             data = data.read_bytes()
         last: Exception | None = None
-        for number in range(_TRIES):
-            self._pause(number)
+        for _ in self._tries():
             try:
                 self._create(path, data)
             except PermissionError as error:
@@ -220,8 +224,7 @@ class RemoteBlobStore:
 
     def _call(self, what: str, path: str, action: Callable[[], T]) -> T:
         last: Exception | None = None
-        for number in range(_TRIES):
-            self._pause(number)
+        for _ in self._tries():
             try:
                 return action()
             except PermissionError as error:
@@ -232,9 +235,15 @@ class RemoteBlobStore:
                 last = error
         raise _failed(what, path, last) from last
 
-    def _pause(self, number: int) -> None:
-        if number:
-            time.sleep(self._pause_s * 2 ** (number - 1) * (1 + random.random()))  # noqa: S311 - only spreads retries
+    def _tries(self) -> Iterator[int]:
+        """Yield the number of each try, after a pause, for as long as another one is worth it."""
+        begun = time.monotonic()
+        for number in range(_TRIES):
+            if number:
+                if time.monotonic() - begun > _RETRY_S:
+                    return
+                time.sleep(self._pause_s * 2 ** (number - 1) * (1 + random.random()))  # noqa: S311 - only spreads retries
+            yield number
 
 
 class RemoteWriter:
@@ -295,10 +304,17 @@ def _file_system(root: str, options: dict[str, Any]) -> Any:
     import fsspec
 
     scheme = root.partition("://")[0]
+    s3 = _EXTRAS.get(scheme) == "s3"
+    if s3:
+        options = {**options, "config_kwargs": {**_S3_TIMEOUTS, **options.get("config_kwargs", {})}}
     try:
         # No listing cache, or a deleted or new object is seen wrongly; no shared instance, so that nobody else's
         # settings leak in, and so that a forked process never inherits another's event loop.
-        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
+        made = fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
+        if s3:
+            # botocore tries again, and so does the store; a third layer only multiplies how long a stalled call takes.
+            made.retries = 1
+        return made
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         remedy = (

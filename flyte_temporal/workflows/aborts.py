@@ -6,11 +6,44 @@ from collections.abc import Sequence
 
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodeRecord
+from flyte_temporal.spec.verdicts import NODE_ABORTED
+from flyte_temporal.workflows.inbox import Inbox
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.tree import Tree
 
-NODE_ABORTED = "NodeAborted"
 _SHOWN = 20
+
+
+class Aborts:
+    """Ends single nodes.
+
+    Args:
+        tree: The nodes.
+        inbox: Has the loop look at once.
+        states: All nodes that are held.
+    """
+
+    def __init__(self, tree: Tree, inbox: Inbox, states: Sequence[NodeState]) -> None:
+        self._tree = tree
+        self._inbox = inbox
+        self._states = states
+
+    def abort(self, request: calls.NodeAbort) -> NodeRecord:
+        """Have one node fail for good, as after its last attempt.
+
+        Raises:
+            NotFound: If there is no such node, or it has not been reached.
+            Conflict: If it has ended, or is being ended.
+        """
+        state = self.check(request)
+        self._tree.doom(state, error_of(request, state))
+        self._inbox.wake()
+        return state.record()
+
+    def check(self, request: calls.NodeAbort) -> NodeState:
+        """Return the node; raises as `abort`."""
+        return find(self._states, request.node)
 
 
 def find(states: Sequence[NodeState], wanted: str) -> NodeState:

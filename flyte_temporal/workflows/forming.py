@@ -97,6 +97,12 @@ class Forming:
         """Return the nodes that wait here."""
         return [state for lanes in (self._short, self._other) for lane in lanes.values() for state in lane]
 
+    def drain(self) -> list[NodeState]:
+        """Give up all nodes; return them."""
+        found = self.waiting()
+        self._short, self._other, self._count = {}, {}, 0
+        return found
+
     def takes(self, state: NodeState) -> bool:
         """Return whether a node that may run may wait here."""
         # An attempt after a failed one travels alone: what failed once is no part of a good batch.

@@ -15,6 +15,7 @@ from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 from flyte_temporal.errors import FlyteTemporalError
+from flyte_temporal.faults import buggify
 from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, NodeRecord
@@ -71,6 +72,7 @@ class Interpreter:
         try:
             outputs = await self._run.execute()
         except ContinuedAsNew as continued:
+            buggify("continue.before")
             # The first two as they came: equal bytes, and no work.
             workflow.continue_as_new(
                 args=[*args[:CONTINUED], continued.snapshot], initial_versioning_behavior=ON_CONTINUE
@@ -163,7 +165,7 @@ class Interpreter:
         """
         await workflow.wait_condition(lambda: self._run is not None and self._run.restored)
         try:
-            return self._run.abort_node(request)  # type: ignore[union-attr]
+            return self._run.aborts.abort(request)  # type: ignore[union-attr]
         except FlyteTemporalError as error:
             raise refusal_of(error) from error
 
@@ -171,7 +173,7 @@ class Interpreter:
     def _check_abort(self, request: calls.NodeAbort) -> None:
         if self._run is not None and self._run.restored:
             try:
-                self._run.check_abort(request)
+                self._run.aborts.check(request)
             except FlyteTemporalError as error:
                 raise refusal_of(error) from error
 

@@ -17,9 +17,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from flyte_temporal.errors import FlyteTemporalError
-from flyte_temporal.spec import calls, lookup_calls
+from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import (
     ArrayTarget,
@@ -30,14 +30,14 @@ from flyte_temporal.spec.nodes import (
     WorkflowTarget,
 )
 from flyte_temporal.spec.repairs import Pause
-from flyte_temporal.spec.runs import RunInput, RunOutput, Shard
+from flyte_temporal.spec.runs import RunInput, RunOutput
 from flyte_temporal.spec.snapshot import Snapshot
-from flyte_temporal.workflows.aborts import error_of, find
-from flyte_temporal.workflows.arrays import Array, array_target, lists, whole_map
+from flyte_temporal.workflows.aborts import Aborts
+from flyte_temporal.workflows.arrays import Array, lists
 from flyte_temporal.workflows.attempts import Attempts
 from flyte_temporal.workflows.batches import Batches
-from flyte_temporal.workflows.body import Body, branch_body, workflow_body
-from flyte_temporal.workflows.branches import choose, operands
+from flyte_temporal.workflows.body import workflow_body
+from flyte_temporal.workflows.branches import operands
 from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.deadlines import Deadlines
 from flyte_temporal.workflows.details import ending
@@ -47,19 +47,21 @@ from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.leaving import Leaving
 from flyte_temporal.workflows.lookups import Lookups
+from flyte_temporal.workflows.openings import Openings
 from flyte_temporal.workflows.own_shard import OwnShard
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import Reads, load
 from flyte_temporal.workflows.records import Records
-from flyte_temporal.workflows.recovering import Recovering, gate_outputs
+from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.repairs import Repairs
 from flyte_temporal.workflows.restoring import Restoring, programs_of
-from flyte_temporal.workflows.scope import NodeState
-from flyte_temporal.workflows.sharded import Room, ShardedArray, Sizes, uncut
+from flyte_temporal.workflows.scope import NodeState, Stage
+from flyte_temporal.workflows.sharded import Room, ShardedArray
 from flyte_temporal.workflows.shards import Shards
 from flyte_temporal.workflows.snapshots import take
 from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.stores import Stores
+from flyte_temporal.workflows.taking import Taking
 from flyte_temporal.workflows.tree import Tree
 from flyte_temporal.workflows.window import OPENED, Window
 
@@ -116,15 +118,18 @@ class Run:
         self._stores = Stores(given.request.id, self._inbox)
         self.shards = Shards(given, self._inbox)
         self._own = OwnShard(shard, self._program, self._inbox) if shard else None
-        self._sizes = Sizes(given.limits)
         self._stops = Stops(given, self._inbox)
         self._deadlines = Deadlines(self._inbox.wake)
-        self._reads = Reads(self._inbox)
         planned = None if shard else self._program
         self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
         self.repairs = Repairs(self._tree, self._inbox, self._fixes, self.gates, given.request)
         self.repairs.passed_on = self._pass_on
+        self.aborts = Aborts(self._tree, self._inbox, self.states)
         self._window = Window(given.limits.window, self._tree)
+        self._openings = Openings(given, self._tree, self.gates, Reads(self._inbox), self._window)
+        self._taking = Taking(
+            self._tree, self._openings, self.lookups, self.repairs, self._stops, self.records, self.gates
+        )
         self._leaving = Leaving(given, self._inbox)
         self._loading: asyncio.Task[dict[str, Program]] | None = None
         self._resuming: deque[NodeState] = deque()
@@ -275,7 +280,7 @@ class Run:
             self._watch_deadlines()
             ended = await inbox.ended()
             for each in ended:
-                self._take(each)
+                self._taking.take(each)
             if self._own is not None:
                 self._own.tell()
             self._stops.flush()
@@ -320,22 +325,6 @@ class Run:
             else:
                 tree.condemn(due.of, due.error())
 
-    def abort_node(self, request: calls.NodeAbort) -> NodeRecord:
-        """Have one node fail for good, as after its last attempt.
-
-        Raises:
-            NotFound: If there is no such node, or it has not been reached.
-            Conflict: If it has ended, or is being ended.
-        """
-        state = find(self.states, request.node)
-        self._tree.doom(state, error_of(request, state))
-        self._inbox.wake()
-        return state.record()
-
-    def check_abort(self, request: calls.NodeAbort) -> None:
-        """Raise what `abort_node` would raise."""
-        find(self.states, request.node)
-
     def _dispatch(self) -> None:
         tree = self._tree
         while self._resuming and self._window.left():
@@ -347,6 +336,9 @@ class Run:
                 continue
             if self._cancel(stopped):
                 self._window.take()
+        if self._fixes.all and tree.forming:
+            # Each goes on its own now: it may have been mended, and a batch is of one code.
+            tree.ready.extend(tree.forming.drain())
         while self._window.left() and not self._leaving.overdue and not self.repairs.paused:
             if tree.ready_free:
                 self._start(tree.ready_free.popleft())
@@ -368,6 +360,7 @@ class Run:
             self._window.take(1 + len(group) // 20)
             self._batches.start(group)
             for state in group:
+                state.stage = Stage.NEW if state.stage is Stage.LOOKED_UP else state.stage
                 if state.token:
                     self._deadlines.watch_node(state)
         elif group:
@@ -411,7 +404,8 @@ class Run:
         try:
             if not state.token:
                 self._recovering.mark(state)
-                if self.lookups.take(state):
+                # That it was looked up is taken note of when it starts: one that goes alone passes here and there.
+                if state.stage is not Stage.LOOKED_UP and self.lookups.take(state):
                     self._tree.begin(state)
                     return
             self._tree.forming.add(state)
@@ -488,7 +482,9 @@ class Run:
                 if self.given.interpreter >= 3 and state.attempts == state.fresh_from + 1:
                     self._deadlines.watch_node(state)
             case WorkflowTarget():
-                self._open(workflow_body(program, program.closure.workflows[target.workflow], inputs, state))
+                self._openings.open(
+                    workflow_body(program, program.closure.workflows[target.workflow], inputs, state)
+                )
             case LaunchPlanTarget():
                 self._window.take()
                 self._children.start(state, inputs)
@@ -498,126 +494,6 @@ class Run:
                 self.gates.start(state, inputs)
                 self._tree.changed(state)
             case BranchTarget():
-                self._read_or_go_on(state, operands(target, inputs))
+                self._openings.read_or_go_on(state, operands(target, inputs))
             case ArrayTarget():
-                self._read_or_go_on(state, lists(state, inputs))
-
-    def _read_or_go_on(self, state: NodeState, request: calls.ReadRequest | None) -> None:
-        """Go on with a branch or a map at once, or after what it needs has been read."""
-        if request is None:
-            self._go_on(state, calls.ReadResult())
-        else:
-            self._window.take()
-            self._reads.start(state, request)
-
-    def _go_on(self, state: NodeState, read: calls.ReadResult) -> None:
-        target, inputs = state.node.target, state.scope.inputs_of(state)
-        if not isinstance(target, BranchTarget):
-            self._open_map(state, whole_map(state, inputs, read))
-            return
-        chosen = choose(target, inputs, read)
-        for body in target.bodies():
-            if body is not chosen:
-                self._tree.pass_over(branch_body(body, state))
-        if chosen is None:
-            self._tree.skip(state)
-        else:
-            self._open(branch_body(chosen, state))
-
-    def _open_map(self, state: NodeState, whole: Shard, cut: calls.SplitResult | None = None) -> None:
-        program = state.scope.program
-        size = self._sizes.shard(program, array_target(state.node)) if self.given.interpreter >= 3 else 0
-        if self._tree.pausing and self._tree.fits(whole.count):
-            size = 0  # its items can be held only where their states are
-        if not size or whole.count <= size:
-            self._tree.open(Array(program, state, whole))
-            return
-        state.items = whole.count
-        parts, request = uncut(program, whole, size)
-        if request is not None and cut is None:
-            self._window.take()
-            state.whole = whole
-            self._reads.split(state, request)
-            return
-        self._tree.open(ShardedArray(program, state, whole, parts | (cut.parts if cut else {}), size))
-
-    def _open(self, body: Body) -> None:
-        self.gates.meet(body.program, body.spec.nodes, body.prefix)
-        self._tree.open(body)
-
-    def _take(self, ended: Ended) -> None:
-        state, tree = ended.state, self._tree
-        state.ahead = False
-        if ended.answer is not None:
-            self._take_answer(state, ended.answer)
-            return
-        if ended.stored is not None:
-            state.cache = state.cache if ended.stored else CacheStatus.PUT_FAILED
-            tree.changed(state)
-            return
-        self.lookups.ended(state)
-        self.repairs.ended(state)
-        if ended.doubtful:
-            self._stops.add(state)
-        elif ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
-            tree.abort(state)
-        elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
-            tree.fail(state, state.doom)
-        elif ended.left:
-            tree.leave(state)
-        elif ended.again:
-            tree.again(state, ended.error)
-        elif ended.error is not None:
-            tree.fail(state, ended.error)
-        elif ended.shard is not None:
-            tree.shard_ended(state, ended.shard)
-        elif ended.goes_on:
-            self._continue(ended)
-        else:
-            tree.succeed(
-                state, ended.outputs or {}, NodePhase.RECOVERED if ended.copied else NodePhase.SUCCEEDED
-            )
-
-    def _take_answer(self, state: NodeState, answer: lookup_calls.LookupAnswer) -> None:
-        tree = self._tree
-        if state.scope.failing or state.doom is not None:
-            tree.abort(state)
-        elif not self.lookups.settle(state, answer):
-            self.records.changed(state)
-        elif answer.recalled is not None and answer.recalled.done:
-            self._take_recalled(state, answer.recalled)
-        elif answer.hit is not None:
-            tree.succeed(state, dict(answer.hit.outputs))
-            self.records.changed(state)
-        else:
-            tree.queue(state)
-
-    def _take_recalled(self, state: NodeState, found: lookup_calls.Recalled) -> None:
-        """Go on with what an earlier execution has given, as if it had been given now."""
-        target = state.node.target
-        if found.closure is not None:
-            self.records.changed(state)
-            self._take(Ended(state, closure=found.closure))
-        elif isinstance(target, GateTarget):
-            self.gates.recalled(state)
-            outputs = gate_outputs(target, state.scope.inputs_of(state), state.reply)
-            self._tree.succeed(state, outputs, NodePhase.RECOVERED)
-        else:
-            self._tree.succeed(state, dict(found.outputs), NodePhase.RECOVERED)
-
-    def _continue(self, ended: Ended) -> None:
-        state = ended.state
-        if state.scope.failing:
-            # What it would go on with may not start any more.
-            self._tree.abort(state)
-            return
-        try:
-            if ended.closure is not None:
-                program = Program(ended.closure, state.spec)
-                self._open(workflow_body(program, program.main, {}, state))
-            elif ended.read is not None:
-                self._go_on(state, ended.read)
-            elif ended.split is not None and state.whole is not None:
-                self._open_map(state, state.whole, ended.split)
-        except FlyteTemporalError as error:
-            self._tree.fail(state, document_of(error, state.path))
+                self._openings.read_or_go_on(state, lists(state, inputs))

@@ -16,8 +16,7 @@ from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import BranchTarget, LaunchPlanTarget, TaskTarget
 from flyte_temporal.spec.runs import SHARDED_ORDER, RunInput, RunOutput
 from flyte_temporal.spec.types import NONE
-from flyte_temporal.spec.verdicts import DEADLINE_EXCEEDED
-from flyte_temporal.workflows.aborts import NODE_ABORTED
+from flyte_temporal.spec.verdicts import DEADLINE_EXCEEDED, NODE_ABORTED
 from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, gathered, split

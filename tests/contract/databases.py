@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,49 @@ def _unprivileged() -> list[str]:
     return ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    programs = _programs()
-    if programs is None:
+class Postgres:
+    """A server of the test's own.
+
+    Args:
+        folder: For its files and its socket; other accounts may enter it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.url = f"postgresql://ft@/postgres?host={folder}"
+
+    def make(self) -> None:
+        """Make its files."""
+        initdb = f"{_programs()}/initdb"
+        self._run(
+            initdb, "-D", f"{self._folder}/data", *["-U", "ft", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        # No TCP at all, so no port can collide.
+        self._control("-o", f"-k {self._folder} -c listen_addresses= -c fsync=off", "start")
+
+    def stop(self) -> None:
+        """End it as a crash does."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *words: str) -> None:
+        files = ("-D", f"{self._folder}/data", "-w", "-l", f"{self._folder}/log")
+        self._run(f"{_programs()}/pg_ctl", *files, *words)
+
+    def _run(self, *words: str) -> None:
+        line = [*_unprivileged(), *words]
+        # The server keeps what it inherits; a pipe would never end.
+        subprocess.run(
+            line, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder
+        )
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """Run a PostgreSQL server inside of the block; the test is skipped where there is no program."""
+    if _programs() is None:
         pytest.skip("no PostgreSQL server program here (Debian: apt-get install postgresql)")
     if _unprivileged() and shutil.which("runuser") is None:
         pytest.skip(
@@ -48,34 +88,19 @@ def postgres_url() -> Iterator[str]:
     # Not below pytest's own folder: that one is closed to other accounts.
     folder = Path(tempfile.mkdtemp(prefix="ft-postgres-"))
     folder.chmod(0o777)
-    data = folder / "data"
-    run = _unprivileged()
+    server = Postgres(folder)
     try:
-        subprocess.run(
-            [
-                *run,
-                str(programs / "initdb"),
-                "-D",
-                str(data),
-                "-U",
-                "ft",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--no-sync",
-            ],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-        )
-        control = [*run, str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log")]
-        # No TCP at all, so no port can collide.
-        options = f"-k {folder} -c listen_addresses= -c fsync=off"
-        subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        server.make()
+        server.start()
         try:
-            yield f"postgresql://ft@/postgres?host={folder}"
+            yield server
         finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with postgres() as server:
+        yield server.url

@@ -26,6 +26,7 @@ from tests.contract.launching import (
 )
 
 
+@pytest.mark.row(1)
 @real
 async def test_an_attempt_outlives_its_worker(
     kind: str, new: Make, bench: AttemptBench, tmp_path: Path
@@ -59,6 +60,7 @@ async def test_an_adopted_attempt_can_be_stopped(
     assert bench.manifest(order).error.code == "Stopped"  # type: ignore[union-attr]
 
 
+@pytest.mark.row(31)
 @real
 async def test_an_adopted_attempt_that_dies_is_reported(
     kind: str, new: Make, bench: AttemptBench, tmp_path: Path
@@ -73,6 +75,7 @@ async def test_an_adopted_attempt_that_dies_is_reported(
     assert bench.manifest(order).error.code == "Killed"  # type: ignore[union-attr]
 
 
+@pytest.mark.row(31)
 @real
 async def test_all_processes_killed_at_once_is_lost(
     kind: str, new: Make, bench: AttemptBench, tmp_path: Path
@@ -127,6 +130,7 @@ async def test_the_platform_stops_and_nobody_is_left_to_report(
     assert bench.manifest(order) is None
 
 
+@pytest.mark.row(31)
 @process
 async def test_a_supervisor_that_hangs_is_ended_too(
     kind: str, new: Make, bench: AttemptBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -141,6 +145,7 @@ async def test_a_supervisor_that_hangs_is_ended_too(
     assert (await new().observe(order.attempt, TIMEOUT_S)).intent is Intent.PLATFORM
 
 
+@pytest.mark.row(31)
 @process
 async def test_a_killed_supervisor_does_not_end_the_task(
     new: Make, bench: AttemptBench, tmp_path: Path

@@ -121,6 +121,7 @@ def test_many_entries_are_found_at_once(catalog: Catalog) -> None:
     assert set(catalog.find(keys)) == set(keys)
 
 
+@pytest.mark.row(40, 9)
 def test_one_of_many_that_ask_at_once_gets_the_lease(catalog: Catalog) -> None:
     names = [f"run-{i}" for i in range(40)]
     with ThreadPoolExecutor(20) as pool:
@@ -182,6 +183,7 @@ def test_after_a_failure_one_is_promoted_and_after_some_all_are_free(catalog: Ca
     assert reserve(catalog, "waits").holder == owner("later")
 
 
+@pytest.mark.row(9)
 def test_writers_of_the_same_keys_in_other_orders_do_not_block_each_other(catalog: Catalog) -> None:
     keys = [f"{i:064x}" for i in range(12)]
 

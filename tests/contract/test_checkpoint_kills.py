@@ -69,12 +69,14 @@ def check(cases: list[dict[str, Any]], results: list[list[dict[str, Any]]]) -> N
         assert len(attempts[-1]["saved"]) == SAVES
 
 
+@pytest.mark.row(43)
 def test_killed_at_each_step_in_a_local_store(tmp_path: Path) -> None:
     planned = cases(20, 2)
     # Without fsync: a killed process loses nothing that it has written, only a power cut does.
     check(planned, run(StorageConfig(root=tmp_path.as_uri(), options={"fsync": "none"}), planned))
 
 
+@pytest.mark.row(43)
 @pytest.mark.s3
 def test_killed_at_each_step_in_s3(s3_port: int) -> None:
     planned = cases(1, 2)

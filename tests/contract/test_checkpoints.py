@@ -190,6 +190,7 @@ def test_few_generations_stay(node: Node) -> None:
     assert list(node.store.list("checkpoints")) == []
 
 
+@pytest.mark.row(43)
 @pytest.mark.parametrize("damage", ["flip", "cut", "part", "COMPLETE", "garbage"])
 def test_a_damaged_generation_is_passed_over(
     node: Node, damage: str, capsys: pytest.CaptureFixture[str]
@@ -227,6 +228,7 @@ def test_if_nothing_is_whole_the_task_starts_afresh(node: Node, capsys: pytest.C
     assert "starts afresh" in capsys.readouterr().err
 
 
+@pytest.mark.row(43)
 def test_another_shape_is_not_restored(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     first = node.attempt()
     first.write(b"one", tag="v1")
@@ -244,6 +246,7 @@ def test_another_shape_is_not_restored(node: Node, capsys: pytest.CaptureFixture
     assert node.attempt().read() == b"two"
 
 
+@pytest.mark.row(43, 30)
 def test_an_attempt_that_was_given_up_and_lives_on_changes_nothing(node: Node) -> None:
     zombie = node.attempt()
     zombie.write(b"old", step=1)
@@ -372,6 +375,7 @@ def test_a_file_that_changes_while_it_is_saved_is_refused(store: BlobStore, tmp_
     assert node.attempt().read() == b"one"
 
 
+@pytest.mark.row(11)
 def test_a_store_that_fails_is_asked_again_and_then_told(
     store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ async def test_a_death_fails_its_own_attempt_with_words(
     assert bench.manifest(neighbour).outputs is not None  # type: ignore[union-attr]
 
 
+@pytest.mark.row(17)
 @process
 async def test_more_memory_than_the_limit(new: Make, bench: AttemptBench) -> None:
     policy = TaskPolicy(resources=Resources(limits=ResourceValues(mem="200Mi")))
@@ -168,6 +169,19 @@ async def test_more_memory_than_the_limit(new: Make, bench: AttemptBench) -> Non
     assert error is not None
     assert (error.kind, error.code) == (ErrorKind.USER, "OutOfMemory")
     assert "limit of 200Mi" in error.message
+
+
+@pytest.mark.row(18)
+@real
+async def test_the_task_decides_about_a_child_without_memory(new: Make, bench: AttemptBench) -> None:
+    """A child that the kernel kills, or that gets no memory, is the task's own to judge: the attempt is no failure."""
+    launcher = new()
+    for how, code in (("killed", 9), ("no memory", 1)):
+        order = bench.order("jobs.child_dies", {"how": how})
+        await finish(launcher, order)
+        manifest = bench.manifest(order)
+        assert manifest is not None
+        assert (manifest.error, manifest.outputs) == (None, {"o0": Inline(value=code)})
 
 
 @real
@@ -199,6 +213,7 @@ async def test_what_was_never_started_here_cannot_begin_after_a_stop(
     assert bench.manifest(order) is None
 
 
+@pytest.mark.row(30)
 @real
 async def test_a_loop_that_ignores_sigterm_is_killed(new: Make, bench: AttemptBench, tmp_path: Path) -> None:
     launcher, order = new(), bench.order("jobs.stubborn", {"path": str(tmp_path / "pid")})

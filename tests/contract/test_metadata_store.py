@@ -307,6 +307,7 @@ def test_times_come_back_as_the_same_moment_in_utc(store: MetadataStore) -> None
     assert record.created_at.utcoffset() == timedelta(0)
 
 
+@pytest.mark.row(9)
 def test_writers_at_the_same_time_all_get_through(store: MetadataStore) -> None:
     store.create_execution(a_request(), T0)
 
@@ -321,6 +322,7 @@ def test_writers_at_the_same_time_all_get_through(store: MetadataStore) -> None:
     assert found["n0"].attempts == 40
 
 
+@pytest.mark.row(9)
 def test_one_of_two_different_requests_at_the_same_time_wins(store: MetadataStore) -> None:
     def ask(i: int) -> bool:
         try:

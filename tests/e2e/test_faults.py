@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
+from tests.invariants import check
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +54,7 @@ class Running:
         assert self.count("gathered") == 1
         rows = self.cli("get", "nodes", self.name, "-o", "json").document
         assert {row["phase"] for row in rows} == {"SUCCEEDED"}
+        check(self.cli.home, self.name)
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +84,24 @@ def kill(*pids: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.row(1)
 def test_the_worker_is_killed(running: Running) -> None:
     kill(running.pid("worker"))
     running.ends_well()
 
 
+@pytest.mark.row(2)
+def test_the_worker_is_told_to_end(running: Running) -> None:
+    """As a deployment does: it ends soon, and what runs is not touched."""
+    worker = running.pid("worker")
+    began = time.monotonic()
+    os.kill(worker, signal.SIGTERM)
+    until(lambda: running.pid("worker") != worker)
+    assert time.monotonic() - began < 30
+    running.ends_well()
+
+
+@pytest.mark.row(1)
 def test_the_worker_is_killed_twice(running: Running) -> None:
     first = running.pid("worker")
     kill(first)
@@ -103,6 +118,7 @@ def test_the_process_of_the_task_is_killed(running: Running) -> None:
     assert [row["attempts"] for row in rows].count(2) == 1
 
 
+@pytest.mark.row(4)
 def test_the_temporal_server_is_down_for_three_seconds(running: Running) -> None:
     deadline = time.monotonic() + 3
     while time.monotonic() < deadline:
@@ -118,6 +134,7 @@ def test_the_supervisor_is_killed(running: Running) -> None:
     running.ends_well()
 
 
+@pytest.mark.row(6)
 def test_a_worker_that_is_only_slow_loses_nothing(running: Running) -> None:
     """A false time-out of the heartbeat: two deliveries of one attempt, one process."""
     worker = running.pid("worker")

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 COUNT = 60
 
 
+@pytest.mark.row(1, 39)
 def test_a_killed_worker_repeats_no_finished_item_of_a_map_in_shards(tmp_path: Path) -> None:
     """Row 1 of reliability.md, for shards."""
     marks, source = tmp_path / "marks", tmp_path / "src" / "sharded.py"

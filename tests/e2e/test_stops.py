@@ -68,6 +68,7 @@ def node(home: Command, name: str, path: str = "n0") -> Any:
     return next(row for row in rows if row["id"] == path)
 
 
+@pytest.mark.row(30)
 @pytest.mark.parametrize("launcher", ["pool", "process"])
 def test_a_timed_out_process_is_dead_before_the_next_attempt(
     home: Command, source: Path, marks: Path, launcher: str
@@ -117,6 +118,7 @@ def test_an_abort_leaves_nothing_running_and_runs_no_handler(
     assert not (marks / "cleaned").exists()
 
 
+@pytest.mark.row(30)
 def test_a_zombie_is_killed_and_its_result_not_taken(home: Command, source: Path, marks: Path) -> None:
     """Row 30 of the fault matrix."""
     home("run", "--detach", "--name", "zombie", source, "zombie", "--folder", str(marks))
@@ -152,6 +154,7 @@ def test_one_item_is_aborted_by_hand(home: Command, source: Path, marks: Path) -
     assert "is over" in home("abort", "item", "--node", "n0", expect=2).stderr
 
 
+@pytest.mark.row(17)
 def test_a_task_without_memory_gets_more_and_succeeds(home: Command, source: Path) -> None:
     words = ("run", "--name", "hungry", "--launcher", "process", source, "hungry", "-o", "json")
     assert home(*words).document["outputs"] == {"o0": 300}

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
+from tests.invariants import check
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +39,7 @@ def count(path: Path) -> int:
     return len(path.read_text().split()) if path.exists() else 0
 
 
+@pytest.mark.row(1, 4)
 @pytest.mark.parametrize(
     "victims", [["worker"], ["temporal"], ["worker", "temporal", "supervisor"]], ids="-".join
 )
@@ -65,3 +67,4 @@ def test_a_killed_platform_goes_on_where_it_was(
     rows = {row["id"]: row for row in home("get", "nodes", "s1", "-o", "json").document}
     assert rows["n1[2]"]["phase"] == "SUCCEEDED"
     assert {row["phase"] for row in rows.values()} == {"SUCCEEDED", "SKIPPED"}
+    check(home.home)

@@ -144,6 +144,7 @@ def _listens_elsewhere(pids: list[int]) -> list[str]:
     return found
 
 
+@pytest.mark.row(1)
 def test_a_killed_worker_is_replaced_and_adopts_what_runs(chain: Chain, home: Path) -> None:
     killed = process(home, "worker")
     killed.send(signal.SIGKILL)
@@ -153,6 +154,7 @@ def test_a_killed_worker_is_replaced_and_adopts_what_runs(chain: Chain, home: Pa
     assert chain.ran() == [1, 1, 1]
 
 
+@pytest.mark.row(4)
 def test_a_killed_temporal_server_comes_back_on_its_port(chain: Chain, home: Path) -> None:
     before = chain.client.status()
     killed = process(home, "temporal")

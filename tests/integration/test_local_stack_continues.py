@@ -69,6 +69,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert leftovers(home) == []
 
 
+@pytest.mark.row(38)
 def test_a_worker_that_is_killed_whenever_a_run_was_continued_loses_nothing_and_repeats_nothing(
     home: Path, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     assert leftovers(home) == []
 
 
+@pytest.mark.row(3)
 @pytest.mark.parametrize(
     ("fault", "said"), [("spins", "goes on and on"), ("blocks", "event loop does not turn")]
 )

@@ -135,4 +135,4 @@ def test_modules_named_in_the_reading_order_exist_and_are_few() -> None:
     paths = re.findall(r"`((?:flyte_temporal|examples)/[\w/.]+\.py)`", order)
     assert len(paths) >= 10
     lines = sum(len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in paths)
-    assert 1000 <= lines <= 2500
+    assert 1000 <= lines <= 2800

@@ -17,7 +17,7 @@ from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.policies import RetryPolicy, TaskPolicy
+from flyte_temporal.spec.policies import CacheSettings, RetryPolicy, TaskPolicy
 from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.interpreter import Interpreter
@@ -94,6 +94,21 @@ async def test_without_a_hint_the_first_results_decide(stage: Stage, seconds: fl
     assert bool(seen.batches) == (seconds < 1)
     if seconds < 1:
         assert sum(len(batch.members) for batch in seen.batches) >= 50
+
+
+@pytest.mark.parametrize("known_short", [False, True])
+async def test_a_cached_task_is_looked_up_once_also_if_it_goes_alone(stage: Stage, known_short: bool) -> None:
+    """Looked up again whenever it is to start, it never did."""
+    closure = closures.chain(3)
+    policy = TaskPolicy(short=known_short or None, cache=CacheSettings(enabled=True, version="1"))
+    tasks = {name: task.model_copy(update={"policy": policy}) for name, task in closure.tasks.items()}
+    closure = closure.model_copy(update={"tasks": tasks})
+    stage.store_closure(closure)
+    state = await stage.run(closures.run_input(closure, stage.name, 1, ON), closure, seen := Attempted())
+    assert (state.phase, nodes(seen)) == (ExecutionPhase.SUCCEEDED, ["n0", "n1", "n2"])
+    history = await stage.client.get_workflow_handle(stage.name).fetch_history()
+    lookups = [e for e in history.events if b"flyte_temporal.lookup" in e.SerializeToString()]
+    assert len(lookups) == 3
 
 
 async def test_it_is_off_unless_it_is_on(stage: Stage) -> None:

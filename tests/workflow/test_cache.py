@@ -136,6 +136,7 @@ async def test_ignored_inputs_are_not_in_the_key(house: House) -> None:
     assert house.caches("second") == {"n0": "HIT"}
 
 
+@pytest.mark.row(16, 42)
 @pytest.mark.parametrize("damage", ["gone", "other size"])
 async def test_row_16_and_42_what_is_gone_from_the_store_is_computed_anew(house: House, damage: str) -> None:
     """An entry whose object is not there, or is not what it was, is dropped and never served."""

@@ -55,6 +55,7 @@ async def slowly(order: AttemptOrder) -> Any:
     return await adds(order)
 
 
+@pytest.mark.row(40)
 async def test_row_40_a_hundred_at_once_are_one(house: House, tmp_path: Path) -> None:
     """In one execution and across executions; all get the outputs, and each says where they come from."""
     house.process = slowly
@@ -74,6 +75,7 @@ async def test_row_40_a_hundred_at_once_are_one(house: House, tmp_path: Path) ->
     await replay(history, tmp_path)
 
 
+@pytest.mark.row(40)
 async def test_row_40_who_died_is_followed_by_one_within_the_lease(house: House) -> None:
     """A lease that nobody extends ends by itself; those who wait show for whom."""
     closure = equal(2)
@@ -95,6 +97,7 @@ def _known(house: House) -> list[Any]:
     return [node for i in range(4) for node in house.nodes(f"r{i}").values()]
 
 
+@pytest.mark.row(41)
 async def test_row_41_after_a_failure_exactly_one_goes_on(house: House) -> None:
     def fails_once(order: AttemptOrder) -> int | ErrorDocument:
         del order
@@ -109,6 +112,7 @@ async def test_row_41_after_a_failure_exactly_one_goes_on(house: House) -> None:
     assert house.most_at_once == 1
 
 
+@pytest.mark.row(41)
 async def test_row_41_failures_of_all_are_no_convoy(house: House) -> None:
     """After some owners have failed in a row, nobody waits any more; each fails once."""
 
@@ -146,6 +150,7 @@ async def test_a_retry_of_who_failed_waits_for_who_was_promoted(house: House) ->
     assert sorted(house.caches("r").values()) == ["HIT", "MISS"]
 
 
+@pytest.mark.row(30)
 async def test_a_late_owner_keeps_its_outputs_to_itself(house: House) -> None:
     """Its lease was taken over while it worked: its node succeeds, the catalog knows the other's outputs only."""
     closure = equal(1)

@@ -21,6 +21,7 @@ def essence(node: NodeRecord) -> tuple[Any, ...]:
     return (node.name, node.kind, node.phase, node.attempts, node.task, node.spec, error)
 
 
+@pytest.mark.row(38)
 async def test_a_chain_is_continued_many_times(stage: Stage) -> None:
     launched = Launched(stage)
     state = await launched.run(closures.chain(30), "often", 1, RunLimits(history_events=5))
@@ -30,6 +31,7 @@ async def test_a_chain_is_continued_many_times(stage: Stage) -> None:
     assert launched.doubled() == []
 
 
+@pytest.mark.row(38)
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_random_dag_ends_as_if_it_had_not_been_continued(stage: Stage, seed: int) -> None:
     closure = dags.random_dag(seed, 28, wrong=seed % 4 == 3)

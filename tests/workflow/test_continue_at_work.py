@@ -73,6 +73,7 @@ class Held:
         return await arithmetic(order)
 
 
+@pytest.mark.row(38)
 async def test_attempts_that_no_worker_has_taken_up_are_simply_started(stage: Stage) -> None:
     launched = Launched(stage)
     limits = RunLimits(history_events=8)
@@ -83,6 +84,7 @@ async def test_attempts_that_no_worker_has_taken_up_are_simply_started(stage: St
     assert len(launched.machine.started) == 26
 
 
+@pytest.mark.row(38)
 async def test_a_run_with_500_attempts_at_work_is_continued(stage: Stage) -> None:
     held = Held("n")
     launched = Launched(stage, held)
@@ -105,6 +107,7 @@ async def test_a_run_with_500_attempts_at_work_is_continued(stage: Stage) -> Non
     assert len(await histories(stage, "many")) > 1
 
 
+@pytest.mark.row(38)
 async def test_temporals_own_suggestion_is_followed(stage: Stage, tmp_path: Any) -> None:
     environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=temporal_program(),

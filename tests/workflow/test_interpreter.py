@@ -166,6 +166,7 @@ async def test_an_aborted_attempt_that_never_answers_is_aborted_and_not_failed(s
     assert seen.phases() == {"n0": "ABORTED"}
 
 
+@pytest.mark.row(39)
 async def test_no_more_activities_are_pending_than_the_limit(stage: Stage) -> None:
     closure = closures.fan_out(40)
 
@@ -545,6 +546,7 @@ async def test_live_nodes_come_from_the_run_itself(stage: Stage) -> None:
     ]
 
 
+@pytest.mark.row(39)
 async def test_a_spec_of_thousands_of_nodes_stays_out_of_the_history(stage: Stage) -> None:
     """The claim check: 2,000 nodes are about 200 kB of JSON, the history holds only references."""
     closure = closures.closure(

@@ -31,6 +31,7 @@ from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, TaskTarget
 from flyte_temporal.spec.policies import Resources, ResourceValues, RetryPolicy, TaskPolicy, Timeouts
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.search import PHASE
 from flyte_temporal.spec.types import BOOLEAN
 from flyte_temporal.testing import closures
@@ -76,10 +77,16 @@ class Story:
 
 @asynccontextmanager
 async def story(
-    stage: Stage, closure: Closure, behave: Any, x: int = 0, *, pausing: bool = True
+    stage: Stage,
+    closure: Closure,
+    behave: Any,
+    x: int = 0,
+    *,
+    pausing: bool = True,
+    limits: RunLimits | None = None,
 ) -> AsyncIterator[Story]:
     stage.store_closure(closure)
-    given = closures.run_input(closure, f"r-{stage.name}", x)
+    given = closures.run_input(closure, f"r-{stage.name}", x, limits)
     given = given.model_copy(
         update={"request": given.request.model_copy(update={"pause_on_failure": pausing})}
     )
@@ -392,3 +399,39 @@ async def test_a_paused_run_pauses_its_children_and_outlives_its_worker(stage: S
         await stage.engine.repair(told.id, Pause(ends=True))
         done = await told.end()
     assert done.phase is ExecutionPhase.SUCCEEDED
+
+
+@pytest.mark.parametrize("how", ["held", "paused"])
+async def test_what_waits_outlives_continuing_as_new(stage: Stage, how: str) -> None:
+    closure = closures.fan_out(12)
+    fix = fixed(closures.STEP, closure, name="fixed.step")
+
+    async def behave(request: AttemptRequest) -> Any:
+        if request.attempt.node == "n0" and request.task != "fixed.step":
+            raise failing(user_error("n0 is broken"))
+        if request.attempt.node != "total":
+            await asyncio.sleep(0.05 * int(request.attempt.node[1:]))
+        return await arithmetic(request)
+
+    limits = RunLimits(history_events=12, batches="off")
+    async with story(stage, closure, behave, limits=limits) as told:
+        await told.held("n0")
+        if how == "paused":
+            await told.ask(Pause(by="ann"))
+            await told.ask(NodeRetry(node="n0", fix=fix))
+        handle = stage.client.get_workflow_handle(told.id.name)
+        first = (await handle.describe()).run_id
+        async with asyncio.timeout(30):
+            while (await handle.describe()).run_id == first:  # noqa: ASYNC110 - the server is asked
+                await asyncio.sleep(0.05)
+        state = await stage.engine.repairs(told.id)
+        assert state.phase is ExecutionPhase.PAUSED
+        if how == "paused":
+            assert state.pause is not None
+            assert (state.pause.by, told.tries("n0")) == ("ann", 1)
+            await told.ask(Pause(ends=True))
+        else:
+            assert [(h.node, h.error and h.error.message) for h in state.held] == [("n0", "n0 is broken")]
+            await told.ask(NodeRetry(node="n0", fix=fix))
+        assert (await told.end()).outputs == {"o0": Inline(value=12)}
+    assert [c.phase for c in told.seen.records if c.phase][-1] is ExecutionPhase.SUCCEEDED

@@ -38,6 +38,7 @@ async def replay(history: WorkflowHistory, blobs_at: Path) -> None:
     await replayer.replay_workflow(history)
 
 
+@pytest.mark.row(37)
 @pytest.mark.parametrize("stored", golden.stored(), ids=lambda path: f"{path.parent.name}-{path.stem}")
 async def test_a_stored_history_replays(stored: Path, tmp_path: Path) -> None:
     text = await asyncio.to_thread(stored.read_text)
@@ -89,6 +90,7 @@ LIMITS = {"continued": RunLimits(window=5, history_events=5)}
 SHAPES["continued"] = (closures.chain(8), ones)
 
 
+@pytest.mark.row(37)
 @pytest.mark.parametrize("name", SHAPES)
 async def test_a_run_of_today_replays(name: str, stage: Stage, tmp_path: Path) -> None:
     closure, behave = SHAPES[name]
@@ -101,6 +103,7 @@ async def test_a_run_of_today_replays(name: str, stage: Stage, tmp_path: Path) -
         await asyncio.to_thread(golden.record, name, history)
 
 
+@pytest.mark.row(37)
 async def test_a_replay_notices_other_code(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

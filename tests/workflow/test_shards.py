@@ -356,6 +356,7 @@ async def test_a_map_over_what_a_map_gave(stage: Stage) -> None:
     assert state.outputs["o1"] == Inline(value=7, type=state.outputs["o1"].type)
 
 
+@pytest.mark.row(39)
 async def test_many_items_leave_a_short_history_and_few_states(stage: Stage) -> None:
     """Row 39 of reliability.md, as far as the interpreter goes."""
     closure, count = summed(InputRef(name="x")), 2_000
@@ -382,6 +383,7 @@ async def test_an_item_that_fails_where_it_is_allowed_is_none(stage: Stage) -> N
     assert plain(state.outputs["o0"]) == [1, None, 3, None, 5, None]
 
 
+@pytest.mark.row(38)
 @pytest.mark.parametrize("seed", [1, 3, 6])
 async def test_a_random_dag_ends_alike_in_shards_that_continue_as_new_as_without(
     stage: Stage, seed: int

@@ -34,6 +34,7 @@ def load() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+@pytest.mark.row(39)
 async def test_a_starved_worker_goes_on_with_ten_thousand_ready_nodes(
     stage: Stage, server: str, tmp_path: Path, load: subprocess.Popen[bytes]
 ) -> None:

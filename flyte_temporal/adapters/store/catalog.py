@@ -19,6 +19,7 @@ from flyte_temporal.adapters.store.faults import translated
 from flyte_temporal.adapters.store.leases import Leases
 from flyte_temporal.adapters.store.schema import cache_entries as table
 from flyte_temporal.adapters.store.statements import batches, insert_into
+from flyte_temporal.faults import buggify
 from flyte_temporal.spec.cache import CacheEntry, EntryFilter, Lease, LeaseOwner, Reservation, StoredObject
 from flyte_temporal.spec.document import canonical_bytes, canonical_json
 from flyte_temporal.spec.literals import LiteralValue, Offloaded
@@ -64,6 +65,7 @@ class SqlCatalog:
         stored: dict[int, bool] = {}
         ordered = sorted(enumerate(entries), key=lambda each: each[1][0].key)
         with self._writing() as connection:
+            buggify("catalog.before")
             rows: dict[str, dict[str, Any]] = {}
             for position, (entry, lease) in ordered:
                 stored[position] = lease is None or self._leases.finish(connection, lease)
@@ -76,6 +78,8 @@ class SqlCatalog:
                 }
                 wanted = insert.on_conflict_do_update(index_elements=[table.c.key], set_=values)
                 connection.execute(wanted, list(rows.values()))
+        with translated(self._engine.url):
+            buggify("catalog.after")
         return [stored[position] for position in range(len(entries))]
 
     def drop(self, entries: Sequence[CacheEntry]) -> int:

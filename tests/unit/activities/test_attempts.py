@@ -212,6 +212,7 @@ async def test_the_users_error_fails_the_activity_with_its_document(house: House
     assert ErrorDocument.model_validate(failed.value.details[0]) == error
 
 
+@pytest.mark.row(6)
 async def test_a_second_delivery_of_a_finished_attempt_starts_nothing(house: House) -> None:
     house.manifest(outputs={"o0": Inline(value=2)})
     result = await house.run(environment_of(attempt=2))
@@ -238,6 +239,7 @@ async def test_a_cancel_stops_the_attempt(house: House) -> None:
     assert house.launcher.stopped == [ATTEMPT]
 
 
+@pytest.mark.row(2)
 async def test_a_worker_that_shuts_down_leaves_the_attempt_alone(house: House) -> None:
     house.launcher.states = [RUNNING]
     environment = environment_of()
@@ -283,6 +285,7 @@ async def test_an_attempt_that_waits_too_long_for_a_process_is_stopped(house: Ho
     assert (document.kind, document.recoverable) == (ErrorKind.USER, True)
 
 
+@pytest.mark.row(29)
 @pytest.mark.parametrize("why", ["time-out", "cancel"])
 async def test_what_is_done_before_a_stop_counts(house: House, why: str) -> None:
     """Row 29 of the fault matrix: exactly one of SUCCESS and CANCELLED, and the manifest says which."""

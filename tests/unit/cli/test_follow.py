@@ -127,3 +127,30 @@ def test_a_second_ctrl_c_counts_from_the_moment_that_it_is_offered(
     run = Scripted([KeyboardInterrupt()], final=record(ExecutionPhase.ABORTED))
     assert follow(run, screen.output) == ExitCode.FAILED
     assert run.aborted == ["Ctrl-C, twice"]
+
+
+def test_what_is_held_is_told_once_with_what_can_be_done(screen: Screen) -> None:
+    paused, done = record(ExecutionPhase.PAUSED), record(ExecutionPhase.SUCCEEDED)
+    held = node("n0[1]", NodePhase.PAUSED, attempts=1, error=BROKEN)
+    run = Scripted(
+        [
+            Moment(paused, [held]),
+            Moment(paused, [held, node("n1", NodePhase.RUNNING, attempts=1)]),
+            Moment(paused, [held.model_copy(update={"attempts": 2})]),
+            Moment(done, []),
+        ],
+        final=done,
+    )
+    assert follow(run, screen.output, " --project p") == ExitCode.SUCCEEDED
+    assert screen.stderr.count("Execution e1 is PAUSED. It waits for you, because this failed:") == 2
+    assert "  n0[1] (task_n0[1]): UserCodeError ValueError: no rows\n" in screen.stderr
+    assert "retry e1 'n0[1]' --project p" in screen.stderr
+    assert "skip e1 'n0[1]' --project p --output NAME=VALUE" in screen.stderr
+    assert "fail e1 --project p" in screen.stderr
+
+
+def test_a_pause_by_hand_is_told(screen: Screen) -> None:
+    paused, done = record(ExecutionPhase.PAUSED), record(ExecutionPhase.SUCCEEDED)
+    run = Scripted([Moment(paused, [node("n0", NodePhase.QUEUED)]), Moment(done, [])], final=done)
+    follow(run, screen.output)
+    assert "Execution e1 is PAUSED: nothing new starts. Go on: flyte-temporal resume e1\n" in screen.stderr

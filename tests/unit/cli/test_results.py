@@ -54,6 +54,7 @@ def test_node_rows_have_the_promised_keys() -> None:
         "items": None,
         "checkpoint": None,
         "failed": [],
+        "repairs": [],
     }
 
 

@@ -26,10 +26,12 @@ from flyte_temporal.spec.execution import (
     GateReply,
     NodePhase,
     NodeRef,
+    Repair,
     Verdict,
 )
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, BranchTarget, GateTarget, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.policies import Resources, ResourceValues
 from flyte_temporal.spec.runs import RunInput, Shard
 from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.testing import closures
@@ -183,6 +185,9 @@ def test_every_field_of_a_nodes_state_is_carried() -> None:
         "basis": Basis(what="m.fit", inputs={"x": "1"}),
         "checkpoint": SavedCheckpoint(execution="e", generation=2, attempt=1, step=7, saved_at=NOW),
         "again_at": NOW,
+        "repairs": [Repair(kind="retry", by="ann", at=NOW)],
+        "resources": Resources(limits=ResourceValues(mem="2Gi")),
+        "fresh_since": NOW,
         "whole": Shard(spec="0", node=closures.step("m", 1), path="m", inputs={}, offset=0, count=2, total=2),
     }
     fresh = NodeState(None, None, "p", 7)  # type: ignore[arg-type]

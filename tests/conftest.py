@@ -1,0 +1,30 @@
+"""The seed of all tests that use chance."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+VARIABLE = "CHAOS_SEED"
+
+
+def chosen_seed() -> int:
+    """Return the seed: of the environment, or else that of the commit, so that each push tries another one."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        return int(given)
+    line = ["git", "rev-parse", "--short=6", "HEAD"]
+    done = subprocess.run(line, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return int(done.stdout, 16) if done.returncode == 0 and done.stdout.strip() else 1
+
+
+def pytest_report_header() -> str:
+    return f"seed: {VARIABLE}={chosen_seed()}"
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    return chosen_seed()

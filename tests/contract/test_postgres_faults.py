@@ -1,0 +1,84 @@
+"""Row 8 of the fault matrix: PostgreSQL commits, and nobody hears of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal.adapters.store.sql import SqlMetadataStore
+from flyte_temporal.errors import PlatformUnavailable
+from flyte_temporal.spec.calls import RecordRequest
+from flyte_temporal.spec.execution import ExecutionPhase, NodePhase
+from tests.contract.databases import new_database
+from tests.contract.test_catalog import KEY, entry, lease, owner
+from tests.contract.test_metadata_store import T0, a_node, a_request, eid
+from tests.proxies import LossyPipe, lossy_pipe
+
+pytestmark = pytest.mark.postgres
+
+SOCKET = ".s.PGSQL.5432"
+
+
+@pytest.fixture
+def pipe(postgres_url: str) -> Iterator[LossyPipe]:
+    server = postgres_url.partition("host=")[2]
+    with (
+        tempfile.TemporaryDirectory(prefix="ft-pipe-") as folder,
+        lossy_pipe(f"{folder}/{SOCKET}", f"{server}/{SOCKET}") as pipe,
+    ):
+        yield pipe
+
+
+@pytest.fixture
+def store(postgres_url: str, pipe: LossyPipe) -> Iterator[SqlMetadataStore]:
+    address = new_database(postgres_url).partition("host=")[0]
+    store = SqlMetadataStore(f"{address}host={Path(str(pipe.server_address)).parent}")
+    store.upgrade()
+    yield store
+    store.close()
+
+
+@pytest.mark.row(8)
+def test_the_same_request_again_changes_nothing(store: SqlMetadataStore, pipe: LossyPipe) -> None:
+    pipe.lose = 1
+    with pytest.raises(PlatformUnavailable, match="did not answer"):
+        store.create_execution(a_request(), T0)
+    assert pipe.lost == 1
+    made = store.create_execution(a_request(), T0.replace(year=2030))
+    assert made.created_at == T0, "the first one was committed"
+    assert len(store.executions("default", "development")) == 1
+
+
+@pytest.mark.row(8)
+def test_records_written_twice_are_written_once(store: SqlMetadataStore, pipe: LossyPipe) -> None:
+    store.create_execution(a_request(), T0)
+    ended = a_node(NodePhase.SUCCEEDED, finished_at=T0)
+    change = RecordRequest(execution=eid(), nodes=(ended,), phase=ExecutionPhase.SUCCEEDED, at=T0)
+    pipe.lose = 1
+    with pytest.raises(PlatformUnavailable):
+        store.record(change)
+    once = store.execution(eid()), store.nodes(eid())
+    store.record(change)
+    assert (store.execution(eid()), store.nodes(eid())) == once
+    assert [node.phase for node in once[1]] == [NodePhase.SUCCEEDED]
+
+
+@pytest.mark.row(8)
+def test_a_lease_whose_grant_was_not_heard_of_is_its_owners(store: SqlMetadataStore, pipe: LossyPipe) -> None:
+    catalog = store.catalog
+    pipe.lose = 1
+    with pytest.raises(PlatformUnavailable):
+        catalog.reserve([KEY], [owner("run-1")], 60)
+    (mine,) = catalog.reserve([KEY], [owner("run-1")], 60)
+    (theirs,) = catalog.reserve([KEY], [owner("run-2")], 60)
+    assert (mine.token > 0, theirs.token) == (True, 0)
+    pipe.lose = 1
+    held = lease("run-1", mine.token)
+    with pytest.raises(PlatformUnavailable):
+        catalog.put([(entry(execution="run-1"), held)])
+    # Its lease ended with the commit that it did not hear of; what is there is its own.
+    catalog.put([(entry(execution="run-1"), held)])
+    assert catalog.find([KEY])[KEY].execution == "run-1"
