@@ -77,8 +77,9 @@ class Records:
         """Write a change, unless it comes from a run that is not the newest any more."""
         if await self._in_thread(change) or self._runs is None:
             return
-        if await self._runs.follow(change.execution, change.run):
-            await self._in_thread(change)
+        run = await self._runs.heard(change.execution, change.run)
+        if run is not None:
+            await self._in_thread(change.model_copy(update={"run": run}))
 
     async def _in_thread(self, change: calls.RecordRequest) -> bool:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.record, change)

@@ -28,6 +28,8 @@ _TRIES = 6
 
 _PAUSE_S = 1.0
 
+_KEPT = 1000
+
 
 def run_of(execution: ExecutionId) -> str:
     """Return the run that the current activity belongs to; empty if it is not the execution's own (a shard)."""
@@ -47,24 +49,44 @@ class Runs:
         self._client = client
         self._store = store
         self._telling: set[asyncio.Task[None]] = set()
+        self._continued: dict[str, None] = {}
+        """Runs that are known to have been continued as new, which stays so; the latest ones."""
 
-    async def follow(self, execution: ExecutionId, run: str) -> bool:
-        """Let the record follow a run if that is the newest and goes on; return whether it does.
+    async def heard(self, execution: ExecutionId, run: str) -> str | None:
+        """Decide about what a run says that the record does not follow; the record follows it if it is the newest.
+
+        Returns:
+            By which run it is to be written: the run itself, none (empty) for one that has been continued as new, whose
+            last words may come after the first of the next; None if it is not to be written, because a reset has made
+            what the run did undone.
 
         Raises:
             RPCError: If Temporal does not answer.
             PlatformUnavailable: If the store does not answer.
         """
+        if run in self._continued:
+            return ""
+        newest = await status_of(self._client, execution.name)
+        if newest == (run, WorkflowExecutionStatus.RUNNING) and await self._follow(execution, run):
+            return run
+        said = await status_of(self._client, execution.name, run)
+        if said is None or said[1] is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
+            return None
+        self._continued[run] = None
+        if len(self._continued) > _KEPT:
+            del self._continued[next(iter(self._continued))]
+        return ""
+
+    async def _follow(self, execution: ExecutionId, run: str) -> bool:
         record = await asyncio.to_thread(self._store.execution, execution)
         if record is None or record.run == run:
             return record is not None
-        newest = await status_of(self._client, execution.name)
-        if newest != (run, WorkflowExecutionStatus.RUNNING):
-            return False
         before = await status_of(self._client, execution.name, record.run) if record.run else None
         anew = before is None or before[1] is not WorkflowExecutionStatus.CONTINUED_AS_NEW
         if not await asyncio.to_thread(self._store.follow_run, execution, record.run, run, anew=anew):
-            return False
+            # Another word of the same run was faster, or one of a later run.
+            latest = await asyncio.to_thread(self._store.execution, execution)
+            return latest is not None and latest.run == run
         if anew:
             _log.info("Execution %s was reset; its record follows run %s.", execution.name, run)
             # Not awaited: a run answers no query while it waits for this very activity.

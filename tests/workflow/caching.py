@@ -22,6 +22,7 @@ from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
+from flyte_temporal.activities.runs import Runs
 from flyte_temporal.activities.values import Values
 from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.ports.engine import RunState
@@ -96,7 +97,7 @@ class House:
         blobs, store = self.stage.blobs, self.stage.store
         made = Closures(blobs)
         remembering = Remembering(self.catalog, blobs, made)
-        records = Records(store)
+        records = Records(store, Runs(self.stage.client, store))
         parts = Parts(
             launchers={"pool": FakeLauncher(self._attempt)},
             blobs=blobs,

@@ -21,6 +21,7 @@ from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
+from flyte_temporal.activities.runs import Runs
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls, keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest, StorageConfig
@@ -86,7 +87,7 @@ class Launched:
 
     def again(self) -> None:
         """Make everything that dies with a worker anew."""
-        self.records = Records(self.store)
+        self.records = Records(self.store, Runs(self.stage.client, self.store))
         parts = Parts(
             launchers={"pool": FakeLauncher(self._process, self.machine)},
             blobs=self.stage.blobs,

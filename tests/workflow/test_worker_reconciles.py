@@ -8,6 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+from temporalio import workflow
+from temporalio.worker import Worker
+
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.runs import Runs
 from flyte_temporal.config.settings import Settings, TemporalSettings, WorkerSettings
@@ -72,11 +75,41 @@ async def test_a_zombie_of_the_run_before_a_reset_is_not_heard(stage: Stage) -> 
     newest = (await stage.client.get_workflow_handle(stage.name).describe()).run_id
     runs, before = Runs(stage.client, stage.store), str(uuid4())
     assert stage.store.follow_run(given.request.id, "", before, anew=False)
-    assert await runs.follow(given.request.id, str(uuid4())) is False
-    assert await runs.follow(given.request.id, newest) is True
+    assert await runs.heard(given.request.id, str(uuid4())) is None
+    assert await runs.heard(given.request.id, newest) == newest
     record = stage.store.execution(given.request.id)
     assert record is not None
     assert record.run == newest
     await stage.client.get_workflow_handle(stage.name).terminate()
     await runs.close()
     await records.close()
+
+
+@workflow.defn(sandboxed=False)
+class Continued:
+    """Continues as new, once."""
+
+    @workflow.run
+    async def run(self, again: bool) -> None:
+        """Run."""
+        if not again:
+            workflow.continue_as_new(True)
+
+
+async def test_the_last_words_of_a_run_that_was_continued_are_heard_after_the_first_of_the_next(
+    stage: Stage,
+) -> None:
+    """They are about the same nodes; after a reset they would not be."""
+    given = stage.stored(closures.chain(1), stage.name)
+    stage.store.create_execution(given.request, datetime.now(UTC))
+    async with Worker(stage.client, task_queue=stage.queue, workflows=[Continued]):
+        handle = await stage.client.start_workflow(
+            Continued.run, False, id=stage.name, task_queue=stage.queue
+        )
+        first = handle.first_execution_run_id
+        assert first is not None
+        await stage.client.get_workflow_handle(stage.name).result()
+    runs = Runs(stage.client, stage.store)
+    assert await runs.heard(given.request.id, first) == ""
+    assert await runs.heard(given.request.id, first) == "", "known from now on"
+    await runs.close()
