@@ -30,7 +30,7 @@ from tests.workflow.conftest import temporal_program
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
-def until(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < deadline, "it did not come to be"
