@@ -164,6 +164,9 @@ class Batches:
         elif self._inbox.was_cancelled(state) and (result.stopped or not state.scope.failing):
             state.token = ""
             self._inbox.push(Ended(state, cancelled=True))
+        elif result.began and state.scope.failing:
+            # Handed back when it was to be stopped: it is at work, and is to be seen to end.
+            self._inbox.push(Ended(state, cancelled=True, doubtful=True))
         else:
             # Stopped together with one that was to be stopped, handed back because it is long, or never begun.
             state.alone = state.alone or result.began

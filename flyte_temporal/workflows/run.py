@@ -253,9 +253,9 @@ class Run:
 
     def _has_work(self) -> bool:
         tree = self._tree
-        return bool(tree.ready or tree.ready_free or tree.forming or tree.to_store or self._resuming) or bool(
-            self._inbox.open or tree.board.holds
-        )
+        return bool(
+            tree.ready or tree.ready_free or tree.forming or tree.to_store or tree.to_prove or self._resuming
+        ) or bool(self._inbox.open or tree.board.holds)
 
     def show_end(self, phase: ExecutionPhase, reason: str) -> None:
         """Show in the current details how the run has ended."""
@@ -329,7 +329,7 @@ class Run:
         tree = self._tree
         while self._resuming and self._window.left():
             self._resume(self._resuming.popleft())
-        self._stops.flush()
+        self._stops.take(tree.to_prove)
         while not self._resuming and tree.to_cancel and self._window.left():
             stopped = tree.to_cancel.popleft()
             if self.repairs.let_go(stopped) or self.lookups.cancel(stopped):

@@ -7,6 +7,7 @@ stopped the attempt. Then nobody has told the process, which would run on after 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,12 @@ class Stops:
     def add(self, state: NodeState) -> None:
         """Take a node whose attempt may still be at work."""
         self._waiting.append(state)
+
+    def take(self, states: deque[NodeState]) -> None:
+        """Take all of some nodes as `add` does, and ask at once for all that were taken."""
+        self._waiting += states
+        states.clear()
+        self.flush()
 
     def flush(self) -> None:
         """Ask for the attempts taken since the last time."""

@@ -58,6 +58,8 @@ class Tree:
         self.forming = Forming(given)
         """Tasks that may run and wait for others to travel with."""
         self.to_cancel: deque[NodeState] = deque()
+        self.to_prove: deque[NodeState] = deque()
+        """Nodes that were to be asked for again when they were stopped: their attempts may be at work, and are to end."""
         self.to_store: deque[tuple[NodeState, dict[str, LiteralValue]]] = deque()
         """Dynamic tasks that have ended, with outputs that are to be remembered."""
         self.made = SHARDED_ORDER + given.shard.offset if given.shard else 0
@@ -328,7 +330,10 @@ class Tree:
                 queue.remove(state)
             elif not self.forming.remove(state):
                 state.scope.active += 1  # it had not come to its turn
-            self.fail(state, error)
+            if state.token:
+                self._prove(state)
+            else:
+                self.fail(state, error)
 
     def abort(self, state: NodeState) -> None:
         """Take in that a node has ended because it was asked to."""
@@ -410,13 +415,20 @@ class Tree:
         if dropped:
             self.ready = deque(s for s in self.ready if id(s.scope) not in stopped)
             self.ready_free = deque(s for s in self.ready_free if id(s.scope) not in stopped)
-        for state in dropped:
-            state.scope.active -= 1
         for each in stopped.values():
             self.to_cancel.extend(s for s in each.states if s.phase in AT_WORK)
+        for state in dropped:
+            if state.token:
+                self._prove(state)
+            else:
+                state.scope.active -= 1
         for each in reversed(stopped.values()):
             if each is not scope and not each.active:
                 self._close_if_done(each)
+
+    def _prove(self, state: NodeState) -> None:
+        self.board.move(state, NodePhase.RUNNING)
+        self.to_prove.append(state)
 
     @staticmethod
     def _in_handler(scope: Scope, below: Scope) -> bool:

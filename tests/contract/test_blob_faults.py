@@ -149,8 +149,8 @@ def test_how_long_s3_may_be_silent_has_a_limit(s3_port: int, monkeypatch: pytest
     with proxied(s3_port, lambda request: Fault("reset")) as proxy:
         with pytest.raises(StorageError):
             behind(proxy, config).get("a/b")
-            # aiohttp itself tries an idempotent request a second time; we do not.
-            assert len(proxy.requests) <= 2
+        # aiohttp itself tries an idempotent request a second time; we do not.
+        assert len(proxy.requests) <= 2
 
 
 @pytest.mark.row(12)
