@@ -106,7 +106,8 @@ def process(home: Path, name: str) -> Identity:
 
 
 def finished(chain: Chain) -> None:
-    assert chain.execution.wait(60).phase is ExecutionPhase.SUCCEEDED
+    record = chain.execution.wait(60)
+    assert record.phase is ExecutionPhase.SUCCEEDED, record.error
     assert chain.execution.outputs == {"o0": 3}
     assert [(n.id, n.phase) for n in chain.execution.nodes()] == [
         (f"n{i}", NodePhase.SUCCEEDED) for i in range(3)

@@ -20,6 +20,7 @@ from flyte_temporal.adapters.launchers.orders import OrderWriter
 from flyte_temporal.adapters.launchers.queueing import Entry, QueueingLauncher
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
+from flyte_temporal.spec.bindings import nodes_of
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage import scratch
 
@@ -76,6 +77,7 @@ class BatchingLauncher(QueueingLauncher):
                     self._adopt(entry)
                 else:
                     fresh.append(entry)
+        fresh = _together(fresh)
         if not fresh:
             return
         batch = Batch(deque(fresh[1:]), go_on)
@@ -163,3 +165,18 @@ class BatchingLauncher(QueueingLauncher):
     def _forget(self, entry: Entry) -> None:
         self._entries.pop(entry.order.attempt.key, None)
         entry.end(_NOT_BEGUN)
+
+
+def _together(entries: Sequence[Entry]) -> list[Entry]:
+    """Return those attempts that can run in this order: what the inputs of each are bound to runs before it.
+
+    After a loss, an earlier one may be over, or at work in another process: what waits for it is asked for again then.
+    """
+    found: list[Entry] = []
+    nodes: set[str] = set()
+    for entry in entries:
+        bindings = entry.order.bindings.values()
+        if all(node in nodes for binding in bindings for node in nodes_of(binding)):
+            found.append(entry)
+            nodes.add(entry.order.attempt.node.rpartition(".")[2])
+    return found
