@@ -7,6 +7,7 @@ Linux, are fresh processes. The worker is addressed by its module's name, as in 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import logging
@@ -58,7 +59,9 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send a signal, if it still runs."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            # Another thread may have reaped it, and be about to note the code.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Kill it, if it still runs."""
