@@ -6,19 +6,18 @@ All statements name their keys in order, so that two writers of several keys tak
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, RowMapping, Select, delete, or_, select, update
+from sqlalchemy import Engine, RowMapping, Select, delete, or_, select, update
 
-from flyte_temporal.adapters.store.connection import WRITE
 from flyte_temporal.adapters.store.faults import translated
 from flyte_temporal.adapters.store.leases import Leases
 from flyte_temporal.adapters.store.schema import cache_entries as table
 from flyte_temporal.adapters.store.statements import batches, insert_into
+from flyte_temporal.adapters.store.transactions import reading, writing
 from flyte_temporal.faults import buggify
 from flyte_temporal.spec.cache import CacheEntry, EntryFilter, Lease, LeaseOwner, Reservation, StoredObject
 from flyte_temporal.spec.document import canonical_bytes, canonical_json
@@ -48,7 +47,7 @@ class SqlCatalog:
     def find(self, keys: Collection[str]) -> dict[str, CacheEntry]:
         """Return the entries that there are, by key."""
         found: dict[str, CacheEntry] = {}
-        with self._connected() as connection:
+        with reading(self._engine) as connection:
             for some in batches(sorted(keys), _BATCH):
                 rows = connection.execute(select(table).where(table.c.key.in_(some))).mappings()
                 found.update((row["key"], _read(row)) for row in rows)
@@ -56,7 +55,7 @@ class SqlCatalog:
 
     def used(self, keys: Collection[str], at: datetime) -> None:
         """Note that entries were hit."""
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             for some in batches(sorted(keys), _BATCH):
                 connection.execute(update(table).where(table.c.key.in_(some)).values(last_used_at=at))
 
@@ -64,7 +63,7 @@ class SqlCatalog:
         """Store entries; see the port."""
         stored: dict[int, bool] = {}
         ordered = sorted(enumerate(entries), key=lambda each: each[1][0].key)
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             buggify("catalog.before")
             rows: dict[str, dict[str, Any]] = {}
             for position, (entry, lease) in ordered:
@@ -85,7 +84,7 @@ class SqlCatalog:
     def drop(self, entries: Sequence[CacheEntry]) -> int:
         """Remove entries, unless others have taken their place; see the port."""
         removed = 0
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             for entry in sorted(entries, key=lambda each: each.key):
                 same = (table.c.attempt_key == entry.attempt_key, table.c.created_at == entry.created_at)
                 removed += connection.execute(delete(table).where(table.c.key == entry.key, *same)).rowcount
@@ -95,45 +94,31 @@ class SqlCatalog:
     def reserve(self, keys: Sequence[str], owners: Sequence[LeaseOwner], lease_s: float) -> list[Reservation]:
         """Ask for a lease on each key; see the port."""
         given: dict[int, Reservation] = {}
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             for position, key in sorted(enumerate(keys), key=lambda each: each[1]):
                 given[position] = self._leases.reserve(connection, key, owners[position], lease_s)
         return [given[position] for position in range(len(keys))]
 
     def extend(self, lease: Lease, lease_s: float) -> bool:
         """Let a lease hold for longer; return whether it still is the one on its key."""
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             return self._leases.extend(connection, lease, lease_s)
 
     def release(self, leases: Sequence[Lease], *, failed: bool) -> None:
         """End leases without an entry, if they still are the ones on their keys."""
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             for lease in sorted(leases, key=lambda each: each.key):
                 self._leases.release(connection, lease, failed=failed)
 
     def take_waiting(self, keys: Collection[str]) -> dict[str, list[str]]:
         """Return, by the name of their execution, the keys for which others wait, and forget that they do."""
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             return self._leases.take_waiting(connection, sorted(keys))
 
     def entries(self, wanted: EntryFilter) -> list[CacheEntry]:
         """Return entries, the most recently used first."""
-        with self._connected() as connection:
+        with reading(self._engine) as connection:
             return [_read(row) for row in connection.execute(_where(wanted)).mappings()]
-
-    @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        with translated(self._engine.url), self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with (
-            translated(self._engine.url),
-            self._engine.connect().execution_options(**WRITE) as connection,
-            connection.begin(),
-        ):
-            yield connection
 
 
 def _where(wanted: EntryFilter) -> Select[Any]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, select, update
 
 from flyte_temporal.adapters.store.catalog import SqlCatalog
-from flyte_temporal.adapters.store.connection import WRITE, open_engine
+from flyte_temporal.adapters.store.connection import open_engine
 from flyte_temporal.adapters.store.faults import translated
 from flyte_temporal.adapters.store.filters import conditions, items_of
 from flyte_temporal.adapters.store.merging import (
@@ -31,6 +30,7 @@ from flyte_temporal.adapters.store.rows import (
 )
 from flyte_temporal.adapters.store.schema import entities, executions, nodes
 from flyte_temporal.adapters.store.statements import insert_into
+from flyte_temporal.adapters.store.transactions import reading, writing
 from flyte_temporal.adapters.store.upgrade import upgrade
 from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.calls import RecordRequest
@@ -84,7 +84,7 @@ class SqlMetadataStore:
     def register(self, entity: EntityId, closure_sha256: str, at: datetime) -> None:
         """Remember which closure an entity's version is; see the port."""
         row = {**_entity_key(entity), "closure_sha256": closure_sha256, "registered_at": at}
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             self._insert_new(connection, entities, row)
             found = connection.execute(_where_entity(entity)).scalar_one()
         if found != closure_sha256:
@@ -95,14 +95,14 @@ class SqlMetadataStore:
 
     def closure_of(self, entity: EntityId) -> str | None:
         """Return the digest of the closure of a registered entity, or None."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return connection.execute(_where_entity(entity)).scalar_one_or_none()
 
     def create_execution(self, request: ExecutionRequest, at: datetime) -> ExecutionRecord:
         """Insert an execution as QUEUED, or return the one that the same request made before; see the port."""
         record = ExecutionRecord(request=request, phase=ExecutionPhase.QUEUED, created_at=at)
         row = new_execution_row(record)
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             self._insert_new(connection, executions, row)
             # By the name alone: it may belong to another project, whose row has kept this one out.
             named = select(executions).where(executions.c.name == request.id.name)
@@ -112,7 +112,7 @@ class SqlMetadataStore:
 
     def record(self, change: RecordRequest) -> bool:
         """Write states of nodes and of their execution; see the port."""
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             found = self._locked(connection, change.execution)
             old = None if found is None else read_execution(found._mapping)  # noqa: SLF001 - a public name
             if old is not None and is_foreign(old, change):
@@ -132,7 +132,7 @@ class SqlMetadataStore:
 
     def follow_run(self, execution: ExecutionId, before: str, run: str, *, anew: bool) -> bool:
         """Let a record follow another run; see the port."""
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             found = self._locked(connection, execution)
             old = None if found is None else read_execution(found._mapping)  # noqa: SLF001
             if old is None or old.run != before:
@@ -144,13 +144,13 @@ class SqlMetadataStore:
 
     def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
         """Write states of nodes; see the port."""
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             self._locked(connection, execution)
             self._write_nodes(connection, execution, nodes, authoritative=False)
 
     def execution(self, execution: ExecutionId) -> ExecutionRecord | None:
         """Return an execution, or None."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(_where_execution(execution)).one_or_none()
         return None if row is None else read_execution(row._mapping)  # noqa: SLF001
 
@@ -183,20 +183,20 @@ class SqlMetadataStore:
         query = query.order_by(nodes.c.position, nodes.c.node)
         if wanted.limit or wanted.offset:
             query = query.limit(wanted.limit or _EVERY).offset(wanted.offset)
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return [read_node(row) for row in connection.execute(query).mappings()]
 
     def item_phases(self, execution: ExecutionId, path: str) -> dict[NodePhase, int]:
         """Return how many items of a map have a record in which phase."""
         query = select(nodes.c.phase, func.count()).where(_of(execution), *items_of(path))
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(query.group_by(nodes.c.phase)).all()
         return {NodePhase(phase): int(count) for phase, count in rows}
 
     def some_nodes(self, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:
         """Return the records of some nodes of an execution by their paths."""
         found: dict[str, NodeRecord] = {}
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             for start in range(0, len(paths), _BATCH):
                 found |= self._some(connection, execution, paths[start : start + _BATCH])
         return found
@@ -206,7 +206,7 @@ class SqlMetadataStore:
         mine = and_(*(executions.c[k] == v for k, v in execution_key(execution).items()))
         undecided = and_(mine, executions.c.phase.in_(_OPEN), executions.c.aborted_by == "")
         undecided = and_(undecided, executions.c.abort_reason == "")
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             values = {"abort_reason": reason, "aborted_by": by[:255]}
             connection.execute(update(executions).where(undecided).values(values))
 
@@ -214,22 +214,8 @@ class SqlMetadataStore:
         """Release connections."""
         self._engine.dispose()
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with translated(self._engine.url), self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with (
-            translated(self._engine.url),
-            self._engine.connect().execution_options(**WRITE) as connection,
-            connection.begin(),
-        ):
-            yield connection
-
     def _read_executions(self, wanted: Select[Any]) -> list[ExecutionRecord]:
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return [read_execution(row) for row in connection.execute(wanted).mappings()]
 
     def _insert_new(self, connection: Connection, table: Table, row: dict[str, Any]) -> None:
