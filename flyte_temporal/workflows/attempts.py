@@ -15,7 +15,7 @@ from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAtte
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
-from flyte_temporal.spec.runs import RunInput
+from flyte_temporal.spec.runs import RunInput, RunLimits
 from flyte_temporal.workflows.body import Body
 from flyte_temporal.workflows.failures import checkpoint_of, document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.fixes import Fixes
@@ -84,16 +84,12 @@ class Attempts:
         self._ask(state, request.model_copy(update={"again": True}))
 
     def _ask(self, state: NodeState, request: calls.AttemptRequest) -> None:
-        limits = self._given.limits
         handle: asyncio.Task[Any] = workflow.start_activity(
             task_of(state),
             request,
             result_type=calls.AttemptResult,
             activity_id=f"{state.path}#{state.attempts}",
-            start_to_close_timeout=timedelta(seconds=limits.run_timeout_s),
-            heartbeat_timeout=timedelta(seconds=limits.heartbeat_timeout_s),
-            retry_policy=INFRASTRUCTURE,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            **options(self._given.limits),
             summary=_summary(state),
         )
         self._inbox.watch(state, handle, costly=True)
@@ -206,6 +202,16 @@ class Attempts:
             self._inbox.push(Ended(state, cancelled=True))
         else:
             self._inbox.push(Ended(state, error=error, again=True))
+
+
+def options(limits: RunLimits) -> dict[str, Any]:
+    """Return how activities of attempts are asked for, of one or of several."""
+    return {
+        "start_to_close_timeout": timedelta(seconds=limits.run_timeout_s),
+        "heartbeat_timeout": timedelta(seconds=limits.heartbeat_timeout_s),
+        "retry_policy": INFRASTRUCTURE,
+        "cancellation_type": workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    }
 
 
 def task_of(state: NodeState) -> str:

@@ -7,7 +7,6 @@ back, is asked for again with the same attempt; it is found again, or started th
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -16,7 +15,7 @@ from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.execution import CacheStatus
 from flyte_temporal.spec.runs import RunInput
-from flyte_temporal.workflows.attempts import INFRASTRUCTURE, Attempts, task_of
+from flyte_temporal.workflows.attempts import Attempts, options, task_of
 from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
 from flyte_temporal.workflows.forming import LONGEST_S, Forming, bears, in_words
 from flyte_temporal.workflows.inbox import Ended, Inbox
@@ -79,10 +78,7 @@ class Batches:
             request,
             result_type=calls.BatchResult,
             activity_id=f"{first.path}+{len(taken) - 1}#{first.attempts}",
-            start_to_close_timeout=timedelta(seconds=limits.run_timeout_s),
-            heartbeat_timeout=timedelta(seconds=limits.heartbeat_timeout_s),
-            retry_policy=INFRASTRUCTURE,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            **options(limits),
             summary=in_words(taken),
         )
         for state in taken:

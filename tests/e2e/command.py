@@ -92,3 +92,14 @@ class Command:
     @staticmethod
     def _line(words: tuple[str | Path, ...]) -> list[str]:
         return [sys.executable, "-m", "flyte_temporal.cli", *map(str, words)]
+
+
+def made_of(template: str, file: Path, *changes: tuple[str, str]) -> Path:
+    """Write a program that is one of this folder's templates with some of its texts changed; return where it is."""
+    text = Path(__file__).with_name(template).read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file

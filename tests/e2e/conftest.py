@@ -39,3 +39,11 @@ def program(tmp_path: Path) -> Path:
         Path(__file__).with_name("program.py.txt").read_text(encoding="utf-8"), encoding="utf-8"
     )
     return source
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """Return an empty folder, in which programs note what has run."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    return folder

@@ -9,7 +9,7 @@ import pytest
 
 from flyte_temporal.client import Client
 from flyte_temporal.errors import Conflict
-from tests.e2e.command import Command
+from tests.e2e.command import Command, made_of
 from tests.e2e.test_faults import until
 from tests.e2e.test_recover import ran
 from tests.e2e.test_stops import kill_worker
@@ -17,21 +17,8 @@ from tests.e2e.test_stops import kill_worker
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def notes(tmp_path: Path) -> Path:
-    folder = tmp_path / "notes"
-    folder.mkdir()
-    return folder
-
-
 def written(notes: Path, file: Path, *changes: tuple[str, str]) -> Path:
-    text = Path(__file__).with_name("repaired.py.txt").read_text(encoding="utf-8")
-    for old, new in (("@NOTES@", str(notes)), *changes):
-        assert old in text
-        text = text.replace(old, new)
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    return file
+    return made_of("repaired.py.txt", file, ("@NOTES@", str(notes)), *changes)
 
 
 def test_a_bug_is_fixed_while_the_execution_waits(cli: Command, tmp_path: Path, notes: Path) -> None:
