@@ -217,6 +217,7 @@ class Stage:
             workflows=[Interpreter],
             activities=[*attempted.served(), *self.more],
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),  # as on the local stack
             **options,
         ) as worker:
             yield worker

@@ -60,8 +60,12 @@ from flyte_temporal.spec.search import SEARCH_ATTRIBUTES, search_values
 from flyte_temporal.spec.shown import details_of, summary_of
 
 _RPC_TIMEOUT = timedelta(seconds=10)
+_RUN_TIMEOUT = timedelta(seconds=25)
+"""How long a question to a run may take. Temporal keeps a run's next step for the worker that had it, alive or not, for
+`sticky_timeout_s` (10 s unless set), and every question waits behind that step; the rest is the step itself."""
 _AGAIN_S = 0.1
 D = TypeVar("D", bound=Document)
+Q = TypeVar("Q")
 
 _OPEN = f"ExecutionStatus = 'Running' AND {SEARCH_ATTRIBUTES[0]} IS NOT NULL"
 """Runs of executions of ours: all of them start with these search attributes."""
@@ -131,12 +135,14 @@ class TemporalEngine:
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Ask the run itself for its nodes; see `Engine.nodes`."""
-        handle = self._client.get_workflow_handle(execution.name)
         async with _translated(execution.name):
-            found: list[NodeRecord] = await handle.query(
-                "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
-            )
-            return found
+            return await self._ask(execution.name, "nodes", list[NodeRecord])
+
+    async def _ask(self, workflow: str, question: str, answer: type[Q]) -> Q:
+        """Put a question to a run or to a shard of a map."""
+        handle = self._client.get_workflow_handle(workflow)
+        found: Q = await handle.query(question, result_type=answer, rpc_timeout=_RUN_TIMEOUT)
+        return found
 
     async def gates(self, execution: ExecutionId) -> list[GateState]:
         """Ask the run itself, and its shards, for their gates; see `Engine.gates`."""
@@ -149,18 +155,13 @@ class TemporalEngine:
         async with _translated(execution.name):
             while waiting:
                 name = waiting.pop(0)
-                found[name] = await self._client.get_workflow_handle(name).query(
-                    "gates", result_type=list[GateState], rpc_timeout=_RPC_TIMEOUT
-                )
+                found[name] = await self._ask(name, "gates", list[GateState])
                 waiting += [shard.workflow for shard in await self._shards(name)]
         return found
 
     async def _shards(self, workflow: str) -> list[ShardState]:
         """Return the shards that a run, or a shard of a map, has under way."""
-        found: list[ShardState] = await self._client.get_workflow_handle(workflow).query(
-            "shards", result_type=list[ShardState], rpc_timeout=_RPC_TIMEOUT
-        )
-        return found
+        return await self._ask(workflow, "shards", list[ShardState])
 
     async def _holder(self, execution: ExecutionId, path: str) -> str:
         """Return the workflow that holds a node: the run itself, or the shard that has the item which the node is or is in."""
@@ -190,12 +191,8 @@ class TemporalEngine:
 
     async def repairs(self, execution: ExecutionId) -> RepairState:
         """Ask the run itself what waits for somebody; see `Engine.repairs`."""
-        handle = self._client.get_workflow_handle(execution.name)
         async with _translated(execution.name):
-            found: RepairState = await handle.query(
-                "repairs", result_type=RepairState, rpc_timeout=_RPC_TIMEOUT
-            )
-            return found
+            return await self._ask(execution.name, "repairs", RepairState)
 
     async def repair(
         self, execution: ExecutionId, wish: NodeRetry | NodeSkip | GiveUp | Pause
@@ -211,7 +208,7 @@ class TemporalEngine:
             async with _translated(execution.name):
                 found: D = await _while_it_continues(
                     lambda: handle.execute_update(
-                        name, argument, result_type=answer, rpc_timeout=_RPC_TIMEOUT
+                        name, argument, result_type=answer, rpc_timeout=_RUN_TIMEOUT
                     )
                 )
                 return found
