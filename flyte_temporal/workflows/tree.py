@@ -185,10 +185,15 @@ class Tree:
         else:
             self.queue(state)
 
-    def leave(self, state: NodeState) -> None:
-        """Take in that an activity ended without this node of its: it may start anew, once what it waits for has ended."""
+    def leave(self, state: NodeState, *, known: bool = True) -> None:
+        """Take in that an activity ended without this node of its: it may start anew, once what it waits for has ended.
+
+        Args:
+            state: The node.
+            known: Whether it is known that an attempt which has to wait never began; else the same one is asked for again.
+        """
         waits = state.scope.left(state) > 0
-        if state.scope.failing or waits:
+        if state.scope.failing or (waits and known):
             if state.token:
                 state.attempts -= 1
                 state.tokens.remove(state.token)
