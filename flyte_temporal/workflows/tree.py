@@ -293,12 +293,15 @@ class Tree:
         if not isinstance(scope, ShardedArray):  # pragma: no cover - only such a scope has shards
             raise TypeError(f"{state.path} is no shard")
         stopped = given.shard is not None and given.shard.stopped
+        state.source = given.shard.copied if given.shard is not None else None
+        state.ran = state.source is None
+        phase = NodePhase.SUCCEEDED if state.ran else NodePhase.RECOVERED
         scope.take(state, given)
         following = scope.after(state, given.outputs)
         self._shards_changed(scope)
         if not scope.failing:
             self._enqueue(scope, following)
-        self._finish(state, NodePhase.ABORTED if stopped else NodePhase.SUCCEEDED)
+        self._finish(state, NodePhase.ABORTED if stopped else phase)
 
     def _shards_changed(self, scope: ShardedArray) -> None:
         if scope.parent is not None:
