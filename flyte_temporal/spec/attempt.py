@@ -19,6 +19,8 @@ from flyte_temporal.spec.literals import LiteralValue
 PLATFORM_STOPPED = "PlatformStopped"
 """Code of an attempt that the platform ended because it was itself told to stop: nobody's failure."""
 PLATFORM_STOPPED_MESSAGE = "The platform was stopped while the attempt ran."
+OUTAGE_S = 300.0
+"""How long an outage of the blob store is waited out by an attempt that has computed, in seconds."""
 NO_MANIFEST = 70
 """Exit code of our runtime when it could not leave a manifest (EX_SOFTWARE): its own fault, not the user code's."""
 
@@ -62,6 +64,7 @@ class AttemptOrder(Stored):
         keep_checkpoint: Whether the last checkpoint stays when the attempt succeeds.
         grace_s: Seconds between SIGTERM and SIGKILL when it is stopped.
         interruptible: Whether it may run on a machine that can be taken away; decided for each attempt.
+        outage_s: How long an outage of the store may last, in seconds, before what it has computed is given up.
     """
 
     attempt: AttemptId
@@ -77,6 +80,7 @@ class AttemptOrder(Stored):
     keep_checkpoint: bool = True
     grace_s: float = 10.0
     interruptible: bool = False
+    outage_s: float = OUTAGE_S
 
 
 class Manifest(Stored):
