@@ -103,6 +103,7 @@ class Attempt:
             # A dynamic task is at work until what it gave has ended.
             self.note(NodePhase.RUNNING, spec=manifest.spec)
         elif manifest.error is not None:
+            await self._parts.remembering.forget(self.id.execution, manifest.error)
             await self.memory.give_up(failed=manifest.error.kind is ErrorKind.USER)
             if manifest.basis is None:
                 self.note(NodePhase.RUNNING, unfinished=True)

@@ -40,7 +40,10 @@ MATRIX: dict[int, tuple[str, str]] = {
     13: ("an upload is cut", "nothing is to be seen of it; sent again"),
     14: ("an upload succeeded, its answer was lost", "read back: it is mine, so it succeeded"),
     15: ("a listing is stale", "never listed to decide; objects are asked for by key, without a cache"),
-    16: ("the manifest is whole, an object is not", "noticed by its digest; computed anew, once"),
+    16: (
+        "the manifest is whole, an object is not",
+        "noticed by its digest, at the hit or by who reads it; entry removed; computed anew, once",
+    ),
     17: ("a task runs out of memory", "its own failure, said so; it may get more"),
     18: ("a child of a task runs out of memory", "the task decides; what it used is told"),
     28: ("a cancel while an attempt is started", "no process stays, the node is ABORTED"),
