@@ -33,9 +33,6 @@ from flyte_temporal.spec.policies import Timeouts
 
 _ASKED: Any = Asked
 
-PAUSED = "its activity is paused in Temporal; what runs, runs on"
-"""Why a node waits whose activity somebody has paused: `temporal activity unpause` lets it go on."""
-
 
 class Attempts:
     """Runs attempts.
@@ -179,12 +176,7 @@ class _OneAttempt:
     async def _on_cancel(self, launcher: Launcher) -> Manifest | None:
         """Stop the attempt if somebody wants that; return its manifest if it had succeeded by then."""
         if not await stop_is_wanted(self._attempt.id):
-            self._say_why_it_is_left()
+            self._attempt.say_why_it_is_left()
             return None
         await beating(launcher.stop(self._attempt.id, self._parts.grace_s), self._beat_s)
         return await self._attempt.stopped(launcher)
-
-    def _say_why_it_is_left(self) -> None:
-        details = activity.cancellation_details()
-        if details is not None and details.paused:
-            self._attempt.note(NodePhase.PAUSED, PAUSED)

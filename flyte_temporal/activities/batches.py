@@ -71,6 +71,8 @@ class OneBatch:
             await self._drive(launcher)
         except asyncio.CancelledError:
             if not await stop_is_wanted(self._members[0].attempt.id):
+                for member in self._todo:
+                    member.attempt.say_why_it_is_left()
                 raise
             await beating(self._stop(launcher), self._beat_s)
         finally:

@@ -22,6 +22,9 @@ from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import ErrorKind, NodePhase, NodeRecord
 
+PAUSED = "its activity is paused in Temporal; what runs, runs on"
+"""Why a node waits whose activity somebody has paused: `temporal activity unpause` lets it go on."""
+
 _NO_HEARTBEAT = timedelta(seconds=30)
 
 
@@ -123,6 +126,12 @@ class Attempt:
         await self.memory.give_up(failed=False)
         self.note(NodePhase.ABORTED, unfinished=True)
         return None
+
+    def say_why_it_is_left(self) -> None:
+        """Note, if somebody has paused the activity, that nothing is heard of the attempt until it goes on."""
+        details = activity.cancellation_details()
+        if details is not None and details.paused:
+            self.note(NodePhase.PAUSED, PAUSED)
 
     def note(
         self,
