@@ -159,6 +159,14 @@ class House:
         return {id_: node.cache.value for id_, node in self.nodes(name).items()}
 
 
+def equal(width: int) -> Closure:
+    """Return steps side by side that all compute the same, one at a time."""
+    nodes = [closures.step(f"n{i}", 1) for i in range(width)]
+    return cached(
+        closures.closure(closures.workflow("shapes.equal", nodes, closures.out("n0"))), serialize=True
+    )
+
+
 def cached(closure: Closure, **settings: Any) -> Closure:
     """Return a closure whose tasks are all cached."""
     cache = CacheSettings(enabled=True, **{"version": "1", **settings})
