@@ -15,7 +15,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from flyte_temporal.activities.batches import OneBatch
-from flyte_temporal.activities.cancels import beating
+from flyte_temporal.activities.cancels import REPORT_S, beating, beating_within
 from flyte_temporal.activities.delivery import Attempt, heartbeat_timeout_s, most_s, used_up
 from flyte_temporal.activities.limits import Limits
 from flyte_temporal.activities.memory import LeaseLost
@@ -178,5 +178,12 @@ class _OneAttempt:
         if not await stop_is_wanted(self._attempt.id):
             self._attempt.say_why_it_is_left()
             return None
-        await beating(launcher.stop(self._attempt.id, self._parts.grace_s), self._beat_s)
+        try:
+            return await beating_within(self._ended(launcher), self._beat_s, self._parts.grace_s + REPORT_S)
+        except TimeoutError:
+            await self._attempt.unreported()
+            return None
+
+    async def _ended(self, launcher: Launcher) -> Manifest | None:
+        await launcher.stop(self._attempt.id, self._parts.grace_s)
         return await self._attempt.stopped(launcher)

@@ -127,6 +127,11 @@ class Attempt:
         self.note(NodePhase.ABORTED, unfinished=True)
         return None
 
+    async def unreported(self) -> None:
+        """Do all that is to be done once an attempt was stopped by wish of which nobody could tell the end in time."""
+        await self.memory.give_up(failed=False)
+        self.note(NodePhase.ABORTED, unfinished=True)
+
     def say_why_it_is_left(self) -> None:
         """Note, if somebody has paused the activity, that nothing is heard of the attempt until it goes on."""
         details = activity.cancellation_details()
