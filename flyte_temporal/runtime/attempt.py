@@ -13,7 +13,7 @@ from flyte_temporal._version import __version__
 from flyte_temporal.errors import FlyteTemporalError, LimitExceeded, StorageError, UnsupportedSpec
 from flyte_temporal.faults import buggify
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.runtime import checkpoints, decks, failures, output
+from flyte_temporal.runtime import checkpoints, decks, failures, memory, output
 from flyte_temporal.sdk import dispatch
 from flyte_temporal.sdk.checkpoints import Checkpoint
 from flyte_temporal.sdk.containers import needs_container
@@ -141,7 +141,7 @@ def perform(
 
 
 def _perform(order: AttemptOrder, desk: Desk, given: _Given) -> Manifest:
-    started = datetime.now(UTC)
+    started, kills = datetime.now(UTC), memory.kernel_kills()
     outputs: dict[str, LiteralValue] | None = None
     spec = ""
     error: ErrorDocument | None = None
@@ -178,6 +178,7 @@ def _perform(order: AttemptOrder, desk: Desk, given: _Given) -> Manifest:
         started_at=started,
         finished_at=datetime.now(UTC),
         peak_rss_bytes=peak_rss(),
+        oom_kills=max(0, memory.kernel_kills() - kills),
         log_chunks=_ship_log(order, desk, store),
         runtime_version=__version__,
         checkpoint=checkpoint.last,

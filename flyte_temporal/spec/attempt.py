@@ -95,6 +95,8 @@ class Manifest(Stored):
         started_at: When user code was about to be loaded, UTC.
         finished_at: When the manifest was written, UTC.
         peak_rss_bytes: Largest resident memory of the process.
+        oom_kills: Processes that the kernel killed for their memory meanwhile in the attempt's control group, where it tells
+            that: the task's own children in a container, those of its neighbours too where a machine's pool shares one.
         log_chunks: Number of log chunks that were uploaded.
         runtime_version: Version of this library in the attempt.
         checkpoint: The last checkpoint that it saved, if it saved one.
@@ -109,6 +111,7 @@ class Manifest(Stored):
     started_at: datetime
     finished_at: datetime
     peak_rss_bytes: int = 0
+    oom_kills: int = 0
     log_chunks: int = 0
     runtime_version: str = ""
     checkpoint: SavedCheckpoint | None = None
