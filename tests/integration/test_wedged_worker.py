@@ -14,6 +14,7 @@ import pytest
 from flyte_temporal.client import Client
 from flyte_temporal.local.processes import leftovers
 from flyte_temporal.sdk.loader import find_entity, load_file
+from tests.invariants import check
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -138,6 +139,7 @@ def test_a_wedged_worker_is_replaced_and_its_run_goes_on(
         status = client.status()
         assert status.pids["worker"] != first
         assert status.restarts == {"temporal": 0, "worker": 1}
+        check(home)
     assert (tmp_path / "steps").read_text().split() == ["0", "1", "2"], "no step ran twice"
     log = (home / "logs" / "worker.log").read_text()
     assert "This worker is wedged" in log
