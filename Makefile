@@ -20,7 +20,8 @@ help:
 	@echo "make test         set up, then run all tests (PYTEST_ARGS='-k word' to choose)"
 	@echo "make test-unit    only the unit tests;  make unit-3.12: the same on another Python"
 	@echo "make test-e2e     only the end-to-end tests (each example, on a stack of its own)"
-	@echo "make chaos        which faults are tested, and random programs with faults by SEEDS=20 seeds"
+	@echo "make chaos        which faults are tested; random programs with faults by SEEDS=20 seeds; crashes and parity"
+	@echo "                  with batches off and with all in batches"
 	@echo "make soak         MINUTES=10 of random programs while random processes are killed"
 	@echo "make check        lint, formatting, types (mypy, and pyright on tests/typing), import rules, sizes"
 	@echo "make fmt          format and fix what can be fixed"
@@ -73,6 +74,13 @@ MINUTES ?= 10
 chaos: $(VENV)/$(INSTALLED)
 	@$(BIN)/python -m tests.faults.rows
 	@CHAOS_SEEDS=$(SEEDS) $(BIN)/$(PYTEST) tests/faults/test_seeded.py $(PYTEST_ARGS)
+	@for batches in off always; do \
+	  echo "with batches $$batches"; \
+	  export CHAOS_SEEDS=$(SEEDS) FLYTE_TEMPORAL_LIMITS__BATCHES=$$batches; \
+	  $(BIN)/$(PYTEST) tests/e2e/test_faults.py tests/e2e/test_structure_faults.py tests/e2e/test_batch_faults.py \
+	    $(PYTEST_ARGS) || exit 1; \
+	  $(BIN)/$(PYTEST) tests/parity -k "test_durable and not batches" $(PYTEST_ARGS) || exit 1; \
+	done
 
 soak: $(VENV)/$(INSTALLED)
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
