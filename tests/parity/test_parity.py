@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.command import Command, Done
 from tests.parity.case import CASES, Case, cases, matches
+from tests.parity.forking import forked
 
 ANSWERED_WITHIN_S = 60.0
 SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
@@ -20,11 +21,11 @@ SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    command = Command(tmp_path_factory.mktemp("home") / "h", tuple(SECRETS.items()))
-    try:
-        yield command
-    finally:
-        command("down", expect=None)
+    with forked(tmp_path_factory.mktemp("home") / "h", tuple(SECRETS.items())) as command:
+        try:
+            yield command
+        finally:
+            command("down", expect=None)
 
 
 def check(case: Case, done: Done) -> None:
