@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := .installed
 # What the repository itself needs: every role with a local test, and the tools of the group below.
-EXTRAS := cli,port,client,worker,local,server,s3
+EXTRAS := cli,port,client,worker,local,server,s3,gcs
 UV_PIP = uv pip install --quiet --constraint constraints.txt
 PYTEST := python -m pytest
 PYTEST_ARGS ?=

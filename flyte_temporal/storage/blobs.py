@@ -39,4 +39,4 @@ def open_store(config: StorageConfig) -> BlobStore:
         return LocalBlobStore(Path(unquote(rest)), sync=Sync.of(config.options.get("fsync", Sync.DATA)))
     from flyte_temporal.storage.remote import RemoteBlobStore
 
-    return RemoteBlobStore(config.root, dict(config.options))
+    return RemoteBlobStore(config)

@@ -19,6 +19,9 @@ from typing import IO, Any, TypeVar
 from flyte_temporal.errors import CorruptBlob, StorageError
 from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
 from flyte_temporal.spec import keys
+from flyte_temporal.spec.storage import StorageConfig
+from flyte_temporal.spec.uploads import Upload, UploadRequest
+from flyte_temporal.storage.clouds import cloud
 from flyte_temporal.storage.hashing import Digest
 from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
 
@@ -31,31 +34,27 @@ ignore the condition on multipart uploads."""
 _TRIES = 5
 _RETRY_S = 60.0
 """After so many seconds nothing is tried again: a server that answers nothing costs one more time-out at most."""
-_S3_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 20}
-"""Seconds for which S3 may be silent; botocore's own 60 s, times the tries of three layers, hold up a task for half an
-hour. `options` of the storage may say others (`config_kwargs`)."""
-_ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError)
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+_ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError)
 
 
 class RemoteBlobStore:
     """A prefix of a bucket as a blob store.
 
     Args:
-        root: URI of the prefix, such as `s3://bucket/prefix`.
-        options: Options of fsspec's file system.
+        config: The prefix, such as `s3://bucket/prefix`, and how it is reached.
         pause_s: First pause between tries, in seconds; doubled each time.
 
     Raises:
-        StorageError: If the library for the scheme is not installed.
+        StorageError: If the library for the scheme is not installed, or it finds no credentials.
     """
 
     quick = False
 
-    def __init__(self, root: str, options: dict[str, Any], pause_s: float = 0.1) -> None:
-        self._root = root.rstrip("/")
+    def __init__(self, config: StorageConfig, pause_s: float = 0.1) -> None:
+        self._root = config.root.rstrip("/")
         self._pause_s = pause_s
-        self._fs = _file_system(self._root, options)
+        self._cloud = cloud(config, pause_s)
+        self._fs = self._cloud.fs
 
     def put_new(self, key: str, data: bytes | Path, sha256: str | None = None) -> Put:
         """Create an object unless one exists; see the port."""
@@ -66,9 +65,9 @@ class RemoteBlobStore:
         for _ in self._tries():
             try:
                 self._create(path, data)
-            except PermissionError as error:
-                raise _failed("create", path, error) from error
-            except Exception as error:  # noqa: BLE001 - backends raise anything; the read-back tells what happened
+            except Exception as error:  # backends raise anything; the read-back tells what happened
+                if self._cloud.refuses(error):
+                    raise _failed("create", path, error) from error
                 last = error
                 stored = self.head(key)
                 if stored is not None:
@@ -157,10 +156,10 @@ class RemoteBlobStore:
         """Return size and key of an object, or None."""
         path = self._path(key)
         try:
-            info = self._call("look at", path, lambda: self._fs.info(path))
+            size = self._call("look at", path, lambda: self._cloud.head(path))
         except (FileNotFoundError, IsADirectoryError):
             return None
-        return BlobInfo(key=key, size=int(info["size"])) if info["type"] == "file" else None
+        return BlobInfo(key=key, size=size) if size is not None else None
 
     def delete(self, key: str) -> None:
         """Remove an object if there is one."""
@@ -190,6 +189,11 @@ class RemoteBlobStore:
         """Return the key of an address below the root, or None."""
         prefix = f"{self._root}/"
         return checked_key(uri[len(prefix) :]) if uri.startswith(prefix) and uri != prefix else None
+
+    def presign(self, key: str, request: UploadRequest) -> Upload | None:
+        """Return an address for one upload, signed by this process's credentials; see the port."""
+        path = self._path(key)
+        return self._call("sign an address of", path, lambda: self._cloud.presign(path, request))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{checked_key(key)}"
@@ -227,11 +231,11 @@ class RemoteBlobStore:
         for _ in self._tries():
             try:
                 return action()
-            except PermissionError as error:
-                raise _failed(what, path, error) from error
             except _ANSWERS:
                 raise
-            except Exception as error:  # noqa: BLE001 - backends raise their own trees (botocore, aiohttp, gcsfs)
+            except Exception as error:  # backends raise their own trees (botocore, aiohttp, gcsfs)
+                if self._cloud.refuses(error):
+                    raise _failed(what, path, error) from error
                 last = error
         raise _failed(what, path, last) from last
 
@@ -298,33 +302,6 @@ class RemoteWriter:
                 self._file.closed = True
         with suppress(Exception):
             self._store._fs.rm_file(self._path)  # noqa: SLF001 - as above
-
-
-def _file_system(root: str, options: dict[str, Any]) -> Any:
-    import fsspec
-
-    scheme = root.partition("://")[0]
-    s3 = _EXTRAS.get(scheme) == "s3"
-    if s3:
-        options = {**options, "config_kwargs": {**_S3_TIMEOUTS, **options.get("config_kwargs", {})}}
-    try:
-        # No listing cache, or a deleted or new object is seen wrongly; no shared instance, so that nobody else's
-        # settings leak in, and so that a forked process never inherits another's event loop.
-        made = fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
-        if s3:
-            # botocore tries again, and so does the store; a third layer only multiplies how long a stalled call takes.
-            made.retries = 1
-        return made
-    except ImportError as error:
-        extra = _EXTRAS.get(scheme)
-        remedy = (
-            f"pip install 'flyte-temporal[{extra}]'" if extra else f"install fsspec's library for {scheme}://"
-        )
-        raise StorageError(
-            f"The storage root {root} needs a library that is not installed: {remedy}."
-        ) from error
-    except ValueError as error:
-        raise StorageError(f"The storage root {root} has a scheme that is not supported: {error}.") from error
 
 
 def _digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.storage.blobs import open_store
 from tests.proxies import Fault, FaultyProxy, first, proxied
 
-from .s3 import s3_config, s3_port
+from .stores import s3_config, s3_port
 
 __all__ = ["s3_port"]
 

@@ -16,7 +16,7 @@ import pytest
 from flyte_temporal.spec.attempt import StorageConfig
 from tests.contract.saver import SAVES
 
-from .s3 import s3_config, s3_port
+from .stores import s3_config, s3_port
 
 __all__ = ["s3_port"]
 
