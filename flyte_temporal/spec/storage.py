@@ -6,12 +6,17 @@ for them: environment, profile, service account, metadata server (docs/storage.m
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, JsonValue, model_validator
 
 from flyte_temporal.spec.document import Document
+
+_RULE = (
+    "and this configuration is recorded with every attempt. Leave it out: credentials are found where the cloud's own tools find "
+    "them (environment, profile, service account; docs/storage.md)"
+)
 
 SECRET_OPTIONS = frozenset({
     "key", "secret", "token", "username", "password", "passwd", "credentials", "credential", "account_key", "sas_token",
@@ -45,11 +50,6 @@ class StorageConfig(Document):
     anonymous: bool = False
     path_style: bool = False
 
-    no_secrets: ClassVar[str] = (
-        "they are recorded in orders and never secret. Leave it out: credentials are found where the cloud's own tools find "
-        "them (environment, profile, service account; docs/storage.md)"
-    )
-
     @model_validator(mode="after")
     def _holds_no_secrets(self) -> Self:
         check_no_secrets(self.root, self.endpoint, self.options)
@@ -64,10 +64,10 @@ def check_no_secrets(root: str, endpoint: str, options: dict[str, Any]) -> None:
     """
     for name, address in (("root", root), ("endpoint", endpoint)):
         if "@" in urlsplit(address).netloc:
-            raise ValueError(f"the {name} of the storage has credentials in its address, but {StorageConfig.no_secrets}")
+            raise ValueError(f"the {name} of the storage has credentials in its address, {_RULE}")
     found = _secret_in(options)
     if found:
-        raise ValueError(f"the storage option {found!r} is a credential, but {StorageConfig.no_secrets}")
+        raise ValueError(f"the storage option {found!r} is a credential, {_RULE}")
 
 
 def _secret_in(options: Any, above: str = "") -> str:

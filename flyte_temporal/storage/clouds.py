@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
+import io
 import random
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flyte_temporal.errors import StorageError
+from flyte_temporal.errors import LimitExceeded, StorageError
 from flyte_temporal.spec.storage import StorageConfig
 from flyte_temporal.spec.uploads import Upload, UploadRequest
 
@@ -30,6 +31,10 @@ GCS_TIMEOUTS = {"sock_connect": 10.0, "sock_read": 20.0}
 
 _GCS_TRIES = 3
 """Tries of one request to GCS, as botocore has them for S3: what is written in pieces cannot be begun anew by the store."""
+
+_S3_PUT_BYTES = 5 * 1024**3
+_SERVER_ERROR = 500
+_LATER = {408, 429}
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """The extra of this package that brings the library for a scheme."""
@@ -60,6 +65,10 @@ class Cloud:
         """Return whether an error says that we are not allowed to: nothing to try again."""
         return isinstance(error, PermissionError)
 
+    def passes(self, error: Exception) -> bool:
+        """Return whether an error says that the service has a bad time, not that the request is wrong."""
+        return isinstance(error, OSError)
+
     def presign(self, path: str, request: UploadRequest) -> Upload | None:
         """Return an address to which whoever has it may upload exactly what was asked for; None if there is no such thing."""
         del path, request
@@ -74,10 +83,25 @@ class Cloud:
 class S3(Cloud):
     """S3, and what speaks its language."""
 
+    def passes(self, error: Exception) -> bool:
+        """Return whether an error says that the service has a bad time; s3fs keeps what botocore said as its cause."""
+        from botocore.exceptions import ClientError
+
+        said = error if isinstance(error, ClientError) else error.__cause__
+        if not isinstance(said, ClientError):
+            return True  # no answer at all
+        status = said.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+        return status >= _SERVER_ERROR or status in _LATER
+
     def presign(self, path: str, request: UploadRequest) -> Upload | None:
         """Return an address for one PUT of these very bytes: length and digest are signed with it."""
         if self.fs.anon:
             return None
+        if request.size > _S3_PUT_BYTES:
+            raise LimitExceeded(
+                f"{request.size} bytes are more than S3 takes in one request, 5 GiB. Put the file into a bucket of your own by the "
+                "cloud's tools, and give its address as the input."
+            )
         checksum = base64.b64encode(bytes.fromhex(request.sha256)).decode()
         url = self.fs.url(
             path,
@@ -108,6 +132,10 @@ class Gcs(Cloud):
         """Return whether an error says that we are not allowed to."""
         return super().refuses(error) or (type(error) is OSError and str(error).startswith("Forbidden"))
 
+    def passes(self, error: Exception) -> bool:
+        """Return whether an error says that the service has a bad time."""
+        return isinstance(error, TimeoutError) or _transient(error)
+
     def presign(self, path: str, request: UploadRequest) -> Upload | None:
         """Return an address for one PUT of so many bytes with this MD5, where the credentials can sign."""
         found = self.fs.credentials.credentials
@@ -126,7 +154,7 @@ class Gcs(Cloud):
             "x-goog-content-length-range": f"{request.size},{request.size}",
         }
         url = self.fs.sign(
-            path, expiration=request.expires_s, version="v4", method="PUT", headers=headers, **remote
+            path, expiration=request.expires_s, version="v4", method="PUT", headers=dict(headers), **remote
         )
         return Upload(url=url, headers={"Content-Length": str(request.size), **headers})
 
@@ -158,10 +186,12 @@ class Gcs(Cloud):
     def _tried(self, request: Callable[..., Any]) -> Callable[..., Any]:
         """Return a request of gcsfs that is tried a few times, quickly, but not when it was silent for long."""
 
-        async def asked(*args: Any, **kwargs: Any) -> Any:
+        async def asked(*args: Any, data: Any = None, **kwargs: Any) -> Any:
             for number in range(1, _GCS_TRIES + 1):
+                # As a stream, because aiohttp sends large bytes in one go and warns of it. A new one each time: it closes them.
+                body = io.BytesIO(data) if isinstance(data, bytes | bytearray | memoryview) else data
                 try:
-                    return await request(*args, **kwargs)
+                    return await request(*args, data=body, **kwargs)
                 except Exception as error:
                     if number == _GCS_TRIES or not _transient(error):
                         raise
@@ -216,6 +246,16 @@ def connection(config: StorageConfig) -> dict[str, Any]:
     if config.endpoint:
         options["endpoint_url"] = config.endpoint
     return options
+
+
+def share(config: StorageConfig) -> None:
+    """Make the way to the store the default of fsspec for all addresses of its cloud in this process."""
+    import fsspec.config
+
+    scheme = config.root.partition("://")[0]
+    for name, extra in EXTRAS.items():
+        if extra == EXTRAS.get(scheme):
+            fsspec.config.conf[name] = {**connection(config), **fsspec.config.conf.get(name, {})}
 
 
 def _own(options: dict[str, Any]) -> dict[str, Any]:

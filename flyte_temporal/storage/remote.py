@@ -16,12 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from flyte_temporal.errors import CorruptBlob, StorageError
+from flyte_temporal.errors import BadRequest, CorruptBlob, StorageError
 from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.storage import StorageConfig
 from flyte_temporal.spec.uploads import Upload, UploadRequest
-from flyte_temporal.storage.clouds import cloud
+from flyte_temporal.storage.clouds import Cloud, cloud
 from flyte_temporal.storage.hashing import Digest
 from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
 
@@ -34,7 +34,8 @@ ignore the condition on multipart uploads."""
 _TRIES = 5
 _RETRY_S = 60.0
 """After so many seconds nothing is tried again: a server that answers nothing costs one more time-out at most."""
-_ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError)
+_LONGEST_PAUSE_S = 5.0
+_ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, BadRequest)
 
 
 class RemoteBlobStore:
@@ -42,7 +43,9 @@ class RemoteBlobStore:
 
     Args:
         config: The prefix, such as `s3://bucket/prefix`, and how it is reached.
-        pause_s: First pause between tries, in seconds; doubled each time.
+        pause_s: First pause between tries, in seconds; doubled each time, up to 5 s.
+        patience_s: For how long a call is tried again that a store refuses for reasons that pass (500, 503, SlowDown, a broken
+            connection). 0 = as any other error: five tries within a minute.
 
     Raises:
         StorageError: If the library for the scheme is not installed, or it finds no credentials.
@@ -50,9 +53,10 @@ class RemoteBlobStore:
 
     quick = False
 
-    def __init__(self, config: StorageConfig, pause_s: float = 0.1) -> None:
+    def __init__(self, config: StorageConfig, pause_s: float = 0.1, patience_s: float = 0.0) -> None:
         self._root = config.root.rstrip("/")
         self._pause_s = pause_s
+        self._patience_s = patience_s
         self._cloud = cloud(config, pause_s)
         self._fs = self._cloud.fs
 
@@ -61,20 +65,20 @@ class RemoteBlobStore:
         path = self._path(key)
         if isinstance(data, Path) and data.stat().st_size <= SINGLE_PUT_BYTES:
             data = data.read_bytes()
-        last: Exception | None = None
-        for _ in self._tries():
+        tries = self._tries()
+        while True:
             try:
                 self._create(path, data)
             except Exception as error:  # backends raise anything; the read-back tells what happened
                 if self._cloud.refuses(error):
                     raise _failed("create", path, error) from error
-                last = error
                 stored = self.head(key)
                 if stored is not None:
                     return self._compare(key, stored, data, sha256)
+                if not tries.again(error):
+                    raise _failed("create", path, error) from error
             else:
                 return Put.CREATED
-        raise _failed("create", path, last) from last
 
     def put(self, key: str, data: bytes | Path) -> None:
         """Write an object, replacing an older one as a whole."""
@@ -227,27 +231,40 @@ class RemoteBlobStore:
         return found.hexdigest()
 
     def _call(self, what: str, path: str, action: Callable[[], T]) -> T:
-        last: Exception | None = None
-        for _ in self._tries():
+        tries = self._tries()
+        while True:
             try:
                 return action()
             except _ANSWERS:
                 raise
             except Exception as error:  # backends raise their own trees (botocore, aiohttp, gcsfs)
-                if self._cloud.refuses(error):
+                if self._cloud.refuses(error) or not tries.again(error):
                     raise _failed(what, path, error) from error
-                last = error
-        raise _failed(what, path, last) from last
 
-    def _tries(self) -> Iterator[int]:
-        """Yield the number of each try, after a pause, for as long as another one is worth it."""
-        begun = time.monotonic()
-        for number in range(_TRIES):
-            if number:
-                if time.monotonic() - begun > _RETRY_S:
-                    return
-                time.sleep(self._pause_s * 2 ** (number - 1) * (1 + random.random()))  # noqa: S311 - only spreads retries
-            yield number
+    def _tries(self) -> _Tries:
+        return _Tries(self._cloud, self._pause_s, self._patience_s)
+
+
+class _Tries:
+    """The tries of one call: when the next one comes, and whether it is worth it."""
+
+    def __init__(self, cloud: Cloud, pause_s: float, patience_s: float) -> None:
+        self._cloud = cloud
+        self._pause_s = pause_s
+        self._patience_s = patience_s
+        self._begun = time.monotonic()
+        self._number = 1
+
+    def again(self, error: Exception) -> bool:
+        """Wait and return True if the call is to be made again after an error."""
+        spent = time.monotonic() - self._begun
+        few = self._number < _TRIES and spent <= _RETRY_S
+        if not few and not (spent < self._patience_s and self._cloud.passes(error)):
+            return False
+        pause = min(_LONGEST_PAUSE_S, self._pause_s * 2 ** min(self._number - 1, 16))
+        time.sleep(pause * (1 + random.random()))  # noqa: S311 - only spreads retries
+        self._number += 1
+        return True
 
 
 class RemoteWriter:
