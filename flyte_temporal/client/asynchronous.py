@@ -93,7 +93,9 @@ class AsyncClient:
         ticket = UploadTicket.model_validate(await self._connection.call("upload", wanted))
         if ticket.stored:
             return ticket.uri
-        if ticket.upload is None:  # a folder of this machine, or a store that cannot sign: ours to reach anyway
+        if (
+            ticket.upload is None
+        ):  # a folder of this machine, or a store that cannot sign: ours to reach anyway
             await asyncio.to_thread(self._workshop.blobs.put_file, file)
             return ticket.uri
         await asyncio.to_thread(send, file, ticket.upload)

@@ -204,7 +204,9 @@ class Settings(BaseSettings):
         """
         try:
             return cls()
-        except SettingsError as error:  # what is not JSON where JSON must stand; its cause would repeat the text
+        except (
+            SettingsError
+        ) as error:  # what is not JSON where JSON must stand; its cause would repeat the text
             raise BadRequest(f"The environment has settings that do not fit: {error}.") from None
         except ValidationError as error:
             faults = "; ".join(

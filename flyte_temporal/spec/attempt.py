@@ -13,7 +13,7 @@ from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import Environment, ErrorDocument
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.storage import StorageConfig as StorageConfig  # also what others import from here
+from flyte_temporal.spec.storage import StorageConfig as StorageConfig  # noqa: PLC0414 - others import it from here
 
 PLATFORM_STOPPED = "PlatformStopped"
 """Code of an attempt that the platform ended because it was itself told to stop: nobody's failure."""

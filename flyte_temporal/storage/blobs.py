@@ -13,7 +13,6 @@ from flyte_temporal.errors import StorageError
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec.attempt import StorageConfig
 
-
 ATTEMPT_PATIENCE_S = 300.0
 """How long an attempt tries again while the store has a bad time: what it has computed is worth more than five minutes
 (reliability.md §2.3, row 11)."""

@@ -2,7 +2,7 @@
 
 Called by `remote`, which has all that is alike. Apart from it so that each cloud's habits stand in one place:
 
-- S3 (s3fs): botocore's own time-outs and tries multiply with ours.
+- S3 (s3fs): botocore's own time-outs and tries multiply with ours; `info` of what is not there is two requests.
 - GCS (gcsfs): no time-outs; six tries of its own, up to a minute long, each logged as an error; `info` is two requests, one
   of them a listing; a refusal (403) is a plain `OSError`; without credentials it silently becomes anonymous.
 """
@@ -82,6 +82,11 @@ class Cloud:
 
 class S3(Cloud):
     """S3, and what speaks its language."""
+
+    def head(self, path: str) -> int | None:
+        """Return the size of an object; `info` would also list the folder of a name that is not there."""
+        bucket, key, _ = self.fs.split_path(path)
+        return int(self.fs.call_s3("head_object", Bucket=bucket, Key=key)["ContentLength"])
 
     def passes(self, error: Exception) -> bool:
         """Return whether an error says that the service has a bad time; s3fs keeps what botocore said as its cause."""
@@ -180,7 +185,9 @@ class Gcs(Cloud):
             ) from error
         for name in ("_request", "_get_file_request", "_get_file_concurrent"):
             plain = inspect.unwrap(getattr(type(made), name))
-            setattr(made, name, self._tried(partial(plain, made)) if name == "_request" else partial(plain, made))
+            setattr(
+                made, name, self._tried(partial(plain, made)) if name == "_request" else partial(plain, made)
+            )
         return made
 
     def _tried(self, request: Callable[..., Any]) -> Callable[..., Any]:
