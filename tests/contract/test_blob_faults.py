@@ -183,10 +183,11 @@ def test_what_an_attempt_has_computed_waits_longer_for_the_store(
 def test_what_is_forbidden_is_told_at_once(bucket: Bucket) -> None:
     with proxied(bucket.port, lambda request: Fault("status", 403)) as proxy:
         store = bucket.behind(proxy)
-        for number, call in enumerate([lambda: store.get("a"), lambda: store.put_new("a", b"1")], 1):
-            with pytest.raises(StorageError, match=r"(?i)forbidden|denied"):
-                call()
-            assert len(proxy.requests) == number
+        with pytest.raises(StorageError, match=r"(?i)forbidden|denied"):
+            store.get("a")
+        with pytest.raises(StorageError, match=r"(?i)forbidden|denied"):
+            store.put_new("a", b"1")
+        assert len(proxy.requests) == 2
 
 
 @pytest.mark.row(12)
