@@ -24,7 +24,7 @@ SECRET_OPTIONS = frozenset({
 })  # fmt: skip
 """Names, in lower case, under which fsspec's libraries take credentials, at any depth of the options."""
 
-GCS_WAYS = frozenset({"anon", "google_default", "cloud", "cache"})
+GCS_WAYS = ("anon", "google_default", "cloud", "cache")
 """What gcsfs' option `token` may say without being a secret: the name of a way to find one."""
 
 

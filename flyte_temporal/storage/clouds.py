@@ -139,7 +139,9 @@ class Gcs(Cloud):
 
     def passes(self, error: Exception) -> bool:
         """Return whether an error says that the service has a bad time."""
-        return isinstance(error, TimeoutError) or _transient(error)
+        from google.auth.exceptions import TransportError  # who issues tokens did not answer
+
+        return isinstance(error, TimeoutError | TransportError) or _transient(error)
 
     def presign(self, path: str, request: UploadRequest) -> Upload | None:
         """Return an address for one PUT of so many bytes with this MD5, where the credentials can sign."""
