@@ -57,6 +57,7 @@ demo: $(VENV)/$(INSTALLED)
 	@$(BIN)/flyte-temporal run examples/02_train_model/pipeline.py train_model --hyperparam 0.1
 
 test: $(VENV)/$(INSTALLED)
+	@$(BIN)/python -m tests.fake_gcs
 	@$(BIN)/$(PYTEST) $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-unit: $(VENV)/$(INSTALLED)
