@@ -196,6 +196,9 @@ class _Forward(BaseHTTPRequestHandler):
         for name, value in headers:
             if self.command == "HEAD" and name.lower() == "content-length":
                 length = value
+            elif name.lower() == "location":
+                mine = self.server.server_address[1]
+                self.send_header(name, value.replace(f":{self.server.target}/", f":{mine}/"))
             elif name.lower() not in {"transfer-encoding", "connection", "content-length"}:
                 self.send_header(name, value)
         self.send_header("Content-Length", length)

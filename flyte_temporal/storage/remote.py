@@ -295,6 +295,7 @@ class RemoteWriter:
         try:
             sha256 = self._digest.hexdigest()
             self._file.close()
+            self._check_size()
             key = keys.blob(sha256)
             if store.head(key) is None:
                 target = store._path(key)  # noqa: SLF001 - as above
@@ -306,6 +307,15 @@ class RemoteWriter:
         finally:
             self.abort()
         return StoredFile(key=key, sha256=sha256, size=self._digest.size)
+
+    def _check_size(self) -> None:
+        """A piece that was sent again, because its answer was lost, must not be there twice (nor be missing)."""
+        store = self._store
+        size = store._call("look at", self._path, lambda: store._cloud.head(self._path))  # noqa: SLF001 - as above
+        if size != self._digest.size:
+            raise StorageError(
+                f"Could not write {self._path}: {size} bytes arrived instead of {self._digest.size}."
+            )
 
     def abort(self) -> None:
         """Throw away what was written."""

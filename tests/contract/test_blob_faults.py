@@ -135,6 +135,53 @@ def test_row_13_an_upload_that_is_always_cut_is_an_error_and_leaves_nothing(buck
     assert list(bucket.plain().list("")) == []
 
 
+@pytest.mark.row(13)
+@pytest.mark.parametrize("kind", ["status", "reset", "cut"])
+def test_row_13_what_is_written_in_pieces_goes_on_after_a_fault(bucket: Bucket, kind: Any) -> None:
+    """Nobody but the library can send a piece again: whoever wrote it is done with it."""
+    piece = DATA * 40
+    with proxied(bucket.port, first(0, bucket.write, Fault())) as proxy:
+        hit = [0]
+
+        def decide(request: Any) -> Fault | None:
+            if request.size > len(DATA) and hit[0] < 2:
+                hit[0] += 1
+                return Fault(kind)
+            return None
+
+        proxy.decide = decide
+        writer = open_store(bucket.through(proxy)).create()
+        for _ in range(3):
+            writer.write(piece)
+        stored = writer.commit()
+        assert len(proxy.faults) == 2
+    assert stored.size == 3 * len(piece)
+    assert bucket.plain().get(stored.key, stored.sha256) == 3 * piece
+
+
+@pytest.mark.gcs
+def test_row_14_a_piece_that_is_there_twice_is_no_object(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GCS ignores bytes that it has already; the emulator appends them, and so might another."""
+    bucket = Bucket("gcs", *cloud_config("gcs", request), monkeypatch)
+    lost: list[Any] = []
+
+    def decide(request: Any) -> Fault | None:
+        if request.size > len(DATA) and not lost:
+            lost.append(request)
+            return Fault("drop")
+        return None
+
+    with proxied(bucket.port, decide) as proxy:
+        writer = open_store(bucket.through(proxy)).create()
+        for _ in range(2):
+            writer.write(DATA * 40)
+        with pytest.raises(StorageError, match="bytes arrived instead of"):
+            writer.commit()
+    assert list(bucket.plain().list("blobs")) == []
+
+
 @pytest.mark.parametrize("kind", ["truncate", "drop", "status"])
 def test_an_answer_that_is_cut_is_asked_for_again(bucket: Bucket, tmp_path: Path, kind: Any) -> None:
     bucket.plain().put("a/b", DATA)

@@ -209,7 +209,8 @@ def test_faults_of_the_store_cost_time_and_nothing_else(place: Place, data: Path
 def test_a_store_that_is_away_for_a_while_costs_no_attempt(place: Place, data: Path, tmp_path: Path) -> None:
     """What a task has computed is kept until the store takes it (row 11)."""
     flag = tmp_path / "go"
-    place.cli("run", "--detach", "--name", "away", place.program, "wf", "--data", data, "--waits_for", flag)
+    words = ("--detach", "--launcher", "process", "--name", "away")
+    place.cli("run", *words, place.program, "wf", "--data", data, "--waits_for", flag)
     waited(lambda: "RUNNING" in place.cli("get", "nodes", "away").stdout, "nothing runs")
     away = threading.Event()
     away.set()
