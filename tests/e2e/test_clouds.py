@@ -8,9 +8,10 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -69,6 +70,22 @@ class Place:
             yield self.proxy.faults
         finally:
             self.proxy.decide = before
+
+    def orders(self) -> list[AttemptOrder]:
+        """Return the orders of the attempts that are at work."""
+        found = (self.cli.home / "attempts" / "attempts").glob("*.journal")
+        journals = [scratch.read_journal(path.with_suffix("")) for path in found]
+        return [AttemptOrder.read(journal.order) for journal in journals if journal is not None]
+
+    def measuring(self, execution: str) -> AttemptOrder:
+        """Return the order of the task that waits, as soon as it is at work."""
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            for order in self.orders():
+                if order.attempt.execution.name == execution and order.task.name.endswith("measure"):
+                    return order
+            time.sleep(0.05)
+        raise AssertionError("no order")
 
     def kept(self) -> Iterator[tuple[str, bytes]]:
         """Yield all that the home and the store hold: logs, orders, databases with all histories, objects."""
@@ -129,26 +146,13 @@ def data(tmp_path: Path) -> Path:
     return path
 
 
-def waited(until: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 90
-    while not until():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def test_everything_of_an_execution_lies_there_and_no_secret_anywhere(
     place: Place, data: Path, tmp_path: Path
 ) -> None:
     flag = tmp_path / "go"
     place.cli("run", "--detach", "--name", "whole", place.program, "wf", "--data", data, "--waits_for", flag)
 
-    def orders() -> list[AttemptOrder]:
-        found = (place.cli.home / "attempts" / "attempts").glob("*.journal")
-        journals = [scratch.read_journal(path.with_suffix("")) for path in found]
-        return [AttemptOrder.read(journal.order) for journal in journals if journal is not None]
-
-    waited(lambda: [each for each in orders() if each.task.name.endswith("measure")], "no order")
-    (order,) = [each for each in orders() if each.task.name.endswith("measure")]
+    order = place.measuring("whole")
     assert order.storage.root == place.config.root
     assert order.storage.endpoint == place.config.endpoint
     assert not order.storage.options
@@ -176,15 +180,16 @@ def test_everything_of_an_execution_lies_there_and_no_secret_anywhere(
     assert not place.holders(*place.secrets)
 
 
+@pytest.mark.row(11, 12, 13, 14)
 def test_faults_of_the_store_cost_time_and_nothing_else(place: Place, data: Path, seed: int) -> None:
     """Bursts of 500 and 503, answers that are lost, bodies that are cut both ways, and what comes in drops."""
     chance = random.Random(seed)
-    kinds = ("status", "status", "drop", "cut", "truncate", "trickle", "reset")
+    kinds = cycle(("status", "drop", "cut", "truncate", "trickle", "reset"))
 
     def decide(request: Request) -> Fault | None:
         if chance.random() > 0.12:
             return None
-        kind = chance.choice(kinds)
+        kind = next(kinds)
         if (kind == "cut" and not request.size) or (
             kind in {"truncate", "trickle"} and request.method == "HEAD"
         ):
@@ -196,7 +201,7 @@ def test_faults_of_the_store_cost_time_and_nothing_else(place: Place, data: Path
             "run", "--name", "spoilt", "-o", "json", place.program, "wf", "--data", data
         ).document
         assert (done["phase"], done["error"]) == ("SUCCEEDED", None)
-        assert {fault.kind for _, fault in faults} >= {"status"}
+        assert {fault.kind for _, fault in faults} >= {"status", "drop", "reset"}
     key = place.direct.key(done["outputs"]["o0"])
     assert key is not None
     assert place.direct.get(key) == RESULT.encode()
@@ -206,23 +211,27 @@ def test_faults_of_the_store_cost_time_and_nothing_else(place: Place, data: Path
     check(place.cli.home, "spoilt", storage=place.config)
 
 
+@pytest.mark.row(11)
 def test_a_store_that_is_away_for_a_while_costs_no_attempt(place: Place, data: Path, tmp_path: Path) -> None:
-    """What a task has computed is kept until the store takes it (row 11)."""
+    """What a task has computed is kept until the store takes it (row 11): longer than the store's five tries."""
     flag = tmp_path / "go"
     words = ("--detach", "--launcher", "process", "--name", "away")
-    place.cli("run", *words, place.program, "wf", "--data", data, "--waits_for", flag)
-    waited(lambda: "RUNNING" in place.cli("get", "nodes", "away").stdout, "nothing runs")
+    place.cli("run", *words, place.program, "measure", "--data", data, "--waits_for", flag)
+    place.measuring("away")
     away = threading.Event()
     away.set()
     with place.spoilt(lambda _: Fault("status", 503) if away.is_set() else None) as faults:
         flag.touch()
-        waited(lambda: len(faults) > 5, "nobody asks the store")
-        time.sleep(8)
+        deadline = time.monotonic() + 90
+        while not faults:
+            assert time.monotonic() < deadline, "nobody asks the store"
+            time.sleep(0.05)
+        time.sleep(8)  # how long it is away
         away.clear()
         done = place.cli("wait", "away", "-o", "json").document
-    assert (done["phase"], done["error"]) == ("SUCCEEDED", None)
-    rows = place.cli("get", "nodes", "away", "-o", "json").document
-    assert [row["attempts"] for row in rows if row["id"] == "n0"] == [1]
+    assert (done["phase"], done["error"], done["outputs"]) == ("SUCCEEDED", None, {"o0": SIZE})
+    (row,) = place.cli("get", "nodes", "away", "-o", "json").document
+    assert row["attempts"] == 1
     check(place.cli.home, "away", storage=place.config)
 
 
