@@ -128,11 +128,13 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ours = {f"FLYTE_TEMPORAL_{name}": value for name, value in variables.items()}
         cli = Command(folder / "h", (*ours.items(), *theirs.items()))
         stack.callback(cli, "down", expect=None)
+        direct = open_store(plain)
+        assert direct.head("nothing") is None  # it has found its credentials, which a test takes away
         yield Place(
             kind=kind,
             cli=cli,
             config=plain.model_copy(update={"endpoint": variables["STORAGE__ENDPOINT"]}),
-            direct=open_store(plain),
+            direct=direct,
             proxy=proxy,
             secrets=secrets,
             program=made_of("clouds.py.txt", folder / "src" / "program.py"),
