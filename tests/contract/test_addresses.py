@@ -27,7 +27,7 @@ MIB = 1024 * 1024
 def bucket(s3_port: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """An address below which a user's own code reads and writes, by the settings of its environment."""
     config = s3_config(s3_port, "users-own")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", str(config.options["endpoint_url"]))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", config.endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     return f"s3://users-own/{request.node.name}"

@@ -15,7 +15,7 @@ from tests.contract.launching import TIMEOUT_S, Make, alive, eventually, lines, 
 from tests.contract.test_blob_faults import through
 from tests.proxies import Fault, FaultyProxy, Request, proxied
 
-from .s3 import s3_config, s3_port
+from .stores import s3_config, s3_port
 
 __all__ = ["s3_port"]
 

@@ -19,7 +19,7 @@ from flyte_temporal.testing import closures
 from flyte_temporal.testing.attempts import AttemptBench
 from flyte_temporal.testing.catalog import MemoryCatalog
 from tests.contract.launching import alive, eventually, lines
-from tests.contract.s3 import s3_config, s3_port
+from tests.contract.stores import s3_config, s3_port
 from tests.contract.test_blob_faults import through
 from tests.proxies import Fault, proxied
 from tests.workflow.caching import House
