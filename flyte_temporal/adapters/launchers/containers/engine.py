@@ -16,6 +16,8 @@ from flyte_temporal.errors import LauncherError
 
 ATTEMPT = "flyte-temporal.attempt"
 """Label of a container: the key of its attempt."""
+OURS = "flyte-temporal.runtime"
+"""Label of a container whose first process is our runtime."""
 _ASK_S = 60.0
 _NOT_BEGUN = frozenset({"created", "configured", "initialized"})
 _OVER = frozenset({"exited", "stopped", "dead"})
@@ -52,6 +54,7 @@ class Container:
         started_at: When it was started.
         attempt: Key of its attempt; empty if it is none of ours.
         problem: What the engine says of its failure.
+        ours: Whether its first process is our runtime.
     """
 
     status: str
@@ -62,6 +65,7 @@ class Container:
     started_at: datetime | None = None
     attempt: str = ""
     problem: str = ""
+    ours: bool = False
 
     @property
     def begun(self) -> bool:
@@ -243,6 +247,7 @@ def _container(found: dict[str, Any]) -> Container:
         started_at=_time(str(state.get("StartedAt", ""))),
         attempt=str(labels.get(ATTEMPT, "")),
         problem=str(state.get("Error", "")),
+        ours=OURS in labels,
     )
 
 
