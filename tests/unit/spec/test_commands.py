@@ -47,7 +47,7 @@ def shown(type_: LiteralType, literal: LiteralValue, input_dir: str = "") -> str
     ],
 )
 def test_values(type_: LiteralType, value: object, text: str) -> None:
-    assert shown(type_, Inline(value=value)) == text  # type: ignore[arg-type]
+    assert shown(type_, Inline(value=value)) == text
 
 
 def test_a_file_is_its_path_where_there_are_files() -> None:
@@ -69,7 +69,9 @@ def test_what_has_no_place_in_a_command(literal: LiteralValue) -> None:
 
 
 def test_outputs_are_paths_and_spaces_do_not_matter() -> None:
-    container = ContainerSpec(image="i", command=("{{ outputs.y }}",), args=("a{{inputs.x}}b",), output_dir="/out")
+    container = ContainerSpec(
+        image="i", command=("{{ outputs.y }}",), args=("a{{inputs.x}}b",), output_dir="/out"
+    )
     interface = Interface(inputs=(Variable(name="x", type=STRING),))
     task = TaskSpec(name="t", interface=interface, container=container)
     assert rendered(task, {"x": Inline(value=" ")}) == (["/out/y"], ["a b"])

@@ -52,6 +52,7 @@ class Container:
         pid: Its first process on this machine; 0 = none, or on another machine.
         monitor: The process that notes its end (podman's conmon); 0 = there is none.
         started_at: When it was started.
+        finished_at: When it ended.
         attempt: Key of its attempt; empty if it is none of ours.
         problem: What the engine says of its failure.
         ours: Whether its first process is our runtime.
@@ -63,6 +64,7 @@ class Container:
     pid: int = 0
     monitor: int = 0
     started_at: datetime | None = None
+    finished_at: datetime | None = None
     attempt: str = ""
     problem: str = ""
     ours: bool = False
@@ -245,6 +247,7 @@ def _container(found: dict[str, Any]) -> Container:
         pid=int(state.get("Pid", 0)),
         monitor=int(state.get("ConmonPid", 0)),
         started_at=_time(str(state.get("StartedAt", ""))),
+        finished_at=_time(str(state.get("FinishedAt", ""))),
         attempt=str(labels.get(ATTEMPT, "")),
         problem=str(state.get("Error", "")),
         ours=OURS in labels,

@@ -213,7 +213,11 @@ class ContainerLauncher:
         while True:
             with suppress(FlyteTemporalError):
                 await sweep(
-                    self._engine, self._places, f"{plan.HOME}={self._home}", self._store, set(self._entries)
+                    self._engine,
+                    self._places,
+                    f"{plan.HOME}={self._home}",
+                    self._store,
+                    self._entries.__contains__,
                 )
             await asyncio.sleep(_SWEEP_S)
 

@@ -68,7 +68,9 @@ def test_noop_builds_nothing() -> None:
 
 
 def test_without_a_builder_it_says_what_to_do() -> None:
-    with pytest.raises(ImageNotBuilt, match=r"of jobs\.train has to be built, and /nowhere/podman is not installed"):
+    with pytest.raises(
+        ImageNotBuilt, match=r"of jobs\.train has to be built, and /nowhere/podman is not installed"
+    ):
         Builder(program="/nowhere/podman").provide(declared(ImageSpec()), None)
     with pytest.raises(BadRequest, match="there is no such builder"):
         Builder().provide(declared(ImageSpec(builder="envd")), None)
@@ -104,7 +106,11 @@ def test_a_base_that_is_declared_is_built_first(program: Path, tmp_path: Path) -
     base = ImageSpec(name="base", packages=["rich"])
     top = ImageSpec(name="top", base_image=base)
     Builder(str(program)).provide(declared(top), None)
-    tags = [line.split("--tag ")[1].split()[0] for line in (tmp_path / "calls").read_text().splitlines() if "--tag" in line]
+    tags = [
+        line.split("--tag ")[1].split()[0]
+        for line in (tmp_path / "calls").read_text().splitlines()
+        if "--tag" in line
+    ]
     assert tags == [base.image_name(), top.image_name()]
 
 
