@@ -1,4 +1,7 @@
-"""Every feature, both ways, compared with what its `.toml` states."""
+"""Every feature, both ways, compared with what its `.toml` states.
+
+`TEST_LAUNCHER=podman` runs the durable half in containers (make test-containers).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.containers import engines
 from tests.e2e.command import Command, Done
 from tests.parity.case import CASES, Case, cases, matches
 
@@ -20,7 +24,7 @@ SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    command = Command(tmp_path_factory.mktemp("home") / "h", tuple(SECRETS.items()))
+    command = Command(tmp_path_factory.mktemp("home") / "h", tuple({**SECRETS, **engines.chosen()}.items()))
     try:
         yield command
     finally:
