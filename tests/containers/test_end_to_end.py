@@ -155,7 +155,9 @@ def test_a_declared_image_is_built_once(cli: Command, program: Path) -> None:
         for line in first.stderr.splitlines()
         if "Building" in line
     }
-    subprocess.run(["podman", "rmi", "--force", f"flyte-temporal-built:{tag}"], capture_output=True, check=True)
+    subprocess.run(
+        ["podman", "rmi", "--force", f"flyte-temporal-built:{tag}"], capture_output=True, check=True
+    )
 
 
 def test_the_stack_takes_its_containers_down_and_up_again(cli: Command, program: Path) -> None:

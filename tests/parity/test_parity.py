@@ -16,6 +16,7 @@ import pytest
 from tests.containers import engines
 from tests.e2e.command import Command, Done
 from tests.parity.case import CASES, Case, cases, matches
+from tests.parity.forking import forked
 
 ANSWERED_WITHIN_S = 60.0
 SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
@@ -24,11 +25,12 @@ SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    command = Command(tmp_path_factory.mktemp("home") / "h", tuple({**SECRETS, **engines.chosen()}.items()))
-    try:
-        yield command
-    finally:
-        command("down", expect=None)
+    variables = tuple({**SECRETS, **engines.chosen()}.items())
+    with forked(tmp_path_factory.mktemp("home") / "h", variables) as command:
+        try:
+            yield command
+        finally:
+            command("down", expect=None)
 
 
 def check(case: Case, done: Done) -> None:
