@@ -83,7 +83,7 @@ def image() -> str:
 def cli(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Command]:
     places = {"default": {"launcher": "podman", "image": image}}
     variables = {
-        "FLYTE_TEMPORAL_PLACES": json.dumps(places),
+        "FLYTE_TEMPORAL_DEFAULTS": json.dumps(places),
         "FLYTE_TEMPORAL_BUILDER_OPTIONS": "--network=none",
     }
     command = Command(tmp_path_factory.mktemp("home") / "h", tuple(variables.items()))
