@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import textwrap
 import time
@@ -16,6 +17,10 @@ from tests.containers import engines
 from tests.e2e.command import ROOT, Command
 from tests.e2e.test_examples import matches
 
+pytestmark = pytest.mark.skipif(
+    os.environ.get(engines.REQUIRED) != "required",
+    reason="takes an image with scientific packages; make test-containers runs it",
+)
 EXAMPLE = ROOT / "examples" / "02_train_model"
 PROGRAM = """
 from flyte_temporal import ContainerTask, FlyteFile, ImageSpec, kwtypes, task, workflow
@@ -86,7 +91,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Comman
         "FLYTE_TEMPORAL_DEFAULTS": json.dumps(places),
         "FLYTE_TEMPORAL_BUILDER_OPTIONS": "--network=none",
     }
-    command = Command(tmp_path_factory.mktemp("home") / "h", tuple(variables.items()))
+    command = Command(tmp_path_factory.mktemp("home") / "h", tuple(variables.items()), timeout_s=400)
     try:
         yield command
     finally:
@@ -175,7 +180,7 @@ def test_the_stack_takes_its_containers_down_and_up_again(cli: Command, program:
 
 
 def _wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline, "the awaited state did not come"
         time.sleep(0.2)
