@@ -185,6 +185,33 @@ async def test_a_container_that_somebody_kills(new: Make, bench: AttemptBench) -
     assert judged(order, state)[:2] == (ErrorKind.SYSTEM, "KilledUnseen")
 
 
+async def test_a_worker_that_died_between_create_and_start(
+    new: Make, bench: AttemptBench, engine: ContainerEngine
+) -> None:
+    """The next one starts what was made: it has never run."""
+    first, order = new(), bench.order("jobs.surroundings", {"path": ""}, ANY)
+    reached = asyncio.Event()
+
+    class Dies(ContainerEngine):
+        async def start(self, name: str, lock: int) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+    first._engine = Dies("podman", podman=True)
+    await first.start(order)
+    async with asyncio.timeout(TIMEOUT_S):
+        await reached.wait()
+    for entry in first._entries.values():
+        assert entry.life is not None
+        entry.life.cancel()
+    seen = await engine.inspect(container_name(order.attempt))
+    assert seen is not None
+    assert not seen.begun
+    second = new()
+    await ended(second, order)
+    assert bench.manifest(order) is not None
+
+
 @pytest.mark.parametrize("then", ["ends", "is killed"])
 async def test_a_killed_monitor_costs_the_exit_code_only(
     new: Make, bench: AttemptBench, engine: ContainerEngine, then: str
