@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flyte_temporal.client.documents import RecoverySubmission, Submission
-from flyte_temporal.config.defaults import Defaults, defaults_of
+from flyte_temporal.config.defaults import Defaults, builder_settings, defaults_of
 from flyte_temporal.config.local import Caller, local_settings
 from flyte_temporal.control.documents import RecoverRequest, StartRequest, new_execution_id
 from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
@@ -144,7 +143,7 @@ class Workshop:
             StorageError: If it could not be stored.
         """
         project, domain = submission.project or self.caller.project, submission.domain or self.caller.domain
-        environment = self._environment(submission, defaults_of(os.environ, project, domain))
+        environment = self._environment(submission, defaults_of(project, domain))
         return StartRequest(
             closure=submission.closure,
             inputs=dict(submission.inputs),
@@ -194,7 +193,7 @@ class Workshop:
         if declared:
             from flyte_temporal.adapters.images.building import Builder
 
-            builder = Builder.of(os.environ, self.say)
+            builder = Builder(builder_settings(), self.say)
             for declaration in declared:
                 builder.provide(declaration, submission.source_root)
 

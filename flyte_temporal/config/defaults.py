@@ -7,7 +7,7 @@ JSON: `{"trainers": {"launcher": "kubernetes", "cluster": "gpu"}, "trainers/deve
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
 from dataclasses import dataclass, replace
 
 from flyte_temporal.config.home import PREFIX
@@ -31,30 +31,53 @@ class Defaults:
     cluster: str = ""
 
 
-def defaults_of(environ: Mapping[str, str], project: str, domain: str) -> Defaults:
+@dataclass(frozen=True)
+class BuilderSettings:
+    """What builds declared images.
+
+    Args:
+        program: `FLYTE_TEMPORAL_BUILDER`: podman or docker, by name or path; empty = the first that is there.
+        runtime: `FLYTE_TEMPORAL_BUILDER_RUNTIME`: what pip installs so that tasks run in the image; None = this version.
+        options: `FLYTE_TEMPORAL_BUILDER_OPTIONS`: further options of `build`.
+    """
+
+    program: str = ""
+    runtime: str | None = None
+    options: tuple[str, ...] = ()
+
+
+def builder_settings() -> BuilderSettings:
+    """Return what the environment says of the builder."""
+    return BuilderSettings(
+        os.environ.get(f"{PREFIX}BUILDER", "").strip(),
+        os.environ.get(f"{PREFIX}BUILDER_RUNTIME"),
+        tuple(os.environ.get(f"{PREFIX}BUILDER_OPTIONS", "").split()),
+    )
+
+
+def defaults_of(project: str, domain: str) -> Defaults:
     """Return where attempts of a project and domain run: what is said of both wins over what is said of the project.
 
     Args:
-        environ: The environment.
         project: The project.
         domain: The domain.
 
     Raises:
         BadRequest: If a variable does not fit.
     """
-    found = {part: environ.get(f"{PREFIX}{part.upper()}", "").strip() for part in _PARTS}
-    for name, said in _by_place(environ).items():
+    found = {part: os.environ.get(f"{PREFIX}{part.upper()}", "").strip() for part in _PARTS}
+    for name, said in _by_place().items():
         if name == project:
             found.update(said)
-    for name, said in _by_place(environ).items():
+    for name, said in _by_place().items():
         if name == f"{project}/{domain}":
             found.update(said)
     return replace(Defaults(), **{part: text for part, text in found.items() if text})
 
 
-def _by_place(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def _by_place() -> dict[str, dict[str, str]]:
     name = f"{PREFIX}DEFAULTS"
-    text = environ.get(name, "").strip()
+    text = os.environ.get(name, "").strip()
     if not text:
         return {}
     try:

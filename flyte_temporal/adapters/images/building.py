@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from flyte_temporal.adapters.images.recipe import recipe
-from flyte_temporal.config.home import PREFIX
+from flyte_temporal.config.defaults import BuilderSettings
 from flyte_temporal.errors import BadRequest, PlatformError
 from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.images import Declared
@@ -33,27 +33,13 @@ class Builder:
     """Builds what is not there.
 
     Args:
-        program: `podman` or `docker`, by name or path; empty = the first that is there.
+        settings: Which program, and how it is called.
         say: Where to tell what takes long.
-        runtime: What pip installs so that tasks run in the image.
-        options: Further options of `build`.
     """
 
-    program: str = ""
+    settings: BuilderSettings = field(default_factory=BuilderSettings)
     say: Callable[[str], None] = lambda _: None
-    runtime: str | None = None
-    options: Sequence[str] = ()
     _there: set[str] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, environ: Mapping[str, str], say: Callable[[str], None]) -> Self:
-        """Return the builder of an environment: `FLYTE_TEMPORAL_BUILDER` names its program."""
-        return cls(
-            environ.get(f"{PREFIX}BUILDER", "").strip(),
-            say,
-            environ.get(f"{PREFIX}BUILDER_RUNTIME"),
-            environ.get(f"{PREFIX}BUILDER_OPTIONS", "").split(),
-        )
 
     def provide(self, declared: Declared, root: Path | None) -> None:
         """See to it that an image exists; build it if it does not, and push it if it has a registry.
@@ -99,8 +85,8 @@ class Builder:
         wanted = (
             [builder]
             if builder in {"podman", "docker"}
-            else [self.program]
-            if self.program
+            else [self.settings.program]
+            if self.settings.program
             else ["podman", "docker"]
         )
         for name in wanted:
@@ -120,7 +106,11 @@ class Builder:
     def _build(
         self, program: str, declared: Declared, declaration: Mapping[str, Any], root: Path | None
     ) -> None:
-        made = recipe(declaration) if self.runtime is None else recipe(declaration, self.runtime)
+        made = (
+            recipe(declaration)
+            if self.settings.runtime is None
+            else recipe(declaration, self.settings.runtime)
+        )
         with tempfile.TemporaryDirectory(prefix="flyte-temporal-image-") as folder:
             context = Path(folder)
             (context / "Containerfile").write_text(made.text, encoding="utf-8")
@@ -133,7 +123,7 @@ class Builder:
             words += ["--platform", made.platform] if made.platform and not _local(declaration) else []
             self._run(
                 program,
-                [*words, *self.options, folder],
+                [*words, *self.settings.options, folder],
                 f"The image {declared.image} of {declared.by} could not be built",
             )
 

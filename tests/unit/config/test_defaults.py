@@ -13,15 +13,23 @@ DEFAULTS = """{
 }"""
 
 
-def test_the_nearest_wins() -> None:
-    environ = {"FLYTE_TEMPORAL_LAUNCHER": "process", "FLYTE_TEMPORAL_DEFAULTS": DEFAULTS}
-    assert defaults_of({}, "p", "d") == Defaults("pool", "", "")
-    assert defaults_of(environ, "p", "d") == Defaults("process")
-    assert defaults_of(environ, "trainers", "production") == Defaults("kubernetes", "", "gpu")
-    assert defaults_of(environ, "trainers", "development") == Defaults("podman", "ours:1", "gpu")
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LAUNCHER", "IMAGE", "CLUSTER", "DEFAULTS"):
+        monkeypatch.delenv(f"FLYTE_TEMPORAL_{name}", raising=False)
+
+
+def test_the_nearest_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert defaults_of("p", "d") == Defaults("pool", "", "")
+    monkeypatch.setenv("FLYTE_TEMPORAL_LAUNCHER", "process")
+    monkeypatch.setenv("FLYTE_TEMPORAL_DEFAULTS", DEFAULTS)
+    assert defaults_of("p", "d") == Defaults("process")
+    assert defaults_of("trainers", "production") == Defaults("kubernetes", "", "gpu")
+    assert defaults_of("trainers", "development") == Defaults("podman", "ours:1", "gpu")
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", '{"p": {"lanucher": "x"}}', '{"p": {"image": 1}}'])
-def test_what_does_not_fit(text: str) -> None:
+def test_what_does_not_fit(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYTE_TEMPORAL_DEFAULTS", text)
     with pytest.raises(BadRequest, match="FLYTE_TEMPORAL_DEFAULTS"):
-        defaults_of({"FLYTE_TEMPORAL_DEFAULTS": text}, "p", "d")
+        defaults_of("p", "d")

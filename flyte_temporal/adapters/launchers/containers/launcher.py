@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Entry:
         seen: What the engine showed last.
         intent: Why it is being stopped, if it is.
         life: What sees it through.
+        fresh: Whether this launcher has just started its container.
     """
 
     attempt: AttemptId
@@ -77,6 +79,7 @@ class Entry:
     seen: Container | None = None
     intent: Intent = Intent.NONE
     life: asyncio.Task[None] | None = None
+    fresh: bool = False
 
     def end(self, state: AttemptState) -> None:
         """Note the final state."""
@@ -287,7 +290,8 @@ class ContainerLauncher:
         if place.stage is Stage.NEVER:
             entry.end(await self._with_intent(entry, _NEVER_BEGUN))
             return
-        seen = await self._engine.inspect(entry.name)
+        # Of a new one nobody has seen anything; if it was made after all, `create` says so.
+        seen = await self._engine.inspect(entry.name) if place.stage is Stage.BEGUN else None
         if seen is None and place.stage is Stage.BEGUN:
             entry.end(await self._with_intent(entry, _gone()))
             return
@@ -311,7 +315,8 @@ class ContainerLauncher:
             await beside.prepare(order, key, data)
         entry.state = AttemptState(phase=AttemptPhase.QUEUED, message=f"making a container of {asked.image}")
         try:
-            await self._engine.create(asked.arguments, asked.env)
+            noted = ["--pidfile", str(self._places.pid_file(entry.name))] if self._engine.podman else []
+            await self._engine.create([*noted, *asked.arguments], asked.env)
         except EngineFailed as error:
             if "already in use" not in error.words:
                 entry.end(plan.refused(asked.image, error.words, self._engine.program))
@@ -327,6 +332,7 @@ class ContainerLauncher:
         buggify("container.created")
         try:
             await self._engine.start(entry.name, place.lock)
+            entry.fresh = True
         except EngineFailed as error:
             seen = await self._engine.inspect(entry.name)
             if seen is None or not seen.begun:
@@ -347,6 +353,12 @@ class ContainerLauncher:
     async def _follow(self, entry: Entry) -> None:
         """Watch a container that was started to its end, and end the entry."""
         silent_s, pause_s = 0.0, 0.01
+        if entry.fresh and self._engine.local and (pid := self._places.pid(entry.name)):
+            # Podman has written it down: a question less before the task is watched.
+            ours = entry.order is not None and entry.order.task.container is None
+            entry.seen = Container("running", pid=pid, started_at=datetime.now(UTC), ours=ours)
+            entry.state = _running(entry.seen)
+            await wait_for_end(pid, _LOOK_S)
         while not entry.over.done():
             try:
                 seen = await self._engine.inspect(entry.name)

@@ -100,6 +100,17 @@ class Places:
         own = self._folder / f"{name}.d"
         return Data(own / "inputs", own / "outputs", own / "log")
 
+    def pid_file(self, name: str) -> Path:
+        """Return the file in which podman notes the first process of a container."""
+        return self._folder / f"{name}.pid"
+
+    def pid(self, name: str) -> int:
+        """Return the first process of a container that has just been started; 0 if that is not written down."""
+        try:
+            return int(self.pid_file(name).read_text())
+        except (OSError, ValueError):
+            return 0
+
     def was_begun(self, name: str) -> bool:
         """Return whether a container was started, or was about to be, by whoever had the lock."""
         with suppress(OSError, ValueError):
@@ -141,8 +152,8 @@ class Places:
 
     def remove(self, name: str) -> None:
         """Forget an attempt."""
-        with suppress(FileNotFoundError):
-            (self._folder / f"{name}{SUFFIX}").unlink()
+        for path in (self.pid_file(name), self._folder / f"{name}{SUFFIX}"):
+            path.unlink(missing_ok=True)
         shutil.rmtree(self._folder / f"{name}.d", ignore_errors=True)
 
     def notes(self) -> dict[str, dict[str, Any]]:

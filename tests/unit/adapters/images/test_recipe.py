@@ -9,6 +9,7 @@ import pytest
 from flyte_temporal import ImageSpec
 from flyte_temporal.adapters.images.building import Builder, ImageNotBuilt
 from flyte_temporal.adapters.images.recipe import recipe
+from flyte_temporal.config.defaults import BuilderSettings
 from flyte_temporal.errors import BadRequest
 from flyte_temporal.spec.images import Declared
 
@@ -64,14 +65,14 @@ def declared(spec: ImageSpec) -> Declared:
 
 
 def test_noop_builds_nothing() -> None:
-    Builder(program="/nowhere/podman").provide(declared(ImageSpec(builder="noop")), None)
+    Builder(BuilderSettings("/nowhere/podman")).provide(declared(ImageSpec(builder="noop")), None)
 
 
 def test_without_a_builder_it_says_what_to_do() -> None:
     with pytest.raises(
         ImageNotBuilt, match=r"of jobs\.train has to be built, and /nowhere/podman is not installed"
     ):
-        Builder(program="/nowhere/podman").provide(declared(ImageSpec()), None)
+        Builder(BuilderSettings("/nowhere/podman")).provide(declared(ImageSpec()), None)
     with pytest.raises(BadRequest, match="there is no such builder"):
         Builder().provide(declared(ImageSpec(builder="envd")), None)
 
@@ -91,21 +92,21 @@ def program(tmp_path: Path) -> Path:
 
 def test_built_once_pushed_where_there_is_a_registry(program: Path, tmp_path: Path) -> None:
     spec, said = ImageSpec(registry="ghcr.io/me", packages=["rich"]), list[str]()
-    builder = Builder(str(program), said.append)
+    builder = Builder(BuilderSettings(str(program)), said.append)
     builder.provide(declared(spec), None)
     builder.provide(declared(spec), None)
     calls = [line.split()[0] for line in (tmp_path / "calls").read_text().splitlines()]
     assert calls == ["image", "manifest", "build", "push"]
     assert said[0].startswith(f"Building the image {spec.image_name()}")
     (tmp_path / "there").touch()
-    Builder(str(program)).provide(declared(spec), None)
+    Builder(BuilderSettings(str(program))).provide(declared(spec), None)
     assert (tmp_path / "calls").read_text().splitlines()[4:] == [f"image inspect {spec.image_name()}"]
 
 
 def test_a_base_that_is_declared_is_built_first(program: Path, tmp_path: Path) -> None:
     base = ImageSpec(name="base", packages=["rich"])
     top = ImageSpec(name="top", base_image=base)
-    Builder(str(program)).provide(declared(top), None)
+    Builder(BuilderSettings(str(program))).provide(declared(top), None)
     tags = [
         line.split("--tag ")[1].split()[0]
         for line in (tmp_path / "calls").read_text().splitlines()
@@ -117,7 +118,7 @@ def test_a_base_that_is_declared_is_built_first(program: Path, tmp_path: Path) -
 def test_a_failed_push_says_so(program: Path, tmp_path: Path) -> None:
     (tmp_path / "full").touch()
     with pytest.raises(ImageNotBuilt, match=r"could not be pushed: .* ended with 125\.\nno space left"):
-        Builder(str(program)).provide(declared(ImageSpec(registry="ghcr.io/me")), None)
+        Builder(BuilderSettings(str(program))).provide(declared(ImageSpec(registry="ghcr.io/me")), None)
 
 
 def test_files_are_found_by_their_digest(program: Path, tmp_path: Path) -> None:
@@ -126,4 +127,4 @@ def test_files_are_found_by_their_digest(program: Path, tmp_path: Path) -> None:
     made = declared(spec)
     (tmp_path / "r.txt").write_text("changed\n")
     with pytest.raises(BadRequest, match="has changed since the image was declared"):
-        Builder(str(program)).provide(made, tmp_path)
+        Builder(BuilderSettings(str(program))).provide(made, tmp_path)
