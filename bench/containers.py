@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -67,6 +68,12 @@ async def ours(order: AttemptOrder, launcher: ContainerLauncher) -> float:
     return passed
 
 
+def _cpu_s() -> float:
+    """Return the processor seconds of this process and of the calls of podman; they hardly depend on other work."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 async def measure(count: int) -> dict[str, float]:
     """Return medians, in seconds."""
     with tempfile.TemporaryDirectory(prefix="bench-containers-") as folder:
@@ -80,19 +87,24 @@ async def measure(count: int) -> dict[str, float]:
             containers=ContainerSettings(image=build("podman", bootstrap=True)),
         )
         launcher = make_podman(settings)
-        theirs_s, ours_s = [], []
+        theirs_s, ours_s, cpu = [], [], []
         for number in range(count + 1):
-            theirs, mine = bare(bench.order("jobs.nothing", {"x": 1}), settings.containers), 0.0
+            before = _cpu_s()
+            theirs = bare(bench.order("jobs.nothing", {"x": 1}), settings.containers)
+            between = _cpu_s()
             mine = await ours(bench.order("jobs.nothing", {"x": 1}), launcher)
+            after = _cpu_s()
             if number:  # the first ones read the image from the disk
                 theirs_s.append(theirs)
                 ours_s.append(mine)
+                cpu.append((after - between) - (between - before))
         await launcher.close()
     pairs = [mine - theirs for mine, theirs in zip(ours_s, theirs_s, strict=True)]
     return {
         "podman_run_s": round(statistics.median(theirs_s), 3),
         "launcher_s": round(statistics.median(ours_s), 3),
         "overhead_s": round(statistics.median(pairs), 3),
+        "overhead_cpu_s": round(statistics.median(cpu), 3),
         "most_s": MOST_S,
     }
 
