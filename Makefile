@@ -23,7 +23,8 @@ help:
 	@echo "make test-containers  tests on podman: contract, faults, parity; installs podman on Debian"
 	@echo "make task-image  build the image of tasks for podman and docker (IMAGE_ARGS='--with pandas')"
 	@echo "make bench-containers  measure what a task costs beyond its container"
-	@echo "make chaos        which faults are tested, and random programs with faults by SEEDS=20 seeds"
+	@echo "make chaos        which faults are tested; random programs with faults by SEEDS=20 seeds; crashes and parity"
+	@echo "                  with batches off and with all in batches"
 	@echo "make soak         MINUTES=10 of random programs while random processes are killed"
 	@echo "make check        lint, formatting, types (mypy, and pyright on tests/typing), import rules, sizes"
 	@echo "make fmt          format and fix what can be fixed"
@@ -94,6 +95,13 @@ MINUTES ?= 10
 chaos: $(VENV)/$(INSTALLED)
 	@$(BIN)/python -m tests.faults.rows
 	@CHAOS_SEEDS=$(SEEDS) $(BIN)/$(PYTEST) tests/faults/test_seeded.py $(PYTEST_ARGS)
+	@for batches in off always; do \
+	  echo "with batches $$batches"; \
+	  export CHAOS_SEEDS=$(SEEDS) FLYTE_TEMPORAL_LIMITS__BATCHES=$$batches; \
+	  $(BIN)/$(PYTEST) tests/e2e/test_faults.py tests/e2e/test_structure_faults.py tests/e2e/test_batch_faults.py \
+	    $(PYTEST_ARGS) || exit 1; \
+	  $(BIN)/$(PYTEST) tests/parity -k "test_durable and not batches" $(PYTEST_ARGS) || exit 1; \
+	done
 
 soak: $(VENV)/$(INSTALLED)
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)

@@ -15,7 +15,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from flyte_temporal.activities.batches import OneBatch
-from flyte_temporal.activities.cancels import beating
+from flyte_temporal.activities.cancels import REPORT_S, beating, beating_within
 from flyte_temporal.activities.delivery import Attempt, heartbeat_timeout_s, most_s, used_up
 from flyte_temporal.activities.limits import Limits
 from flyte_temporal.activities.memory import LeaseLost
@@ -32,9 +32,6 @@ from flyte_temporal.spec.execution import CacheStatus, NodePhase
 from flyte_temporal.spec.policies import Timeouts
 
 _ASKED: Any = Asked
-
-PAUSED = "its activity is paused in Temporal; what runs, runs on"
-"""Why a node waits whose activity somebody has paused: `temporal activity unpause` lets it go on."""
 
 
 class Attempts:
@@ -179,12 +176,14 @@ class _OneAttempt:
     async def _on_cancel(self, launcher: Launcher) -> Manifest | None:
         """Stop the attempt if somebody wants that; return its manifest if it had succeeded by then."""
         if not await stop_is_wanted(self._attempt.id):
-            self._say_why_it_is_left()
+            self._attempt.say_why_it_is_left()
             return None
-        await beating(launcher.stop(self._attempt.id, self._parts.grace_s), self._beat_s)
-        return await self._attempt.stopped(launcher)
+        try:
+            return await beating_within(self._ended(launcher), self._beat_s, self._parts.grace_s + REPORT_S)
+        except TimeoutError:
+            await self._attempt.unreported()
+            return None
 
-    def _say_why_it_is_left(self) -> None:
-        details = activity.cancellation_details()
-        if details is not None and details.paused:
-            self._attempt.note(NodePhase.PAUSED, PAUSED)
+    async def _ended(self, launcher: Launcher) -> Manifest | None:
+        await launcher.stop(self._attempt.id, self._parts.grace_s)
+        return await self._attempt.stopped(launcher)

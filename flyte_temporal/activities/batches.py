@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from flyte_temporal.activities.cancels import beating
+from flyte_temporal.activities.cancels import REPORT_S, beating, beating_within
 from flyte_temporal.activities.delivery import Attempt, heartbeat_timeout_s, most_s, used_up
 from flyte_temporal.activities.limits import Limits
 from flyte_temporal.activities.parts import Parts
@@ -71,8 +71,15 @@ class OneBatch:
             await self._drive(launcher)
         except asyncio.CancelledError:
             if not await stop_is_wanted(self._members[0].attempt.id):
+                for member in self._todo:
+                    member.attempt.say_why_it_is_left()
                 raise
-            await beating(self._stop(launcher), self._beat_s)
+            try:
+                await beating_within(self._stop(launcher), self._beat_s, self._parts.grace_s + REPORT_S)
+            except TimeoutError:
+                for member in self._todo:
+                    await member.attempt.unreported()
+                    member.result = MemberResult(stopped=True, checkpoint=member.attempt.checkpoint)
         finally:
             self._parts.pulse.open -= 1
         return BatchResult(members=tuple(member.result or MemberResult() for member in self._members))

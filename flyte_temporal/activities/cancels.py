@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -17,6 +18,9 @@ from flyte_temporal.spec.identifiers import AttemptId
 
 T = TypeVar("T")
 _BEAT_S = 5.0
+REPORT_S = 15.0
+"""How long after the grace time a stop waits for the report on the attempt, whose process is dead by then: a store that
+stalls holds up reports for minutes, and a cancel must not."""
 
 
 class Stops:
@@ -66,3 +70,19 @@ async def beating(work: Coroutine[Any, Any, T], every_s: float) -> T:
     while not (await asyncio.wait((working,), timeout=every_s))[0]:
         activity.heartbeat("STOPPING")
     return working.result()
+
+
+async def beating_within(work: Coroutine[Any, Any, T], every_s: float, most_s: float) -> T:
+    """Await something slow as `beating` does, and give it up after a time.
+
+    Raises:
+        TimeoutError: If it took longer.
+    """
+    working = asyncio.ensure_future(work)
+    deadline = time.monotonic() + most_s
+    while (left := deadline - time.monotonic()) > 0:
+        if (await asyncio.wait((working,), timeout=min(every_s, left)))[0]:
+            return working.result()
+        activity.heartbeat("STOPPING")
+    working.cancel()
+    raise TimeoutError

@@ -23,6 +23,9 @@ from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import ErrorKind, NodePhase, NodeRecord
 from flyte_temporal.spec.images import DEFAULT, with_images
 
+PAUSED = "its activity is paused in Temporal; what runs, runs on"
+"""Why a node waits whose activity somebody has paused: `temporal activity unpause` lets it go on."""
+
 _NO_HEARTBEAT = timedelta(seconds=30)
 
 
@@ -106,6 +109,7 @@ class Attempt:
             # A dynamic task is at work until what it gave has ended.
             self.note(NodePhase.RUNNING, spec=manifest.spec)
         elif manifest.error is not None:
+            await self._parts.remembering.forget(self.id.execution, manifest.error)
             await self.memory.give_up(failed=manifest.error.kind is ErrorKind.USER)
             if manifest.basis is None:
                 self.note(NodePhase.RUNNING, unfinished=True)
@@ -125,6 +129,17 @@ class Attempt:
         await self.memory.give_up(failed=False)
         self.note(NodePhase.ABORTED, unfinished=True)
         return None
+
+    async def unreported(self) -> None:
+        """Do all that is to be done once an attempt was stopped by wish of which nobody could tell the end in time."""
+        await self.memory.give_up(failed=False)
+        self.note(NodePhase.ABORTED, unfinished=True)
+
+    def say_why_it_is_left(self) -> None:
+        """Note, if somebody has paused the activity, that nothing is heard of the attempt until it goes on."""
+        details = activity.cancellation_details()
+        if details is not None and details.paused:
+            self.note(NodePhase.PAUSED, PAUSED)
 
     def note(
         self,

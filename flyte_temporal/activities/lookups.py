@@ -16,13 +16,15 @@ from urllib.parse import unquote, urlsplit
 from pydantic import TypeAdapter
 from temporalio import activity
 
+from flyte_temporal.activities import damage
 from flyte_temporal.activities.recalls import Recalls
 from flyte_temporal.activities.refusals import our_failure
-from flyte_temporal.errors import FlyteTemporalError, StorageError
+from flyte_temporal.errors import CorruptBlob, FlyteTemporalError
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.spec.cache import CacheEntry, Lease, LeaseOwner
 from flyte_temporal.spec.execution import NodeRef
+from flyte_temporal.spec.keys import digest_in
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.lookup_calls import (
     LOOKUP,
@@ -106,19 +108,21 @@ class Lookups:
 
     def _hits(self, keys: set[str]) -> dict[str, CacheEntry]:
         found = self._catalog.find(keys)
-        lost = self._lost(found.values())
+        lost = {entry.key: entry for entry in self._lost(found.values())}
+        whole = {key: self._complete(entry) for key, entry in found.items() if key not in lost}
+        lost.update((key, found[key]) for key, entry in whole.items() if entry is None)
         if lost:
             _log.warning(
-                "Objects of %d remembered results are gone; their nodes are computed anew.", len(lost)
+                "Objects of %d remembered results are gone or damaged; their nodes are computed anew.",
+                len(lost),
             )
-            self._catalog.drop(lost)
-            for entry in lost:
-                del found[entry.key]
+            self._catalog.drop(list(lost.values()))
+        found = {key: entry for key, entry in whole.items() if entry is not None}
         now = datetime.now(UTC)
         stale = [entry.key for entry in found.values() if now - entry.last_used_at > EXACT_TO]
         if stale:
             self._note.submit(self._used, stale, now)
-        return {key: self._complete(entry) for key, entry in found.items()}
+        return found
 
     def _used(self, keys: list[str], at: datetime) -> None:
         try:
@@ -127,17 +131,26 @@ class Lookups:
             _log.warning("It was not noted that %d remembered results were used: %s", len(keys), error)
 
     def _lost(self, entries: Iterable[CacheEntry]) -> list[CacheEntry]:
-        """Return the entries of which an object is gone, or is not of the size that it had."""
+        """Return the entries of which an object is gone, is not of the size that it had, or has other bytes (if small)."""
         wanted = list(entries)
         sizes = {stored.key: stored.size for entry in wanted for stored in entry.objects}
         if not sizes:
             return []
+        small = damage.to_digest(wanted)
+
+        def is_good(key: str) -> bool:
+            if key in small:
+                return damage.is_whole(self._blobs, key)
+            size = self._size(key)
+            if size is not None and size != sizes[key] and digest_in(key):
+                damage.remove(self._blobs, key)
+            return size == sizes[key]
+
         if self._blobs.quick:
-            bad = {key for key, size in sizes.items() if self._size(key) != size}
+            bad = {key for key in sizes if not is_good(key)}
         else:
             with ThreadPoolExecutor(_HEADS) as pool:
-                seen = zip(sizes.items(), pool.map(self._size, sizes), strict=True)
-                bad = {key for (key, size), actual in seen if actual != size}
+                bad = {key for key, good in zip(sizes, pool.map(is_good, sizes), strict=True) if not good}
         return [entry for entry in wanted if any(stored.key in bad for stored in entry.objects)]
 
     def _size(self, key: str) -> int | None:
@@ -147,12 +160,17 @@ class Lookups:
         found = self._blobs.head(key)
         return None if found is None else found.size
 
-    def _complete(self, entry: CacheEntry) -> CacheEntry:
+    def _complete(self, entry: CacheEntry) -> CacheEntry | None:
+        """Return an entry with its outputs; None if these are gone or damaged."""
         if entry.stored is None:
             return entry
-        data = self._blobs.get(entry.stored.key, entry.stored.sha256)
+        try:
+            data = self._blobs.get(entry.stored.key, entry.stored.sha256)
+        except CorruptBlob:
+            damage.remove(self._blobs, entry.stored.key)
+            return None
         if data is None:
-            raise StorageError(f"The remembered outputs {entry.stored.key} were removed just now.")
+            return None
         return entry.model_copy(update={"outputs": _OUTPUTS.validate_json(data)})
 
     def _reserved(

@@ -17,12 +17,14 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from flyte_temporal.activities import damage
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.stored_objects import make_entry
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.spec.cache import CacheEntry, CacheOrder, Lease, LeaseOwner
+from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.identifiers import ExecutionId, NodePath
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.lookup_calls import CACHE_ENDED, STORE, StoreItem, StoreRequest, StoreResult
@@ -65,6 +67,15 @@ class Remembering:
                 await self._released(lease, failed=False)
             self._tell(lease)
         return stored
+
+    async def forget(self, execution: ExecutionId, error: ErrorDocument) -> None:
+        """Drop what is remembered of outputs that an attempt could not use, because objects are gone or damaged."""
+        if not damage.names_objects(error):
+            return
+        try:
+            await asyncio.to_thread(damage.forget, self._catalog, self._blobs, execution, error)
+        except FlyteTemporalError as failure:
+            _log.warning("Remembered results with damaged objects were not dropped: %s", failure)
 
     async def _entry(self, execution: ExecutionId, item: StoreItem, interface: Interface) -> CacheEntry:
         now = datetime.now(UTC)

@@ -180,7 +180,8 @@ class LimitSettings(Group):
     """Events of a run's history from which on it continues as new; 0: when Temporal suggests it, at 4,096."""
     batches: Literal["off", "on", "always"] = "on"
     """Whether short attempts travel together in one activity (docs/batches.md). `off`: one activity per attempt. `always`:
-    tasks of which nothing is known are taken to be short, as if declared so; the tests use it."""
+    tasks of which nothing is known are taken to be short, as if declared so: `make chaos` runs the crash tests and the parity
+    suite so, and with `off`; `make test` some of them."""
     slots: int = Field(default=0, ge=0)
     """Attempts at work at once in the warm pools of all workers; batches leave none of them without work. 0 = those of
     one worker, `worker.pool_size`."""

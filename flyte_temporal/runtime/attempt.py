@@ -13,7 +13,7 @@ from flyte_temporal._version import __version__
 from flyte_temporal.errors import FlyteTemporalError, LimitExceeded, StorageError, UnsupportedSpec
 from flyte_temporal.faults import buggify
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.runtime import checkpoints, decks, failures, output
+from flyte_temporal.runtime import checkpoints, decks, failures, memory, output
 from flyte_temporal.sdk import dispatch
 from flyte_temporal.sdk.checkpoints import Checkpoint
 from flyte_temporal.sdk.containers import needs_container
@@ -34,6 +34,7 @@ from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.bundles import unpack
 from flyte_temporal.storage.logs import AttemptLog
+from flyte_temporal.storage.patience import Patience
 
 MAX_SPEC_BYTES = 64 * 1024**2
 """Largest spec that a dynamic task may make; for compiled programs it is a setting, of which this is the default."""
@@ -65,6 +66,23 @@ class Code:
 
     root: Path | None
     store: BlobStore
+
+
+@dataclass(frozen=True)
+class _Given:
+    """With what an attempt begins besides its order.
+
+    Args:
+        code: The store and the code, if they are open already.
+        former: What the attempts before it in the same batch gave.
+        stop: How it hears that it is to stop.
+        patience: How long what it has computed is tried to be stored.
+    """
+
+    code: Code | None
+    former: Former | None
+    stop: Stopping
+    patience: Patience
 
 
 def open_code(order: AttemptOrder, cache: Path) -> Code:
@@ -106,7 +124,7 @@ def perform(
     """Run an attempt to its end and leave its manifest. Its environment variables are set already.
 
     Everything that user code does is described in the manifest. Only what keeps the manifest from being written is
-    raised.
+    raised: an outage of the store that outlasts the order's patience, above all.
 
     Args:
         order: What to run.
@@ -117,12 +135,18 @@ def perform(
     Raises:
         StorageError: If the manifest could not be written.
     """
-    started = datetime.now(UTC)
+    stop = Stopping(order.grace_s)
+    with Patience(order.outage_s, lambda: stop.heard) as patience:
+        return _perform(order, desk, _Given(code, former, stop, patience))
+
+
+def _perform(order: AttemptOrder, desk: Desk, given: _Given) -> Manifest:
+    started, kills = datetime.now(UTC), memory.kernel_kills()
     outputs: dict[str, LiteralValue] | None = None
     spec = ""
     error: ErrorDocument | None = None
     full, report = "", Report.of(order.task.policy)
-    stop = Stopping(order.grace_s)
+    code, stop = given.code, given.stop
     copies = desk.folder / scratch.VALUES / "checkpoint"
     checkpoint = checkpoints.of(
         order, desk.where, copies, stop, lambda: code.store if code else open_store(order.storage)
@@ -132,10 +156,10 @@ def perform(
         os.chdir(desk.folder / scratch.FILES)
         code = code or open_code(order, desk.cache)
         if order.bindings:
-            bound = (former or Former()).inputs(order.attempt.node, order.bindings)
+            bound = (given.former or Former()).inputs(order.attempt.node, order.bindings)
             order = order.model_copy(update={"inputs": {**order.inputs, **bound}, "bindings": {}})
         with checkpoints.over(desk.where, stop, checkpoint):
-            found = _call(order, desk, code, _Things(report, stop, checkpoint))
+            found = _call(order, desk, code, _Things(report, stop, checkpoint, given.patience))
         if isinstance(found, Closure):
             spec = _store(found, code.store)
         else:
@@ -154,6 +178,7 @@ def perform(
         started_at=started,
         finished_at=datetime.now(UTC),
         peak_rss_bytes=peak_rss(),
+        oom_kills=max(0, memory.kernel_kills() - kills),
         log_chunks=_ship_log(order, desk, store),
         runtime_version=__version__,
         checkpoint=checkpoint.last,
@@ -217,6 +242,7 @@ class _Things:
     report: Report
     stop: Stopping
     checkpoint: Checkpoint
+    patience: Patience
 
 
 def _call(order: AttemptOrder, desk: Desk, code: Code, things: _Things) -> dict[str, LiteralValue] | Closure:
@@ -237,7 +263,8 @@ def _call(order: AttemptOrder, desk: Desk, code: Code, things: _Things) -> dict[
         working_directory=files,
     )
     with activate(_parameters(order, files, code.store, things)), exported(order.task.policy.secrets):
-        found = dispatch.run(dispatch.load(entry), order.task, order.inputs, context)
+        task = dispatch.load(entry)
+        found = dispatch.run(task, order.task, order.inputs, context, things.patience.begin)
         code.store.settle()
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 from flyte_temporal.spec.entities import TaskSpec
@@ -26,18 +27,37 @@ def resident(pid: int) -> int:
 
 def kernel_kills() -> int:
     """Return how many processes of this control group the kernel has killed for their memory; 0 if unknown."""
-    for path, pattern in _counters():
+    counter = _counter()
+    return 0 if counter < 0 else max(0, _count(counter))
+
+
+@cache
+def _counter() -> int:
+    """Return the open file that counts kills, -1 if there is none: it is read twice in each attempt of the warm pool.
+
+    A process and its children stay in their control group.
+    """
+    for path in _counters():
         try:
-            found = re.search(pattern, path.read_text(), re.MULTILINE)
+            counter = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             continue
-        if found:
-            return int(found[1])
-    return 0
+        if _count(counter) >= 0:
+            return counter
+        os.close(counter)
+    return -1
 
 
-def _counters() -> list[tuple[Path, str]]:
-    """Return the files that count kills: control groups of version 2, then of version 1."""
+def _count(counter: int) -> int:
+    try:
+        found = re.search(rb"^oom_kill (\d+)", os.pread(counter, 4096, 0), re.MULTILINE)
+    except OSError:  # user code has closed it
+        return -1
+    return int(found[1]) if found else -1
+
+
+def _counters() -> list[Path]:
+    """Return the files that may count kills: control groups of version 2, then of version 1."""
     try:
         groups = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
     except (OSError, ValueError):
@@ -45,8 +65,8 @@ def _counters() -> list[tuple[Path, str]]:
     top = Path("/sys/fs/cgroup")
     unified, memory = groups.get("", "/").lstrip("/"), groups.get("memory", "/").lstrip("/")
     return [
-        (top / unified / "memory.events", r"^oom_kill (\d+)"),
-        (top / "memory.events", r"^oom_kill (\d+)"),
-        (top / "memory" / memory / "memory.oom_control", r"^oom_kill (\d+)"),
-        (top / "memory" / "memory.oom_control", r"^oom_kill (\d+)"),
+        top / unified / "memory.events",
+        top / "memory.events",
+        top / "memory" / memory / "memory.oom_control",
+        top / "memory" / "memory.oom_control",
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from flyte_temporal.errors import UserCodeError
 from flyte_temporal.sdk.context import current_context
@@ -64,7 +65,11 @@ def load(entry: EntryPoint) -> PythonTask[..., object]:
 
 
 def run(
-    task: PythonTask[..., object], spec: TaskSpec, inputs: Mapping[str, LiteralValue], context: ValueContext
+    task: PythonTask[..., object],
+    spec: TaskSpec,
+    inputs: Mapping[str, LiteralValue],
+    context: ValueContext,
+    computed: Callable[[], object] = lambda: None,
 ) -> dict[str, LiteralValue] | Closure:
     """Run a task once; exceptions of the user's own function pass unchanged.
 
@@ -73,6 +78,7 @@ def run(
         spec: What it was compiled to; its interface says how values are written.
         inputs: A literal for each input; a missing one takes its default.
         context: Where files and large values live.
+        computed: Called when the user's function is over, whether it returned or raised.
 
     Returns:
         A literal for each output; of a dynamic task that made nodes the closure that gives them.
@@ -87,15 +93,23 @@ def run(
     with report.timed("Read inputs"):
         values = _values(task, spec, inputs, context)
     if isinstance(task, DynamicTask):
-        with placed(context):
+        with _function(computed), placed(context):
             outputs = task.expand(values, context)
         if isinstance(outputs, Recorded):
             return gather_body(task, spec.name, outputs)
     else:
-        with placed(context):
+        with _function(computed), placed(context):
             outputs = task.invoke(values)
     with report.timed("Write outputs"):
         return _written(task, spec, outputs, context)
+
+
+@contextmanager
+def _function(computed: Callable[[], object]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        computed()
 
 
 def _values(

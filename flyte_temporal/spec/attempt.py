@@ -19,6 +19,8 @@ from flyte_temporal.spec.literals import LiteralValue
 PLATFORM_STOPPED = "PlatformStopped"
 """Code of an attempt that the platform ended because it was itself told to stop: nobody's failure."""
 PLATFORM_STOPPED_MESSAGE = "The platform was stopped while the attempt ran."
+OUTAGE_S = 300.0
+"""How long an outage of the blob store is waited out by an attempt that has computed, in seconds."""
 NO_MANIFEST = 70
 """Exit code of our runtime when it could not leave a manifest (EX_SOFTWARE): its own fault, not the user code's."""
 
@@ -62,6 +64,7 @@ class AttemptOrder(Stored):
         keep_checkpoint: Whether the last checkpoint stays when the attempt succeeds.
         grace_s: Seconds between SIGTERM and SIGKILL when it is stopped.
         interruptible: Whether it may run on a machine that can be taken away; decided for each attempt.
+        outage_s: How long an outage of the store may last, in seconds, before what it has computed is given up.
     """
 
     attempt: AttemptId
@@ -77,6 +80,7 @@ class AttemptOrder(Stored):
     keep_checkpoint: bool = True
     grace_s: float = 10.0
     interruptible: bool = False
+    outage_s: float = OUTAGE_S
 
 
 class Manifest(Stored):
@@ -91,6 +95,8 @@ class Manifest(Stored):
         started_at: When user code was about to be loaded, UTC.
         finished_at: When the manifest was written, UTC.
         peak_rss_bytes: Largest resident memory of the process.
+        oom_kills: Processes that the kernel killed for their memory meanwhile in the attempt's control group, where it tells
+            that: the task's own children in a container, those of its neighbours too where a machine's pool shares one.
         log_chunks: Number of log chunks that were uploaded.
         runtime_version: Version of this library in the attempt.
         checkpoint: The last checkpoint that it saved, if it saved one.
@@ -105,6 +111,7 @@ class Manifest(Stored):
     started_at: datetime
     finished_at: datetime
     peak_rss_bytes: int = 0
+    oom_kills: int = 0
     log_chunks: int = 0
     runtime_version: str = ""
     checkpoint: SavedCheckpoint | None = None

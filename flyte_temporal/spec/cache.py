@@ -108,6 +108,7 @@ class EntryFilter(Document):
         key: Their key, or the beginning of it.
         task: Their task: its whole name, or the last part.
         execution: The execution that computed them.
+        object: Key of an object that their outputs refer to.
         unused_since: Only those that were not hit since then, UTC.
         limit: At most so many; 0 = all.
     """
@@ -117,6 +118,7 @@ class EntryFilter(Document):
     key: str = ""
     task: str = ""
     execution: str = ""
+    object: str = ""
     unused_since: datetime | None = None
     limit: int = 0
 

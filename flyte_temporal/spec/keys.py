@@ -10,6 +10,11 @@ def blob(sha256: str) -> str:
     return f"blobs/sha256/{sha256[:2]}/{sha256}"
 
 
+def digest_in(key: str) -> str:
+    """Return the digest that a key of content-addressed data says; empty for other keys."""
+    return key.rpartition("/")[2] if key.startswith("blobs/sha256/") else ""
+
+
 def closure(sha256: str) -> str:
     """Return the key of a compiled closure."""
     return f"specs/sha256/{sha256}.json"

@@ -1,12 +1,13 @@
 """`RemoteBlobStore`: the blob store on object storage (S3, GCS, whatever fsspec knows).
 
-Every call is repeated a few times; a conditional create whose answer was lost, or was an error of any kind, is
+Every call is repeated a few times, and by an attempt that has computed for longer (`patience`); a conditional create whose answer was lost, or was an error of any kind, is
 followed by a read-back, because the object under the key may be our own (reliability.md §0.10).
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import secrets
@@ -19,6 +20,7 @@ from typing import IO, Any, TypeVar
 from flyte_temporal.errors import CorruptBlob, StorageError
 from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
 from flyte_temporal.spec import keys
+from flyte_temporal.storage import patience
 from flyte_temporal.storage.hashing import Digest
 from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
 
@@ -31,6 +33,7 @@ ignore the condition on multipart uploads."""
 _TRIES = 5
 _RETRY_S = 60.0
 """After so many seconds nothing is tried again: a server that answers nothing costs one more time-out at most."""
+_LONGEST_PAUSE_S = 5.0
 _S3_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 20}
 """Seconds for which S3 may be silent; botocore's own 60 s, times the tries of three layers, hold up a task for half an
 hour. `options` of the storage may say others (`config_kwargs`)."""
@@ -74,6 +77,7 @@ class RemoteBlobStore:
                 if stored is not None:
                     return self._compare(key, stored, data, sha256)
             else:
+                patience.wrote()
                 return Put.CREATED
         raise _failed("create", path, last) from last
 
@@ -84,6 +88,7 @@ class RemoteBlobStore:
             self._call("write", path, lambda: self._fs.put_file(str(data), path))
         else:
             self._call("write", path, lambda: self._fs.pipe_file(path, data))
+        patience.wrote()
 
     def get(self, key: str, sha256: str | None = None, max_bytes: int | None = None) -> bytes | None:
         """Return an object's bytes, or None; see the port."""
@@ -132,6 +137,7 @@ class RemoteBlobStore:
         stored = self.head(key)
         if stored is None or stored.size != size:
             self.put(key, path)
+        patience.wrote()
         return StoredFile(key=key, sha256=sha256, size=size)
 
     def settle(self) -> None:
@@ -238,11 +244,13 @@ class RemoteBlobStore:
     def _tries(self) -> Iterator[int]:
         """Yield the number of each try, after a pause, for as long as another one is worth it."""
         begun = time.monotonic()
-        for number in range(_TRIES):
-            if number:
-                if time.monotonic() - begun > _RETRY_S:
-                    return
-                time.sleep(self._pause_s * 2 ** (number - 1) * (1 + random.random()))  # noqa: S311 - only spreads retries
+        yield 0
+        for number in itertools.count(1):
+            longer = patience.lasts()
+            if not longer and (number >= _TRIES or time.monotonic() - begun > _RETRY_S):
+                return
+            pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2 ** min(number - 1, 16))
+            time.sleep(pause_s * (1 + random.random()))  # noqa: S311 - only spreads retries
             yield number
 
 

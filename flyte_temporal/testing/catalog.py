@@ -146,5 +146,6 @@ def _matches(entry: CacheEntry, wanted: EntryFilter) -> bool:
         and entry.key.startswith(wanted.key)
         and (not wanted.task or entry.task == wanted.task or entry.task.endswith(f".{wanted.task}"))
         and (not wanted.execution or entry.execution == wanted.execution)
+        and (not wanted.object or wanted.object in {stored.key for stored in entry.objects})
         and (wanted.unused_since is None or entry.last_used_at < wanted.unused_since)
     )

@@ -91,10 +91,11 @@ def test_a_later_entry_replaces_an_older_one_and_only_its_own_is_dropped(catalog
 
 
 def test_entries_are_listed_by_what_is_asked_for(catalog: Catalog) -> None:
+    objects = (StoredObject(key="blobs/one", size=1), StoredObject(key="blobs/two", size=22))
     entries = [
         entry("1" * 64, task="a.fit", last_used_at=T0),
         entry("2" * 64, task="b.fit", last_used_at=T0 + HOUR, execution="run-2"),
-        entry("3" * 64, task="a.outfit", last_used_at=T0 + 2 * HOUR),
+        entry("3" * 64, task="a.outfit", last_used_at=T0 + 2 * HOUR, objects=objects),
         entry("4" * 64, project="other"),
     ]
     catalog.put([(each, None) for each in entries])
@@ -110,6 +111,8 @@ def test_entries_are_listed_by_what_is_asked_for(catalog: Catalog) -> None:
     assert listed(task="f_t") == ""
     assert listed(execution="run-2") == "2"
     assert listed(key="3") == "3"
+    assert listed(object="blobs/two") == listed(object="blobs/one") == "3"
+    assert listed(object="blobs/tw") == listed(object="lobs/two") == listed(object="blobs/t_o") == ""
     assert listed(unused_since=T0 + HOUR) == "1"
     catalog.used(["1" * 64], T0 + 3 * HOUR)
     assert listed() == "132"

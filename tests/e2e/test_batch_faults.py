@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
+from tests.invariants import check
 
 pytestmark = pytest.mark.slow
 
@@ -65,3 +66,4 @@ def test_a_kill_repeats_only_what_was_in_flight(
     assert {row["phase"] for row in rows} == {"SUCCEEDED"}
     assert {row["attempts"] for row in rows if row["kind"] == "task"} <= {1, 2}
     assert "step" in home("logs", name).stdout
+    check(home.home, name)

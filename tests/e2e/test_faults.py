@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from flyte_temporal.local.layout import Layout
+from flyte_temporal.local.state import read_state
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
 from tests.invariants import check
@@ -127,6 +129,20 @@ def test_the_temporal_server_is_down_for_three_seconds(running: Running) -> None
             kill(running.pid("temporal"))
         except ProcessLookupError:
             continue  # it is dead already and the supervisor has not noticed
+    running.ends_well()
+
+
+@pytest.mark.row(4)
+@pytest.mark.timeout(400)
+@pytest.mark.skipif("CHAOS_SEEDS" not in os.environ, reason="takes more than a minute: make chaos runs it")
+def test_the_temporal_server_is_down_for_a_minute(running: Running) -> None:
+    """It is killed whenever it comes back."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        server = read_state(Layout(running.cli.home).state).children.get("temporal")
+        if server is not None and server.alive:
+            server.send(signal.SIGKILL)
+        time.sleep(0.02)
     running.ends_well()
 
 

@@ -54,6 +54,11 @@ CASES: list[tuple[str, list[str], str]] = [
         ["run", "--local", "--name", "a", "FILE", "doubled", "--n", "1"],
         "leave out --local.",
     ),
+    (
+        "local and held",
+        ["run", "--local", "--pause-on-failure", "FILE", "doubled", "--n", "1"],
+        "--pause-on-failure is for durable executions; leave it out, or leave out --local.",
+    ),
     ("run without a file", ["run"], "run needs a FILE and an ENTITY"),
     ("get without ID", ["get", "nodes"], "Missing argument 'ID'."),
     ("no such phase", ["get", "executions", "--phase", "DONE"], "--phase: 'DONE' is no phase."),

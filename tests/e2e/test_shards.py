@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
+from tests.invariants import check
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,7 @@ def test_a_killed_worker_repeats_no_finished_item_of_a_map_in_shards(tmp_path: P
         finished = {n: len((marks / f"finished-{n}").read_text().split()) for n in range(COUNT) if n != 17}
         assert set(finished.values()) == {1}
         _is_listed(cli)
+        check(cli.home)
     finally:
         cli("down", expect=None)
 

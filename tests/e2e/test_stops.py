@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
 from tests.e2e.test_faults import until
+from tests.invariants import check
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
         yield command
     finally:
         command("down", expect=None)
+
+
+@pytest.fixture(autouse=True)
+def _holds(home: Command) -> Iterator[None]:
+    """After each test, what always holds does so."""
+    yield
+    check(home.home)
 
 
 @pytest.fixture

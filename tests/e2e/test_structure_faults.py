@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import Command
+from tests.e2e.command import LIMITS, Command
 from tests.e2e.test_commands import until_exists
 from tests.invariants import check
 
@@ -27,8 +27,14 @@ def marks(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Command]:
-    command = Command(tmp_path / "h")
+def batches() -> str:
+    """Whether attempts travel together; empty: as the environment or the default says."""
+    return ""
+
+
+@pytest.fixture
+def home(tmp_path: Path, batches: str) -> Iterator[Command]:
+    command = Command(tmp_path / "h", ((f"{LIMITS}BATCHES", batches),) if batches else ())
     try:
         yield command
     finally:
@@ -41,7 +47,14 @@ def count(path: Path) -> int:
 
 @pytest.mark.row(1, 4)
 @pytest.mark.parametrize(
-    "victims", [["worker"], ["temporal"], ["worker", "temporal", "supervisor"]], ids="-".join
+    ("victims", "batches"),
+    [
+        (["worker"], ""),
+        (["temporal"], ""),
+        (["worker", "temporal", "supervisor"], "off"),
+        (["worker", "temporal", "supervisor"], "always"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_a_killed_platform_goes_on_where_it_was(
     home: Command, tmp_path: Path, marks: Path, victims: list[str]

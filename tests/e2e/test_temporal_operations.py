@@ -116,6 +116,11 @@ class Running:
         ]
         return shown
 
+    def pending(self) -> list[str]:
+        """Return the ids of the activities that are at work."""
+        shown = json.loads(self.temporal("workflow", "describe", "--output", "json"))
+        return [str(each["activityId"]) for each in shown["pendingActivities"]]
+
     def task_before(self, activity: str) -> str:
         """Return the event of the workflow task that asked for an activity."""
         for event in self.events():
@@ -149,12 +154,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             client.down()
 
 
-def begin(stack: Stack, tmp_path: Path, name: str, workflow: str = "steps") -> Running:
+def begin(
+    stack: Stack, tmp_path: Path, name: str, workflow: str = "steps", until_begun: str = "held"
+) -> Running:
     folder = tmp_path / name
     folder.mkdir()
     stack.start(name, workflow, folder)
     running = Running(stack, name, folder)
-    until(lambda: running.begun("held"))
+    until(lambda: running.begun(until_begun))
     return running
 
 
@@ -234,6 +241,20 @@ def test_pause_reset_and_unpause_of_an_activity(stack: Stack, tmp_path: Path) ->
     run.temporal("activity", "unpause", "--activity-id", "n1#1")
     run.ends_well()
     assert [len(run.begun(step)) for step in ("first", "held", "last")] == [1, 1, 1]
+
+
+def test_pause_and_unpause_of_the_activity_of_a_batch(stack: Stack, tmp_path: Path) -> None:
+    """Each of its attempts that has not ended says so; what has begun runs on, and nothing runs twice."""
+    run = begin(stack, tmp_path, "op-pause-batch", "segment", "quick-1")
+    (activity,) = run.pending()
+    run.temporal("activity", "pause", "--activity-id", activity, "--reason", "look at it first")
+    until(lambda: run.nodes().get("n23") == "PAUSED")
+    assert run.nodes()["n0"] == "SUCCEEDED"
+    run.temporal("activity", "unpause", "--activity-id", activity)
+    record = run.ends("SUCCEEDED")
+    assert record.outputs == {"o0": Inline(value=24)}
+    assert set(run.nodes().values()) == {"SUCCEEDED"}
+    assert [len(run.begun(f"quick-{n}")) for n in range(24)] == [1] * 24
 
 
 def test_reset_of_an_activity(stack: Stack, tmp_path: Path) -> None:

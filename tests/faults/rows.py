@@ -27,7 +27,10 @@ MATRIX: dict[int, tuple[str, str]] = {
         "it takes no new work and ends soon; tasks are not touched",
     ),
     3: ("a worker lives, but does not poll", "it notices by itself and ends; another one goes on"),
-    4: ("the Temporal server restarts", "nobody sees a failure"),
+    4: (
+        "the Temporal server restarts, after seconds or after a minute",
+        "nobody sees a failure (the minute: by `make chaos` only)",
+    ),
     6: ("an activity is delivered twice", "both watch the same process; one result"),
     7: (
         "PostgreSQL is down",
@@ -40,9 +43,15 @@ MATRIX: dict[int, tuple[str, str]] = {
     13: ("an upload is cut", "nothing is to be seen of it; sent again"),
     14: ("an upload succeeded, its answer was lost", "read back: it is mine, so it succeeded"),
     15: ("a listing is stale", "never listed to decide; objects are asked for by key, without a cache"),
-    16: ("the manifest is whole, an object is not", "noticed by its digest; computed anew, once"),
+    16: (
+        "the manifest is whole, an object is not",
+        "noticed by its digest, at the hit or by who reads it; entry removed; computed anew, once",
+    ),
     17: ("a task runs out of memory", "its own failure, said so; it may get more"),
-    18: ("a child of a task runs out of memory", "the task decides; what it used is told"),
+    18: (
+        "a child of a task runs out of memory",
+        "the task decides; its manifest says how many the kernel killed",
+    ),
     28: ("a cancel while an attempt is started", "no process stays, the node is ABORTED"),
     29: ("a cancel while outputs are committed", "SUCCEEDED or ABORTED, never both"),
     30: ("a zombie after a time-out or cancel", "it is killed, and its result not taken"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ WAIT_S = 300.0
 SEEDS = range(chosen_seed(), chosen_seed() + int(os.environ.get("CHAOS_SEEDS", "1")))
 
 RULES = (
+    # Whatever the seed.
+    Rule("start.before", "kill", at=1),
     Rule("start.before", "kill", chance=0.1, times=1),
     Rule("start.after", "kill", chance=0.1, times=1),
     Rule("catalog.before", "error", chance=0.3, times=1),
@@ -34,8 +37,16 @@ RULES = (
 )
 
 
+@pytest.fixture(scope="module")
+def fired() -> Iterator[list[str]]:
+    """Takes the faults that have happened; over all seeds that were run there was at least one."""
+    hits: list[str] = []
+    yield hits
+    assert hits, "no fault has happened: the runs have proved nothing"
+
+
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_random_program_ends_as_in_plain_python(tmp_path: Path, seed: int) -> None:
+def test_a_random_program_ends_as_in_plain_python(tmp_path: Path, seed: int, fired: list[str]) -> None:
     hits = tmp_path / "hits"
     hits.mkdir()
     variables = {
@@ -61,6 +72,7 @@ def test_a_random_program_ends_as_in_plain_python(tmp_path: Path, seed: int) -> 
         )
         assert outputs == plain.document["outputs"], told
         check(home.home)
+        fired.extend(sorted(each.name for each in hits.iterdir()))
     finally:
         home("down", expect=None)
     print(f"seed {seed}: {len(list(hits.iterdir()))} faults")

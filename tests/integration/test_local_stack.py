@@ -23,6 +23,7 @@ from flyte_temporal.local.supervisor import LOCKED
 from flyte_temporal.local.temporal_server import find_program
 from flyte_temporal.sdk.loader import find_entity, load_file
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase
+from tests.invariants import check
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -77,6 +78,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield home
     with Client.local(home) as client:
         client.down()
+
+
+@pytest.fixture(autouse=True)
+def _holds(home: Path) -> Iterator[None]:
+    """After each test, what always holds does so."""
+    yield
+    check(home)
 
 
 @pytest.fixture

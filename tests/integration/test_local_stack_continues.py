@@ -18,6 +18,7 @@ from flyte_temporal.local.processes import leftovers
 from flyte_temporal.local.state import read_state
 from flyte_temporal.sdk.loader import find_entity, load_file
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase
+from tests.invariants import check
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -86,6 +87,7 @@ def test_a_worker_that_is_killed_whenever_a_run_was_continued_loses_nothing_and_
         assert execution.wait(90).phase is ExecutionPhase.SUCCEEDED
         assert execution.outputs == {"o0": 0 + 1 + 25}
         nodes = execution.nodes()
+        check(home)
     assert len(runs) > KILLS
     assert {node.phase for node in nodes} == {NodePhase.SUCCEEDED}
     assert [node.attempts for node in nodes] == [1] * 28

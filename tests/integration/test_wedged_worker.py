@@ -14,6 +14,7 @@ import pytest
 from flyte_temporal.client import Client
 from flyte_temporal.local.processes import leftovers
 from flyte_temporal.sdk.loader import find_entity, load_file
+from tests.invariants import check
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -50,8 +51,39 @@ if any("flyte_temporal.local" in word or "flyte_temporal.worker" in word for wor
     def block(self, *given):
         if os.environ["FAULT"] == "blocks" and once():
             time.sleep(600)
+        if os.environ["FAULT"] == "deaf" and once():
+            deaf.append(self)
+            for each in polling:
+                each.initiate_shutdown()
         return note(self, *given)
     Records.note = block
+
+    # Polls that have ended for good, in a worker whose event loop turns: the SDK's core polls no more, and nobody hears of it.
+    from datetime import timedelta
+    from temporalio.bridge.worker import PollShutdownError, Worker
+    from flyte_temporal.adapters.temporal.polls import Polls
+    from flyte_temporal.worker import liveness
+    polling, deaf = set(), []
+    def deafened(poll):
+        async def polls(self, *given):
+            polling.add(self)
+            try:
+                return await poll(self, *given)
+            except PollShutdownError:
+                if deaf:
+                    await asyncio.Event().wait()
+                raise
+        return polls
+    Worker.poll_workflow_activation = deafened(Worker.poll_workflow_activation)
+    Worker.poll_activity_task = deafened(Worker.poll_activity_task)
+    heard = Polls.heard
+    async def soon(self):
+        # A poll takes up to a minute, so that it is long before one that is not there is missed.
+        if deaf:
+            self._silent = timedelta(seconds=2)
+        return await heard(self)
+    Polls.heard = soon
+    liveness._POLLS_EVERY_S = 1.0
 """
 
 PROGRAM = """
@@ -81,7 +113,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.row(3)
 @pytest.mark.parametrize(
-    ("fault", "said"), [("spins", "goes on and on"), ("blocks", "event loop does not turn")]
+    ("fault", "said"),
+    [("spins", "goes on and on"), ("blocks", "event loop does not turn"), ("deaf", "hears no polls")],
 )
 def test_a_wedged_worker_is_replaced_and_its_run_goes_on(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
@@ -106,6 +139,7 @@ def test_a_wedged_worker_is_replaced_and_its_run_goes_on(
         status = client.status()
         assert status.pids["worker"] != first
         assert status.restarts == {"temporal": 0, "worker": 1}
+        check(home)
     assert (tmp_path / "steps").read_text().split() == ["0", "1", "2"], "no step ran twice"
     log = (home / "logs" / "worker.log").read_text()
     assert "This worker is wedged" in log

@@ -14,13 +14,24 @@ from typing import Any
 import pytest
 
 from tests.containers import engines
-from tests.e2e.command import Command, Done
+from tests.e2e.command import LIMITS, Command, Done
 from tests.parity.case import CASES, Case, cases, matches
 from tests.parity.forking import forked
 
 ANSWERED_WITHIN_S = 60.0
 SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
 """Secrets of the cases' tasks, in the environment of whoever starts the stack (docs/secrets.md)."""
+
+
+REPRESENTATIVE = {
+    "conditional-8-nested",
+    "dynamic-3-sort",
+    "failures-0-goes_on",
+    "launch_plans-4-both",
+    "map_task-6-some_may_fail",
+    "node_handlers-0-in_a_sub_workflow",
+}
+"""A case of each shape, run with batches off and with everything in batches."""
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +42,18 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
             yield command
         finally:
             command("down", expect=None)
+
+
+@pytest.fixture(scope="module", params=["off", "always"])
+def cli_with_batches(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Command]:
+    batches = (f"{LIMITS}BATCHES", str(request.param))
+    command = Command(tmp_path_factory.mktemp("home") / "h", (*SECRETS.items(), batches))
+    try:
+        yield command
+    finally:
+        command("down", expect=None)
 
 
 def check(case: Case, done: Done) -> None:
@@ -73,6 +96,21 @@ def test_plain(cli: Command, tmp_path: Path, case: Case) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", cases("durable"), ids=str)
 def test_durable(cli: Command, tmp_path: Path, case: Case) -> None:
+    runs_durably(cli, tmp_path, case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [case for case in cases("durable") if str(case) in REPRESENTATIVE], ids=str)
+def test_batches_change_nothing(cli_with_batches: Command, tmp_path: Path, case: Case) -> None:
+    """Few, of each shape one; `make chaos` runs all of them both ways."""
+    runs_durably(cli_with_batches, tmp_path, case)
+
+
+def test_each_representative_is_a_case() -> None:
+    assert {str(case) for case in cases("durable")} >= REPRESENTATIVE
+
+
+def runs_durably(cli: Command, tmp_path: Path, case: Case) -> None:
     words = case.words(tmp_path)
     if not case.answers:
         done = cli("run", "-o", "json", *words, expect=None)

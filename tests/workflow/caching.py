@@ -26,6 +26,7 @@ from flyte_temporal.activities.runs import Runs
 from flyte_temporal.activities.values import Values
 from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.ports.engine import RunState
+from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec import keys, lookup_calls
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest, StorageConfig
 from flyte_temporal.spec.document import canonical_bytes, digest
@@ -35,6 +36,7 @@ from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import CacheSettings
 from flyte_temporal.spec.runs import RunLimits
+from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.launcher import FakeLauncher
 from flyte_temporal.workflows.interpreter import Interpreter
@@ -54,7 +56,10 @@ async def adds(order: AttemptOrder) -> Any:
 
 @dataclass
 class House:
-    """A worker, the catalog that it uses, and what ran."""
+    """A worker, the catalog that it uses, and what ran.
+
+    With a launcher and a storage, attempts are real processes, whose results lie there.
+    """
 
     stage: Stage
     catalog: Catalog
@@ -64,6 +69,9 @@ class House:
     at_once: int = 0
     most_at_once: int = 0
     broken: bool = False
+    launcher: Launcher | None = None
+    storage: StorageConfig | None = None
+    grace_s: float = 10.0
 
     async def _attempt(self, order: AttemptOrder) -> None:
         attempt = order.attempt
@@ -99,12 +107,13 @@ class House:
         remembering = Remembering(self.catalog, blobs, made)
         records = Records(store, Runs(self.stage.client, store))
         parts = Parts(
-            launchers={"pool": FakeLauncher(self._attempt)},
-            blobs=blobs,
-            storage=StorageConfig(root="file:///unused"),
+            launchers={"pool": self.launcher or FakeLauncher(self._attempt)},
+            blobs=blobs if self.storage is None else open_store(self.storage),
+            storage=self.storage or StorageConfig(root="file:///unused"),
             closures=made,
             records=records,
             remembering=remembering,
+            grace_s=self.grace_s,
         )
         lookups = Lookups(self.catalog, blobs, Recalls(store, blobs, made))
         house = self
@@ -157,6 +166,14 @@ class House:
     def caches(self, name: str) -> dict[str, str]:
         """Return what the cache did for each node of an execution."""
         return {id_: node.cache.value for id_, node in self.nodes(name).items()}
+
+
+def equal(width: int) -> Closure:
+    """Return steps side by side that all compute the same, one at a time."""
+    nodes = [closures.step(f"n{i}", 1) for i in range(width)]
+    return cached(
+        closures.closure(closures.workflow("shapes.equal", nodes, closures.out("n0"))), serialize=True
+    )
 
 
 def cached(closure: Closure, **settings: Any) -> Closure:

@@ -48,6 +48,7 @@ from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.catalog import MemoryCatalog
 from flyte_temporal.testing.metadata import MemoryMetadataStore
+from flyte_temporal.worker.wiring import be_patient
 from flyte_temporal.workflows.interpreter import Interpreter
 from tests.contract.databases import postgres_url
 
@@ -211,7 +212,7 @@ class Stage:
 
     @asynccontextmanager
     async def worker(self, attempted: Attempted, **options: Any) -> AsyncIterator[Worker]:
-        async with Worker(
+        worker = Worker(
             self.client,
             task_queue=self.queue,
             workflows=[Interpreter],
@@ -219,7 +220,9 @@ class Stage:
             max_heartbeat_throttle_interval=timedelta(milliseconds=100),
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),  # as on the local stack
             **options,
-        ) as worker:
+        )
+        be_patient(worker, 10)
+        async with worker:
             yield worker
 
     async def run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,28 +21,26 @@ from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from tests.contract.databases import new_database
-from tests.workflow.caching import House, adds, cached
+from tests.workflow.caching import House, adds, equal
 from tests.workflow.conftest import Stage, user_error
 from tests.workflow.test_replay import replay
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def house(request: pytest.FixtureRequest, stage: Stage, tmp_path: Path) -> Iterator[House]:
-    url = f"sqlite:///{tmp_path}/metadata.db"
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgres":
-        url = new_database(request.getfixturevalue("postgres_url"))
+        return new_database(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path}/metadata.db"
+
+
+@pytest.fixture
+def house(url: str, stage: Stage) -> Iterator[House]:
     store = SqlMetadataStore(url)
     store.upgrade()
     yield House(stage, store.catalog)
     store.close()
-
-
-def equal(width: int) -> Any:
-    """Return steps side by side that all compute the same, one at a time."""
-    nodes = [closures.step(f"n{i}", 1) for i in range(width)]
-    return cached(
-        closures.closure(closures.workflow("shapes.equal", nodes, closures.out("n0"))), serialize=True
-    )
 
 
 def key_of(closure: Any) -> str:
@@ -91,6 +91,40 @@ async def test_row_40_who_died_is_followed_by_one_within_the_lease(house: House)
     assert lost.token == 1
     assert len(house.ran) == 1
     assert time.monotonic() - started < 3.0 + 0.5 + 6
+
+
+@pytest.mark.row(40)
+async def test_row_40_an_owner_whose_worker_is_killed_is_followed_by_one_within_the_lease(
+    house: House, url: str, server: str, tmp_path: Path
+) -> None:
+    """As long as its process lives it keeps the lease, however long that takes; then one of those who wait computes."""
+    lease_s = 2.0
+    line = [sys.executable, "-m", "tests.workflow.leasing", server, f"{house.stage.queue[:150]}-owner"]
+    line += [tmp_path.as_uri(), url, str(lease_s)]
+    owner = await asyncio.create_subprocess_exec(*line, cwd=ROOT, stdout=subprocess.PIPE)
+    limits = RunLimits(lease_s=lease_s)
+    try:
+        assert owner.stdout is not None
+        owned = (await asyncio.wait_for(owner.stdout.readline(), 60)).decode().strip()
+        async with house.worker():
+            running = [asyncio.create_task(house.run(equal(1), f"r{i}", limits=limits)) for i in range(4)]
+            async with asyncio.timeout(60):
+                while sum(f"execution {owned}" in node.reason for node in _known(house)) < 4:  # noqa: ASYNC110 - seen, not signalled
+                    await asyncio.sleep(0.02)
+            done, _ = await asyncio.wait(running, timeout=2 * lease_s, return_when=asyncio.FIRST_COMPLETED)
+            assert (done, house.ran) == (set(), [])
+            owner.kill()
+            killed = time.monotonic()
+            states = await asyncio.gather(*running)
+            took_s = time.monotonic() - killed
+    finally:
+        if owner.returncode is None:
+            owner.kill()
+        await owner.wait()
+    assert {state.phase for state in states} == {ExecutionPhase.SUCCEEDED}
+    assert len(house.ran) == 1
+    assert took_s < lease_s + 6
+    await house.stage.client.get_workflow_handle(owned).terminate()
 
 
 def _known(house: House) -> list[Any]:

@@ -130,6 +130,9 @@ def _where(wanted: EntryFilter) -> Select[Any]:
         found = found.where(or_(table.c.task == wanted.task, last))
     if wanted.execution:
         found = found.where(table.c.execution == wanted.execution)
+    if wanted.object:
+        # As JSON, see `_row`. It is asked for when an object is damaged, so rarely that no index pays.
+        found = found.where(table.c.objects.contains(f'["{wanted.object}",', autoescape=True))
     if wanted.unused_since is not None:
         found = found.where(table.c.last_used_at < wanted.unused_since)
     found = found.order_by(table.c.last_used_at.desc(), table.c.key)

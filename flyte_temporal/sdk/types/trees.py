@@ -220,7 +220,10 @@ def fetch(tree: Tree, target: Path, context: ValueContext, at_once: int = 0) -> 
     def download(file: TreeFile) -> None:
         path = partial / file.path
         if not blobs.fetch(keys.blob(file.sha256), path, file.sha256):
-            raise StorageError(f"The file {file.path!r} of a directory is not in the blob store any more.")
+            where = blobs.uri(keys.blob(file.sha256))
+            raise StorageError(
+                f"The file {file.path!r} of a directory, {where}, is not in the blob store any more."
+            )
         if file.executable:
             path.chmod(path.stat().st_mode | 0o111)
 

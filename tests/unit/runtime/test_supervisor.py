@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from flyte_temporal.storage import orders, scratch
 from flyte_temporal.testing.attempts import AttemptBench
 
 JOBS = """
-import json, os, signal, sys, time
+import json, os, signal, subprocess, sys, time
 from flyte_temporal import current_context, task
 
 @task
@@ -51,6 +52,10 @@ def saves(path: str) -> str:
     return ""
 
 @task
+def child_without_memory(path: str) -> str:
+    return str(subprocess.run([sys.executable, "-c", "x = bytearray(2**30); x[::4096] = b'1' * len(x[::4096])"]).returncode)
+
+@task
 def orphans(path: str) -> str:
     if os.fork() == 0:
         if os.fork() == 0:
@@ -62,6 +67,20 @@ def orphans(path: str) -> str:
 
 
 @pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group of 400 MiB; needs control groups of version 1 and the right to make one."""
+    groups = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
+    made = Path("/sys/fs/cgroup/memory") / groups.get("memory", "/none").lstrip("/") / f"test-{os.getpid()}"
+    try:
+        made.mkdir()
+        (made / "memory.limit_in_bytes").write_text(str(400 * 1024**2))
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    yield made
+    made.rmdir()
+
+
+@pytest.fixture
 def bench(tmp_path: Path) -> AttemptBench:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "jobs.py").write_text(JOBS)
@@ -69,11 +88,13 @@ def bench(tmp_path: Path) -> AttemptBench:
     return AttemptBench(tmp_path / "source", tmp_path)
 
 
-def started(bench: AttemptBench, order: AttemptOrder) -> subprocess.Popen[bytes]:
+def started(bench: AttemptBench, order: AttemptOrder, group: Path | None = None) -> subprocess.Popen[bytes]:
     file = bench.folder / "order.json"
     file.write_bytes(canonical_bytes(order))
     command = [sys.executable, "-P", "-m", "flyte_temporal.runtime", "--order", str(file)]
     command += ["--scratch", str(bench.folder / "scratch"), "--cache", str(bench.folder / "cache")]
+    if group is not None:
+        command = ["sh", "-c", f'echo $$ > {group / "cgroup.procs"} && exec "$@"', "sh", *command]
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 
@@ -99,6 +120,17 @@ def wait_for(path: Path) -> None:
 def ended(process: subprocess.Popen[bytes]) -> int:
     process.communicate()
     return process.returncode
+
+
+@pytest.mark.row(18)
+def test_the_kernels_kills_of_children_are_told(bench: AttemptBench, group: Path) -> None:
+    """The task decides what the death of its child means; the manifest says that there was one for memory."""
+    order = bench.order("jobs.child_without_memory", {"path": ""}, STRING)
+    assert ended(started(bench, order, group)) == 0
+    manifest = bench.manifest(order)
+    assert manifest is not None
+    assert (manifest.error, manifest.outputs) == (None, {"o0": Inline(value="-9")})
+    assert manifest.oom_kills == 1
 
 
 def test_what_a_task_sees(bench: AttemptBench) -> None:
