@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flyte_temporal.adapters.launchers.containers import beside, plan
+from flyte_temporal.adapters.launchers.containers import beside, plan, states
 from flyte_temporal.adapters.launchers.containers.endings import is_alive, wait_for_end
 from flyte_temporal.adapters.launchers.containers.engine import (
     Container,
@@ -243,7 +243,7 @@ class ContainerLauncher:
         entry = self._entries.get(attempt.key)
         if entry is None:
             entry = self._entries[attempt.key] = Entry(attempt, name, seen=seen)
-            entry.state = _running(seen)
+            entry.state = states.running(seen)
             entry.life = asyncio.create_task(self._follow_safely(entry))
             if seen.over or (self._engine.local and not is_alive(seen.pid)):
                 await asyncio.wait((entry.over,), timeout=_SETTLE_S)
@@ -263,7 +263,7 @@ class ContainerLauncher:
                     self._beginning.discard(mine)
                 await self._follow(entry)
         except NotInstalled as error:
-            entry.end(_unfit(str(error)))
+            entry.end(states.unfit(str(error)))
         except (FlyteTemporalError, OSError) as error:
             entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error), ran=False))
 
@@ -271,7 +271,7 @@ class ContainerLauncher:
         """Return whether a container has been started, by somebody else."""
         seen = await self._engine.inspect(entry.name)
         if seen is not None and seen.begun:
-            entry.seen, entry.state = seen, _running(seen)
+            entry.seen, entry.state = seen, states.running(seen)
             return True
         return False
 
@@ -293,10 +293,10 @@ class ContainerLauncher:
         # Of a new one nobody has seen anything; if it was made after all, `create` says so.
         seen = await self._engine.inspect(entry.name) if place.stage is Stage.BEGUN else None
         if seen is None and place.stage is Stage.BEGUN:
-            entry.end(await self._with_intent(entry, _gone()))
+            entry.end(await self._with_intent(entry, states.gone()))
             return
         if seen is not None and seen.attempt != entry.attempt.key:
-            entry.end(_unfit(self._taken(entry.name)))
+            entry.end(states.unfit(self._taken(entry.name)))
             return
         if seen is None and not await self._create(entry, order):
             return
@@ -309,7 +309,7 @@ class ContainerLauncher:
         around = plan.Surroundings(self._settings, os.environ, self._home, self._engine.podman)
         asked = plan.planned(order, key, data, around)
         if asked.problem:
-            entry.end(_unfit(asked.problem))
+            entry.end(states.unfit(asked.problem))
             return False
         if order.task.container is not None:
             await beside.prepare(order, key, data)
@@ -323,7 +323,7 @@ class ContainerLauncher:
                 return False
             seen = await self._engine.inspect(entry.name)
             if seen is None or seen.attempt != entry.attempt.key:
-                entry.end(_unfit(self._taken(entry.name)))
+                entry.end(states.unfit(self._taken(entry.name)))
                 return False
         return True
 
@@ -357,7 +357,7 @@ class ContainerLauncher:
             # Podman has written it down: a question less before the task is watched.
             ours = entry.order is not None and entry.order.task.container is None
             entry.seen = Container("running", pid=pid, started_at=datetime.now(UTC), ours=ours)
-            entry.state = _running(entry.seen)
+            entry.state = states.running(entry.seen)
             await wait_for_end(pid, _LOOK_S)
         while not entry.over.done():
             try:
@@ -370,13 +370,13 @@ class ContainerLauncher:
                 await asyncio.sleep(_AWAY_S)
                 continue
             if seen is None:
-                entry.end(await self._with_intent(entry, _gone()))
+                entry.end(await self._with_intent(entry, states.gone()))
                 return
             entry.seen = seen
             if seen.over:
                 await self._ended(entry, seen)
                 return
-            entry.state = _running(seen)
+            entry.state = states.running(seen)
             if seen.pid and not is_alive(seen.pid) and self._engine.local:
                 # Its process is gone; whoever is to note that needs a moment, or is gone too.
                 if silent_s > _SETTLE_S or (seen.monitor and not is_alive(seen.monitor) and silent_s > 1.0):
@@ -463,27 +463,6 @@ class ContainerLauncher:
 def home_of(scratch: Path) -> str:
     """Return by what the containers of a launcher's scratch folder are known."""
     return hashlib.sha256(str(scratch.absolute()).encode()).hexdigest()[:16]
-
-
-def _running(seen: Container) -> AttemptState:
-    return AttemptState(
-        phase=AttemptPhase.RUNNING if seen.begun else AttemptPhase.QUEUED,
-        pid=seen.pid or None,
-        started_at=seen.started_at,
-    )
-
-
-def _gone() -> AttemptState:
-    return AttemptState(
-        phase=AttemptPhase.LOST, message="Its container is gone; somebody else has removed it."
-    )
-
-
-def _unfit(message: str) -> AttemptState:
-    """Return the state of an attempt that cannot be run here however often it is tried."""
-    return AttemptState(
-        phase=AttemptPhase.EXITED, message=message, ran=False, refusal="CreateContainerConfigError"
-    )
 
 
 def make(settings: Settings, *, podman: bool) -> ContainerLauncher:
