@@ -21,6 +21,7 @@ from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import ErrorKind, NodePhase, NodeRecord
+from flyte_temporal.spec.images import DEFAULT, with_images
 
 PAUSED = "its activity is paused in Temporal; what runs, runs on"
 """Why a node waits whose activity somebody has paused: `temporal activity unpause` lets it go on."""
@@ -54,7 +55,9 @@ class Attempt:
         """
         task = await self._parts.closures.task(self.request.spec, self.request.task)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
-        self._task = task.overridden(self.request.changes())
+        environment = self.request.environment
+        known = {**({DEFAULT: environment.image} if environment.image else {}), **environment.images}
+        self._task = with_images(task.overridden(self.request.changes()), known)
         return self._task
 
     def order(self, task: TaskSpec) -> AttemptOrder:

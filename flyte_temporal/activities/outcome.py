@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 from flyte_temporal.errors import CorruptBlob, UnsupportedSpec
@@ -10,7 +11,8 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Manifest
 from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.identifiers import AttemptId
-from flyte_temporal.spec.verdicts import judge, told
+from flyte_temporal.spec.quantities import amount
+from flyte_temporal.spec.verdicts import Judgement, judge, judge_waiting, told
 
 MAX_MANIFEST_BYTES = 32 * 1024**2
 """A manifest holds inline outputs, each below the inline limit; more than this is not one of ours."""
@@ -45,14 +47,10 @@ def read_manifest(blobs: BlobStore, attempt: AttemptId) -> Manifest:
     return manifest
 
 
-def without_manifest(order: AttemptOrder, state: AttemptState) -> Manifest:
-    """Return the manifest that the platform writes in the attempt's stead: what the table of verdicts says of its end.
-
-    Args:
-        order: What it ran.
-        state: What the launcher saw last.
-    """
-    found = judge(
+def _judged(order: AttemptOrder, state: AttemptState) -> Judgement:
+    if state.refusal and not state.intent:
+        return judge_waiting(state.refusal, state.message, math.inf)
+    return judge(
         Evidence(
             intent=state.intent,
             ran=state.ran,
@@ -60,10 +58,23 @@ def without_manifest(order: AttemptOrder, state: AttemptState) -> Manifest:
             exit_code=state.exit_code,
             oom=state.oom,
             peak_bytes=state.peak_rss_bytes,
+            limit_bytes=int(amount(order.task.policy.resources.limits.mem) or 0),
         )
     )
+
+
+def without_manifest(order: AttemptOrder, state: AttemptState) -> Manifest:
+    """Return the manifest that the platform writes in the attempt's stead: what the table of verdicts says of its end.
+
+    Args:
+        order: What it ran.
+        state: What the launcher saw last.
+    """
+    found = _judged(order, state)
     text = told(found.code, order.task.policy.timeouts)
-    if not text:
+    if not text and state.refusal:
+        text = state.message
+    elif not text:
         text = f"The attempt ended with exit code {state.exit_code} and left no result."
         if state.phase is AttemptPhase.LOST:
             text = "The attempt's process is gone and left no result; it was killed from outside."

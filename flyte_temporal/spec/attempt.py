@@ -128,6 +128,8 @@ class AttemptState(Document):
         started_at: When its process began to run the attempt, UTC; time-outs of an attempt count from here.
         peak_rss_bytes: Largest resident memory if known.
         checkpoint: The last checkpoint that it has saved, as far as is known.
+        refusal: Why its container could not be made, in Kubernetes' word (`ErrImageNeverPull`; see
+            `verdicts.judge_waiting`), if it is over for that; `message` says it for people.
     """
 
     phase: AttemptPhase
@@ -140,6 +142,7 @@ class AttemptState(Document):
     started_at: datetime | None = None
     peak_rss_bytes: int = 0
     checkpoint: SavedCheckpoint | None = None
+    refusal: str = ""
 
     @property
     def over(self) -> bool:

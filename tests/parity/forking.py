@@ -69,7 +69,7 @@ def forked(home: Path, variables: tuple[tuple[str, str], ...] = ()) -> Iterator[
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         try:
-            yield ForkedCommand(home, variables, server)
+            yield ForkedCommand(home, variables, server=server)
         finally:
             assert server.stdin is not None
             server.stdin.close()

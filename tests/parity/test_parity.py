@@ -1,4 +1,7 @@
-"""Every feature, both ways, compared with what its `.toml` states."""
+"""Every feature, both ways, compared with what its `.toml` states.
+
+`TEST_LAUNCHER=podman` runs the durable half in containers (make test-containers).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.containers import engines
 from tests.e2e.command import LIMITS, Command, Done
 from tests.parity.case import CASES, Case, cases, matches
 from tests.parity.forking import forked
@@ -32,7 +36,8 @@ REPRESENTATIVE = {
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    with forked(tmp_path_factory.mktemp("home") / "h", tuple(SECRETS.items())) as command:
+    variables = tuple({**SECRETS, **engines.chosen()}.items())
+    with forked(tmp_path_factory.mktemp("home") / "h", variables) as command:
         try:
             yield command
         finally:
