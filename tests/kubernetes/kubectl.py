@@ -34,9 +34,9 @@ class Kubectl:
         assert program, "kubectl is needed on PATH for tests on a cluster of your own"
         return cls(program, Path(os.environ[VARIABLE]))
 
-    def run(self, *words: str, given: str | None = None, fails: bool = False) -> str:
-        """Return what it prints; with `fails`, what it complains of."""
-        done = subprocess.run(
+    def said(self, *words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Return how it ended, and what it said."""
+        return subprocess.run(
             [self.program, *words],
             input=given,
             capture_output=True,
@@ -44,6 +44,10 @@ class Kubectl:
             check=False,
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
         )
+
+    def run(self, *words: str, given: str | None = None, fails: bool = False) -> str:
+        """Return what it prints; with `fails`, what it complains of."""
+        done = self.said(*words, given=given)
         assert (done.returncode != 0) == fails, f"kubectl {' '.join(words)}:\n{done.stdout}\n{done.stderr}"
         return done.stderr if fails else done.stdout
 
