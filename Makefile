@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := .installed
 # What the repository itself needs: every role with a local test, and the tools of the group below.
-EXTRAS := cli,port,client,worker,local,server,s3
-UV_PIP = uv pip install --quiet --constraint constraints.txt
+EXTRAS := cli,port,client,worker,local,server,s3,k8s
+UV_PIP = uv pip install --quiet --constraint constraints.txt --override overrides.txt
 PYTEST := python -m pytest
 PYTEST_ARGS ?=
 # The whole suite runs in so many processes, each with stacks of its own; chosen tests run in one.
@@ -35,7 +35,7 @@ help:
 
 # ---- set-up -----------------------------------------------------------------
 # The stamp makes a second call cost nothing; it is older than the files below when they change.
-$(VENV)/$(INSTALLED): pyproject.toml constraints.txt
+$(VENV)/$(INSTALLED): pyproject.toml constraints.txt overrides.txt
 	@python=$$(tools/find_python.sh) || { \
 	  echo "No usable Python 3.11 to 3.13 with venv was found. Install one (Debian: apt-get install python3-venv) and run make again." >&2; \
 	  exit 1; }; \
@@ -115,7 +115,7 @@ screenshots: $(VENV)/$(INSTALLED)
 constraints: $(VENV)/$(INSTALLED)
 	@{ echo "# Every version that \`make\` installs, for Python 3.11 to 3.13 on Linux and macOS. Names and versions only."; \
 	   echo "# Made by \`make constraints\`."; \
-	   $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --upgrade \
+	   $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --override overrides.txt --extra all --extra k8s --group dev --upgrade \
 	     --no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-package flyte-temporal pyproject.toml; \
 	   $(BIN)/uv --version | sed 's/^uv \([^ ]*\).*/uv==\1/'; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt

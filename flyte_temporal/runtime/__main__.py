@@ -1,7 +1,8 @@
 """`python -m flyte_temporal.runtime --order FILE`: run one attempt, leave its manifest in the blob store.
 
 FILE holds an `AttemptOrder` as JSON (`-` = stdin). A launcher on this machine gives `--attempt PATH --journal FD`
-instead: where the files of a claimed attempt are, and the descriptor that holds its lock.
+instead: where the files of a claimed attempt are, and the descriptor that holds its lock. A container gets `--stored KEY`:
+where in the blob store its order is; the environment says how the store is reached (`storage.orders`).
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from pathlib import Path
 from flyte_temporal.errors import FlyteTemporalError, LauncherError
 from flyte_temporal.runtime.attempt import Desk
 from flyte_temporal.runtime.supervisor import Assignment, supervise
-from flyte_temporal.spec.attempt import AttemptOrder
-from flyte_temporal.storage import scratch
+from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder
+from flyte_temporal.storage import orders, scratch
+from flyte_temporal.storage.blobs import open_store
 
 
 def main() -> int:
     """Run the attempt that the arguments name.
 
     Returns:
-        Exit code: that of the task process, 2 if the order cannot be read or was run before.
+        Exit code: that of the task process. If the order cannot be read or was run before: `NO_MANIFEST` for a stored
+        order, whose launcher sees no more of it than this code; else 2.
     """
     parser = argparse.ArgumentParser(prog="python -m flyte_temporal.runtime", description="Run one attempt.")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -31,6 +34,7 @@ def main() -> int:
     what.add_argument(
         "--attempt", type=Path, metavar="PATH", help="a claimed attempt: its journal without suffix"
     )
+    what.add_argument("--stored", metavar="KEY", help="key of the order in the blob store")
     parser.add_argument("--journal", type=int, metavar="FD", help="descriptor that holds the attempt's lock")
     parser.add_argument(
         "--scratch", type=Path, metavar="DIR", help="folder for journals and files of attempts"
@@ -41,7 +45,7 @@ def main() -> int:
         return supervise(_assignment(arguments))
     except FlyteTemporalError as error:
         sys.stderr.write(f"flyte-temporal: {error}\n")
-        return 2
+        return NO_MANIFEST if arguments.stored else 2
 
 
 def _assignment(arguments: argparse.Namespace) -> Assignment:
@@ -54,8 +58,11 @@ def _assignment(arguments: argparse.Namespace) -> Assignment:
             raise LauncherError(f"There is no claimed attempt {arguments.attempt}.")
         where = arguments.attempt.absolute()
         return _assigned(AttemptOrder.read(found.order), where, arguments, arguments.journal)
-    data = sys.stdin.buffer.read() if arguments.order == "-" else Path(arguments.order).read_bytes()
-    order = AttemptOrder.read(data)
+    if arguments.stored:
+        order = _stored(arguments.stored)
+    else:
+        data = sys.stdin.buffer.read() if arguments.order == "-" else Path(arguments.order).read_bytes()
+        order = AttemptOrder.read(data)
     # Absolute, because the task gets a working directory of its own.
     root = (arguments.scratch or Path(tempfile.mkdtemp(prefix="flyte-temporal-"))).absolute()
     root.mkdir(parents=True, exist_ok=True)
@@ -68,9 +75,18 @@ def _assignment(arguments: argparse.Namespace) -> Assignment:
     return _assigned(order, root / name, arguments, claimed)
 
 
+def _stored(key: str) -> AttemptOrder:
+    storage = orders.storage_of(os.environ)
+    order = orders.read(key, storage)
+    if orders.stop_reason(open_store(storage), order.attempt):
+        raise LauncherError(f"Attempt {order.attempt.label} was stopped before it began.")
+    return order
+
+
 def _assigned(order: AttemptOrder, where: Path, arguments: argparse.Namespace, journal: int) -> Assignment:
     cache = (arguments.cache or where.parent / "bundles").absolute()
-    return Assignment(order, Desk(where, scratch.own_folder(where), cache), journal)
+    desk = Desk(where, scratch.own_folder(where), cache)
+    return Assignment(order, desk, journal, asks_store=bool(arguments.stored))
 
 
 if __name__ == "__main__":

@@ -11,18 +11,20 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from flyte_temporal.errors import LauncherError, StorageError
 from flyte_temporal.runtime import attempt, deaths, memory, orphans, output
 from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
-from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder
-from flyte_temporal.storage import scratch
+from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder, Intent
+from flyte_temporal.storage import orders, scratch
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.storage.logs import INTERVAL_S, AttemptLog
 
 _MEMORY_CHECK_S = 0.05
+_ASK_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class Assignment:
         order: The order.
         desk: Where it runs.
         journal: Descriptor of the journal, which holds the attempt's lock.
+        asks_store: Whether the reason of a stop is in the blob store, not beside the journal: in a container.
     """
 
     order: AttemptOrder
     desk: attempt.Desk
     journal: int
+    asks_store: bool = False
 
 
 def supervise(assignment: Assignment) -> int:
@@ -104,7 +108,7 @@ def _watch(child: int, signals: SignalPipe, assignment: Assignment) -> deaths.De
         for number in signals.wait(_MEMORY_CHECK_S if limit else None):
             if number != signal.SIGCHLD:
                 stopped = True
-                scratch.request_stop(assignment.desk.where)
+                scratch.request_stop(assignment.desk.where, _intent(assignment))
                 kill_group(child, signal.Signals(number))
         ended = _reap(child)
         if ended is not None:
@@ -113,6 +117,21 @@ def _watch(child: int, signals: SignalPipe, assignment: Assignment) -> deaths.De
         if limit and not oom and memory.resident(child) > limit:
             oom = True
             kill_group(child, signal.SIGKILL)
+
+
+def _intent(assignment: Assignment) -> Intent:
+    """Return why we are told to stop, as far as can be known soon: the task's time to end in is running."""
+    found: list[Intent] = []
+
+    def ask() -> None:
+        with suppress(StorageError):
+            found.append(orders.stop_reason(open_store(assignment.order.storage), assignment.order.attempt))
+
+    if assignment.asks_store:
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(min(_ASK_S, assignment.order.grace_s / 4))
+    return (found and found[0]) or Intent.CANCEL
 
 
 def _reap(child: int) -> tuple[int, int] | None:

@@ -15,12 +15,16 @@ from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import Environment, ErrorDocument
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.pods import PodEvidence
 
 PLATFORM_STOPPED = "PlatformStopped"
 """Code of an attempt that the platform ended because it was itself told to stop: nobody's failure."""
 PLATFORM_STOPPED_MESSAGE = "The platform was stopped while the attempt ran."
 NO_MANIFEST = 70
 """Exit code of our runtime when it could not leave a manifest (EX_SOFTWARE): its own fault, not the user code's."""
+
+NOT_CLAIMED = 75
+"""Exit code of our runtime when the attempt was claimed before, so that it did nothing (EX_TEMPFAIL)."""
 
 
 class Intent(StrEnum):
@@ -42,6 +46,25 @@ class StorageConfig(Document):
 
     root: str
     options: dict[str, JsonValue] = {}
+
+
+class Claim(Stored):
+    """Who may run an attempt in a container: created once (`spec.keys.claim`), by its runtime or by who stops it before.
+
+    Args:
+        attempt: Which attempt.
+        by: Name of the container that runs it; empty = nobody ever does.
+        intent: Why it was stopped, if it was.
+    """
+
+    attempt: AttemptId
+    by: str = ""
+    intent: Intent = Intent.NONE
+
+    @property
+    def began(self) -> bool:
+        """Return whether the attempt has begun."""
+        return bool(self.by)
 
 
 class AttemptOrder(Stored):
@@ -134,6 +157,8 @@ class AttemptState(Document):
         started_at: When its process began to run the attempt, UTC; time-outs of an attempt count from here.
         peak_rss_bytes: Largest resident memory if known.
         checkpoint: The last checkpoint that it has saved, as far as is known.
+        pod: What Kubernetes says of its pod, if it is one.
+        error: Why it could never run, where the launcher was told so (a pod that the cluster refuses).
     """
 
     phase: AttemptPhase
@@ -146,6 +171,8 @@ class AttemptState(Document):
     started_at: datetime | None = None
     peak_rss_bytes: int = 0
     checkpoint: SavedCheckpoint | None = None
+    pod: PodEvidence | None = None
+    error: ErrorDocument | None = None
 
     @property
     def over(self) -> bool:

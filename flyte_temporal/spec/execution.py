@@ -83,6 +83,7 @@ class Environment(Document):
         image: Container image; empty for local attempts.
         bundle: The code.
         env: Environment variables.
+        cluster: Name of the cluster among the settings, for launchers that have several; empty = the default one.
     """
 
     launcher: str = "pool"
@@ -90,6 +91,7 @@ class Environment(Document):
     image: str = ""
     bundle: BundleRef | None = None
     env: dict[str, str] = {}
+    cluster: str = ""
 
 
 class ErrorKind(StrEnum):

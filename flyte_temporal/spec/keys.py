@@ -35,9 +35,24 @@ def manifest_of(attempt_key: str) -> str:
     return f"{attempt_key}/manifest.json"
 
 
+def order(attempt: AttemptId) -> str:
+    """Return the key of an attempt's order, for attempts in containers."""
+    return f"{attempt.key}/order.json"
+
+
+def stop(attempt: AttemptId) -> str:
+    """Return the key of the note that an attempt in a container is being stopped."""
+    return f"{attempt.key}/stop"
+
+
 def deck(attempt_key: str) -> str:
     """Return the key of an attempt's deck."""
     return f"{attempt_key}/deck.html"
+
+
+def claim(attempt: AttemptId) -> str:
+    """Return the key of who may run an attempt in a container: whoever creates it, and nobody else ever."""
+    return f"{attempt.key}/claim.json"
 
 
 def log_prefix(attempt_key: str) -> str:

@@ -28,6 +28,9 @@ OUT_OF_MEMORY = "OutOfMemory"
 KILLED_UNSEEN = "KilledUnseen"
 """Code of a kill of which nobody knows the memory: it may have been for it, so fewer further attempts are made."""
 
+UNKNOWN_POD_FAILURE = "UnknownPodFailure"
+"""Code of a pod that failed for a reason which no row knows; each is counted, so that the row gets written."""
+
 
 class Judgement(Document):
     """What the table says.
@@ -174,6 +177,8 @@ def _init(seen: Evidence) -> Judgement | None:
 def _exited(seen: Evidence) -> Judgement | None:
     """Rows 11 and 13: it ended by itself. Row 16 is that exit codes of sidecars are not looked at."""
     code = seen.code
+    if seen.pod is not None and seen.pod.start_error:
+        return Judgement(verdict=Verdict.USER_FATAL, code="BadCommand", reason=seen.pod.start_error)
     if code is None or not seen.ran:
         return None
     if code == NO_MANIFEST and not seen.witnessed:
@@ -205,6 +210,8 @@ def _gone(seen: Evidence) -> Judgement | None:
         return Judgement(verdict=Verdict.WAIT, reason="its node may come back")
     if seen.lost:
         return Judgement(verdict=Verdict.SYSTEM, code="AttemptLost", reason="no trace is left")
+    if pod is not None and pod.phase == "Failed":
+        return Judgement(verdict=Verdict.SYSTEM, code=UNKNOWN_POD_FAILURE, reason=pod.reason or "no reason")
     if seen.over and (pod is None or pod.over):
         return Judgement(verdict=Verdict.SYSTEM, code="OutputsNotFound", reason="nobody saw how it ended")
     return None
@@ -220,7 +227,8 @@ _ROWS: tuple[Callable[[Evidence], Judgement | None], ...] = (
     _gone,
 )
 
-_IMAGE_GRACE_S = 180.0
+IMAGE_GRACE_S = 180.0
+"""How long an image may fail to be pulled, or a container to be made, unless a setting says otherwise."""
 _CONFIG_GRACE_S = 30.0
 SCHEDULING_TIMEOUT_S = 30 * 60.0
 """How long a pod may find no place, unless a setting says otherwise."""
@@ -228,7 +236,11 @@ _REGISTRY_WORDS = ("429", "pull qps exceeded", "registryunavailable", "i/o timeo
 
 
 def judge_waiting(
-    reason: str, message: str, age_s: float, scheduling_timeout_s: float = SCHEDULING_TIMEOUT_S
+    reason: str,
+    message: str,
+    age_s: float,
+    scheduling_timeout_s: float = SCHEDULING_TIMEOUT_S,
+    image_grace_s: float = IMAGE_GRACE_S,
 ) -> Judgement:
     """Return the verdict on a container that waits.
 
@@ -237,20 +249,25 @@ def judge_waiting(
         message: What it says about it.
         age_s: For how long it has been in that state, by our own clock; the cluster's are not in step with it.
         scheduling_timeout_s: How long a pod may find no place.
+        image_grace_s: How long an image may fail to be pulled, or a container to be made.
     """
     wait = Judgement(verdict=Verdict.WAIT, code="", reason=reason)
     match reason:
         case "ImagePullBackOff":
             if any(words in message.lower() for words in _REGISTRY_WORDS):
                 return Judgement(verdict=Verdict.SYSTEM, code="RegistryUnavailable", reason=message)
-            late, verdict, code = age_s > _IMAGE_GRACE_S, Verdict.USER, "ImagePull"
+            late, verdict, code = age_s > image_grace_s, Verdict.USER, "ImagePull"
         case "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError":
             late, verdict, code = True, Verdict.USER_FATAL, "BadImage"
         case "CreateContainerError":
-            late, verdict, code = age_s > _IMAGE_GRACE_S, Verdict.USER_FATAL, "CreateContainer"
+            late, verdict, code = age_s > image_grace_s, Verdict.USER_FATAL, "CreateContainer"
         case "CreateContainerConfigError":
             # A secret may still be on its way.
-            late, verdict, code = age_s > _CONFIG_GRACE_S, Verdict.USER_FATAL, "CreateContainer"
+            late, verdict, code = (
+                age_s > min(_CONFIG_GRACE_S, image_grace_s),
+                Verdict.USER_FATAL,
+                "CreateContainer",
+            )
         case "Unschedulable":
             late, verdict, code = age_s > scheduling_timeout_s, Verdict.SYSTEM, "Unschedulable"
         case _:

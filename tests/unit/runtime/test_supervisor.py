@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import AttemptOrder, Intent, StorageConfig
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.types import STRING
-from flyte_temporal.storage import scratch
+from flyte_temporal.storage import orders, scratch
 from flyte_temporal.testing.attempts import AttemptBench
 
 JOBS = """
@@ -74,6 +75,18 @@ def started(bench: AttemptBench, order: AttemptOrder) -> subprocess.Popen[bytes]
     command = [sys.executable, "-P", "-m", "flyte_temporal.runtime", "--order", str(file)]
     command += ["--scratch", str(bench.folder / "scratch"), "--cache", str(bench.folder / "cache")]
     return subprocess.Popen(command, stderr=subprocess.PIPE)
+
+
+def as_in_a_container(
+    bench: AttemptBench, key: str, storage: StorageConfig | None
+) -> subprocess.Popen[bytes]:
+    """Start an attempt with its stored order, and with nothing else of this process but a folder for temporary files."""
+    (bench.folder / "tmp").mkdir(exist_ok=True)
+    env = {"PATH": os.environ["PATH"], "TMPDIR": str(bench.folder / "tmp")}
+    if storage is not None:
+        env[orders.STORAGE] = storage.model_dump_json()
+    command = [sys.executable, "-P", "-m", "flyte_temporal.runtime", "--stored", key]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=env, cwd="/")
 
 
 def wait_for(path: Path) -> None:
@@ -181,3 +194,51 @@ def test_an_order_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     assert done.returncode == 2
     assert b"AttemptOrder" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_stored_order_reaches_the_store_as_its_container_does(bench: AttemptBench) -> None:
+    order = bench.order("jobs.orphans", {"path": ""}, STRING)
+    elsewhere = order.storage.model_copy(update={"root": "s3://nowhere/at/all"})
+    key = orders.leave(bench.store, order.model_copy(update={"storage": elsewhere}))
+    assert key == keys.order(order.attempt)
+    assert ended(as_in_a_container(bench, key, bench.storage)) == 0
+    assert bench.manifest(order).outputs == {"o0": Inline(value="done")}  # type: ignore[union-attr]
+    assert orders.leave(bench.store, order) == key
+    assert orders.read(key, bench.storage) == order
+
+
+@pytest.mark.parametrize("intent", [Intent.TIMEOUT, Intent.PLATFORM])
+def test_a_stored_order_is_stopped_for_the_reason_that_was_noted(
+    bench: AttemptBench, tmp_path: Path, intent: Intent
+) -> None:
+    order = bench.order("jobs.waits", {"path": str(tmp_path / "up")}, STRING)
+    process = as_in_a_container(bench, orders.leave(bench.store, order), bench.storage)
+    wait_for(tmp_path / "up")
+    orders.request_stop(bench.store, order.attempt, intent)
+    orders.request_stop(bench.store, order.attempt, Intent.CANCEL)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == 128 + signal.SIGTERM
+    error = bench.manifest(order).error  # type: ignore[union-attr]
+    assert error is not None
+    assert error.code == {Intent.TIMEOUT: "TimedOut", Intent.PLATFORM: "PlatformStopped"}[intent]
+
+
+def test_a_stored_order_that_was_stopped_before_does_not_begin(bench: AttemptBench, tmp_path: Path) -> None:
+    order = bench.order("jobs.waits", {"path": str(tmp_path / "up")}, STRING)
+    key = orders.leave(bench.store, order)
+    orders.request_stop(bench.store, order.attempt, Intent.CANCEL)
+    assert ended(as_in_a_container(bench, key, bench.storage)) == 70
+    assert not (tmp_path / "up").exists()
+
+
+def test_a_container_without_an_order_or_a_store_says_so(bench: AttemptBench) -> None:
+    missing = as_in_a_container(bench, "attempts/a/order.json", bench.storage)
+    _, words = missing.communicate()
+    assert (missing.returncode, words.decode()) == (
+        70,
+        f"flyte-temporal: There is no order attempts/a/order.json in {bench.storage.root}.\n",
+    )
+    unset = as_in_a_container(bench, "attempts/a/order.json", None)
+    _, words = unset.communicate()
+    assert unset.returncode == 70
+    assert b"The environment variable FLYTE_TEMPORAL_STORAGE must hold" in words
