@@ -28,15 +28,17 @@ class Kind:
         name: Its name without registry and tag.
         extras: Of the package.
         variable: Names an image that is used in its stead.
+        entrypoint: What it runs.
     """
 
     name: str
     extras: str
     variable: str
+    entrypoint: tuple[str, ...] = ()
 
 
 TASK = Kind("task", "s3", "TEST_TASK_IMAGE")
-WORKER = Kind("worker", "server,k8s,s3", "TEST_WORKER_IMAGE")
+WORKER = Kind("worker", "server,k8s,s3", "TEST_WORKER_IMAGE", ("python", "-P", "-m", "flyte_temporal.worker"))
 
 
 def provide(kind: Kind) -> str:
@@ -45,7 +47,7 @@ def provide(kind: Kind) -> str:
     if given:
         return given
     layers = [_base(), _dependencies(kind)]
-    tag = _digest(*sorted((ROOT / "flyte_temporal").rglob("*.py")))
+    tag = _digest(Path(__file__), *sorted((ROOT / "flyte_temporal").rglob("*.py")))
     image = f"kube.local/flyte-temporal-{kind.name}:{tag}"
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder, "code")
@@ -64,6 +66,7 @@ def provide(kind: Kind) -> str:
             ),
             *("--env", f"PYTHONPATH=/{_HOME}/lib", "--env", f"PATH=/{_HOME}/bin:/usr/bin:/bin"),
             *("--env", "PYTHONUNBUFFERED=1"),
+            *(f"--entrypoint={word}" for word in kind.entrypoint),
         )
         _run(CLUSTER / "load", archive)
     return image

@@ -32,6 +32,7 @@ class Kubectl:
         own = Path(os.environ.get("KUBE_STATE", _STATE)) / "kubectl"
         program = str(own) if own.exists() else shutil.which("kubectl")
         assert program, "kubectl is needed on PATH for tests on a cluster of your own"
+        assert VARIABLE in os.environ, "no cluster was named: run `make test-k8s`"
         return cls(program, Path(os.environ[VARIABLE]))
 
     def said(self, *words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:

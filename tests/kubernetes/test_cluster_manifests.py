@@ -40,7 +40,7 @@ def test_the_api_server_takes_every_object(kubectl: Kubectl, overlay: str) -> No
         assert len(said.stdout.splitlines()) == len(manifests)
     finally:
         for namespace in made:
-            kubectl.run("delete", "namespace", namespace["metadata"]["name"], "--wait=false")
+            kubectl.run("delete", "namespace", namespace["metadata"]["name"])
 
 
 def there(kubectl: Kubectl, namespace: str) -> bool:
