@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flyte_temporal._version import __version__
+from flyte_temporal.config.clusters import ClusterSettings, KubernetesSettings
 from flyte_temporal.config.home import PREFIX, home_directory
 from flyte_temporal.config.local import Caller, Durability, caller
 from flyte_temporal.errors import BadRequest
@@ -170,6 +171,7 @@ class Settings(BaseSettings):
     metadata: MetadataSettings = Field(default_factory=MetadataSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    kubernetes: KubernetesSettings = Field(default_factory=KubernetesSettings)
     project: str = Caller.project
     """Project of requests that name none."""
     domain: str = Caller.domain
@@ -192,6 +194,17 @@ class Settings(BaseSettings):
                 for fault in error.errors()
             )
             raise BadRequest(f"The environment has settings that do not fit. {faults}.") from error
+
+    def clusters(self) -> dict[str, ClusterSettings]:
+        """Return the Kubernetes clusters by name.
+
+        Raises:
+            BadRequest: If the file that describes them cannot be read, or does not fit.
+        """
+        try:
+            return self.kubernetes.all()
+        except (OSError, ValueError, ImportError) as error:
+            raise BadRequest(f"{PREFIX}KUBERNETES__FILE={self.kubernetes.file}: {error}") from error
 
     def run_limits(self) -> RunLimits:
         """Return what the interpreter must know, to be recorded in its input."""

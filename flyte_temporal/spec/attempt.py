@@ -34,6 +34,8 @@ class Intent(StrEnum):
     CANCEL = "request"
     PLATFORM = "platform"
     TIMEOUT = "timeout"
+    TAKEN = "taken"
+    """Not by us: whoever runs the machine or the cluster has ended the container."""
 
 
 class StorageConfig(Document):

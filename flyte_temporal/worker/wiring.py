@@ -44,6 +44,8 @@ PARTS = (
 )
 """Modules that are imported on use; a spare worker imports them ahead."""
 
+KUBERNETES = "kubernetes"
+
 _EAGER = 100
 """Activities of one workflow task that may skip the task queue: 2.2 instead of 4.4 ms of server time each."""
 
@@ -85,7 +87,7 @@ async def build(settings: Settings, activations: Activations | None = None) -> P
     client = await connect(settings.temporal, blobs)
     store = open_metadata(settings)
     records = Records(store, Runs(client, store))
-    launchers = open_launchers(settings)
+    launchers = open_launchers(settings, blobs)
     closures = Closures(blobs)
     remembering = Remembering(store.catalog, blobs, closures)
     parts = Parts(
@@ -219,7 +221,7 @@ def open_metadata(settings: Settings) -> SqlMetadataStore:
     return store
 
 
-def open_launchers(settings: Settings) -> Mapping[str, Launcher]:
+def open_launchers(settings: Settings, blobs: BlobStore) -> Mapping[str, Launcher]:
     """Return the launchers of this installation by name."""
     from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
     from flyte_temporal.adapters.launchers.process import ProcessLauncher
@@ -232,4 +234,13 @@ def open_launchers(settings: Settings) -> Mapping[str, Launcher]:
         max_tasks=own.pool_max_tasks,
         max_growth_bytes=own.pool_max_rss,
     )
-    return {"pool": PoolLauncher(pool), "process": ProcessLauncher(own.scratch, own.cache, own.pool_size)}
+    launchers: dict[str, Launcher] = {
+        "pool": PoolLauncher(pool),
+        "process": ProcessLauncher(own.scratch, own.cache, own.pool_size),
+    }
+    if clusters := settings.clusters():
+        from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
+
+        run_s = settings.limits.run_timeout_s
+        launchers[KUBERNETES] = KubernetesLauncher(clusters, blobs, run_s=run_s)
+    return launchers

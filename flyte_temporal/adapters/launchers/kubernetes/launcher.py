@@ -12,7 +12,7 @@ from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
 from flyte_temporal.adapters.launchers.kubernetes.driving import Driver
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
-from flyte_temporal.adapters.launchers.kubernetes.reflector import Key
+from flyte_temporal.adapters.launchers.kubernetes.reflector import Key, slim
 from flyte_temporal.config.clusters import DEFAULT_CLUSTER, ClusterSettings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
@@ -187,7 +187,7 @@ class KubernetesLauncher:
         pod = await entry.cluster.api.get(PODS, entry.namespace, entry.name)
         if pod is None:
             return lost
-        entry.pod = pod
+        entry.pod = slim(pod)
         return self._entries.get(attempt.key) or self._begin(entry)
 
     def _heard(self, cluster: str, key: Key, pod: Json, *, gone: bool) -> None:
