@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 from flyte_temporal.errors import CorruptBlob, UnsupportedSpec
@@ -12,7 +13,7 @@ from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.quantities import amount
-from flyte_temporal.spec.verdicts import PREEMPTED, Judgement, judge, told
+from flyte_temporal.spec.verdicts import PREEMPTED, Judgement, judge, judge_waiting, told
 
 MAX_MANIFEST_BYTES = 32 * 1024**2
 """A manifest holds inline outputs, each below the inline limit; more than this is not one of ours."""
@@ -91,6 +92,8 @@ def evidence_of(
 
 
 def _error(order: AttemptOrder, state: AttemptState) -> ErrorDocument:
+    if state.refusal and not state.intent:
+        return judge_waiting(state.refusal, state.message, math.inf).document(state.message[:4096])
     found = judge(evidence_of(order, state))
     text = told(found.code, order.task.policy.timeouts)
     if not text:

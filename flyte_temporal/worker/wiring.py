@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -24,12 +24,12 @@ from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.runs import Runs
 from flyte_temporal.activities.values import Values
+from flyte_temporal.adapters.launchers import Launchers
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.adapters.temporal.polls import Polls
 from flyte_temporal.config.settings import Settings, WorkerSettings
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.worker.liveness import Activations
 from flyte_temporal.workflows.interpreter import Interpreter
@@ -44,8 +44,6 @@ PARTS = (
 )
 """Modules that are imported on use; a spare worker imports them ahead."""
 
-KUBERNETES = "kubernetes"
-
 _EAGER = 100
 """Activities of one workflow task that may skip the task queue: 2.2 instead of 4.4 ms of server time each."""
 
@@ -59,7 +57,7 @@ class Platform:
     polls: Polls
     records: Records
     remembering: Remembering
-    launchers: Mapping[str, Launcher]
+    launchers: Launchers
     store: SqlMetadataStore
     blobs: BlobStore
 
@@ -67,8 +65,7 @@ class Platform:
         """Write what waits and let go of attempts; they run on and are adopted by the next worker."""
         await self.records.close()
         await self.remembering.close()
-        for launcher in self.launchers.values():
-            await launcher.close()
+        await self.launchers.close()
         self.store.close()
 
 
@@ -87,7 +84,7 @@ async def build(settings: Settings, activations: Activations | None = None) -> P
     client = await connect(settings.temporal, blobs)
     store = open_metadata(settings)
     records = Records(store, Runs(client, store))
-    launchers = open_launchers(settings, blobs)
+    launchers = open_launchers(settings)
     closures = Closures(blobs)
     remembering = Remembering(store.catalog, blobs, closures)
     parts = Parts(
@@ -221,26 +218,8 @@ def open_metadata(settings: Settings) -> SqlMetadataStore:
     return store
 
 
-def open_launchers(settings: Settings, blobs: BlobStore) -> Mapping[str, Launcher]:
-    """Return the launchers of this installation by name."""
-    from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
-    from flyte_temporal.adapters.launchers.process import ProcessLauncher
-
-    own = settings.worker
-    pool = PoolConfig(
-        scratch=own.scratch,
-        cache=own.cache,
-        size=own.pool_size,
-        max_tasks=own.pool_max_tasks,
-        max_growth_bytes=own.pool_max_rss,
-    )
-    launchers: dict[str, Launcher] = {
-        "pool": PoolLauncher(pool),
-        "process": ProcessLauncher(own.scratch, own.cache, own.pool_size),
-    }
-    if clusters := settings.clusters():
-        from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
-
-        run_s = settings.limits.run_timeout_s
-        launchers[KUBERNETES] = KubernetesLauncher(clusters, blobs, run_s=run_s)
+def open_launchers(settings: Settings) -> Launchers:
+    """Return the launchers of this installation by name. The pool is made at once: it clears away what was left."""
+    launchers = Launchers(settings)
+    launchers["pool"]
     return launchers

@@ -116,7 +116,9 @@ class FakeServer:
         if name:
             thing = self.objects.get((kind, namespace, name))
             return web.json_response(thing) if thing else _status(404, "NotFound", f"{kind} {name} not found")
-        return await (self._watch(request) if "watch" in request.query else self._list(request, kind, namespace))
+        return await (
+            self._watch(request) if "watch" in request.query else self._list(request, kind, namespace)
+        )
 
     async def _create(self, request: web.Request, kind: str, namespace: str) -> web.StreamResponse:
         thing = await request.json()
@@ -136,9 +138,7 @@ class FakeServer:
             request.transport.close()
         return web.json_response(thing, status=201)
 
-    async def _delete(
-        self, request: web.Request, kind: str, namespace: str, name: str
-    ) -> web.StreamResponse:
+    async def _delete(self, request: web.Request, kind: str, namespace: str, name: str) -> web.StreamResponse:
         options = await request.json()
         thing = self.objects.get((kind, namespace, name))
         if thing is None:
@@ -146,7 +146,11 @@ class FakeServer:
         wanted = (options.get("preconditions") or {}).get("uid")
         if wanted and wanted != thing["metadata"]["uid"]:
             return _status(409, "Conflict", "uid")
-        if kind == "pods" and thing["status"].get("phase") == "Running" and options.get("gracePeriodSeconds") != 0:
+        if (
+            kind == "pods"
+            and thing["status"].get("phase") == "Running"
+            and options.get("gracePeriodSeconds") != 0
+        ):
             thing["metadata"]["deletionTimestamp"] = "2026-11-26T10:00:00Z"
             thing["metadata"]["deletionGracePeriodSeconds"] = options.get("gracePeriodSeconds", 30)
             self._note("MODIFIED", kind, thing)
@@ -231,6 +235,9 @@ def settings_of(server: FakeServer, folder: Path, **more: Any) -> ClusterSetting
     named = [{"name": "x", "context": {"cluster": "x", "user": "x"}}]
     where = {"server": f"http://127.0.0.1:{server.port}"}
     document = {"apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": named}
-    document |= {"clusters": [{"name": "x", "cluster": where}], "users": [{"name": "x", "user": {"token": "t"}}]}
+    document |= {
+        "clusters": [{"name": "x", "cluster": where}],
+        "users": [{"name": "x", "user": {"token": "t"}}],
+    }
     path.write_text(json.dumps(document))
     return ClusterSettings(kubeconfig=path, image="kube.local/task:1", **more)

@@ -48,8 +48,10 @@ def template(**spec: Any) -> TaskPolicy:
 
 
 @given(
-    name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}", fullmatch=True),
-    node=st.from_regex(r"[a-z][A-Za-z0-9_-]{0,60}(\[[0-9]{1,6}\])?(\.[a-z][a-z0-9]{0,9}){0,3}", fullmatch=True),
+    name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,90}(\.[A-Za-z0-9_-]{1,20})?", fullmatch=True),
+    node=st.from_regex(
+        r"[a-z][A-Za-z0-9_-]{0,60}(\[[0-9]{1,6}\])?(\.[a-z][a-z0-9]{0,9}){0,3}", fullmatch=True
+    ),
     number=st.integers(1, 9999),
 )
 def test_names_and_labels_are_ones_that_kubernetes_takes(name: str, node: str, number: int) -> None:
@@ -117,7 +119,10 @@ def test_the_least_pod() -> None:
 def test_equal_orders_have_equal_pods() -> None:
     assert made() == made()
     other = made(TaskPolicy(resources=Resources(limits=ResourceValues(mem="1Gi"))))
-    assert other["metadata"]["annotations"][names.SPEC_HASH] != made()["metadata"]["annotations"][names.SPEC_HASH]
+    assert (
+        other["metadata"]["annotations"][names.SPEC_HASH]
+        != made()["metadata"]["annotations"][names.SPEC_HASH]
+    )
 
 
 def test_the_image_is_the_tasks_then_the_templates_then_the_requests_then_the_clusters() -> None:
@@ -143,7 +148,9 @@ def test_a_pod_belongs_to_its_execution() -> None:
 
 def test_pods_reach_the_store_by_their_own_address() -> None:
     inside = StorageConfig(root="s3://bucket/root", options={"endpoint_url": "http://10.0.0.1"})
-    cluster = CLUSTER.model_copy(update={"storage": inside, "secret_env": {"AWS_SECRET_ACCESS_KEY": "s3/key"}})
+    cluster = CLUSTER.model_copy(
+        update={"storage": inside, "secret_env": {"AWS_SECRET_ACCESS_KEY": "s3/key"}}
+    )
     env = {e["name"]: e for e in primary(made(cluster=cluster))["env"]}
     assert "10.0.0.1" in env["FLYTE_TEMPORAL_STORAGE"]["value"]
     assert env["AWS_SECRET_ACCESS_KEY"]["valueFrom"] == {"secretKeyRef": {"name": "s3", "key": "key"}}
@@ -174,7 +181,10 @@ def test_resources() -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (Resources(requests=ResourceValues(mem="2Gi"), limits=ResourceValues(mem="1Gi")), "asks for 2Gi of memory"),
+        (
+            Resources(requests=ResourceValues(mem="2Gi"), limits=ResourceValues(mem="1Gi")),
+            "asks for 2Gi of memory",
+        ),
         (Resources(limits=ResourceValues(mem="9Gi")), "more than this cluster allows"),
         (Resources(requests=ResourceValues(gpu="3")), "nvidia.com/gpu, 3, is more"),
         (Resources(requests=ResourceValues(cpu="many")), "is no quantity"),
@@ -235,7 +245,11 @@ def test_a_template_a_named_one_and_labels_come_together() -> None:
     own = PodTemplate(
         pod_spec={
             "containers": [
-                {"name": "main", "env": [{"name": "A", "value": "own"}], "volumeMounts": [{"name": "data", "mountPath": "/d"}]},
+                {
+                    "name": "main",
+                    "env": [{"name": "A", "value": "own"}],
+                    "volumeMounts": [{"name": "data", "mountPath": "/d"}],
+                },
                 {"name": "proxy", "image": "proxy:1", "command": ["serve"]},
             ],
             "volumes": [{"name": "data", "emptyDir": {}}],
@@ -249,7 +263,9 @@ def test_a_template_a_named_one_and_labels_come_together() -> None:
         "template": {
             "metadata": {"labels": {"team": "named", "cost": "1"}},
             "spec": {
-                "containers": [{"name": "main", "env": [{"name": "A", "value": "named"}, {"name": "B", "value": "b"}]}],
+                "containers": [
+                    {"name": "main", "env": [{"name": "A", "value": "named"}, {"name": "B", "value": "b"}]}
+                ],
                 "nodeSelector": {"a": "1"},
                 "restartPolicy": "Always",
                 "dnsPolicy": "ClusterFirst",
@@ -287,8 +303,14 @@ REFUSED = {
     "a token": (template(automountServiceAccountToken=True), "automountServiceAccountToken cannot"),
     "a new field": (template(somethingNew=1), "somethingNew cannot be set"),
     "restarts": (template(restartPolicy="Always"), "restartPolicy must be Never"),
-    "the host's disk": (template(volumes=[{"name": "v", "hostPath": {"path": "/"}}]), "kind that is not allowed"),
-    "two kinds": (template(volumes=[{"name": "v", "emptyDir": {}, "hostPath": {}}]), "kind that is not allowed"),
+    "the host's disk": (
+        template(volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
+        "kind that is not allowed",
+    ),
+    "two kinds": (
+        template(volumes=[{"name": "v", "emptyDir": {}, "hostPath": {}}]),
+        "kind that is not allowed",
+    ),
     "our volume": (template(volumes=[{"name": "flyte-temporal-tmp", "emptyDir": {}}]), "is there twice"),
     "a projected token": (
         template(volumes=[{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]),
