@@ -166,12 +166,13 @@ class _OneAttempt:
         beaten = -math.inf
         while True:
             look_s = min(limits.look_s(state, self._beat_s), self.memory.look_s)
-            if state is None or state.phase is AttemptPhase.QUEUED:
+            waits = state is None or state.phase is AttemptPhase.QUEUED
+            if waits:
                 look_s = min(look_s, _NEWS_S)
             state = await launcher.observe(attempt, look_s)
             if state.over:
                 return state
-            if time.monotonic() - beaten >= self._beat_s * _NEARLY:
+            if not waits or time.monotonic() - beaten >= self._beat_s * _NEARLY:
                 activity.heartbeat(state.phase.value)
                 beaten = time.monotonic()
             await self.memory.go_on()
