@@ -1,6 +1,6 @@
 # Every command of CONTRIBUTING.md is a target here. `demo` and `test` set everything up by themselves.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-e2e chaos soak check fmt api bench golden golden-histories screenshots constraints clean
+.PHONY: help demo test test-unit test-e2e test-k8s chaos soak check fmt api bench golden golden-histories screenshots constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,7 @@ help:
 	@echo "make test         set up, then run all tests (PYTEST_ARGS='-k word' to choose)"
 	@echo "make test-unit    only the unit tests;  make unit-3.12: the same on another Python"
 	@echo "make test-e2e     only the end-to-end tests (each example, on a stack of its own)"
+	@echo "make test-k8s     the tests that need Kubernetes: on KUBECONFIG's cluster, or else on one that it starts (tests/cluster)"
 	@echo "make chaos        which faults are tested, and random programs with faults by SEEDS=20 seeds"
 	@echo "make soak         MINUTES=10 of random programs while random processes are killed"
 	@echo "make check        lint, formatting, types (mypy, and pyright on tests/typing), import rules, sizes"
@@ -67,6 +68,10 @@ unit-%: .venv-%/$(INSTALLED)
 
 test-e2e: $(VENV)/$(INSTALLED)
 	@$(BIN)/$(PYTEST) tests/e2e $(PYTEST_ARGS)
+
+# Two nodes that kwok plays are there for the tests of a lost node: Kubernetes evicts nothing from its only one.
+test-k8s: $(VENV)/$(INSTALLED)
+	@KUBE_FAKE_NODES=$${KUBE_FAKE_NODES:-2} tests/cluster/with $(BIN)/$(PYTEST) tests/kubernetes $(PYTEST_ARGS)
 
 SEEDS ?= 20
 MINUTES ?= 10

@@ -42,6 +42,8 @@ class TemporalSettings(Group):
     execution is replayed within it; the local stack uses 5 s, which bounds how long a killed worker goes unnoticed."""
     connect_timeout_s: float = Field(default=30.0, gt=0)
     """How long a starting process waits for the frontend, in seconds: a restarted server needs about 2 s."""
+    retention_days: int = Field(default=30, ge=1)
+    """How long a namespace that we make keeps runs which are over. Records stay longer: they are in the metadata store."""
 
 
 def _storage_root() -> str:
