@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flyte_temporal._version import __version__
+from flyte_temporal.config.clusters import ClusterSettings, KubernetesSettings
 from flyte_temporal.config.home import PREFIX, home_directory
 from flyte_temporal.config.local import Caller, Durability, caller
 from flyte_temporal.errors import BadRequest
@@ -117,6 +118,46 @@ class WorkerSettings(Group):
     """Id of this build among those of the deployment; another one for each image that is rolled out."""
 
 
+class ContainerSettings(Group):
+    """Containers on this machine: the launchers `podman` and `docker` (docs/containers.md)."""
+
+    podman: str = "podman"
+    """The program of the launcher `podman`: a name to be found in PATH, or a path."""
+    docker: str = "docker"
+    """The program of the launcher `docker`."""
+    runtime: str = ""
+    """OCI runtime, such as `runc` or `crun`; empty = the program's own choice."""
+    image: str = f"localhost/flyte-temporal-task:{__version__}"
+    """Image of tasks that name none, for every launcher of containers. `make task-image` builds the default."""
+    size: int = Field(default=0, ge=0)
+    """Containers at work at once; further attempts wait. 0 = `worker.pool_size`."""
+    memory: str = ""
+    """Memory limit of tasks that set none, as a quantity (`2Gi`); empty = none."""
+    cpus: str = ""
+    """Processor limit of tasks that set none (`500m`); empty = none."""
+    pids: int = Field(default=2048, ge=16)
+    """Processes and threads that one container may have: far more than libraries start, far fewer than the machine bears."""
+    tmp: str = "2Gi"
+    """Size of `/tmp`, the one place where a task may write, unless it asks for ephemeral storage. It is in memory."""
+    read_only: bool = True
+    """Whether containers can write nowhere but to `/tmp`, the blob store and their outputs."""
+    network: str = ""
+    """Network of containers: `none`, `host`, `bridge` or a name that the program knows. Empty = `none` with a blob store
+    in a local folder, else the program's own default, because the store must be reached."""
+    networks: tuple[str, ...] = ()
+    """Networks that a task may ask for by the annotation `flyte-temporal/network`, as JSON (`["bridge"]`)."""
+    userns: str = ""
+    """User namespace (`auto`, `keep-id`, …). Empty = the program's own default; see docs/decisions/0050."""
+    user: str = ""
+    """User of our containers. Empty = the worker's own number with a blob store in a local folder, else the image's."""
+    pull: Literal["missing", "never", "always"] = "missing"
+    """Whether images are fetched that are not on this machine."""
+    environment: tuple[str, ...] = ()
+    """Variables of the worker's environment that containers get, as JSON, such as credentials of the blob store."""
+    options: tuple[str, ...] = ()
+    """Further options of `create`, as JSON (`["--ulimit=host"]`)."""
+
+
 class LimitSettings(Group):
     """Sizes and numbers beyond which a request is refused, or work is spread out."""
 
@@ -171,7 +212,9 @@ class Settings(BaseSettings):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     metadata: MetadataSettings = Field(default_factory=MetadataSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    containers: ContainerSettings = Field(default_factory=ContainerSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    kubernetes: KubernetesSettings = Field(default_factory=KubernetesSettings)
     project: str = Caller.project
     """Project of requests that name none."""
     domain: str = Caller.domain
@@ -194,6 +237,17 @@ class Settings(BaseSettings):
                 for fault in error.errors()
             )
             raise BadRequest(f"The environment has settings that do not fit. {faults}.") from error
+
+    def clusters(self) -> dict[str, ClusterSettings]:
+        """Return the Kubernetes clusters by name.
+
+        Raises:
+            BadRequest: If the file that describes them cannot be read, or does not fit.
+        """
+        try:
+            return self.kubernetes.all()
+        except (OSError, ValueError, ImportError) as error:
+            raise BadRequest(f"{PREFIX}KUBERNETES__FILE={self.kubernetes.file}: {error}") from error
 
     def run_limits(self) -> RunLimits:
         """Return what the interpreter must know, to be recorded in its input."""

@@ -131,7 +131,9 @@ def _intent(assignment: Assignment) -> Intent:
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         asking.join(min(_ASK_S, assignment.order.grace_s / 4))
-    return (found and found[0]) or Intent.CANCEL
+    if not assignment.asks_store or not found:
+        return Intent.CANCEL
+    return found[0] or Intent.TAKEN
 
 
 def _reap(child: int) -> tuple[int, int] | None:

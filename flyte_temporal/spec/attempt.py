@@ -34,6 +34,8 @@ class Intent(StrEnum):
     CANCEL = "request"
     PLATFORM = "platform"
     TIMEOUT = "timeout"
+    TAKEN = "taken"
+    """Not by us: whoever runs the machine or the cluster has ended the container."""
 
 
 class StorageConfig(Document):
@@ -159,6 +161,8 @@ class AttemptState(Document):
         checkpoint: The last checkpoint that it has saved, as far as is known.
         pod: What Kubernetes says of its pod, if it is one.
         error: Why it could never run, where the launcher was told so (a pod that the cluster refuses).
+        refusal: Why its container could not be made, in Kubernetes' word (`ErrImageNeverPull`; see
+            `verdicts.judge_waiting`), if it is over for that; `message` says it for people.
     """
 
     phase: AttemptPhase
@@ -173,6 +177,7 @@ class AttemptState(Document):
     checkpoint: SavedCheckpoint | None = None
     pod: PodEvidence | None = None
     error: ErrorDocument | None = None
+    refusal: str = ""
 
     @property
     def over(self) -> bool:

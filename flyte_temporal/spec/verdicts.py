@@ -18,6 +18,7 @@ from flyte_temporal.spec.policies import Timeouts
 NEAR_LIMIT = 0.95
 """Share of its memory limit from which a killed process is taken to have been killed for it."""
 STOPPED = "Stopped"
+PREEMPTED = "Preempted"
 TIMED_OUT = "TimedOut"
 QUEUED_TIMED_OUT = "QueuedTimedOut"
 TOTAL_TIMED_OUT = "TotalTimedOut"
@@ -74,6 +75,11 @@ def told(code: str, limits: Timeouts) -> str:
             return "The attempt was stopped on request."
         case "PlatformStopped":
             return PLATFORM_STOPPED_MESSAGE
+        case "Preempted":
+            return (
+                "The attempt's container was ended from outside while it ran: its machine was taken away, or somebody "
+                "deleted it."
+            )
         case "TimedOut":
             return f"The attempt ran longer than its time-out of {limits.run_s:g} s."
         case "QueuedTimedOut":
@@ -109,6 +115,10 @@ def _intended(seen: Evidence) -> Judgement | None:
     if seen.intent is Intent.TIMEOUT:
         code = TIMED_OUT if seen.ran else QUEUED_TIMED_OUT
         return Judgement(verdict=Verdict.TIMEOUT, code=code, reason="it was stopped for its time-out")
+    if seen.intent is Intent.TAKEN:
+        return Judgement(
+            verdict=Verdict.SYSTEM, code=PREEMPTED, reason="its container was ended from outside"
+        )
     code = PLATFORM_STOPPED if seen.intent is Intent.PLATFORM else STOPPED
     return Judgement(verdict=Verdict.CANCELLED, code=code, reason="it was stopped on request")
 
@@ -137,11 +147,11 @@ def _taken_away(seen: Evidence) -> Judgement | None:
     if pod is None:
         return None
     if pod.disruption and pod.over:
-        return Judgement(verdict=Verdict.SYSTEM, code="Preempted", reason=pod.disruption)
+        return Judgement(verdict=Verdict.SYSTEM, code=PREEMPTED, reason=pod.disruption)
     if pod.reason == "Evicted" and any(words in pod.message.lower() for words in _DISK_WORDS):
         return Judgement(verdict=Verdict.USER, code="DiskLimit", reason=pod.message)
     if pod.reason in _NODE_REASONS:
-        return Judgement(verdict=Verdict.SYSTEM, code="Preempted", reason=pod.reason)
+        return Judgement(verdict=Verdict.SYSTEM, code=PREEMPTED, reason=pod.reason)
     if pod.reason == "DeadlineExceeded":
         return Judgement(verdict=Verdict.TIMEOUT, code=TIMED_OUT, reason="activeDeadlineSeconds")
     return None

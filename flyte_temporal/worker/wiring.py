@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -24,12 +24,12 @@ from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
 from flyte_temporal.activities.runs import Runs
 from flyte_temporal.activities.values import Values
+from flyte_temporal.adapters.launchers import Launchers
 from flyte_temporal.adapters.temporal.connection import connect
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.adapters.temporal.polls import Polls
 from flyte_temporal.config.settings import Settings, WorkerSettings
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.worker.liveness import Activations
 from flyte_temporal.workflows.interpreter import Interpreter
@@ -57,7 +57,7 @@ class Platform:
     polls: Polls
     records: Records
     remembering: Remembering
-    launchers: Mapping[str, Launcher]
+    launchers: Launchers
     store: SqlMetadataStore
     blobs: BlobStore
 
@@ -65,8 +65,7 @@ class Platform:
         """Write what waits and let go of attempts; they run on and are adopted by the next worker."""
         await self.records.close()
         await self.remembering.close()
-        for launcher in self.launchers.values():
-            await launcher.close()
+        await self.launchers.close()
         self.store.close()
 
 
@@ -219,17 +218,8 @@ def open_metadata(settings: Settings) -> SqlMetadataStore:
     return store
 
 
-def open_launchers(settings: Settings) -> Mapping[str, Launcher]:
-    """Return the launchers of this installation by name."""
-    from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
-    from flyte_temporal.adapters.launchers.process import ProcessLauncher
-
-    own = settings.worker
-    pool = PoolConfig(
-        scratch=own.scratch,
-        cache=own.cache,
-        size=own.pool_size,
-        max_tasks=own.pool_max_tasks,
-        max_growth_bytes=own.pool_max_rss,
-    )
-    return {"pool": PoolLauncher(pool), "process": ProcessLauncher(own.scratch, own.cache, own.pool_size)}
+def open_launchers(settings: Settings) -> Launchers:
+    """Return the launchers of this installation by name. The pool is made at once: it clears away what was left."""
+    launchers = Launchers(settings)
+    launchers["pool"]
+    return launchers

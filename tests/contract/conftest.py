@@ -10,8 +10,9 @@ import pytest
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.testing.attempts import AttemptBench
 from flyte_temporal.testing.launcher import FakeMachine
+from tests.containers import engines
 from tests.contract.databases import postgres_url
-from tests.contract.launching import JOBS, Make, make
+from tests.contract.launching import CONTAINERS, JOBS, Make, chosen, make
 
 __all__ = ["postgres_url"]
 
@@ -29,8 +30,18 @@ def bench(source: Path, tmp_path: Path) -> AttemptBench:
     return AttemptBench(source, tmp_path)
 
 
-@pytest.fixture(params=["fake", "process", "pool"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try each launcher that is chosen and that a test is for."""
+    if "kind" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("kinds")
+        kinds = [kind for kind in chosen() if marker is None or kind in marker.args]
+        metafunc.parametrize("kind", kinds, indirect=True)
+
+
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
+    if request.param in CONTAINERS:
+        engines.need(request.param)
     return str(request.param)
 
 
@@ -46,3 +57,5 @@ async def new(kind: str, bench: AttemptBench) -> AsyncIterator[Make]:
     yield make_one
     for launcher in made:
         await launcher.close()
+    if kind in CONTAINERS:
+        engines.clear(kind, bench.folder / "scratch")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
-from flyte_temporal.adapters.launchers.process import ProcessLauncher
+from flyte_temporal.adapters.launchers import make_launcher
+from flyte_temporal.config.settings import ContainerSettings, Settings, StorageSettings, WorkerSettings
 from flyte_temporal.ports.launcher import Launcher
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest
@@ -26,6 +27,7 @@ from flyte_temporal.spec.literals import Inline
 from flyte_temporal.storage import scratch
 from flyte_temporal.testing.attempts import AttemptBench
 from flyte_temporal.testing.launcher import FakeLauncher, FakeMachine
+from tests.containers import engines
 
 TIMEOUT_S = 60.0
 
@@ -58,17 +60,44 @@ def make(kind: str, bench: AttemptBench, machine: FakeMachine, size: int = 2) ->
             await act(bench, order)
 
         return FakeLauncher(run, machine)
-    if kind == "process":
-        return ProcessLauncher(bench.folder / "scratch", size=size)
-    return PoolLauncher(PoolConfig(bench.folder / "scratch", size=size, max_tasks=50))
+    return make_launcher(kind, settings_of(kind, bench, size))
 
 
 Make = Callable[..., Launcher]
 
 
-real = pytest.mark.parametrize("kind", ["process", "pool"])
-pool = pytest.mark.parametrize("kind", ["pool"])
-process = pytest.mark.parametrize("kind", ["process"])
+CONTAINERS = ("podman", "docker")
+KINDS = ("fake", "process", "pool")
+"""What is tried if nobody says otherwise; containers have a target of their own (make test-containers)."""
+real = pytest.mark.kinds("process", "pool", *CONTAINERS)
+pool = pytest.mark.kinds("pool")
+process = pytest.mark.kinds("process")
+apart = pytest.mark.kinds("process", *CONTAINERS)
+"""Launchers that start a process of its own for each attempt."""
+
+
+def chosen() -> list[str]:
+    """Return the launchers to try: the words of $TEST_LAUNCHERS, or the usual ones."""
+    return os.environ.get("TEST_LAUNCHERS", "").split() or list(KINDS)
+
+
+def settings_of(kind: str, bench: AttemptBench, size: int = 2) -> Settings:
+    """Return the settings of a launcher that works for a bench; its containers see the bench's folder, and processes."""
+    scratch = bench.folder / "scratch"
+    worker = WorkerSettings(scratch=scratch, cache=scratch / "bundles", pool_size=size, pool_max_tasks=50)
+    containers = ContainerSettings()
+    if kind in CONTAINERS:
+        containers = ContainerSettings(
+            image=engines.image(kind),
+            tmp="256Mi",
+            options=(
+                "--pid=host",
+                "--mount",
+                f"type=bind,source={bench.folder},target={bench.folder}",
+            ),
+        )
+    storage = StorageSettings(root=bench.storage.root, options=bench.storage.options)
+    return Settings(worker=worker, containers=containers, storage=storage)
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -100,13 +129,12 @@ WORKER = textwrap.dedent(
     """
     import asyncio, sys
     from pathlib import Path
-    from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
-    from flyte_temporal.adapters.launchers.process import ProcessLauncher
+    from flyte_temporal.adapters.launchers import make_launcher
+    from flyte_temporal.config.settings import Settings
     from flyte_temporal.spec.attempt import AttemptOrder
 
-    async def main(kind, scratch, order):
-        folder = Path(scratch)
-        launcher = ProcessLauncher(folder) if kind == "process" else PoolLauncher(PoolConfig(folder, size=2))
+    async def main(kind, settings, order):
+        launcher = make_launcher(kind, Settings.model_validate_json(settings))
         order = AttemptOrder.read(Path(order).read_bytes())
         await launcher.start(order)
         await launcher.observe(order.attempt, 600)
@@ -120,7 +148,8 @@ async def worker_killed(kind: str, bench: AttemptBench, order: AttemptOrder, beg
     """Start an attempt in another process, and kill that process while the attempt runs."""
     written = bench.folder / "order.json"
     written.write_bytes(canonical_bytes(order))
-    arguments = [sys.executable, "-c", WORKER, kind, str(bench.folder / "scratch"), str(written)]
+    settings = settings_of(kind, bench).model_dump_json()
+    arguments = [sys.executable, "-c", WORKER, kind, settings, str(written)]
     worker = subprocess.Popen(arguments)
     try:
         await eventually(lambda: bool(lines(begun)))

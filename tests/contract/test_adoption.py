@@ -71,7 +71,8 @@ async def test_an_adopted_attempt_that_dies_is_reported(
     await launcher.start(order)
     os.kill(int(lines(tmp_path / "held")[0]), signal.SIGKILL)
     state = await launcher.observe(order.attempt, TIMEOUT_S)
-    assert (state.phase, state.exit_code) == (AttemptPhase.EXITED, -9)
+    assert state.phase is AttemptPhase.EXITED
+    assert state.exit_code in {-9, 137}
     assert bench.manifest(order).error.code == "Killed"  # type: ignore[union-attr]
 
 

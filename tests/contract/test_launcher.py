@@ -21,12 +21,12 @@ from tests.contract.launching import (
     TIMEOUT_S,
     Make,
     alive,
+    apart,
     eventually,
     finish,
     lines,
     parent_of,
     pool,
-    process,
     real,
 )
 
@@ -158,7 +158,7 @@ async def test_a_death_fails_its_own_attempt_with_words(
 
 
 @pytest.mark.row(17)
-@process
+@apart
 async def test_more_memory_than_the_limit(new: Make, bench: AttemptBench) -> None:
     policy = TaskPolicy(resources=Resources(limits=ResourceValues(mem="200Mi")))
     launcher, order = new(), bench.order("jobs.hog", {"path": ""}, policy=policy)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from flyte_temporal.adapters.launchers import make_launcher
+from flyte_temporal.adapters.launchers import Launchers, make_launcher
 from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
+from flyte_temporal.config.settings import Settings, WorkerSettings
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.execution import ErrorKind
@@ -427,7 +428,13 @@ async def test_a_python_without_our_library(tmp_path: Path) -> None:
 
 
 async def test_launchers_are_found_by_name(tmp_path: Path) -> None:
+    worker = WorkerSettings(scratch=tmp_path, cache=tmp_path / "cache")
+    launchers = Launchers(Settings(worker=worker))
+    assert {"pool", "process", "podman", "docker"} <= set(launchers)
     for name in ("pool", "process"):
-        await make_launcher(name, PoolConfig(tmp_path)).close()
-    with pytest.raises(LauncherError, match="there are: pool, process"):
-        make_launcher("podman?", PoolConfig(tmp_path))
+        assert launchers[name] is launchers[name]
+    assert list(launchers.made) == ["pool", "process"]
+    assert launchers.get("podman?") is None
+    await launchers.close()
+    with pytest.raises(LauncherError, match=r"there are: docker, .*pool, process"):
+        make_launcher("podman?", Settings(worker=worker))

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flyte_temporal.adapters.launchers.batches import Batch, BatchingLauncher
 from flyte_temporal.adapters.launchers.journals import exited
@@ -19,6 +19,9 @@ from flyte_temporal.adapters.launchers.zygotes import Zygote, ZygoteEvents
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.storage import scratch
+
+if TYPE_CHECKING:
+    from flyte_temporal.config.settings import Settings
 
 _SWEEPS = 4
 """How many times per idle period the pool looks for zygotes without work."""
@@ -284,6 +287,6 @@ class PoolLauncher(BatchingLauncher):
                 zygote.close()
 
 
-def make(config: PoolConfig) -> PoolLauncher:
-    """Return a launcher with these settings."""
-    return PoolLauncher(config)
+def make(settings: Settings) -> PoolLauncher:
+    """Return a launcher with the settings of this installation."""
+    return PoolLauncher(PoolConfig.of(settings))

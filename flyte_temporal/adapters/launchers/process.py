@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flyte_temporal.adapters.launchers.exits import ExitWatch
 from flyte_temporal.adapters.launchers.queueing import Entry, QueueingLauncher
@@ -19,6 +20,9 @@ from flyte_temporal.adapters.launchers.settings import (
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptPhase, AttemptState
 from flyte_temporal.storage import scratch
+
+if TYPE_CHECKING:
+    from flyte_temporal.config.settings import Settings
 
 
 class ProcessLauncher(QueueingLauncher):
@@ -130,6 +134,7 @@ class ProcessLauncher(QueueingLauncher):
             entry.end(await self._journal(entry.name).stop(0.0))
 
 
-def make(config: PoolConfig) -> ProcessLauncher:
-    """Return a launcher with these settings."""
-    return ProcessLauncher(config.scratch, config.cache, config.size)
+def make(settings: Settings) -> ProcessLauncher:
+    """Return a launcher with the settings of this installation."""
+    own = settings.worker
+    return ProcessLauncher(own.scratch, own.cache, own.pool_size)

@@ -7,6 +7,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from flyte_temporal.config.settings import Settings
 
 DEFAULT_SIZE = max(2, os.cpu_count() or 1)
 _OURS_ALONE = ("FLYTE_TEMPORAL_METADATA", "FLYTE_TEMPORAL_TEMPORAL")
@@ -38,6 +42,18 @@ class PoolConfig:
     idle_bundles: int = 3
     start_timeout_s: float = 60.0
     cache: Path | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return what the settings of an installation say."""
+        own = settings.worker
+        return cls(
+            scratch=own.scratch,
+            cache=own.cache,
+            size=own.pool_size,
+            max_tasks=own.pool_max_tasks,
+            max_growth_bytes=own.pool_max_rss,
+        )
 
     @property
     def attempts(self) -> Path:

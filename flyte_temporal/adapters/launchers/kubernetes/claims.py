@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 
-from flyte_temporal.errors import UnsupportedSpec
-from flyte_temporal.ports.blob_store import BlobStore, Put
+from flyte_temporal.errors import LauncherError, UnsupportedSpec
+from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Claim, Intent
-from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.storage import orders
 
 
 class Claims:
-    """Orders, claims and stops of attempts. Every method raises `StorageError` if the store does not answer.
+    """What `storage.orders` says of attempts, in threads. Every method raises `StorageError` if the store does not answer.
 
     Args:
         blobs: The store.
@@ -29,37 +29,31 @@ class Claims:
 
     async def give(self, order: AttemptOrder) -> bool:
         """Store an order; return whether it is new, so that no pod of the attempt can be there."""
-        put = await asyncio.to_thread(self._blobs.put_new, keys.order(order.attempt), canonical_bytes(order))
-        return put is Put.CREATED
+        return await asyncio.to_thread(orders.leave_new, self._blobs, order)
 
     async def order(self, attempt: AttemptId) -> AttemptOrder | None:
         """Return the order of an attempt, if it was ever given here."""
         data = await asyncio.to_thread(self._blobs.get, keys.order(attempt))
         try:
             return AttemptOrder.read(data) if data is not None else None
-        except UnsupportedSpec:
-            return None
+        except UnsupportedSpec as error:
+            raise LauncherError(f"The order of {attempt.label} cannot be read: {error}") from error
 
     async def claim(self, attempt: AttemptId) -> Claim | None:
         """Return by whom an attempt was claimed."""
-        data = await asyncio.to_thread(self._blobs.get, keys.claim(attempt))
-        return Claim.read(data) if data is not None else None
+        return await asyncio.to_thread(orders.claimed, self._blobs, attempt)
 
     async def never(self, attempt: AttemptId, intent: Intent) -> Claim:
         """See that an attempt never begins, unless it has begun; return whose claim stands."""
-        mine = Claim(attempt=attempt, intent=intent)
-        put = await asyncio.to_thread(self._blobs.put_new, keys.claim(attempt), canonical_bytes(mine))
-        return (await self.claim(attempt) or mine) if put is Put.CONFLICT else mine
+        return await asyncio.to_thread(orders.claim, self._blobs, Claim(attempt=attempt, intent=intent))
 
     async def note_stop(self, attempt: AttemptId, intent: Intent) -> None:
         """Write down why an attempt is being stopped; the first reason stands."""
-        note = Claim(attempt=attempt, intent=intent)
-        await asyncio.to_thread(self._blobs.put_new, keys.stop(attempt), canonical_bytes(note))
+        await asyncio.to_thread(orders.request_stop, self._blobs, attempt, intent)
 
     async def stop(self, attempt: AttemptId) -> Intent:
         """Return why an attempt is being stopped."""
-        data = await asyncio.to_thread(self._blobs.get, keys.stop(attempt))
-        return Claim.read(data).intent if data is not None else Intent.NONE
+        return await asyncio.to_thread(orders.stop_reason, self._blobs, attempt)
 
     async def ended(self, attempt_key: str) -> bool:
         """Return whether an attempt has left its manifest, or somebody has left one in its stead."""

@@ -119,7 +119,7 @@ class KubernetesApi:
     async def close(self) -> None:
         """Let go of all connections."""
         if self._api is not None:
-            await self._api.close()
+            await self._api.close()  # type: ignore[no-untyped-call]
             self._api = None
 
     async def _call(
@@ -185,11 +185,11 @@ async def configuration(cluster: ClusterSettings) -> Any:
     try:
         if cluster.kubeconfig is None and not cluster.context:
             try:
-                config.load_incluster_config(client_configuration=made)
+                config.load_incluster_config(client_configuration=made)  # type: ignore[no-untyped-call]
             except config.ConfigException:
-                await config.load_kube_config(client_configuration=made)
+                await config.load_kube_config(client_configuration=made)  # type: ignore[no-untyped-call]
         else:
-            await config.load_kube_config(
+            await config.load_kube_config(  # type: ignore[no-untyped-call]
                 config_file=str(cluster.kubeconfig) if cluster.kubeconfig else None,
                 context=cluster.context or None,
                 client_configuration=made,

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import OWNERS, TEMPLATES, ApiFailure, Json, PodApi
 from flyte_temporal.adapters.launchers.kubernetes.creating import Turns
-from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.adapters.launchers.kubernetes.reflector import Key, Reflector
+from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.spec.identifiers import ExecutionId
 

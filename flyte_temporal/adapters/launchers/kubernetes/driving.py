@@ -11,12 +11,13 @@ import logging
 import random
 import time
 
-from flyte_temporal.adapters.launchers.kubernetes.api import PODS, ApiFailure
+from flyte_temporal.adapters.launchers.kubernetes.api import PODS, ApiFailure, Json
 from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.creating import Answer, Step, answer_of
-from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
+from flyte_temporal.adapters.launchers.kubernetes.entries import Entry, is_of
 from flyte_temporal.adapters.launchers.kubernetes.looks import Look
 from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
+from flyte_temporal.adapters.launchers.kubernetes.reflector import slim
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.errors import LauncherError, StorageError
 from flyte_temporal.faults import buggify
@@ -50,6 +51,7 @@ class Driver:
 
     async def drive(self, entry: Entry) -> None:
         """See an attempt through; returns when it is over."""
+        entry.cluster.watch(entry.attempt.execution)
         pause_s = 0.0
         while not entry.over.done():
             try:
@@ -65,7 +67,7 @@ class Driver:
                 if entry.state.phase is AttemptPhase.QUEUED:
                     entry.say(f"{word}: {failure}")
                 await self._rest(entry, pause_s)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it must neither hang without a word nor be judged by accident
                 # Not seen before; the attempt must neither hang for ever without a word nor be judged by accident.
                 _log.exception("The pod of %s could not be looked after", entry.attempt.label)
                 pause_s = min(_MOST_S, max(_FIRST_S, pause_s * 2))
@@ -76,7 +78,6 @@ class Driver:
 
     async def _place(self, entry: Entry) -> None:
         """Find the attempt's pod or create it; the entry has it then, or is over."""
-        entry.cluster.watch(entry.attempt.execution)
         new = entry.may_create and await self._claims.give(self._as_sent(entry))
         if not new and await self._find(entry):
             return
@@ -89,30 +90,29 @@ class Driver:
             return
         retry_s = 0.0
         while not entry.over.done():
-            if entry.stop_s is not None:
-                if await self._never(entry):
-                    return
-                if await self._find(entry):
-                    return
+            if entry.stop_s is not None and (await self._never(entry) or await self._find(entry)):
+                return
             await self._turn(entry)
             if entry.stop_s is not None:
                 continue
             answer = await self._create(entry)
-            if answer is None or entry.over.done():
+            if answer is None or (answer.step is Step.ADOPT and await self._adopt(entry)):
                 return
-            if answer.step is Step.ADOPT:
-                if await self._adopt(entry):
-                    return
-                continue
-            entry.say(answer.message)
             retry_s = min(_MOST_S, max(_FIRST_S, retry_s * 2))
-            if answer.step is Step.PAUSE:
-                entry.cluster.turns.pause(answer.pause_s)
-            elif answer.step is Step.WAIT:
-                quota_s = entry.cluster.settings.quota_wait_s
-                await self._rest(entry, random.uniform(quota_s, 2 * quota_s))  # noqa: S311 - spreads load
-            else:
-                await self._rest(entry, retry_s * random.uniform(0.5, 1.0))  # noqa: S311 - the same
+            await self._put_off(entry, answer, retry_s)
+
+    async def _put_off(self, entry: Entry, answer: Answer, retry_s: float) -> None:
+        """Wait until it makes sense to ask for the pod again, and say why."""
+        if answer.step is Step.ADOPT:
+            return
+        entry.say(answer.message)
+        if answer.step is Step.PAUSE:
+            entry.cluster.turns.pause(answer.pause_s)
+        elif answer.step is Step.WAIT:
+            quota_s = entry.cluster.settings.quota_wait_s
+            await self._rest(entry, random.uniform(quota_s, 2 * quota_s))  # noqa: S311 - spreads load
+        else:
+            await self._rest(entry, retry_s * random.uniform(0.5, 1.0))  # noqa: S311 - the same
 
     @staticmethod
     def _as_sent(entry: Entry) -> AttemptOrder:
@@ -160,8 +160,16 @@ class Driver:
                 cluster.forget_owner(entry.attempt.execution)
             return answer
         entry.sent_at = time.monotonic()
-        entry.news(made, gone=False)
+        self._take(entry, made)
         return None
+
+    @staticmethod
+    def _take(entry: Entry, pod: Json) -> None:
+        """Note the attempt's pod; what the watch has said of it meanwhile is newer."""
+        entry.news(slim(pod), gone=False)
+        seen = entry.cluster.watch(entry.attempt.execution).pods.get((entry.namespace, entry.name))
+        if seen is not None and seen["metadata"].get("uid") == entry.uid:
+            entry.news(seen, gone=False)
 
     @staticmethod
     def _refuse(entry: Entry, error: ErrorDocument) -> None:
@@ -172,11 +180,9 @@ class Driver:
         found = await entry.cluster.api.get(PODS, entry.namespace, entry.name)
         if found is None:
             return False
-        entry.pod = found
-        if entry.is_mine:
-            entry.wake.set()
+        if is_of(found, entry.attempt):
+            self._take(entry, found)
             return True
-        entry.pod = None
         if "deletionTimestamp" in found["metadata"]:
             entry.say("an older pod of its name is being deleted")
             await self._rest(entry, _FIRST_S)
@@ -259,7 +265,7 @@ class Driver:
             entry.gone = True
             entry.wake.set()
         else:
-            entry.news(found, gone=False)
+            entry.news(slim(found), gone=False)
 
     async def _tell(self, entry: Entry) -> None:
         """Have the cluster end the pod."""
@@ -275,7 +281,7 @@ class Driver:
         found = await entry.cluster.api.get(PODS, entry.namespace, entry.name)
         if found is not None and found["metadata"].get("uid") == entry.uid:
             entry.gone = False
-            entry.pod = found
+            entry.news(slim(found), gone=False)
             return False
         left_s = _YOUNG_S - (time.monotonic() - entry.sent_at)
         if found is None and left_s > 0 and not entry.told and not entry.look().deleting:

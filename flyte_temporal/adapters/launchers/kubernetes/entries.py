@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import Json
@@ -14,10 +13,13 @@ from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
 from flyte_temporal.adapters.launchers.kubernetes.looks import Look, evidence, look
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, Verdict
+from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.pods import PodEvidence
 from flyte_temporal.spec.verdicts import judge_waiting
 
 ASKED = AttemptState(phase=AttemptPhase.QUEUED, message="its pod is about to be created")
+
+_SURE_S = 60.0
 
 
 @dataclass(eq=False)
@@ -77,12 +79,6 @@ class Entry:
         """Uid of its pod."""
         return str((self.pod or {}).get("metadata", {}).get("uid") or "")
 
-    @property
-    def is_mine(self) -> bool:
-        """Whether the object is this attempt's pod, and not another one that has its name."""
-        annotations = (self.pod or {}).get("metadata", {}).get("annotations") or {}
-        return annotations.get(names.KEY) == self.attempt.key
-
     def news(self, pod: Json, *, gone: bool) -> None:
         """Take in what the cluster says of the pod; older words than the newest one are dropped."""
         if self.pod is not None and not gone and _version(pod) < _version(self.pod):
@@ -104,16 +100,17 @@ class Entry:
         if not self.over.done():
             self.over.set_result(state)
 
-    def seen(self, **clocks: Any) -> PodEvidence:
-        """Return what is known about the pod."""
+    def seen(self, *, gone: bool = False, node_ready: bool = True) -> PodEvidence:
+        """Return what is known about the pod; `gone` = its absence is confirmed, however young it was."""
         now = time.monotonic()
         since = self.deleting_since
         return evidence(
             self.pod,
             self.primary,
-            age_s=round(now - self.sent_at, 1),
+            gone=gone,
+            node_ready=node_ready,
+            age_s=max(round(now - self.sent_at, 1), _SURE_S if gone else 0.0),
             terminating_s=round(now - since, 1) if since is not None else 0.0,
-            **clocks,
         )
 
     def look(self) -> Look:
@@ -164,6 +161,12 @@ class Entry:
             message=f"The pod could not start: {why.text}"[:4096],
             recoverable=says.verdict is not Verdict.USER_FATAL,
         )
+
+
+def is_of(pod: Json, attempt: AttemptId) -> bool:
+    """Return whether an object is an attempt's pod, and not another one that has its name."""
+    annotations = pod["metadata"].get("annotations") or {}
+    return bool(annotations.get(names.KEY) == attempt.key)
 
 
 def _version(pod: Json) -> int:

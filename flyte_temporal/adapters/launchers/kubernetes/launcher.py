@@ -6,18 +6,21 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
 from flyte_temporal.adapters.launchers.kubernetes.api import PODS, ApiFailure, Json, PodApi
 from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
 from flyte_temporal.adapters.launchers.kubernetes.driving import Driver
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
-from flyte_temporal.adapters.launchers.kubernetes.reflector import Key
+from flyte_temporal.adapters.launchers.kubernetes.reflector import Key, slim
 from flyte_temporal.config.clusters import DEFAULT_CLUSTER, ClusterSettings
+from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
 from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.storage.blobs import open_store
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +190,7 @@ class KubernetesLauncher:
         pod = await entry.cluster.api.get(PODS, entry.namespace, entry.name)
         if pod is None:
             return lost
-        entry.pod = pod
+        entry.pod = slim(pod)
         return self._entries.get(attempt.key) or self._begin(entry)
 
     def _heard(self, cluster: str, key: Key, pod: Json, *, gone: bool) -> None:
@@ -218,6 +221,27 @@ class KubernetesLauncher:
                 pause_s = min(60.0, pause_s * 2)
             else:
                 return
+
+
+def make(settings: Settings) -> KubernetesLauncher:
+    """Return a launcher for the clusters of these settings.
+
+    Raises:
+        UnsupportedSpec: If there are none, or the Kubernetes library is not installed.
+    """
+    clusters = settings.clusters()
+    if not clusters:
+        raise UnsupportedSpec(
+            "This worker has no Kubernetes cluster in its settings. Set FLYTE_TEMPORAL_KUBERNETES__CLUSTERS or "
+            "FLYTE_TEMPORAL_KUBERNETES__FILE: docs/kubernetes.md says how."
+        )
+    if find_spec("kubernetes") is None:
+        raise UnsupportedSpec(
+            "The launcher `kubernetes` needs the library of that name: install flyte-temporal[k8s], as docs/kubernetes.md "
+            "says."
+        )
+    blobs = open_store(settings.storage.config())
+    return KubernetesLauncher(clusters, blobs, run_s=settings.limits.run_timeout_s)
 
 
 def _pod_key(entry: Entry) -> tuple[str, Key]:

@@ -90,19 +90,19 @@ def look(pod: Json, primary: str) -> Look:
         primary: Name of the container that runs the task.
     """
     status, spec = pod.get("status") or {}, pod.get("spec") or {}
-    mine = _status_of(pod, primary)
-    state = mine.get("state") or {}
-    ended = state.get("terminated")
-    running = state.get("running")
+    state: Json = _status_of(pod, primary).get("state") or {}
+    ended: Json | None = state.get("terminated")
+    running: Json | None = state.get("running")
     terminal = status.get("phase") in {"Succeeded", "Failed"}
     # Beside a container of the user's own, ours goes on after it: it stores what that one left.
     uploads = any(str(c.get("name", "")).startswith(OURS) for c in spec.get("initContainers") or ())
-    began = (ended or running or {}).get("startedAt")
+    now: Json = ended or running or {}
+    began = now.get("startedAt")
     return Look(
         over=terminal or (ended is not None and not uploads),
         running=running is not None and not terminal,
         exit_code=ended.get("exitCode") if ended else None,
-        oom=bool(ended) and ended.get("reason") == "OOMKilled",
+        oom=ended is not None and ended.get("reason") == "OOMKilled",
         started_at=_time(began) if began else None,
         tail=_tail(ended.get("message") or "") if ended else "",
         waiting=None if terminal or ended or running else waiting(pod),

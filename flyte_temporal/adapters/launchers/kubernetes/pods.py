@@ -22,6 +22,7 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.document import sha256_hex
 from flyte_temporal.spec.policies import PodTemplate
+from flyte_temporal.storage.orders import STORAGE
 
 Json = dict[str, Any]
 
@@ -101,7 +102,7 @@ def _pod_spec(wanted: Wanted, template: PodTemplate, accounts: tuple[str, ...]) 
     given: Json = dict(template.pod_spec)
     place = cluster.spot if order.interruptible else cluster.on_demand
     containers = listed(given, "containers")
-    mine = next((c for c in containers if c["name"] == template.primary_container), {})
+    mine: Json = next((c for c in containers if c["name"] == template.primary_container), {})
     others = [_hardened(c) for c in containers if c["name"] != template.primary_container]
     primary, volumes = _primary(wanted, template.primary_container, mine)
     timeout = order.task.policy.timeouts.run_s or wanted.run_s
@@ -165,7 +166,7 @@ def _primary(wanted: Wanted, name: str, mine: Mapping[str, Any]) -> tuple[Json, 
     storage = cluster.storage or order.storage
     environment: Json = {
         "HOME": TMP,
-        "FLYTE_TEMPORAL_STORAGE": storage.model_dump_json(),
+        STORAGE: storage.model_dump_json(),
         **cluster.env,
         **{one["name"]: one for one in mine.get("env") or ()},
     }

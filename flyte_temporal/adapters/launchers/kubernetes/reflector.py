@@ -104,7 +104,7 @@ class Reflector:
         while True:
             page = await self._api.page(PODS, self._namespace, self._selector, token)
             for pod in page.get("items") or ():
-                found[_key(pod)] = _light(pod)
+                found[_key(pod)] = slim(pod)
             meta = page.get("metadata") or {}
             token = meta.get("continue") or ""
             if not token:
@@ -146,12 +146,12 @@ class Reflector:
         if kind == "BOOKMARK":
             return
         self.events += 1
-        key, gone = _key(thing), kind == "DELETED"
+        key, gone, thing = _key(thing), kind == "DELETED", slim(thing)
         if gone:
             self.pods.pop(key, None)
         else:
             self.pods[key] = thing
-        self._tell(key, _light(thing), gone=gone)
+        self._tell(key, thing, gone=gone)
 
     def _tell(self, key: Key, pod: Json, *, gone: bool) -> None:
         try:
@@ -165,10 +165,34 @@ def _key(pod: Json) -> Key:
     return str(meta.get("namespace") or ""), str(meta["name"])
 
 
-def _light(pod: Json) -> Json:
-    """Drop what is a third of a pod, and never read."""
-    pod["metadata"].pop("managedFields", None)
-    return pod
+def slim(pod: Json) -> Json:
+    """Return what is read of a pod: a worker that watches thousands does not keep their environments and volumes."""
+    meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
+    return {
+        "metadata": {k: v for k, v in meta.items() if k in _META},
+        "spec": {
+            "nodeName": spec.get("nodeName") or "",
+            "containers": [{"name": c.get("name")} for c in spec.get("containers") or ()],
+            "initContainers": [
+                {"name": c.get("name"), "restartPolicy": c.get("restartPolicy")}
+                for c in spec.get("initContainers") or ()
+            ],
+        },
+        "status": pod.get("status") or {},
+    }
+
+
+_META = frozenset(
+    {
+        "annotations",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "name",
+        "namespace",
+        "resourceVersion",
+        "uid",
+    }
+)
 
 
 def _version(pod: Json) -> str:

@@ -1,0 +1,158 @@
+"""What a launcher of containers keeps of an attempt on this machine: a lock, and whether its container was ever started.
+
+Engines start an ended container again when told to, and make one anew under the name of one that somebody removed. So
+both are decided under a lock, which the program that starts a container holds too: whoever gets it knows that nobody is
+about to. The file stays until the attempt is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from flyte_temporal.errors import LauncherError
+from flyte_temporal.spec.attempt import StorageConfig
+from flyte_temporal.spec.identifiers import AttemptId
+
+SUFFIX = ".container"
+_LOOK_S = 0.02
+
+
+@dataclass(frozen=True)
+class Data:
+    """Folders on this machine for the container of an image without our runtime.
+
+    Args:
+        inputs: With a file for each input.
+        outputs: In which the command leaves one for each output.
+        log: What it writes.
+    """
+
+    inputs: Path
+    outputs: Path
+    log: Path
+
+
+class Stage(StrEnum):
+    """How far an attempt is."""
+
+    NEW = "new"
+    BEGUN = "begun"
+    """Its container has been started, or was about to be."""
+    NEVER = "never"
+    """It was stopped before that, and does not begin any more."""
+
+
+@dataclass
+class Place:
+    """The file of an attempt, locked.
+
+    Args:
+        lock: Descriptor of the file.
+        note: What stands in it.
+    """
+
+    lock: int
+    note: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> Stage:
+        """Return how far the attempt is."""
+        return Stage(self.note.get("stage", Stage.NEW))
+
+    def write(self, stage: Stage) -> None:
+        """Note how far it is."""
+        self.note["stage"] = stage.value
+        data = json.dumps(self.note).encode() + b"\n"
+        os.pwrite(self.lock, data, 0)
+        os.ftruncate(self.lock, len(data))
+
+
+class Places:
+    """The folder of a launcher's files.
+
+    Args:
+        folder: It.
+        program: The engine's program, for whoever finds the files.
+    """
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self._folder, self._program = folder, program
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise LauncherError(f"Could not make the scratch folder {folder}: {error}.") from error
+
+    def data(self, name: str) -> Data:
+        """Return where the data of a container without our runtime is."""
+        own = self._folder / f"{name}.d"
+        return Data(own / "inputs", own / "outputs", own / "log")
+
+    @asynccontextmanager
+    async def locked(self, name: str, attempt: AttemptId, storage: StorageConfig) -> AsyncIterator[Place]:
+        """Hold the lock of an attempt inside the block; wait for whoever holds it.
+
+        Args:
+            name: Name of its container.
+            attempt: It.
+            storage: Its blob store.
+
+        Raises:
+            LauncherError: If the file cannot be made.
+        """
+        path = self._folder / f"{name}{SUFFIX}"
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LauncherError(f"Could not make {path}: {error}.") from error
+        try:
+            while not _take(lock):  # noqa: ASYNC110 - another process holds it
+                await asyncio.sleep(_LOOK_S)
+            note = _read(lock) or {
+                "program": self._program,
+                "attempt": attempt.model_dump(mode="json"),
+                "storage": storage.model_dump(mode="json"),
+            }
+            yield Place(lock, note)
+        finally:
+            os.close(lock)
+
+    def remove(self, name: str) -> None:
+        """Forget an attempt."""
+        with suppress(FileNotFoundError):
+            (self._folder / f"{name}{SUFFIX}").unlink()
+        shutil.rmtree(self._folder / f"{name}.d", ignore_errors=True)
+
+    def notes(self) -> dict[str, dict[str, Any]]:
+        """Return what stands in each file, by name of container."""
+        found = {}
+        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+            with suppress(OSError, ValueError):
+                found[path.name.removesuffix(SUFFIX)] = json.loads(path.read_bytes() or b"{}")
+        return found
+
+
+def _take(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(lock: int) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(os.pread(lock, 1024**2, 0) or b"{}")
+    except ValueError:
+        # Half a note, of a worker that was killed while it wrote: its container was not started yet.
+        return {}
+    return found

@@ -1,0 +1,73 @@
+"""Whether podman and docker work here, and the image that tests run in."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal.adapters.launchers.containers.launcher import home_of
+from flyte_temporal.adapters.launchers.containers.plan import HOME
+from tools.task_image import build
+
+REQUIRED = "FLYTE_TEMPORAL_TEST_CONTAINERS"
+"""Environment variable: set to `required`, tests without a working engine fail; set to `off`, they are left out."""
+SCIENCE = (
+    "pandas",
+    "pyarrow",
+    "polars",
+    "numpy",
+    "pillow",
+    "matplotlib",
+    "attrs",
+    "cloudpickle",
+    "protobuf",
+    "scikit-learn",
+)
+"""What the tasks of examples and of the parity suite import."""
+
+
+@functools.cache
+def problem(program: str) -> str:
+    """Return why an engine cannot be used; empty if it can."""
+    if os.environ.get(REQUIRED) == "off":
+        return f"{REQUIRED}=off"
+    if sys.platform != "linux":
+        return "containers are tested on Linux"
+    if shutil.which(program) is None:
+        return f"{program} is not installed (make test-containers installs podman)"
+    answer = subprocess.run([program, "ps"], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        return f"`{program} ps` fails: {answer.stderr.strip()[-300:]}"
+    if shutil.which("debootstrap") is None or os.geteuid() != 0:
+        return "the test image is made by debootstrap, as root (make test-containers installs it)"
+    return ""
+
+
+def need(program: str) -> None:
+    """Skip, or fail where that is asked for, a test without a working engine."""
+    if found := problem(program):
+        if os.environ.get(REQUIRED) == "required":
+            pytest.fail(found)
+        pytest.skip(found)
+
+
+@functools.cache
+def image(program: str, packages: tuple[str, ...] = ()) -> str:
+    """Return the image of tasks, built from this code without a registry."""
+    return build(program, packages, bootstrap=True)
+
+
+def clear(program: str, scratch: Path) -> None:
+    """Remove what a test has left of a launcher with this scratch folder."""
+    label = f"label={HOME}={home_of(scratch)}"
+    found = subprocess.run(
+        [program, "ps", "-aq", "--filter", label], capture_output=True, text=True, check=False
+    )
+    for name in found.stdout.split():
+        subprocess.run([program, "rm", "--force", name], capture_output=True, check=False)
