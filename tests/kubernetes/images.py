@@ -46,7 +46,7 @@ def provide(kind: Kind) -> str:
     given = os.environ.get(kind.variable)
     if given:
         return given
-    layers = [_base(), _dependencies(kind)]
+    layers: list[str | Path] = [_base(), _dependencies(kind)]
     tag = _digest(Path(__file__), *sorted((ROOT / "flyte_temporal").rglob("*.py")))
     image = f"kube.local/flyte-temporal-{kind.name}:{tag}"
     with tempfile.TemporaryDirectory() as folder:

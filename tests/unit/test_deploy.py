@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flyte_temporal.config.clusters import KubernetesSettings
 from flyte_temporal.config.settings import Settings
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -40,7 +41,7 @@ def refused(names: dict[str, str]) -> list[str]:
         for group, model in Settings.model_fields.items()
         for field in getattr(model.annotation, "model_fields", ())
     }
-    known |= {"FLYTE_TEMPORAL_HOME", "FLYTE_TEMPORAL_KUBERNETES__FILE"}
+    known.add("FLYTE_TEMPORAL_HOME")
     return [name for name in names if name.startswith("FLYTE_TEMPORAL_") and name not in known]
 
 
@@ -54,6 +55,15 @@ def test_settings_fit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in variables(path).items():
         monkeypatch.setenv(name, value)
     Settings.load()
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("clusters.yaml")), ids=relative)
+def test_clusters_fit(path: Path) -> None:
+    documents = yaml.safe_load_all((DEPLOY / "k8s/domain/access.yaml").read_text(encoding="utf-8"))
+    account = next(d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount")
+    clusters = KubernetesSettings(file=path).all()
+    assert list(clusters) == ["default"]
+    assert clusters["default"].accounts_of("default", "development")[0] == account
 
 
 def test_compose_sets_what_exists_and_mounts_what_is_there() -> None:
