@@ -45,6 +45,11 @@ def stop(attempt: AttemptId) -> str:
     return f"{attempt.key}/stop"
 
 
+def staged(attempt: AttemptId) -> str:
+    """Return the key of a manifest that counts only when somebody knows how the attempt's container ended."""
+    return f"{attempt.key}/staged.json"
+
+
 def deck(attempt_key: str) -> str:
     """Return the key of an attempt's deck."""
     return f"{attempt_key}/deck.html"

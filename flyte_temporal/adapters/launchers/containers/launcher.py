@@ -35,6 +35,7 @@ _REMEMBERED = 10_000
 _LOOK_S = 30.0
 """How often a container is looked at whose end nobody tells."""
 _AWAY_S = 5.0
+_HELD_S = 0.05
 _SETTLE_S = 10.0
 """How long an engine may take to note the end of a process that is gone."""
 _CLOSE_S = 15.0
@@ -251,23 +252,30 @@ class ContainerLauncher:
 
     async def _begin(self, entry: Entry, order: AttemptOrder) -> None:
         """Make and start the container, unless somebody has; end the entry if that cannot be."""
-        async with self._places.locked(entry.name, entry.attempt, order.storage) as place:
-            if entry.over.done():
+        while not entry.over.done():
+            with self._places.locked(entry.name, entry.attempt, order.storage) as place:
+                if place is not None:
+                    await self._begin_locked(entry, order, place)
+                    return
+            if await self._is_there(entry):
                 return
-            if place.stage is Stage.NEVER:
-                entry.end(await self._with_intent(entry, _NEVER_BEGUN))
-                return
-            seen = await self._engine.inspect(entry.name)
-            if seen is None and place.stage is Stage.BEGUN:
-                entry.end(await self._with_intent(entry, _gone()))
-                return
-            if seen is not None and seen.attempt != entry.attempt.key:
-                entry.end(_unfit(self._taken(entry.name)))
-                return
-            if seen is None and not await self._create(entry, order):
-                return
-            if seen is None or not seen.begun:
-                await self._start(entry, order, place)
+            await asyncio.sleep(_HELD_S)
+
+    async def _begin_locked(self, entry: Entry, order: AttemptOrder, place: Place) -> None:
+        if place.stage is Stage.NEVER:
+            entry.end(await self._with_intent(entry, _NEVER_BEGUN))
+            return
+        seen = await self._engine.inspect(entry.name)
+        if seen is None and place.stage is Stage.BEGUN:
+            entry.end(await self._with_intent(entry, _gone()))
+            return
+        if seen is not None and seen.attempt != entry.attempt.key:
+            entry.end(_unfit(self._taken(entry.name)))
+            return
+        if seen is None and not await self._create(entry, order):
+            return
+        if seen is None or not seen.begun:
+            await self._start(entry, order, place)
 
     async def _create(self, entry: Entry, order: AttemptOrder) -> bool:
         key = await asyncio.to_thread(orders.leave, self._store, order)
@@ -397,10 +405,16 @@ class ContainerLauncher:
 
     async def _fenced(self, name: str, attempt: AttemptId) -> bool:
         """Keep an attempt that has not begun from beginning, whoever is asked to; return False if it has begun."""
-        async with self._places.locked(name, attempt, self._storage) as place:
-            if place.stage is Stage.NEW:
-                place.write(Stage.NEVER)
-            return place.stage is Stage.NEVER
+        while True:
+            with self._places.locked(name, attempt, self._storage) as place:
+                if place is not None:
+                    if place.stage is Stage.NEW:
+                        place.write(Stage.NEVER)
+                    return place.stage is Stage.NEVER
+            seen = await self._engine.inspect(name)
+            if seen is not None and seen.begun:
+                return False
+            await asyncio.sleep(_HELD_S)
 
     async def _kill(self, entry: Entry) -> None:
         try:

@@ -2,18 +2,17 @@
 
 Engines start an ended container again when told to, and make one anew under the name of one that somebody removed. So
 both are decided under a lock, which the program that starts a container holds too: whoever gets it knows that nobody is
-about to. The file stays until the attempt is released.
+about to, and who does not get it finds a container that runs, soon. The file stays until the attempt is released.
 """
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +23,6 @@ from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.identifiers import AttemptId
 
 SUFFIX = ".container"
-_LOOK_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -97,9 +95,11 @@ class Places:
         own = self._folder / f"{name}.d"
         return Data(own / "inputs", own / "outputs", own / "log")
 
-    @asynccontextmanager
-    async def locked(self, name: str, attempt: AttemptId, storage: StorageConfig) -> AsyncIterator[Place]:
-        """Hold the lock of an attempt inside the block; wait for whoever holds it.
+    @contextmanager
+    def locked(self, name: str, attempt: AttemptId, storage: StorageConfig) -> Iterator[Place | None]:
+        """Hold the lock of an attempt inside the block; None if somebody else holds it.
+
+        Whoever starts a container holds it, and after that perhaps its monitor, which inherits the descriptor.
 
         Args:
             name: Name of its container.
@@ -115,8 +115,9 @@ class Places:
         except OSError as error:
             raise LauncherError(f"Could not make {path}: {error}.") from error
         try:
-            while not _take(lock):  # noqa: ASYNC110 - another process holds it
-                await asyncio.sleep(_LOOK_S)
+            if not _take(lock):
+                yield None
+                return
             note = _read(lock) or {
                 "program": self._program,
                 "attempt": attempt.model_dump(mode="json"),

@@ -1,0 +1,100 @@
+"""`python -m flyte_temporal.runtime.io download|upload|commit KEY`: see the package.
+
+The environment says how the blob store is reached (`storage.orders`). `upload --stage` is for whoever cannot see the
+command's exit code, such as a sidecar: the manifest waits under another key until `commit` knows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from flyte_temporal.errors import FlyteTemporalError, LauncherError
+from flyte_temporal.runtime.io.endings import Left, manifest_of
+from flyte_temporal.runtime.io.inputs import write_inputs
+from flyte_temporal.sdk.types.converter import ValueContext
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder, Manifest
+from flyte_temporal.spec.document import canonical_bytes
+from flyte_temporal.storage import orders
+from flyte_temporal.storage.blobs import open_store
+
+
+def main() -> int:
+    """Do what the arguments say.
+
+    Returns:
+        Exit code: 0, or `NO_MANIFEST` if it could not be done.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m flyte_temporal.runtime.io", description="Move data of containers."
+    )
+    parser.add_argument("what", choices=["download", "upload", "commit"])
+    parser.add_argument("key", metavar="KEY", help="key of the order in the blob store")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="download: folder for the inputs")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="DIR", help="upload: folder with the outputs"
+    )
+    parser.add_argument("--exit-code", type=int, metavar="CODE", help="of the command")
+    parser.add_argument("--oom", action="store_true", help="the engine says that it ran out of memory")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="what it wrote")
+    parser.add_argument("--started", type=datetime.fromisoformat, metavar="TIME", help="when it was started")
+    parser.add_argument("--stage", action="store_true", help="upload: leave it to `commit` to make it count")
+    parser.add_argument("--on-sigterm", action="store_true", help="upload: wait for SIGTERM first")
+    arguments = parser.parse_args()
+    try:
+        order = orders.read(arguments.key, orders.storage_of(os.environ))
+        {"download": _download, "upload": _upload, "commit": _commit}[arguments.what](order, arguments)
+    except (FlyteTemporalError, OSError) as error:
+        sys.stderr.write(f"flyte-temporal: {error}\n")
+        return NO_MANIFEST
+    return 0
+
+
+def _download(order: AttemptOrder, arguments: argparse.Namespace) -> None:
+    if arguments.to is None:
+        raise LauncherError("download needs --to, the folder for the inputs.")
+    arguments.to.mkdir(parents=True, exist_ok=True)
+    write_inputs(order, arguments.to, _context(order))
+
+
+def _upload(order: AttemptOrder, arguments: argparse.Namespace) -> None:
+    if arguments.source is None:
+        raise LauncherError("upload needs --from, the folder with the outputs.")
+    if arguments.on_sigterm:
+        # Blocked, not handled: it must not get lost if it comes before this line waits.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.sigwait({signal.SIGTERM})
+    store = open_store(order.storage)
+    if store.head(keys.manifest(order.attempt)) is not None:
+        return
+    left = Left(arguments.source, arguments.exit_code, arguments.oom, arguments.log, arguments.started)
+    made = canonical_bytes(manifest_of(order, left, store, _context(order)))
+    store.put_new(keys.staged(order.attempt) if arguments.stage else keys.manifest(order.attempt), made)
+
+
+def _commit(order: AttemptOrder, arguments: argparse.Namespace) -> None:
+    """Make a staged manifest count: of a command that has ended with 0, or one that says itself that it failed."""
+    store = open_store(order.storage)
+    staged = store.get(keys.staged(order.attempt))
+    if staged is None:
+        raise LauncherError(f"Nothing is staged for {order.attempt.label}.")
+    if arguments.exit_code and Manifest.read(staged).error is None:
+        raise LauncherError(
+            f"The command of {order.attempt.label} ended with {arguments.exit_code}; it has failed."
+        )
+    store.put_new(keys.manifest(order.attempt), staged)
+
+
+def _context(order: AttemptOrder) -> ValueContext:
+    scratch = Path(tempfile.mkdtemp(prefix="flyte-temporal-io-"))
+    return ValueContext(blobs=open_store(order.storage), scratch=scratch, inline_bytes=order.inline_bytes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
