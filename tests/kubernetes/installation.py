@@ -10,13 +10,12 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from moto.server import ThreadedMotoServer
 
 from flyte_temporal.local.temporal_server import find_program
 from tests.contract.databases import postgres
@@ -164,18 +163,20 @@ def listens(port: int, within_s: float = 60) -> None:
 
 @contextmanager
 def s3_server() -> Iterator[int]:
-    """Run moto's S3 server with the bucket of the overlay."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    """Run moto's S3 server with the bucket of the overlay, in a process of its own: pods ask much of it."""
+    port = free_port()
+    line = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        port = int(server.get_host_and_port()[1])
+        listens(port)
         connection = http.client.HTTPConnection("127.0.0.1", port)
         connection.request("PUT", "/flyte-temporal")
         assert connection.getresponse().status == 200
         connection.close()
         yield port
     finally:
-        server.stop()
+        process.terminate()
+        process.wait(timeout=20)
 
 
 @contextmanager
