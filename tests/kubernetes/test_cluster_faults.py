@@ -70,7 +70,7 @@ async def test_the_watch_is_severed_again_and_again(place: Ground, tmp_path: Pat
         async with place.launcher(proxy.written(tmp_path)) as launcher:
             for order in orders:
                 await launcher.start(order)
-            waiting = asyncio.create_task(place.finished(launcher, orders, 120))
+            waiting = asyncio.create_task(place.finished(launcher, orders, 60))
             cut = 0
             while not waiting.done():
                 await asyncio.sleep(2)
