@@ -31,9 +31,7 @@ LONG_S = 90.0
 @contextmanager
 def namespace(kubectl: Kubectl, name: str) -> Iterator[str]:
     """Have a namespace under the restricted pod security, and nothing of it afterwards."""
-    kubectl.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
-    )
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
     try:
         end = time.monotonic() + 30
         while "default" not in [a["metadata"]["name"] for a in kubectl.get("sa", "-n", name)["items"]]:
@@ -115,12 +113,10 @@ class PodBench:
 
 
 def storage_of(port: int, host: str = "127.0.0.1") -> StorageConfig:
-    return StorageConfig(
-        root="s3://flyte-temporal/tests", options={"endpoint_url": f"http://{host}:{port}"}
-    )
+    return StorageConfig(root="s3://flyte-temporal/tests", options={"endpoint_url": f"http://{host}:{port}"})
 
 
-JOBS = '''
+JOBS = """
 import os, signal, sys, time
 from flyte_temporal import task, current_context
 
@@ -160,7 +156,7 @@ def secret() -> int:
     env = context.secrets.get("ours", "word")
     file = context.secrets.get("ours", "file")
     return len(env) * 100 + len(file)
-'''
+"""
 
 
 def write(folder: Path) -> Path:

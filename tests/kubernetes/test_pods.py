@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -28,11 +27,9 @@ from flyte_temporal.spec.policies import (
 from flyte_temporal.testing.attempts import AttemptBench
 from tests.kubernetes import images
 from tests.kubernetes.api_proxy import api_proxy
-from tests.kubernetes.bench import JOBS, LONG_S, PodBench, namespace, storage_of, write
+from tests.kubernetes.bench import LONG_S, PodBench, namespace, storage_of, write
 from tests.kubernetes.installation import KEYS, s3_server
 from tests.kubernetes.kubectl import Kubectl
-
-assert JOBS
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +168,9 @@ async def test_an_image_that_is_not_there(bench: PodBench, new: Callable[..., Ku
     await no_pod(bench, order)
 
 
-async def test_an_image_that_may_not_be_pulled_at_all(bench: PodBench, new: Callable[..., KubernetesLauncher]) -> None:
+async def test_an_image_that_may_not_be_pulled_at_all(
+    bench: PodBench, new: Callable[..., KubernetesLauncher]
+) -> None:
     launcher = new(image_pull_policy="Never")
     order = bench.order("jobs.double", policy=TaskPolicy(image="kube.local/missing:1"), x=1)
     error = bench.error(order, await finish(launcher, order))
@@ -318,9 +317,7 @@ async def test_a_quota_is_waited_for(bench: PodBench, launcher: KubernetesLaunch
         if "QuotaTooSmall" in str(state.error):
             pytest.fail("a quota of no pods was taken for one that is too small")
     finally:
-        await asyncio.to_thread(
-            bench.kubectl.run, "delete", "resourcequota", "none", "-n", bench.namespace
-        )
+        await asyncio.to_thread(bench.kubectl.run, "delete", "resourcequota", "none", "-n", bench.namespace)
     assert (await launcher.observe(order.attempt, LONG_S)).exit_code == 0
 
 
@@ -383,6 +380,3 @@ async def test_the_api_server_goes_and_comes_back(
         assert len(created) >= 5
     for order in orders:
         assert bench.attempts.log(order).count("asleep") == 1
-
-
-assert os

@@ -79,6 +79,8 @@ class Driver:
     async def _place(self, entry: Entry) -> None:
         """Find the attempt's pod or create it; the entry has it then, or is over."""
         new = entry.may_create and await self._claims.give(self._as_sent(entry))
+        # Somebody may have stopped it before it was ever ordered.
+        new = new and await self._claims.claim(entry.attempt) is None
         if not new and await self._find(entry):
             return
         if not entry.may_create:
