@@ -73,7 +73,7 @@ class PodBench:
             "image_pull_policy": "IfNotPresent",
             "storage": storage_of(self.port, HOST),
             "env": KEYS,
-            "requests": Amounts(cpu="20m", mem="128Mi"),
+            "requests": Amounts(cpu="20m", mem="320Mi"),
             "limits": Amounts(),
             "tmp_size": "64Mi",
             "grace_s": 5,
