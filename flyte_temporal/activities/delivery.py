@@ -21,6 +21,7 @@ from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import ErrorKind, NodePhase, NodeRecord, Verdict
+from flyte_temporal.spec.images import DEFAULT, with_images
 from flyte_temporal.spec.verdicts import UNKNOWN_POD_FAILURE, judge
 
 _NO_HEARTBEAT = timedelta(seconds=30)
@@ -54,7 +55,9 @@ class Attempt:
         """
         task = await self._parts.closures.task(self.request.spec, self.request.task)
         self._kind = "dynamic" if task.type == "dynamic" else "task"
-        self._task = task.overridden(self.request.changes())
+        environment = self.request.environment
+        known = {**({DEFAULT: environment.image} if environment.image else {}), **environment.images}
+        self._task = with_images(task.overridden(self.request.changes()), known)
         return self._task
 
     def order(self, task: TaskSpec) -> AttemptOrder:

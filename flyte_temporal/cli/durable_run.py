@@ -13,7 +13,6 @@ from flyte_temporal.client import Submission
 from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
 from flyte_temporal.sdk.loader import source_root
 from flyte_temporal.sdk.types.values import hashed, literal_of
-from flyte_temporal.spec.execution import Environment
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -52,7 +51,9 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
                 inputs=_literals(compiled, read, values),
                 source_root=source_root(compiled.file),
                 execution_id=options.get("--name"),
-                launcher=options.get("--launcher") or Environment().launcher,
+                launcher=options.get("--launcher") or "",
+                image=_images(options).get("", ""),
+                images={name: uri for name, uri in _images(options).items() if name},
                 deadline_s=_deadline(options.get("--deadline")),
                 project=place.project,
                 domain=place.domain,
@@ -86,6 +87,19 @@ def _literals(
             found[variable.name] = hashed(literal, variable.type, annotation, context)
         except TypeMismatch as error:
             raise InvalidInputs(f"Input {variable.name!r}: {error.message}") from error
+    return found
+
+
+def _images(options: RunOptions) -> dict[str, str]:
+    """Return what `--image` gives: by name, and by the empty text the one without a name."""
+    found: dict[str, str] = {}
+    for text in options.all.get("--image", []):
+        name, separator, uri = text.rpartition("=")
+        if not uri or (separator and not name.replace("-", "_").isidentifier()):
+            raise BadRequest(f"--image: write URI, or NAME=URI, not {text!r}.")
+        if name in found:
+            raise BadRequest(f"--image: {name or 'the default image'} is given twice; give it once.")
+        found[name] = uri
     return found
 
 

@@ -97,7 +97,7 @@ def _start(compiled: Compiled, given: Given, options: RunOptions, output: Output
 
 
 def _refuse_with_local(options: RunOptions) -> None:
-    for option in ("--name", "--launcher", "--deadline"):
+    for option in ("--name", "--launcher", "--image", "--deadline"):
         if options.get(option) is not None:
             raise BadRequest(f"{option} is for durable executions; leave it out, or leave out --local.")
     for switch in ("--detach", "--overwrite-cache", "--no-cache"):

@@ -25,4 +25,6 @@ def open_client(output: Output, place: Place) -> Client:
     """
     home = home_directory()
     given = {k: v for k, v in (("project", place.project), ("domain", place.domain)) if v is not None}
-    return Client(AsyncClient(Workshop(home, replace(caller(), **given)), Connection(home, output.note)))
+    return Client(
+        AsyncClient(Workshop(home, replace(caller(), **given), output.note), Connection(home, output.note))
+    )

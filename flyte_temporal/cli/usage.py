@@ -37,7 +37,8 @@ Options:
   --inputs FILE      JSON or YAML file with inputs, - for standard input; flags win over it.
   --answers FILE     With --local: JSON or YAML file with the answers to gates, by name.
   -o, --output FMT   text or json: exactly one document on stdout.
-  --launcher NAME    What runs the attempts: pool (default) or process.
+  --launcher NAME    What runs the attempts: pool (default), process, podman, docker or kubernetes.
+  --image [NAME=]URI Image of tasks that name none; with NAME, that of {{.image.NAME.fqn}}. May be repeated.
   --deadline SECONDS Time from the start after which the execution fails and what it runs is stopped.
   --project NAME     Project of the execution.
   --domain NAME      Domain of the execution.
@@ -64,7 +65,7 @@ Options:
   --detach           Print the id of the new execution and return at once.
   --name ID          Id of the new execution. The same id with the same request attaches to it.
   -o, --output FMT   text or json: exactly one document on stdout, with the plan in it.
-  --launcher NAME    What runs the attempts: pool or process; without it, what ran them then.
+  --launcher NAME    What runs the attempts, such as pool or podman; without it, what ran them then.
   --project NAME     Project of the execution.
   --domain NAME      Domain of the execution.
   --debug            Show tracebacks.

@@ -30,6 +30,7 @@ VALUES = {
     "--answers": "FILE",
     "--output": "text|json",
     "--launcher": "NAME",
+    "--image": "[NAME=]URI",
     "--deadline": "SECONDS",
     "--project": "NAME",
     "--domain": "NAME",
@@ -61,7 +62,7 @@ RECOVER_VALUES = {
 }
 """Options of `recover` with a value, and what it is."""
 
-REPEATED = frozenset({"--from"})
+REPEATED = frozenset({"--from", "--image"})
 """Options that may be given more than once."""
 
 

@@ -22,7 +22,10 @@ class Submission:
         inputs: Values for its inputs; what is left out comes from the defaults.
         source_root: Folder of the code, to be stored as a bundle; None if it needs none (installed packages, images).
         execution_id: The caller's own id, by which the request is idempotent; None = one is made up.
-        launcher: What runs attempts: `pool` (warm processes) or `process` (a fresh one for each).
+        launcher: What runs attempts: `pool` (warm processes), `process` (a fresh one for each), `podman`, `docker` or
+            `kubernetes` (a container for each); empty = as the settings say for the project and domain.
+        image: Image of tasks that name none; empty = as the settings say.
+        images: Images by the names that tasks use in templates (`{{.image.NAME.fqn}}`).
         project: None = the client's.
         domain: None = the client's.
         labels: For people and search.
@@ -38,7 +41,9 @@ class Submission:
     inputs: Mapping[str, LiteralValue] = field(default_factory=dict)
     source_root: Path | None = None
     execution_id: str | None = None
-    launcher: str = "pool"
+    launcher: str = ""
+    image: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
     project: str | None = None
     domain: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +64,9 @@ class StartOptions(TypedDict, total=False):
         no_cache: Neither look up nor remember anything.
         deadline: Seconds, or a timedelta, from its start after which it fails; 0 = none but that of its workflow.
         pause_on_failure: Hold nodes that would fail for good, for somebody to repair them; see docs/repair.md.
+        launcher: What runs attempts, such as `podman`; without it, what the settings say.
+        image: Image of tasks that name none.
+        images: Images by the names that tasks use in templates (`{{.image.NAME.fqn}}`).
     """
 
     execution_id: str | None
@@ -66,6 +74,9 @@ class StartOptions(TypedDict, total=False):
     no_cache: bool
     deadline: float | timedelta
     pause_on_failure: bool
+    launcher: str
+    image: str
+    images: Mapping[str, str]
 
 
 def with_options(submission: Submission, options: StartOptions) -> Submission:

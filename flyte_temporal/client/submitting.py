@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from flyte_temporal.client.documents import RecoverySubmission, Submission
 from flyte_temporal.config.local import Caller, local_settings
+from flyte_temporal.config.places import Place, place_of
 from flyte_temporal.control.documents import RecoverRequest, StartRequest, new_execution_id
 from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
 from flyte_temporal.local.layout import Layout
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.execution import BundleRef, Environment
 from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.images import DEFAULT, declarations, wanted
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from flyte_temporal.spec.literals import LiteralValue
     from flyte_temporal.spec.types import LiteralType
 
+IN_CONTAINERS = frozenset({"podman", "docker", "kubernetes"})
+"""Launchers whose attempts run in images."""
+
 
 @dataclass(frozen=True)
 class Workshop:
@@ -38,10 +44,12 @@ class Workshop:
     Args:
         home: The home of the local stack.
         caller: Who asks, and where.
+        say: Where to tell what takes long, such as building an image.
     """
 
     home: Path
     caller: Caller
+    say: Callable[[str], None] = lambda _: None
 
     @cached_property
     def blobs(self) -> BlobStore:
@@ -135,17 +143,14 @@ class Workshop:
             LimitExceeded: If the code is too large.
             StorageError: If it could not be stored.
         """
-        environment = Environment(
-            launcher=submission.launcher,
-            interpreter=sys.executable,
-            bundle=self._bundle(submission.source_root) if submission.source_root else None,
-        )
+        project, domain = submission.project or self.caller.project, submission.domain or self.caller.domain
+        environment = self._environment(submission, place_of(os.environ, project, domain))
         return StartRequest(
             closure=submission.closure,
             inputs=dict(submission.inputs),
             environment=environment,
-            project=submission.project or self.caller.project,
-            domain=submission.domain or self.caller.domain,
+            project=project,
+            domain=domain,
             execution_id=submission.execution_id or new_execution_id(submission.closure.root.name),
             version=submission.version,
             requested_by=self.caller.user,
@@ -156,6 +161,42 @@ class Workshop:
             deadline_s=submission.deadline_s,
             pause_on_failure=submission.pause_on_failure,
         )
+
+    def _environment(self, submission: Submission, place: Place) -> Environment:
+        """Return where attempts run; images that are declared exist afterwards.
+
+        Raises:
+            BadRequest: If a task uses the name of an image that is not given.
+            ImageNotBuilt: If a declared image could not be built.
+        """
+        launcher = submission.launcher or place.launcher
+        image = submission.image or place.image
+        if launcher in IN_CONTAINERS:
+            self._build(submission)
+        known = {**({DEFAULT: image} if image else {}), **submission.images}
+        unknown = [name for name in wanted(submission.closure) if name not in known]
+        if unknown and launcher in IN_CONTAINERS:
+            raise BadRequest(
+                f"Tasks use the image {unknown[0]!r} by name, and no such image is given. Write --image {unknown[0]}=URI."
+            )
+        return Environment(
+            launcher=launcher,
+            cluster=place.cluster,
+            interpreter=sys.executable,
+            image=image,
+            images=dict(submission.images),
+            bundle=self._bundle(submission.source_root) if submission.source_root else None,
+        )
+
+    def _build(self, submission: Submission) -> None:
+        """Build the declared images of a submission that are not there yet."""
+        declared = declarations(submission.closure)
+        if declared:
+            from flyte_temporal.adapters.images.building import Builder
+
+            builder = Builder.of(os.environ, self.say)
+            for declaration in declared:
+                builder.provide(declaration, submission.source_root)
 
     def recover_request(self, submission: RecoverySubmission, entity: str) -> RecoverRequest:
         """Store the code, if it is another one, and complete the wish to recover an execution; raises as `request`.

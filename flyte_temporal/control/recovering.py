@@ -69,8 +69,9 @@ class Recoveries:
         closure = wanted.closure or self._closures.find(before.spec)
         check_plan(closure, self._limits.max_nodes)
         environment = wanted.environment or before.environment
-        kept = {"launcher": wanted.launcher or before.environment.launcher, "env": before.environment.env}
-        environment = environment.model_copy(update=kept)
+        then = before.environment
+        kept = {"launcher": wanted.launcher or then.launcher, "env": then.env}
+        environment = environment.model_copy(update={**kept, "image": then.image, "images": then.images})
         return StartRequest(
             closure=closure,
             inputs={**_kept(before.inputs, closure), **wanted.inputs},

@@ -103,7 +103,8 @@ class Repairing:
         """Register fixed code; return it, and why tasks of the execution that it has do not run with it."""
         before = record.request
         environment = wanted.environment or before.environment
-        kept_parts = {"launcher": before.environment.launcher, "env": before.environment.env}
+        then = before.environment
+        kept_parts = {"launcher": then.launcher, "env": then.env, "image": then.image, "images": then.images}
         environment = environment.model_copy(update=kept_parts)
         entity = EntityId(
             kind=closure.root.kind,

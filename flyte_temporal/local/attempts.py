@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from flyte_temporal.adapters.launchers.containers.places import folder_in
 from flyte_temporal.adapters.launchers.settings import PoolConfig
 from flyte_temporal.spec.attempt import Intent
 from flyte_temporal.storage.scratch import Process, is_held, read_journal, request_stop
@@ -40,7 +43,17 @@ def end_attempts(scratch: Path) -> int:
     left = _ask(at_work)
     left = _end(left, {"task"})
     _end(left, {"task", "supervisor"})
-    return len(at_work)
+    return len(at_work) + _end_containers(scratch)
+
+
+def _end_containers(scratch: Path) -> int:
+    if not folder_in(scratch).is_dir():
+        return 0
+    from flyte_temporal.adapters.launchers.containers.down import end_containers
+
+    # In a thread of its own: whoever calls this may have an event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, end_containers(scratch, GRACE_S)).result()
 
 
 def _note(attempt: Path) -> None:

@@ -57,7 +57,13 @@ def supervise(assignment: Assignment) -> int:
         raise LauncherError(f"Could not make the folder {folder} of an attempt: {error}.") from error
     kills = memory.kernel_kills()
     orphans.adopt()
-    signals = SignalPipe((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT))
+    heard = (
+        signal.SIGCHLD,
+        signal.SIGTERM,
+        signal.SIGINT,
+        *((signal.SIGQUIT,) if assignment.asks_store else ()),
+    )
+    signals = SignalPipe(heard)
     child = os.fork()
     if child == 0:
         _become_task(signals, assignment)
@@ -109,7 +115,8 @@ def _watch(child: int, signals: SignalPipe, assignment: Assignment) -> deaths.De
             if number != signal.SIGCHLD:
                 stopped = True
                 scratch.request_stop(assignment.desk.where, _intent(assignment))
-                kill_group(child, signal.Signals(number))
+                # Nobody outside of a container can end the task alone: SIGQUIT asks for that, when its time is up.
+                kill_group(child, signal.SIGKILL if number == signal.SIGQUIT else signal.Signals(number))
         ended = _reap(child)
         if ended is not None:
             code, rss = ended

@@ -152,18 +152,11 @@ class ImageSpec:
     @cached_property
     def tag(self) -> str:
         """The tag: the digest of what the image holds, without its name and registry; in `tag_format` if it is given."""
-        content = {
-            n: [c["sha256"] for c in v] if n == "copy" else (v["sha256"] if n in _FILES else v)
-            for n, v in self.declaration.items()
-            if n not in _NOT_CONTENT
-        }
-        digest = sha256_hex(canonical_json(content))[:TAG_CHARACTERS]
-        return digest if self.tag_format is None else self.tag_format.format(spec_hash=digest)
+        return tag_of(self.declaration)
 
     def image_name(self) -> str:
         """Return `registry/name:tag`."""
-        name = f"{self.name}:{self.tag}"
-        return f"{self.registry.rstrip('/')}/{name}" if self.registry else name
+        return name_of(self.declaration)
 
     def with_packages(self, packages: str | Sequence[str]) -> Self:
         """Return the declaration with further Python packages."""
@@ -191,6 +184,24 @@ class ImageSpec:
         made = dataclasses.replace(self, **changes)
         object.__setattr__(made, "_folder", getattr(self, "_folder"))  # noqa: B009 - as above
         return made
+
+
+def tag_of(declaration: Mapping[str, Any]) -> str:
+    """Return the tag of a declared image."""
+    content = {
+        n: [c["sha256"] for c in v] if n == "copy" else (v["sha256"] if n in _FILES else v)
+        for n, v in declaration.items()
+        if n not in _NOT_CONTENT
+    }
+    digest = sha256_hex(canonical_json(content))[:TAG_CHARACTERS]
+    return str(declaration.get("tag_format") or "{spec_hash}").format(spec_hash=digest)
+
+
+def name_of(declaration: Mapping[str, Any]) -> str:
+    """Return `registry/name:tag` of a declared image."""
+    name = f"{declaration['name']}:{tag_of(declaration)}"
+    registry = declaration.get("registry")
+    return f"{registry.rstrip('/')}/{name}" if registry else name
 
 
 def _fits(value: Any, annotation: str) -> bool:

@@ -80,10 +80,11 @@ class Environment(Document):
     Args:
         launcher: Name of the launcher, such as `pool` or `process`.
         interpreter: Python of local attempts: the one that made the request, not the worker's. Empty for images.
-        image: Container image; empty for local attempts.
+        image: Container image of tasks that name none; empty for local attempts.
         bundle: The code.
         env: Environment variables.
         cluster: Name of the cluster among the settings, for launchers that have several; empty = the default one.
+        images: Images by the names that tasks use in templates (`{{.image.NAME.fqn}}`).
     """
 
     launcher: str = "pool"
@@ -92,6 +93,7 @@ class Environment(Document):
     bundle: BundleRef | None = None
     env: dict[str, str] = {}
     cluster: str = ""
+    images: dict[str, str] = {}
 
 
 class ErrorKind(StrEnum):

@@ -70,6 +70,7 @@ CONTAINERS = ("podman", "docker")
 KINDS = ("fake", "process", "pool")
 """What is tried if nobody says otherwise; containers have a target of their own (make test-containers)."""
 real = pytest.mark.kinds("process", "pool", *CONTAINERS)
+local = pytest.mark.kinds("process", "pool")
 pool = pytest.mark.kinds("pool")
 process = pytest.mark.kinds("process")
 apart = pytest.mark.kinds("process", *CONTAINERS)

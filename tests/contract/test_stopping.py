@@ -18,7 +18,7 @@ from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.types import STRING
 from flyte_temporal.testing.attempts import AttemptBench
-from tests.contract.launching import Make, alive, eventually, finish, lines, real
+from tests.contract.launching import Make, alive, eventually, finish, lines, local, real
 
 pytestmark = real
 
@@ -136,6 +136,7 @@ async def test_the_stack_goes_down(
     assert await found_by_next(launcher, bench, order) == data
 
 
+@local
 async def test_the_last_checkpoint_is_seen_while_it_runs_and_when_it_is_killed(
     new: Make, bench: AttemptBench, tmp_path: Path
 ) -> None:
@@ -168,6 +169,7 @@ async def test_what_stays_of_a_task_that_succeeded(
     assert bool(list(bench.store.list("checkpoints"))) == keep
 
 
+@local
 async def test_the_next_task_of_a_process_is_stopped_as_ever(
     new: Make, bench: AttemptBench, tmp_path: Path
 ) -> None:

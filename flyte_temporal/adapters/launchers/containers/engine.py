@@ -16,6 +16,8 @@ from flyte_temporal.errors import LauncherError
 
 ATTEMPT = "flyte-temporal.attempt"
 """Label of a container: the key of its attempt."""
+OURS = "flyte-temporal.runtime"
+"""Label of a container whose first process is our runtime."""
 _ASK_S = 60.0
 _NOT_BEGUN = frozenset({"created", "configured", "initialized"})
 _OVER = frozenset({"exited", "stopped", "dead"})
@@ -50,8 +52,10 @@ class Container:
         pid: Its first process on this machine; 0 = none, or on another machine.
         monitor: The process that notes its end (podman's conmon); 0 = there is none.
         started_at: When it was started.
+        finished_at: When it ended.
         attempt: Key of its attempt; empty if it is none of ours.
         problem: What the engine says of its failure.
+        ours: Whether its first process is our runtime.
     """
 
     status: str
@@ -60,8 +64,10 @@ class Container:
     pid: int = 0
     monitor: int = 0
     started_at: datetime | None = None
+    finished_at: datetime | None = None
     attempt: str = ""
     problem: str = ""
+    ours: bool = False
 
     @property
     def begun(self) -> bool:
@@ -241,8 +247,10 @@ def _container(found: dict[str, Any]) -> Container:
         pid=int(state.get("Pid", 0)),
         monitor=int(state.get("ConmonPid", 0)),
         started_at=_time(str(state.get("StartedAt", ""))),
+        finished_at=_time(str(state.get("FinishedAt", ""))),
         attempt=str(labels.get(ATTEMPT, "")),
         problem=str(state.get("Error", "")),
+        ours=OURS in labels,
     )
 
 

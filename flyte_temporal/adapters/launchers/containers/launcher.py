@@ -20,7 +20,7 @@ from flyte_temporal.adapters.launchers.containers import beside, plan
 from flyte_temporal.adapters.launchers.containers.endings import is_alive, wait_for_end
 from flyte_temporal.adapters.launchers.containers.engine import Container, Engine, EngineFailed, NotInstalled
 from flyte_temporal.adapters.launchers.containers.leftovers import sweep
-from flyte_temporal.adapters.launchers.containers.places import Place, Places, Stage
+from flyte_temporal.adapters.launchers.containers.places import Place, Places, Stage, folder_in
 from flyte_temporal.config.settings import ContainerSettings, Settings
 from flyte_temporal.errors import FlyteTemporalError, LauncherError
 from flyte_temporal.faults import buggify
@@ -39,6 +39,7 @@ _HELD_S = 0.05
 _SETTLE_S = 10.0
 """How long an engine may take to note the end of a process that is gone."""
 _CLOSE_S = 15.0
+_REPORT_S = 5.0
 _SWEEP_S = 300.0
 _QUEUED = AttemptState(phase=AttemptPhase.QUEUED, message="waiting for a free place")
 _NEVER_BEGUN = AttemptState(
@@ -96,7 +97,7 @@ class ContainerLauncher:
         self, engine: Engine, settings: ContainerSettings, scratch: Path, storage: StorageConfig, size: int
     ) -> None:
         self._engine, self._settings, self._storage = engine, settings, storage
-        self._places = Places(scratch / "containers", engine.program)
+        self._places = Places(folder_in(scratch), engine.program)
         self._home = home_of(scratch)
         self._free = asyncio.Semaphore(size)
         self._entries: dict[str, Entry] = {}
@@ -117,8 +118,13 @@ class ContainerLauncher:
             # Perhaps it was only looked at so far.
             entry.order = entry.order or order
             return
-        entry = self._entries[key] = Entry(order.attempt, plan.container_name(order.attempt), order)
-        entry.life = asyncio.create_task(self._live(entry, order))
+        name = plan.container_name(order.attempt)
+        if self._places.was_begun(name) and (entry := await self._found(order.attempt)) is not None:
+            entry.order = order
+            return
+        if key not in self._entries:
+            entry = self._entries[key] = Entry(order.attempt, name, order)
+            entry.life = asyncio.create_task(self._live(entry, order))
 
     async def observe(self, attempt: AttemptId, timeout_s: float = 0.0) -> AttemptState:
         """Return the state of an attempt; wait up to `timeout_s` seconds for it to be over."""
@@ -154,6 +160,10 @@ class ContainerLauncher:
         entry.intent = intent
         await self._engine.kill(name, "TERM")
         await asyncio.wait((entry.over,), timeout=grace_s)
+        if not entry.over.done() and entry.seen is not None and entry.seen.ours:
+            # Its runtime ends the task and tells how it ended; only a runtime that hangs is killed itself.
+            await self._engine.kill(name, "QUIT")
+            await asyncio.wait((entry.over,), timeout=_REPORT_S)
         while not entry.over.done():
             await self._kill(entry)
             await asyncio.wait((entry.over,), timeout=2.0)
@@ -203,7 +213,11 @@ class ContainerLauncher:
         while True:
             with suppress(FlyteTemporalError):
                 await sweep(
-                    self._engine, self._places, f"{plan.HOME}={self._home}", self._store, set(self._entries)
+                    self._engine,
+                    self._places,
+                    f"{plan.HOME}={self._home}",
+                    self._store,
+                    self._entries.__contains__,
                 )
             await asyncio.sleep(_SWEEP_S)
 
@@ -227,15 +241,13 @@ class ContainerLauncher:
         mine = asyncio.current_task()
         assert mine is not None, "runs as a task"  # noqa: S101 - a mistake of ours
         try:
-            if not await self._is_there(entry):
-                async with self._free:
-                    self._beginning.add(mine)
-                    try:
-                        await self._begin(entry, order)
-                    finally:
-                        self._beginning.discard(mine)
-                    await self._follow(entry)
-            else:
+            # In the order in which they were asked for: nothing is awaited before.
+            async with self._free:
+                self._beginning.add(mine)
+                try:
+                    await self._begin(entry, order)
+                finally:
+                    self._beginning.discard(mine)
                 await self._follow(entry)
         except NotInstalled as error:
             entry.end(_unfit(str(error)))
@@ -243,7 +255,7 @@ class ContainerLauncher:
             entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error), ran=False))
 
     async def _is_there(self, entry: Entry) -> bool:
-        """Return whether a container is at work already, so that it takes no place of those that wait."""
+        """Return whether a container has been started, by somebody else."""
         seen = await self._engine.inspect(entry.name)
         if seen is not None and seen.begun:
             entry.seen, entry.state = seen, _running(seen)

@@ -75,6 +75,11 @@ class Place:
         os.ftruncate(self.lock, len(data))
 
 
+def folder_in(scratch: Path) -> Path:
+    """Return the folder of these files in the folder of a machine's attempts."""
+    return scratch / "containers"
+
+
 class Places:
     """The folder of a launcher's files.
 
@@ -94,6 +99,13 @@ class Places:
         """Return where the data of a container without our runtime is."""
         own = self._folder / f"{name}.d"
         return Data(own / "inputs", own / "outputs", own / "log")
+
+    def was_begun(self, name: str) -> bool:
+        """Return whether a container was started, or was about to be, by whoever had the lock."""
+        with suppress(OSError, ValueError):
+            note = json.loads((self._folder / f"{name}{SUFFIX}").read_bytes() or b"{}")
+            return bool(note.get("stage") == Stage.BEGUN)
+        return False
 
     @contextmanager
     def locked(self, name: str, attempt: AttemptId, storage: StorageConfig) -> Iterator[Place | None]:

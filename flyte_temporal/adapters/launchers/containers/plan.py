@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT
+from flyte_temporal._version import __version__
+from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, OURS
 from flyte_temporal.adapters.launchers.containers.places import Data
 from flyte_temporal.config.settings import ContainerSettings
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
@@ -150,6 +151,8 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
 def _of_ours(order: AttemptOrder, key: str, image: str, around: Surroundings) -> list[str]:
     settings = around.settings
     words = [
+        "--label",
+        f"{OURS}={__version__}",
         "--env",
         f"{STORAGE}={order.storage.model_dump_json()}",
         "--env",

@@ -72,6 +72,11 @@ class Cluster:
         """All that watch."""
         return [reflector for reflector, _ in self._reflectors.values()]
 
+    @property
+    def namespaces(self) -> list[str]:
+        """Namespaces of those."""
+        return [namespace for namespace, _ in self._reflectors if namespace]
+
     def away_s(self, execution: ExecutionId) -> float:
         """Return for how long nothing has been heard of the pods of an execution; 0 while all is well."""
         since = self.watch(execution).away_since

@@ -21,7 +21,14 @@ from flyte_temporal.adapters.launchers.kubernetes.reflector import slim
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.errors import LauncherError, StorageError
 from flyte_temporal.faults import buggify
-from flyte_temporal.spec.attempt import NOT_CLAIMED, AttemptOrder, AttemptPhase, AttemptState, Intent
+from flyte_temporal.spec.attempt import (
+    NO_MANIFEST,
+    NOT_CLAIMED,
+    AttemptOrder,
+    AttemptPhase,
+    AttemptState,
+    Intent,
+)
 from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, Verdict
 from flyte_temporal.spec.verdicts import judge
@@ -79,6 +86,8 @@ class Driver:
     async def _place(self, entry: Entry) -> None:
         """Find the attempt's pod or create it; the entry has it then, or is over."""
         new = entry.may_create and await self._claims.give(self._as_sent(entry))
+        # Somebody may have stopped it before it was ever ordered.
+        new = new and await self._claims.claim(entry.attempt) is None
         if not new and await self._find(entry):
             return
         if not entry.may_create:
@@ -316,14 +325,19 @@ class Driver:
         if entry.error is not None:
             self._refuse(entry, entry.error)
             return
-        if found.exit_code == NOT_CLAIMED:
-            claim = await self._claims.claim(entry.attempt)
-            if claim is not None and not claim.began:
-                entry.intent = claim.intent or entry.intent
-                entry.end(_never_began())
-                return
+        if found.exit_code in {NOT_CLAIMED, NO_MANIFEST} and await self._never_claimed(entry):
+            entry.end(_never_began())
+            return
         state = entry.ended(found)
         entry.end(state.model_copy(update={"pod": entry.seen(gone=True)}) if gone else state)
+
+    async def _never_claimed(self, entry: Entry) -> bool:
+        """Return whether the runtime ended because the attempt had been stopped before it began; note why."""
+        claim = await self._claims.claim(entry.attempt)
+        if claim is not None and claim.began:
+            return False
+        entry.intent = entry.intent or (claim.intent if claim else await self._claims.stop(entry.attempt))
+        return bool(entry.intent)
 
     async def _node_is_lost(self, entry: Entry, found: Look) -> bool:
         """End an attempt whose node does not answer any more, once nobody can think that it only stutters."""

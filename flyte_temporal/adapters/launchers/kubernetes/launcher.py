@@ -165,6 +165,10 @@ class KubernetesLauncher:
         """Names of all clusters of the settings."""
         return list(self._settings)
 
+    def looks_after(self, attempt_key: str) -> bool:
+        """Return whether an attempt is at work here."""
+        return attempt_key in self._entries
+
     def _begin(self, entry: Entry) -> Entry:
         self._entries[entry.attempt.key] = entry
         self._by_pod[_pod_key(entry)] = entry

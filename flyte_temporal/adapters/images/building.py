@@ -1,0 +1,191 @@
+"""`Builder`: sees to it that a declared image exists, by podman or docker on the client's machine."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from flyte_temporal.adapters.images.recipe import recipe
+from flyte_temporal.config.home import PREFIX
+from flyte_temporal.errors import BadRequest, PlatformError
+from flyte_temporal.spec.document import canonical_json, sha256_hex
+from flyte_temporal.spec.images import Declared
+
+NOOP = "noop"
+"""Builder that builds nothing: the image is somebody else's business."""
+_KNOWN = ("", "default", "podman", "docker", NOOP)
+
+
+class ImageNotBuilt(PlatformError):
+    """A declared image could not be built or pushed."""
+
+    code = "ImageNotBuilt"
+
+
+@dataclass
+class Builder:
+    """Builds what is not there.
+
+    Args:
+        program: `podman` or `docker`, by name or path; empty = the first that is there.
+        say: Where to tell what takes long.
+        runtime: What pip installs so that tasks run in the image.
+        options: Further options of `build`.
+    """
+
+    program: str = ""
+    say: Callable[[str], None] = lambda _: None
+    runtime: str | None = None
+    options: Sequence[str] = ()
+    _there: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], say: Callable[[str], None]) -> Self:
+        """Return the builder of an environment: `FLYTE_TEMPORAL_BUILDER` names its program."""
+        return cls(
+            environ.get(f"{PREFIX}BUILDER", "").strip(),
+            say,
+            environ.get(f"{PREFIX}BUILDER_RUNTIME"),
+            environ.get(f"{PREFIX}BUILDER_OPTIONS", "").split(),
+        )
+
+    def provide(self, declared: Declared, root: Path | None) -> None:
+        """See to it that an image exists; build it if it does not, and push it if it has a registry.
+
+        Args:
+            declared: The image.
+            root: Folder of the code, below which the files of the declaration are.
+
+        Raises:
+            BadRequest: If what is declared cannot be built, or a file of it has changed.
+            ImageNotBuilt: If the builder failed.
+        """
+        declaration = dict(declared.declaration)
+        builder = str(declaration.get("builder") or "")
+        if builder == NOOP or declared.image in self._there:
+            return
+        if builder not in _KNOWN:
+            raise BadRequest(
+                f"ImageSpec(builder={builder!r}) of {declared.by}: there is no such builder. Use podman, docker or noop, or "
+                "leave it out."
+            )
+        program = self._program(builder, declared)
+        if self._exists(program, declared, pushed=bool(declaration.get("registry"))):
+            self._there.add(declared.image)
+            return
+        base = declaration.get("base_image")
+        if isinstance(base, dict):
+            inner = Declared(_name_of(base), base, declared.by)
+            self.provide(inner, root)
+            declaration["base_image"] = inner.image
+        self.say(f"Building the image {declared.image} ({program}); later runs find it.")
+        self._build(program, declared, declaration, root)
+        if declaration.get("registry"):
+            self.say(f"Pushing {declared.image}.")
+            self._run(
+                program,
+                ["push", "--quiet", declared.image],
+                f"The image {declared.image} could not be pushed",
+            )
+        self._there.add(declared.image)
+
+    def _program(self, builder: str, declared: Declared) -> str:
+        wanted = (
+            [builder]
+            if builder in {"podman", "docker"}
+            else [self.program]
+            if self.program
+            else ["podman", "docker"]
+        )
+        for name in wanted:
+            if shutil.which(name) is not None:
+                return name
+        raise ImageNotBuilt(
+            f"The image {declared.image} of {declared.by} has to be built, and {' and '.join(wanted)} "
+            f"{'are' if len(wanted) > 1 else 'is'} not installed here. Install podman (Debian, Ubuntu: apt-get install "
+            'podman), or build and push the image elsewhere and write builder="noop".'
+        )
+
+    def _exists(self, program: str, declared: Declared, *, pushed: bool) -> bool:
+        if self._asks(program, ["image", "inspect", declared.image]):
+            return True
+        return pushed and self._asks(program, ["manifest", "inspect", declared.image])
+
+    def _build(
+        self, program: str, declared: Declared, declaration: Mapping[str, Any], root: Path | None
+    ) -> None:
+        made = recipe(declaration) if self.runtime is None else recipe(declaration, self.runtime)
+        with tempfile.TemporaryDirectory(prefix="flyte-temporal-image-") as folder:
+            context = Path(folder)
+            (context / "Containerfile").write_text(made.text, encoding="utf-8")
+            for place, (name, digest) in made.files.items():
+                _copied(name, digest, root, context / place, declared)
+            words = ["build", "--quiet", "--file", str(context / "Containerfile"), "--tag", declared.image]
+            words += [
+                part for id_, path in made.secrets.items() for part in ("--secret", f"id={id_},src={path}")
+            ]
+            words += ["--platform", made.platform] if made.platform and not _local(declaration) else []
+            self._run(
+                program,
+                [*words, *self.options, folder],
+                f"The image {declared.image} of {declared.by} could not be built",
+            )
+
+    @staticmethod
+    def _asks(program: str, words: Sequence[str]) -> bool:
+        return subprocess.run([program, *words], capture_output=True, check=False).returncode == 0
+
+    @staticmethod
+    def _run(program: str, words: Sequence[str], problem: str) -> None:
+        done = subprocess.run(
+            [program, *words], capture_output=True, text=True, errors="replace", check=False
+        )
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()[-2000:]
+            raise ImageNotBuilt(f"{problem}: `{program} {words[0]}` ended with {done.returncode}.\n{said}")
+
+
+def _local(declaration: Mapping[str, Any]) -> bool:
+    """Return whether the base is an image of this machine, which has one platform only."""
+    return str(declaration.get("base_image") or "").startswith("localhost/")
+
+
+def _name_of(declaration: Mapping[str, Any]) -> str:
+    from flyte_temporal.sdk.images import name_of
+
+    return name_of(declaration)
+
+
+def _copied(name: str, digest: str, root: Path | None, target: Path, declared: Declared) -> None:
+    """Copy a file or folder of a declaration: the one below the code's root that has its name, and its digest."""
+    candidates = [Path(name)] if Path(name).is_absolute() else []
+    if root is not None and not candidates:
+        candidates = [root / name, *(each / name for each in sorted(root.rglob("*")) if each.is_dir())]
+    for path in candidates:
+        if path.exists() and (not digest or _digest(path) == digest):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", ".git", ".venv")
+                shutil.copytree(path, target, ignore=ignored)
+            else:
+                shutil.copyfile(path, target)
+            return
+    raise BadRequest(
+        f"ImageSpec of {declared.by}: {name!r} is not below {root}, or has changed since the image was declared."
+    )
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        files = sorted(f for f in path.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
+        return sha256_hex(
+            canonical_json([[f.relative_to(path).as_posix(), sha256_hex(f.read_bytes())] for f in files])
+        )
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

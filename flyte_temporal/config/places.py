@@ -1,0 +1,73 @@
+"""Where attempts run if nobody says so: by project and domain. Standard library only, because each CLI call reads it.
+
+`FLYTE_TEMPORAL_LAUNCHER` and `FLYTE_TEMPORAL_IMAGE` are for all; `FLYTE_TEMPORAL_PLACES` has what is otherwise for some, as
+JSON: `{"trainers": {"launcher": "kubernetes", "cluster": "gpu"}, "trainers/development": {"launcher": "podman"}}`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from flyte_temporal.config.home import PREFIX
+from flyte_temporal.errors import BadRequest
+
+_PARTS = ("launcher", "image", "cluster")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where attempts run.
+
+    Args:
+        launcher: Name of the launcher.
+        image: Image of tasks that name none; empty = the launcher's own default.
+        cluster: Name of a Kubernetes cluster among the settings; empty = the default one.
+    """
+
+    launcher: str = "pool"
+    image: str = ""
+    cluster: str = ""
+
+
+def place_of(environ: Mapping[str, str], project: str, domain: str) -> Place:
+    """Return where attempts of a project and domain run: what is said of both wins over what is said of the project.
+
+    Args:
+        environ: The environment.
+        project: The project.
+        domain: The domain.
+
+    Raises:
+        BadRequest: If a variable does not fit.
+    """
+    found = {part: environ.get(f"{PREFIX}{part.upper()}", "").strip() for part in _PARTS}
+    for name, said in _places(environ).items():
+        if name == project:
+            found.update(said)
+    for name, said in _places(environ).items():
+        if name == f"{project}/{domain}":
+            found.update(said)
+    return replace(Place(), **{part: text for part, text in found.items() if text})
+
+
+def _places(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    name = f"{PREFIX}PLACES"
+    text = environ.get(name, "").strip()
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise BadRequest(f"{name} must be JSON, and is not: {error}.") from None
+    if not isinstance(found, dict):
+        raise BadRequest(f"{name} must be a JSON object of projects, or of project/domain.")
+    for place, said in found.items():
+        if not isinstance(said, dict) or not all(
+            part in _PARTS and isinstance(value, str) for part, value in said.items()
+        ):
+            raise BadRequest(
+                f"{name}: what is said of {place!r} must be texts for some of {', '.join(_PARTS)}."
+            )
+    return found

@@ -1,0 +1,55 @@
+"""A launcher of podman to try, with nothing shared but its blob store; the contract runs with `--pid=host` instead."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal.adapters.launchers.containers.engine import Engine
+from flyte_temporal.adapters.launchers.containers.launcher import ContainerLauncher
+from flyte_temporal.config.settings import ContainerSettings
+from flyte_temporal.testing.attempts import AttemptBench
+from tests.containers import engines
+
+JOBS = Path(__file__).with_name("jobs.py.txt").read_text(encoding="utf-8")
+Make = Callable[..., ContainerLauncher]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _podman() -> None:
+    engines.need("podman")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    (folder / "jobs.py").write_text(JOBS)
+    return folder
+
+
+@pytest.fixture
+def bench(source: Path, tmp_path: Path) -> AttemptBench:
+    return AttemptBench(source, tmp_path)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine("podman", podman=True)
+
+
+@pytest.fixture
+async def new(engine: Engine, bench: AttemptBench) -> AsyncIterator[Make]:
+    made: list[ContainerLauncher] = []
+    scratch = bench.folder / "scratch"
+
+    def make(**changes: object) -> ContainerLauncher:
+        own = ContainerSettings(image=engines.image("podman"), tmp="64Mi").model_copy(update=changes)
+        made.append(ContainerLauncher(engine, own, scratch, bench.storage, 2))
+        return made[-1]
+
+    yield make
+    for launcher in made:
+        await launcher.close()
+    engines.clear("podman", scratch)

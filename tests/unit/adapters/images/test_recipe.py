@@ -1,0 +1,129 @@
+"""Containerfiles of declared images, and builders that cannot build them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal import ImageSpec
+from flyte_temporal.adapters.images.building import Builder, ImageNotBuilt
+from flyte_temporal.adapters.images.recipe import recipe
+from flyte_temporal.errors import BadRequest
+from flyte_temporal.spec.images import Declared
+
+GOLDEN = """\
+FROM docker.io/library/python:3.12-slim
+USER root
+RUN apt-get update && apt-get install --yes --no-install-recommends git && rm -rf /var/lib/apt/lists/*
+ENV A="1 \\"x\\""
+RUN test -x /opt/task/venv/bin/python || python3 -m venv --system-site-packages /opt/task/venv
+COPY requirements.txt /opt/task/requirements.txt
+RUN --mount=type=secret,id=pip0,target=/etc/pip.conf /opt/task/venv/bin/pip install --no-cache-dir \
+--disable-pip-version-check --index-url https://packages.example/simple -r /opt/task/requirements.txt
+RUN --mount=type=secret,id=pip0,target=/etc/pip.conf /opt/task/venv/bin/pip install --no-cache-dir \
+--disable-pip-version-check --index-url https://packages.example/simple 'numpy>=2' pandas
+RUN /opt/task/venv/bin/python -c 'import flyte_temporal' 2>/dev/null || /opt/task/venv/bin/pip install --no-cache-dir \
+--disable-pip-version-check --index-url https://packages.example/simple flyte-temporal==9
+COPY copy/0 /root/data
+RUN echo one && echo two
+ENV PATH=/opt/task/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONPATH=/root
+WORKDIR /tmp
+USER 10001:10001
+"""
+
+
+def test_all_that_can_be_declared(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "r.txt").write_text("rich\n")
+    spec = ImageSpec(
+        python_version="3.12",
+        packages=["pandas", "numpy>=2"],
+        requirements=str(tmp_path / "r.txt"),
+        apt_packages=["git"],
+        env={"A": '1 "x"'},
+        commands=["echo one && echo two"],
+        copy=[str(tmp_path / "data")],
+        pip_index="https://packages.example/simple",
+        pip_secret_mounts=[("/home/me/pip.conf", "/etc/pip.conf")],
+    )
+    made = recipe(spec.declaration, "flyte-temporal==9")
+    assert made.text.replace(f"/root/{tmp_path}/data", "/root/data") == GOLDEN
+    assert made.secrets == {"pip0": "/home/me/pip.conf"}
+    assert set(made.files) == {"requirements.txt", "copy/0"}
+
+
+@pytest.mark.parametrize("fields", [{"conda_packages": ["x"]}, {"cuda": "12"}])
+def test_what_the_builder_cannot_do(fields: dict[str, object]) -> None:
+    with pytest.raises(BadRequest, match='builder="noop"'):
+        recipe(ImageSpec(**fields).declaration)  # type: ignore[arg-type]
+
+
+def declared(spec: ImageSpec) -> Declared:
+    return Declared(spec.image_name(), spec.declaration, "jobs.train")
+
+
+def test_noop_builds_nothing() -> None:
+    Builder(program="/nowhere/podman").provide(declared(ImageSpec(builder="noop")), None)
+
+
+def test_without_a_builder_it_says_what_to_do() -> None:
+    with pytest.raises(
+        ImageNotBuilt, match=r"of jobs\.train has to be built, and /nowhere/podman is not installed"
+    ):
+        Builder(program="/nowhere/podman").provide(declared(ImageSpec()), None)
+    with pytest.raises(BadRequest, match="there is no such builder"):
+        Builder().provide(declared(ImageSpec(builder="envd")), None)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A builder that notes its calls; it has no image, and fails where it is told to."""
+    path = tmp_path / "podman"
+    path.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
+        f'case "$1" in image|manifest) test -e {tmp_path}/there;; push) test ! -e {tmp_path}/full || '
+        '{ echo "no space left" >&2; exit 125; };; esac\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+def test_built_once_pushed_where_there_is_a_registry(program: Path, tmp_path: Path) -> None:
+    spec, said = ImageSpec(registry="ghcr.io/me", packages=["rich"]), list[str]()
+    builder = Builder(str(program), said.append)
+    builder.provide(declared(spec), None)
+    builder.provide(declared(spec), None)
+    calls = [line.split()[0] for line in (tmp_path / "calls").read_text().splitlines()]
+    assert calls == ["image", "manifest", "build", "push"]
+    assert said[0].startswith(f"Building the image {spec.image_name()}")
+    (tmp_path / "there").touch()
+    Builder(str(program)).provide(declared(spec), None)
+    assert (tmp_path / "calls").read_text().splitlines()[4:] == [f"image inspect {spec.image_name()}"]
+
+
+def test_a_base_that_is_declared_is_built_first(program: Path, tmp_path: Path) -> None:
+    base = ImageSpec(name="base", packages=["rich"])
+    top = ImageSpec(name="top", base_image=base)
+    Builder(str(program)).provide(declared(top), None)
+    tags = [
+        line.split("--tag ")[1].split()[0]
+        for line in (tmp_path / "calls").read_text().splitlines()
+        if "--tag" in line
+    ]
+    assert tags == [base.image_name(), top.image_name()]
+
+
+def test_a_failed_push_says_so(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").touch()
+    with pytest.raises(ImageNotBuilt, match=r"could not be pushed: .* ended with 125\.\nno space left"):
+        Builder(str(program)).provide(declared(ImageSpec(registry="ghcr.io/me")), None)
+
+
+def test_files_are_found_by_their_digest(program: Path, tmp_path: Path) -> None:
+    spec = ImageSpec(requirements=str(tmp_path / "r.txt"))
+    (tmp_path / "r.txt").write_text("rich\n")
+    made = declared(spec)
+    (tmp_path / "r.txt").write_text("changed\n")
+    with pytest.raises(BadRequest, match="has changed since the image was declared"):
+        Builder(str(program)).provide(made, tmp_path)
