@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.config.clusters import Amounts, ClusterSettings
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptState, StorageConfig
@@ -166,6 +168,8 @@ def ground(kubectl: Kubectl, folder: Path) -> Iterator[Ground]:
             },
         )
         _apply_domain(kubectl, folder, namespace, accounts)
+        _let_see_nodes(kubectl, accounts)
+        stack.callback(kubectl.run, "delete", "clusterrolebinding", accounts, "--ignore-not-found")
         store = stack.enter_context(s3_server())
         yield Ground(kubectl, namespace, accounts, folder, store, images.provide(images.TASK))
 
@@ -184,6 +188,16 @@ def _apply_domain(kubectl: Kubectl, folder: Path, namespace: str, accounts: str)
     }
     (place / "kustomization.yaml").write_text(json.dumps(overlay), encoding="utf-8")
     kubectl.run("apply", "--kustomize", str(place))
+
+
+def _let_see_nodes(kubectl: Kubectl, accounts: str) -> None:
+    """Bind the account to what deploy/k8s/base grants the worker beyond namespaces."""
+    documents = list(yaml.safe_load_all((DEPLOY / "base" / "account.yaml").read_text(encoding="utf-8")))
+    role = next(document for document in documents if document["kind"] == "ClusterRole")
+    binding = next(document for document in documents if document["kind"] == "ClusterRoleBinding")
+    binding["metadata"]["name"] = accounts
+    binding["subjects"][0]["namespace"] = accounts
+    kubectl.apply(role, binding)
 
 
 class Witness:

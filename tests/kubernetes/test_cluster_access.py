@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flyte_temporal.adapters.launchers.kubernetes.reaping import Known, Reaper
+from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.policies import TaskPolicy
 from tests.kubernetes.api_proxy import api_proxy
 from tests.kubernetes.ground import DEPLOY, WORKER, Ground, ground, witness
@@ -70,22 +72,30 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
     bench = place.bench
     done = bench.order("work.add", {"n": 41}, policy=TaskPolicy(pod_template="named"))
     stopped, adopted = (bench.order("work.nap", {"seconds": s}) for s in (300.0, 20.0))
+    next_try = done.attempt.model_copy(update={"number": 2, "token": "next"})
+    again = done.model_copy(update={"attempt": next_try})
+
+    async def closed(_: ExecutionId) -> Known:
+        return Known.CLOSED
+
     with api_proxy(place.kubectl.kubeconfig, place.token()) as proxy, witness(place):
         kubeconfig = proxy.written(tmp_path)
         async with place.launcher(kubeconfig) as first:
             for order in (done, stopped, adopted):
                 await first.start(order)
             assert (await place.finished(first, [done], 120))[done.attempt.key].exit_code == 0
-        async with place.launcher(kubeconfig) as second:
-            for order in (stopped, adopted):
+        async with place.launcher(kubeconfig, owner_ttl_s=0.0) as second:
+            for order in (stopped, adopted, again):
                 await second.start(order)
             assert (await second.stop(stopped.attempt, 2.0)).over
-            assert (await place.finished(second, [adopted], 120))[adopted.attempt.key].exit_code == 0
-            for order in (done, stopped, adopted):
+            states = await place.finished(second, [adopted, again], 120)
+            assert [state.exit_code for state in states.values()] == [0, 0]
+            for order in (done, stopped, adopted, again):
                 await second.release(order.attempt)
+            assert await Reaper(second, closed).sweep([done.attempt.execution]) >= 3
         used = set(proxy.counted())
     await place.emptied()
-    for order in (done, adopted):
+    for order in (done, adopted, again):
         manifest = bench.manifest(order)
         assert manifest is not None
         assert manifest.outputs is not None

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from flyte_temporal.spec.attempt import AttemptPhase
+from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
+from flyte_temporal.config.clusters import Placement
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase
 from tests.kubernetes.api_proxy import api_proxy
 from tests.kubernetes.ground import Ground, ground, witness
-from tests.kubernetes.kubectl import Kubectl
+from tests.kubernetes.kubectl import STATE, Kubectl
 
 AWAY_S = 60.0
 
@@ -101,8 +105,11 @@ async def test_a_drained_node_costs_no_retry_of_the_users(place: Ground, tmp_pat
                     "--delete-emptydir-data",
                     "--timeout=90s",
                 )
-                one = f"--pod-selector=flyte-temporal/domain={orders[0].attempt.execution.domain}"
-                await asyncio.to_thread(place.kubectl.run, *drain, one)
+                # Only these: the cluster may have other pods.
+                mine = ",".join(order.attempt.execution.name for order in orders)
+                await asyncio.to_thread(
+                    place.kubectl.run, *drain, f"--pod-selector=flyte-temporal/execution in ({mine})"
+                )
                 states = await place.finished(launcher, orders, 90)
             finally:
                 place.kubectl.run("uncordon", node)
@@ -111,3 +118,50 @@ async def test_a_drained_node_costs_no_retry_of_the_users(place: Ground, tmp_pat
         assert state.pod is not None
         assert state.pod.disruption == "EvictionByEvictionAPI"
     await place.emptied()
+
+
+@pytest.mark.timeout(500)
+async def test_a_lost_node_loses_the_attempt_and_its_zombie_changes_nothing(
+    place: Ground, tmp_path: Path
+) -> None:
+    """Its kubelet is stopped. Kubernetes marks its pods for deletion, and they stay so for ever; the attempt is given up once the
+    node is surely not there. When it comes back, what ran on is removed."""
+    kubelet = kubelet_of_own_cluster()
+    order = place.bench.order("work.nap", {"seconds": 600.0})
+    # Kubernetes waits 300 s by itself.
+    lost = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}
+    placement = Placement(tolerations=({**lost, "tolerationSeconds": 5},))
+    with api_proxy(place.kubectl.kubeconfig, place.token()) as proxy, witness(place):
+        async with place.launcher(proxy.written(tmp_path), placement=placement, grace_s=1) as launcher:
+            await launcher.start(order)
+            await running(place, 1)
+            os.kill(kubelet, signal.SIGSTOP)
+            try:
+                await marked_for_deletion(launcher, order)
+                state = (await place.finished(launcher, [order], 60))[order.attempt.key]
+            finally:
+                os.kill(kubelet, signal.SIGCONT)
+            assert state.phase is AttemptPhase.LOST
+            assert "does not answer" in state.message
+            await launcher.release(order.attempt)
+    await place.emptied(120)
+    manifest = place.bench.manifest(order)
+    assert manifest is None or manifest.outputs is None
+
+
+async def marked_for_deletion(launcher: KubernetesLauncher, order: AttemptOrder) -> None:
+    """Wait until the launcher knows it, then put its clock of that forward: a node is not given up for six minutes."""
+    entry = launcher._entries[order.attempt.key]
+    end = time.monotonic() + 180
+    while entry.deleting_since is None:
+        assert time.monotonic() < end, "Kubernetes has not marked the pod for deletion"
+        await asyncio.sleep(0.5)
+    assert not entry.over.done()
+    entry.deleting_since -= 400
+    entry.wake.set()
+
+
+def kubelet_of_own_cluster() -> int:
+    if "TEST_CLUSTER" not in os.environ:
+        pytest.skip("a kubelet can only be stopped on the cluster of tests/cluster")
+    return int(Path(os.environ.get("KUBE_STATE", STATE), "run", "kubelet.pid").read_text())
