@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := .installed
 # What the repository itself needs: every role with a local test, and the tools of the group below.
-EXTRAS := cli,port,client,worker,local,server,s3,k8s
+EXTRAS := cli,port,client,worker,local,server,s3,gcs,k8s
 UV_PIP = uv pip install --quiet --constraint constraints.txt --override overrides.txt
 PYTEST := python -m pytest
 PYTEST_ARGS ?=
@@ -58,6 +58,7 @@ demo: $(VENV)/$(INSTALLED)
 	@$(BIN)/flyte-temporal run examples/02_train_model/pipeline.py train_model --hyperparam 0.1
 
 test: $(VENV)/$(INSTALLED)
+	@$(BIN)/python -m tests.fake_gcs
 	@$(BIN)/$(PYTEST) $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-unit: $(VENV)/$(INSTALLED)

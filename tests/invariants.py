@@ -79,20 +79,26 @@ class House:
             self.broken.append(words)
 
 
-def check(home: Path, *names: str, system_retries: int = RunLimits().system_retries) -> None:
+def check(
+    home: Path,
+    *names: str,
+    system_retries: int = RunLimits().system_retries,
+    storage: StorageConfig | None = None,
+) -> None:
     """Fail with all that does not hold of executions, which are over or not.
 
     Args:
         home: Home of the stack; it runs.
         names: The executions; none = all.
         system_retries: How many attempts the platform may lose.
+        storage: Its blob store; None = that of the home.
     """
     layout = Layout(home)
     house = House(
         home,
         f"sqlite:///{layout.metadata_db}",
         f"127.0.0.1:{read_state(layout.state).temporal_port}",
-        open_store(StorageConfig(root=layout.storage.as_uri())),
+        open_store(storage or StorageConfig(root=layout.storage.as_uri())),
         system_retries,
     )
     store = SqlMetadataStore(house.metadata)

@@ -1,6 +1,6 @@
 """`FaultyProxy`: an HTTP server between a client and another server, which does to requests what a bad network does.
 
-For S3 (moto's server) in the first place; nothing in it knows S3.
+For S3 (moto's server) and GCS (fake-gcs-server); nothing in it knows them.
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ class _Forward(BaseHTTPRequestHandler):
 
     def _asked(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target)
-        connection.request(self.command, self.path, body, dict(self.headers))
+        # As a reverse proxy does: some servers look at whom they are called.
+        headers = {**dict(self.headers), "Host": f"127.0.0.1:{self.server.target}"}
+        connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
         data = answer.read()
         connection.close()
@@ -194,6 +196,9 @@ class _Forward(BaseHTTPRequestHandler):
         for name, value in headers:
             if self.command == "HEAD" and name.lower() == "content-length":
                 length = value
+            elif name.lower() == "location":
+                mine = self.server.server_address[1]
+                self.send_header(name, value.replace(f":{self.server.target}/", f":{mine}/"))
             elif name.lower() not in {"transfer-encoding", "connection", "content-length"}:
                 self.send_header(name, value)
         self.send_header("Content-Length", length)

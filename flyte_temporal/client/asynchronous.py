@@ -19,11 +19,13 @@ from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.config.home import home_directory
 from flyte_temporal.config.local import caller
 from flyte_temporal.control.documents import CacheSweep, RecoverRequest, RecoveryPlan
+from flyte_temporal.errors import StorageError
 from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
 from flyte_temporal.spec.cache import CacheEntry, EntryFilter
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord
 from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.uploads import UploadTicket
 
 if TYPE_CHECKING:
     from flyte_temporal.sdk.entities import Entity
@@ -70,6 +72,37 @@ class AsyncClient:
     def values(self) -> ValueContext:
         """Return where files and large values of inputs go, for callers that encode inputs themselves."""
         return self._workshop.values
+
+    async def upload(self, path: str | Path) -> str:
+        """Store a local file and return its address, to be given as an input: `run(wf, data=FlyteFile(address))`.
+
+        Where the store can sign addresses (S3, GCS), the bytes go straight there, by an address that is good for this one file
+        and 15 minutes at most; the client needs no credentials for it. A file that is there already is not sent again.
+
+        Args:
+            path: A file on this machine.
+
+        Raises:
+            BadRequest: If it cannot be read, or is larger than the store takes in one request (S3: 5 GiB).
+            PlatformError: If the stack cannot be started, or the store refused the file or did not answer.
+        """
+        from flyte_temporal.storage.uploads import described, send
+
+        file = Path(path)
+        wanted = await asyncio.to_thread(described, file)
+        ticket = UploadTicket.model_validate(await self._connection.call("upload", wanted))
+        if ticket.stored:
+            return ticket.uri
+        if (
+            ticket.upload is None
+        ):  # a folder of this machine, or a store that cannot sign: ours to reach anyway
+            await asyncio.to_thread(self._workshop.blobs.put_file, file)
+            return ticket.uri
+        await asyncio.to_thread(send, file, ticket.upload)
+        done = UploadTicket.model_validate(await self._connection.call("upload", wanted))
+        if not done.stored:
+            raise StorageError(f"{ticket.uri} was sent, but does not hold the bytes of {str(file)!r}.")
+        return ticket.uri
 
     async def run(
         self, entity: Entity, /, *, execution_id: str | None = None, **inputs: Any

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flyte_temporal.client.documents import RecoverySubmission, Submission
-from flyte_temporal.config.local import Caller, local_settings
+from flyte_temporal.config.local import Caller, local_settings, storage_root
 from flyte_temporal.config.places import Place, place_of
 from flyte_temporal.control.documents import RecoverRequest, StartRequest, new_execution_id
 from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
@@ -53,12 +53,17 @@ class Workshop:
 
     @cached_property
     def blobs(self) -> BlobStore:
-        """The blob store of the home."""
+        """The blob store: the one that the settings name, or that of the home."""
         from flyte_temporal.storage.blobs import open_store
 
         layout = Layout(self.home)
         layout.prepare()
-        return open_store(StorageConfig(root=layout.storage.as_uri()))
+        own = layout.storage.as_uri()
+        if storage_root(own) == own:
+            return open_store(StorageConfig(root=own))
+        from flyte_temporal.config.settings import Settings  # half a second, only for those who say where
+
+        return open_store(Settings.load().storage.config())
 
     @cached_property
     def values(self) -> ValueContext:

@@ -211,6 +211,17 @@ class Client:
         """Return where files and large values of inputs go, for callers that encode inputs themselves."""
         return self._async.values()
 
+    def upload(self, path: str | Path) -> str:
+        """Store a local file and return its address, to be given as an input: `run(wf, data=FlyteFile(address))`.
+
+        Where the store can sign addresses (S3, GCS), the bytes go straight there; see `AsyncClient.upload`.
+
+        Raises:
+            BadRequest: If it cannot be read, or is too large.
+            PlatformError: If the stack cannot be started, or the store refused the file or did not answer.
+        """
+        return self._loop.run(self._async.upload(path))
+
     def run(self, entity: Entity, /, *, execution_id: str | None = None, **inputs: Any) -> Execution:
         """Start a workflow or task with Python values.
 

@@ -51,6 +51,15 @@ class LocalSettings:
     log_bytes: int = 10 * 1024 * 1024
 
 
+def storage_root(default: str) -> str:
+    """Return the root of the blob store: `FLYTE_TEMPORAL_STORAGE__ROOT`, or what a home has by itself.
+
+    Args:
+        default: URI of the folder in the home.
+    """
+    return os.environ.get(f"{PREFIX}STORAGE__ROOT", "").strip() or default
+
+
 def local_settings() -> LocalSettings:
     """Read the local settings from the environment.
 

@@ -10,16 +10,16 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from flyte_temporal._version import __version__
 from flyte_temporal.config.clusters import ClusterSettings, KubernetesSettings
 from flyte_temporal.config.home import PREFIX, home_directory
 from flyte_temporal.config.local import Caller, Durability, caller
 from flyte_temporal.errors import BadRequest
-from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.runs import RunLimits
+from flyte_temporal.spec.storage import StorageConfig, check_no_secrets
 
 
 class Group(BaseModel):
@@ -53,14 +53,31 @@ def _storage_root() -> str:
 class StorageSettings(Group):
     """The blob store."""
 
+    # What was given may be a secret that stands where none may stand.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     root: str = Field(default_factory=_storage_root)
-    """URI of the root folder (`file:///…`, `s3://bucket/prefix`). Defaults to `storage` in the home."""
+    """URI of the root folder (`file:///…`, `s3://bucket/prefix`, `gs://bucket/prefix`). Defaults to `storage` in the home."""
+    endpoint: str = ""
+    """Address of the service where it is not the cloud's own (`http://minio:9000`)."""
+    region: str = ""
+    """Region of an S3 bucket; empty = as the environment or the profile says."""
+    anonymous: bool = False
+    """Requests are not signed, and no credentials are looked for: public buckets, emulators."""
+    path_style: bool = False
+    """The name of an S3 bucket stands in the path of addresses, not in the host: what most services but AWS need."""
     options: dict[str, JsonValue] = {}
-    """Options for fsspec's file system, as JSON (`{"endpoint_url": …}`); no secrets: they are recorded in orders."""
+    """Further options for fsspec's file system, as JSON (`{"config_kwargs": {"read_timeout": 60}}`). No secrets: they are
+    recorded in orders, so credentials in them are refused."""
+
+    @model_validator(mode="after")
+    def _holds_no_secrets(self) -> Self:
+        check_no_secrets(self.root, self.endpoint, self.options)
+        return self
 
     def config(self) -> StorageConfig:
         """Return the document that attempts get."""
-        return StorageConfig(root=self.root, options=self.options)
+        return StorageConfig.model_validate(self.model_dump())
 
 
 class MetadataSettings(Group):
@@ -206,6 +223,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )
 
     temporal: TemporalSettings = Field(default_factory=TemporalSettings)
@@ -231,12 +249,16 @@ class Settings(BaseSettings):
         """
         try:
             return cls()
+        except (
+            SettingsError
+        ) as error:  # what is not JSON where JSON must stand; its cause would repeat the text
+            raise BadRequest(f"The environment has settings that do not fit: {error}.") from None
         except ValidationError as error:
             faults = "; ".join(
                 f"{PREFIX}{'__'.join(str(part).upper() for part in fault['loc'])}: {fault['msg']}"
                 for fault in error.errors()
             )
-            raise BadRequest(f"The environment has settings that do not fit. {faults}.") from error
+            raise BadRequest(f"The environment has settings that do not fit. {faults}.") from None
 
     def clusters(self) -> dict[str, ClusterSettings]:
         """Return the Kubernetes clusters by name.

@@ -34,11 +34,13 @@ from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.ports.clock import Clock
 from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
+from flyte_temporal.spec import keys
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, ExecutionRequest, NodeRecord
 from flyte_temporal.spec.identifiers import EntityId, ExecutionId
 from flyte_temporal.spec.listing import ALL, NodeFilter
+from flyte_temporal.spec.uploads import UploadRequest, UploadTicket
 
 _TOLD_AT_ONCE = 200
 """Runs that are freed of a dead worker one by one; about a millisecond each."""
@@ -92,6 +94,19 @@ class Control:
         )
         await asyncio.to_thread(self._closures.register, entity, closure)
         return entity
+
+    def upload(self, wanted: UploadRequest) -> UploadTicket:
+        """Return where somebody without credentials may put a file, for a while, and the address that it then has.
+
+        Raises:
+            PlatformError: If the store failed.
+        """
+        blobs, key = self._ports.blobs, keys.blob(wanted.sha256)
+        stored = blobs.head(key)
+        there = stored is not None and stored.size == wanted.size
+        return UploadTicket(
+            uri=blobs.uri(key), stored=there, upload=None if there else blobs.presign(key, wanted)
+        )
 
     async def start(self, wish: StartRequest) -> ExecutionRecord:
         """Start an execution, or attach to the one that the same request started before.

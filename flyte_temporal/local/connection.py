@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from flyte_temporal._version import __version__
-from flyte_temporal.config.local import local_settings
+from flyte_temporal.config.local import local_settings, storage_root
 from flyte_temporal.errors import PlatformUnavailable
 from flyte_temporal.local.layout import Layout
 from flyte_temporal.local.processes import Identity, identify
@@ -208,7 +208,12 @@ class Connection:
         given = document.model_dump(mode="json") if document is not None else {}
         silence_s = self._settings.answer_timeout_s
         request = Request(
-            protocol=PROTOCOL, version=__version__, method=method, params=given, alive_s=silence_s / _SIGNS
+            protocol=PROTOCOL,
+            version=__version__,
+            method=method,
+            params=given,
+            alive_s=silence_s / _SIGNS,
+            storage=storage_root(self._layout.storage.as_uri()),
         )
         try:
             writer.write(request.model_dump_json().encode() + b"\n")

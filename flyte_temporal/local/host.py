@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from flyte_temporal._version import __version__
+from flyte_temporal.config.local import storage_root
 from flyte_temporal.control.documents import LogLine, RecoverRequest, StartRequest
 from flyte_temporal.control.usecases import Control
 from flyte_temporal.errors import BadRequest, FlyteTemporalError, PlatformError, PlatformUnavailable
@@ -22,6 +23,7 @@ from flyte_temporal.local.stack import Stack
 from flyte_temporal.local.version import PROTOCOL
 from flyte_temporal.spec.cache import EntryFilter
 from flyte_temporal.spec.execution import NodeRecord
+from flyte_temporal.spec.uploads import UploadRequest
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class Host:
             "cache_entries": self._cache_entries,
             "cache_remove": self._cache_remove,
             "cache_gc": self._cache_gc,
+            "upload": self._upload,
         }
 
     async def open(self, path: Path) -> None:
@@ -164,6 +167,13 @@ class Host:
         handler = self._handlers.get(request.method)
         if handler is None:
             raise BadRequest(f"The local stack knows no method {request.method!r}.")
+        mine = storage_root(self._stack.layout.storage.as_uri())
+        if request.storage not in {"", mine} and request.method not in protocol.ANY_VERSION:
+            raise BadRequest(
+                f"The local stack on {self._stack.layout.home} keeps its files in {mine}, but FLYTE_TEMPORAL_STORAGE__ROOT of "
+                f"this command means {request.storage}. Set the variable as it was, or end the stack with `flyte-temporal down` "
+                "and repeat your command: the next one starts it with what the environment then says."
+            )
         return handler
 
     async def _status(self, _params: dict[str, JsonValue], send: Send) -> None:
@@ -236,6 +246,10 @@ class Host:
             dry_run=asked.dry_run,
         )
         await send(_result(swept))
+
+    async def _upload(self, params: dict[str, JsonValue], send: Send) -> None:
+        wanted = UploadRequest.model_validate(params)
+        await send(_result(await asyncio.to_thread(self._control.upload, wanted)))
 
     async def _executions(self, params: dict[str, JsonValue], send: Send) -> None:
         wanted = protocol.Many.model_validate(params)

@@ -50,6 +50,7 @@ Method = Literal[
     "cache_entries",
     "cache_remove",
     "cache_gc",
+    "upload",
 ]
 
 ANY_VERSION: frozenset[str] = frozenset({"status", "down"})
@@ -64,6 +65,7 @@ class Request(BaseModel):
         method: What is called.
         params: With what.
         alive_s: How often the client wants a sign of life until the answer is complete, in seconds; 0 = never.
+        storage: Root of the client's blob store; empty = it does not say.
     """
 
     protocol: int
@@ -71,6 +73,7 @@ class Request(BaseModel):
     method: str
     params: dict[str, JsonValue] = {}
     alive_s: float = Field(default=0.0, ge=0.0)
+    storage: str = ""
 
 
 class One(Document):

@@ -124,7 +124,6 @@ class Stack:
             "TEMPORAL__ADDRESS": self.address,
             "TEMPORAL__NAMESPACE": "default",
             "TEMPORAL__TASK_QUEUE": "flyte-temporal",
-            "STORAGE__ROOT": layout.storage.as_uri(),
             "METADATA__URL": f"sqlite:///{layout.metadata_db}",
             "METADATA__DURABILITY": self.settings.durability,
             "WORKER__SCRATCH": str(layout.attempts),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from flyte_temporal.spec.document import Document
+from flyte_temporal.spec.uploads import Upload, UploadRequest
 
 
 class Put(StrEnum):
@@ -145,6 +146,15 @@ class BlobStore(Protocol):
 
         For logs, checkpoints and collection only: a listing may be stale and must never decide whether something
         exists.
+        """
+
+    def presign(self, key: str, request: UploadRequest) -> Upload | None:
+        """Return an address by which somebody without credentials may upload these very bytes to this very key, for a while.
+
+        None if the store has no such addresses (a local folder), or its own credentials cannot sign.
+
+        Raises:
+            StorageError: If the store refused or did not answer.
         """
 
     def uri(self, key: str) -> str:

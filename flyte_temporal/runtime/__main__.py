@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +16,7 @@ from pathlib import Path
 from flyte_temporal.errors import FlyteTemporalError, LauncherError
 from flyte_temporal.runtime.attempt import Desk
 from flyte_temporal.runtime.supervisor import Assignment, supervise
-from flyte_temporal.spec.attempt import NO_MANIFEST, NOT_CLAIMED, AttemptOrder, Claim
+from flyte_temporal.spec.attempt import NO_MANIFEST, NOT_CLAIMED, AttemptOrder
 from flyte_temporal.storage import orders, scratch
 from flyte_temporal.storage.blobs import open_store
 
@@ -90,10 +88,8 @@ def _stored(key: str) -> AttemptOrder:
     store = open_store(storage)
     if orders.stop_reason(store, order.attempt):
         raise LauncherError(f"Attempt {order.attempt.label} was stopped before it began.")
-    mine = Claim(attempt=order.attempt, by=f"{socket.gethostname()}/{secrets.token_hex(8)}")
-    if (standing := orders.claim(store, mine)) != mine:
-        who = f"{standing.by} runs or ran it" if standing.began else "it was stopped before it began"
-        raise _NotOurs(f"Attempt {order.attempt.label} is not run here: {who}.")
+    if refusal := orders.begin(store, order.attempt):
+        raise _NotOurs(refusal)
     return order
 
 

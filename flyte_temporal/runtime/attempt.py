@@ -31,7 +31,7 @@ from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.resolving import Former
 from flyte_temporal.storage import scratch
-from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.storage.blobs import open_for_attempt
 from flyte_temporal.storage.bundles import unpack
 from flyte_temporal.storage.logs import AttemptLog
 
@@ -73,7 +73,7 @@ def open_code(order: AttemptOrder, cache: Path) -> Code:
     Raises:
         StorageError: If the store did not answer or the bundle is missing or damaged.
     """
-    store = open_store(order.storage)
+    store = open_for_attempt(order.storage)
     bundle = order.environment.bundle
     root = unpack(store, bundle, cache) if bundle is not None else None
     enter_code(root)
@@ -125,7 +125,7 @@ def perform(
     stop = Stopping(order.grace_s)
     copies = desk.folder / scratch.VALUES / "checkpoint"
     checkpoint = checkpoints.of(
-        order, desk.where, copies, stop, lambda: code.store if code else open_store(order.storage)
+        order, desk.where, copies, stop, lambda: code.store if code else open_for_attempt(order.storage)
     )
     try:
         # Relative paths of one attempt are nothing to another one, and nothing to the bundle.
@@ -142,7 +142,7 @@ def perform(
             outputs = found
     except BaseException as raised:  # noqa: BLE001 - whatever ends the task becomes its error document
         error, full = failures.describe(raised, code.root if code else None, desk.where, order.task.policy)
-    store = code.store if code else open_store(order.storage)
+    store = code.store if code else open_for_attempt(order.storage)
     if error is not None:
         error = failures.keep_traceback(error, full, store, order.attempt.key)
     manifest = Manifest(

@@ -28,7 +28,7 @@ from flyte_temporal.runtime.interpreter_state import InterpreterState
 from flyte_temporal.spec.attempt import AttemptOrder, StorageConfig
 from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.storage import scratch
-from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.storage.blobs import open_for_attempt, open_store
 from flyte_temporal.storage.sealing import remove
 
 PAGE_BYTES = 512
@@ -238,7 +238,7 @@ class WarmProcess:
         if (bundle.sha256 if bundle else "") != self._settings.bundle:
             return None
         if self._code is None or order.storage != self._code[0]:
-            self._code = order.storage, attempt.Code(self._settings.root, open_store(order.storage))
+            self._code = order.storage, attempt.Code(self._settings.root, open_for_attempt(order.storage))
         attempt.enter_code(self._settings.root)
         return self._code[1]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import JsonValue
-
 from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
@@ -16,6 +14,7 @@ from flyte_temporal.spec.execution import Environment, ErrorDocument
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.pods import PodEvidence
+from flyte_temporal.spec.storage import StorageConfig as StorageConfig  # noqa: PLC0414 - others import it from here
 
 PLATFORM_STOPPED = "PlatformStopped"
 """Code of an attempt that the platform ended because it was itself told to stop: nobody's failure."""
@@ -36,18 +35,6 @@ class Intent(StrEnum):
     TIMEOUT = "timeout"
     TAKEN = "taken"
     """Not by us: whoever runs the machine or the cluster has ended the container."""
-
-
-class StorageConfig(Document):
-    """How to reach the blob store.
-
-    Args:
-        root: URI of the root folder: `file:///…`, `s3://bucket/prefix`, `gs://bucket/prefix`.
-        options: Options for fsspec's file system (`endpoint_url` and such); no secrets.
-    """
-
-    root: str
-    options: dict[str, JsonValue] = {}
 
 
 class Claim(Stored):

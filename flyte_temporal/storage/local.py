@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote
 from flyte_temporal.errors import CorruptBlob, StorageError
 from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
 from flyte_temporal.spec import keys
+from flyte_temporal.spec.uploads import Upload, UploadRequest
 from flyte_temporal.storage import stamps
 from flyte_temporal.storage.copying import copy, copy_known, sealed
 from flyte_temporal.storage.hashing import Digest
@@ -216,6 +217,11 @@ class LocalBlobStore:
         found = dict(scan(self._root, checked_key(prefix.rstrip("/")) if prefix else ""))
         for key in sorted(found):
             yield BlobInfo(key=key, size=found[key])
+
+    def presign(self, key: str, request: UploadRequest) -> Upload | None:
+        """Return None: a folder has no addresses for others."""
+        del key, request
+        return None
 
     def uri(self, key: str) -> str:
         """Return the address of a key."""

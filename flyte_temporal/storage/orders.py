@@ -7,6 +7,8 @@ their launchers over files and locks.
 
 from __future__ import annotations
 
+import secrets
+import socket
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -48,6 +50,20 @@ def claim(store: BlobStore, wanted: Claim) -> Claim:
     if store.put_new(key, canonical_bytes(wanted)) is Put.CONFLICT:
         return claimed(store, wanted.attempt) or wanted
     return wanted
+
+
+def begin(store: BlobStore, attempt: AttemptId) -> str:
+    """Claim an attempt for this container, before anything of the user's runs; return why it may not run here, if so.
+
+    Raises:
+        StorageError: If the store refused or did not answer.
+    """
+    mine = Claim(attempt=attempt, by=f"{socket.gethostname()}/{secrets.token_hex(8)}")
+    standing = claim(store, mine)
+    if standing == mine:
+        return ""
+    who = f"{standing.by} runs or ran it" if standing.began else "it was stopped before it began"
+    return f"Attempt {attempt.label} is not run here: {who}."
 
 
 def claimed(store: BlobStore, attempt: AttemptId) -> Claim | None:

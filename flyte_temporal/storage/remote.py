@@ -16,9 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from flyte_temporal.errors import CorruptBlob, StorageError
+from flyte_temporal.errors import BadRequest, CorruptBlob, StorageError
 from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
 from flyte_temporal.spec import keys
+from flyte_temporal.spec.storage import StorageConfig
+from flyte_temporal.spec.uploads import Upload, UploadRequest
+from flyte_temporal.storage.clouds import Cloud, cloud
 from flyte_temporal.storage.hashing import Digest
 from flyte_temporal.storage.object_keys import TEMPORARY, checked_key
 
@@ -31,51 +34,51 @@ ignore the condition on multipart uploads."""
 _TRIES = 5
 _RETRY_S = 60.0
 """After so many seconds nothing is tried again: a server that answers nothing costs one more time-out at most."""
-_S3_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 20}
-"""Seconds for which S3 may be silent; botocore's own 60 s, times the tries of three layers, hold up a task for half an
-hour. `options` of the storage may say others (`config_kwargs`)."""
-_ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError)
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+_LONGEST_PAUSE_S = 5.0
+_ANSWERS = (FileNotFoundError, FileExistsError, IsADirectoryError, BadRequest)
 
 
 class RemoteBlobStore:
     """A prefix of a bucket as a blob store.
 
     Args:
-        root: URI of the prefix, such as `s3://bucket/prefix`.
-        options: Options of fsspec's file system.
-        pause_s: First pause between tries, in seconds; doubled each time.
+        config: The prefix, such as `s3://bucket/prefix`, and how it is reached.
+        pause_s: First pause between tries, in seconds; doubled each time, up to 5 s.
+        patience_s: For how long a call is tried again that a store refuses for reasons that pass (500, 503, SlowDown, a broken
+            connection). 0 = as any other error: five tries within a minute.
 
     Raises:
-        StorageError: If the library for the scheme is not installed.
+        StorageError: If the library for the scheme is not installed, or it finds no credentials.
     """
 
     quick = False
 
-    def __init__(self, root: str, options: dict[str, Any], pause_s: float = 0.1) -> None:
-        self._root = root.rstrip("/")
+    def __init__(self, config: StorageConfig, pause_s: float = 0.1, patience_s: float = 0.0) -> None:
+        self._root = config.root.rstrip("/")
         self._pause_s = pause_s
-        self._fs = _file_system(self._root, options)
+        self._patience_s = patience_s
+        self._cloud = cloud(config, pause_s)
+        self._fs = self._cloud.fs
 
     def put_new(self, key: str, data: bytes | Path, sha256: str | None = None) -> Put:
         """Create an object unless one exists; see the port."""
         path = self._path(key)
         if isinstance(data, Path) and data.stat().st_size <= SINGLE_PUT_BYTES:
             data = data.read_bytes()
-        last: Exception | None = None
-        for _ in self._tries():
+        tries = self._tries()
+        while True:
             try:
                 self._create(path, data)
-            except PermissionError as error:
-                raise _failed("create", path, error) from error
-            except Exception as error:  # noqa: BLE001 - backends raise anything; the read-back tells what happened
-                last = error
+            except Exception as error:  # backends raise anything; the read-back tells what happened
+                if self._cloud.refuses(error):
+                    raise _failed("create", path, error) from error
                 stored = self.head(key)
                 if stored is not None:
                     return self._compare(key, stored, data, sha256)
+                if not tries.again(error):
+                    raise _failed("create", path, error) from error
             else:
                 return Put.CREATED
-        raise _failed("create", path, last) from last
 
     def put(self, key: str, data: bytes | Path) -> None:
         """Write an object, replacing an older one as a whole."""
@@ -157,10 +160,10 @@ class RemoteBlobStore:
         """Return size and key of an object, or None."""
         path = self._path(key)
         try:
-            info = self._call("look at", path, lambda: self._fs.info(path))
+            size = self._call("look at", path, lambda: self._cloud.head(path))
         except (FileNotFoundError, IsADirectoryError):
             return None
-        return BlobInfo(key=key, size=int(info["size"])) if info["type"] == "file" else None
+        return BlobInfo(key=key, size=size) if size is not None else None
 
     def delete(self, key: str) -> None:
         """Remove an object if there is one."""
@@ -190,6 +193,11 @@ class RemoteBlobStore:
         """Return the key of an address below the root, or None."""
         prefix = f"{self._root}/"
         return checked_key(uri[len(prefix) :]) if uri.startswith(prefix) and uri != prefix else None
+
+    def presign(self, key: str, request: UploadRequest) -> Upload | None:
+        """Return an address for one upload, signed by this process's credentials; see the port."""
+        path = self._path(key)
+        return self._call("sign an address of", path, lambda: self._cloud.presign(path, request))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{checked_key(key)}"
@@ -223,27 +231,40 @@ class RemoteBlobStore:
         return found.hexdigest()
 
     def _call(self, what: str, path: str, action: Callable[[], T]) -> T:
-        last: Exception | None = None
-        for _ in self._tries():
+        tries = self._tries()
+        while True:
             try:
                 return action()
-            except PermissionError as error:
-                raise _failed(what, path, error) from error
             except _ANSWERS:
                 raise
-            except Exception as error:  # noqa: BLE001 - backends raise their own trees (botocore, aiohttp, gcsfs)
-                last = error
-        raise _failed(what, path, last) from last
+            except Exception as error:  # backends raise their own trees (botocore, aiohttp, gcsfs)
+                if self._cloud.refuses(error) or not tries.again(error):
+                    raise _failed(what, path, error) from error
 
-    def _tries(self) -> Iterator[int]:
-        """Yield the number of each try, after a pause, for as long as another one is worth it."""
-        begun = time.monotonic()
-        for number in range(_TRIES):
-            if number:
-                if time.monotonic() - begun > _RETRY_S:
-                    return
-                time.sleep(self._pause_s * 2 ** (number - 1) * (1 + random.random()))  # noqa: S311 - only spreads retries
-            yield number
+    def _tries(self) -> _Tries:
+        return _Tries(self._cloud, self._pause_s, self._patience_s)
+
+
+class _Tries:
+    """The tries of one call: when the next one comes, and whether it is worth it."""
+
+    def __init__(self, cloud: Cloud, pause_s: float, patience_s: float) -> None:
+        self._cloud = cloud
+        self._pause_s = pause_s
+        self._patience_s = patience_s
+        self._begun = time.monotonic()
+        self._number = 1
+
+    def again(self, error: Exception) -> bool:
+        """Wait and return True if the call is to be made again after an error."""
+        spent = time.monotonic() - self._begun
+        few = self._number < _TRIES and spent <= _RETRY_S
+        if not few and not (spent < self._patience_s and self._cloud.passes(error)):
+            return False
+        pause = min(_LONGEST_PAUSE_S, self._pause_s * 2 ** min(self._number - 1, 16))
+        time.sleep(pause * (1 + random.random()))  # noqa: S311 - only spreads retries
+        self._number += 1
+        return True
 
 
 class RemoteWriter:
@@ -274,6 +295,7 @@ class RemoteWriter:
         try:
             sha256 = self._digest.hexdigest()
             self._file.close()
+            self._check_size()
             key = keys.blob(sha256)
             if store.head(key) is None:
                 target = store._path(key)  # noqa: SLF001 - as above
@@ -285,6 +307,15 @@ class RemoteWriter:
         finally:
             self.abort()
         return StoredFile(key=key, sha256=sha256, size=self._digest.size)
+
+    def _check_size(self) -> None:
+        """A piece that was sent again, because its answer was lost, must not be there twice (nor be missing)."""
+        store = self._store
+        size = store._call("look at", self._path, lambda: store._cloud.head(self._path))  # noqa: SLF001 - as above
+        if size != self._digest.size:
+            raise StorageError(
+                f"Could not write {self._path}: {size} bytes arrived instead of {self._digest.size}."
+            )
 
     def abort(self) -> None:
         """Throw away what was written."""
@@ -298,33 +329,6 @@ class RemoteWriter:
                 self._file.closed = True
         with suppress(Exception):
             self._store._fs.rm_file(self._path)  # noqa: SLF001 - as above
-
-
-def _file_system(root: str, options: dict[str, Any]) -> Any:
-    import fsspec
-
-    scheme = root.partition("://")[0]
-    s3 = _EXTRAS.get(scheme) == "s3"
-    if s3:
-        options = {**options, "config_kwargs": {**_S3_TIMEOUTS, **options.get("config_kwargs", {})}}
-    try:
-        # No listing cache, or a deleted or new object is seen wrongly; no shared instance, so that nobody else's
-        # settings leak in, and so that a forked process never inherits another's event loop.
-        made = fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
-        if s3:
-            # botocore tries again, and so does the store; a third layer only multiplies how long a stalled call takes.
-            made.retries = 1
-        return made
-    except ImportError as error:
-        extra = _EXTRAS.get(scheme)
-        remedy = (
-            f"pip install 'flyte-temporal[{extra}]'" if extra else f"install fsspec's library for {scheme}://"
-        )
-        raise StorageError(
-            f"The storage root {root} needs a library that is not installed: {remedy}."
-        ) from error
-    except ValueError as error:
-        raise StorageError(f"The storage root {root} has a scheme that is not supported: {error}.") from error
 
 
 def _digest(path: Path) -> str:

@@ -13,6 +13,7 @@ from flyte_temporal.errors import CorruptBlob, StorageError
 from flyte_temporal.ports.blob_store import BlobInfo, Put, StoredFile
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.document import sha256_hex
+from flyte_temporal.spec.uploads import Upload, UploadRequest
 from flyte_temporal.storage.object_keys import checked_key
 
 _ROOT = "memory://test/"
@@ -102,6 +103,11 @@ class MemoryBlobStore:
         for key in sorted(self.objects):
             if key.startswith(start):
                 yield BlobInfo(key=key, size=len(self.objects[key]))
+
+    def presign(self, key: str, request: UploadRequest) -> Upload | None:
+        """Return None: nobody else can reach it."""
+        del key, request
+        return None
 
     def uri(self, key: str) -> str:
         """Return the address of a key."""

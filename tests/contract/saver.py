@@ -35,6 +35,8 @@ def main() -> None:
     given = json.load(sys.stdin)
     if given["storage"]["root"].startswith("s3:"):
         import s3fs  # noqa: F401 - once, and not in each process
+    elif given["storage"]["root"].startswith("gs:"):
+        import gcsfs  # noqa: F401 - the same
     else:
         import flyte_temporal.storage.local  # noqa: F401 - the same
     storage = StorageConfig.model_validate(given["storage"])

@@ -1,4 +1,4 @@
-"""The contract of `ports.blob_store`: the shipped fake, a local folder, and S3 as moto's server plays it."""
+"""The contract of `ports.blob_store`: the shipped fake, a local folder, S3 as moto's server plays it, GCS as fake-gcs-server does."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.document import sha256_hex
 from flyte_temporal.storage.blobs import open_store
 
-from .s3 import STORES, make_store, s3_config, s3_port
+from .stores import STORES, gcs_port, make_store, s3_config, s3_port
 
-__all__ = ["s3_config", "s3_port"]
+__all__ = ["gcs_port", "s3_config", "s3_port"]
 
 MIB = 1024 * 1024
 
@@ -336,20 +336,19 @@ def test_a_configuration_that_cannot_be(root: str, options: dict[str, str], word
         open_store(StorageConfig(root=root, options=dict(options)))
 
 
-@pytest.mark.s3
-def test_a_store_that_does_not_answer(tmp_path: Path) -> None:
-    pytest.importorskip("s3fs")
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_a_store_that_does_not_answer(scheme: str) -> None:
     from flyte_temporal.storage.remote import RemoteBlobStore
 
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        options = {
-            "endpoint_url": f"http://127.0.0.1:{unused.getsockname()[1]}",
-            "key": "test",
-            "secret": "test",
-            "config_kwargs": {"retries": {"max_attempts": 0}},
-        }
-        store = RemoteBlobStore("s3://bucket/prefix", options, pause_s=0.01)
+        config = StorageConfig(
+            root=f"{scheme}://bucket/prefix",
+            endpoint=f"http://127.0.0.1:{unused.getsockname()[1]}",
+            anonymous=True,
+            options={"config_kwargs": {"retries": {"max_attempts": 0}}} if scheme == "s3" else {},
+        )
+        store = RemoteBlobStore(config, pause_s=0.01)
         with pytest.raises(StorageError, match="Could not"):
             store.put_new("a/b", b"x")
         with pytest.raises(StorageError, match="Could not"):

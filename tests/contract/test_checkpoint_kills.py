@@ -16,9 +16,9 @@ import pytest
 from flyte_temporal.spec.attempt import StorageConfig
 from tests.contract.saver import SAVES
 
-from .s3 import s3_config, s3_port
+from .stores import CLOUDS, cloud_config, gcs_port, s3_port
 
-__all__ = ["s3_port"]
+__all__ = ["gcs_port", "s3_port"]
 
 ROOT = Path(__file__).parents[2]
 PASSAGES = {
@@ -77,7 +77,7 @@ def test_killed_at_each_step_in_a_local_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.row(43)
-@pytest.mark.s3
-def test_killed_at_each_step_in_s3(s3_port: int) -> None:
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_killed_at_each_step_in_a_cloud(kind: str, request: pytest.FixtureRequest) -> None:
     planned = cases(1, 2)
-    check(planned, run(s3_config(s3_port, "checkpoints"), planned))
+    check(planned, run(cloud_config(kind, request)[0], planned))

@@ -17,9 +17,9 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.storage.checkpoints import Generations, Place
 
-from .s3 import STORES, make_store, s3_port
+from .stores import STORES, gcs_port, make_store, s3_port
 
-__all__ = ["s3_port"]
+__all__ = ["gcs_port", "s3_port"]
 
 FIRST, SECOND = (ExecutionId(project="p", domain="d", name=name) for name in ("first", "second"))
 

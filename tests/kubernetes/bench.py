@@ -113,7 +113,7 @@ class PodBench:
 
 
 def storage_of(port: int, host: str = "127.0.0.1") -> StorageConfig:
-    return StorageConfig(root="s3://flyte-temporal/tests", options={"endpoint_url": f"http://{host}:{port}"})
+    return StorageConfig(root="s3://flyte-temporal/tests", endpoint=f"http://{host}:{port}", path_style=True)
 
 
 JOBS = """

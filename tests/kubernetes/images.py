@@ -29,15 +29,18 @@ class Kind:
         extras: Of the package.
         variable: Names an image that is used in its stead.
         entrypoint: What it runs.
+        packages: Further packages that it holds.
     """
 
     name: str
     extras: str
     variable: str
     entrypoint: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
 
 TASK = Kind("task", "s3", "TEST_TASK_IMAGE")
+SCIENCE = Kind("science", "s3", "TEST_SCIENCE_IMAGE", packages=("pandas", "pyarrow", "scikit-learn"))
 WORKER = Kind("worker", "server,k8s,s3", "TEST_WORKER_IMAGE", ("python", "-P", "-m", "flyte_temporal.worker"))
 
 
@@ -106,6 +109,7 @@ def _dependencies(kind: Kind) -> Path:
                     "constraints.txt",
                     *overrides,
                     f".[{kind.extras}]",
+                    *kind.packages,
                 ),
             )
             shutil.rmtree(target / "flyte_temporal")

@@ -12,6 +12,7 @@ import random
 import time
 
 from flyte_temporal.adapters.launchers.kubernetes.api import PODS, ApiFailure, Json
+from flyte_temporal.adapters.launchers.kubernetes.beside import commit
 from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.creating import Answer, Step, answer_of
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry, is_of
@@ -329,6 +330,8 @@ class Driver:
             entry.end(_never_began())
             return
         state = entry.ended(found)
+        if entry.order.task.container is not None and (why := await commit(entry.order, found)):
+            state = state.model_copy(update={"message": f"{state.message}\n{why}".strip()})
         entry.end(state.model_copy(update={"pod": entry.seen(gone=True)}) if gone else state)
 
     async def _never_claimed(self, entry: Entry) -> bool:

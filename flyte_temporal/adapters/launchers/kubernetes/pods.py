@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flyte_temporal.adapters.launchers.kubernetes import names
+from flyte_temporal.adapters.launchers.kubernetes import beside, names
 from flyte_temporal.adapters.launchers.kubernetes.amounts import resources
 from flyte_temporal.adapters.launchers.kubernetes.checking import check_pod
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
@@ -105,6 +105,10 @@ def _pod_spec(wanted: Wanted, template: PodTemplate, accounts: tuple[str, ...]) 
     mine: Json = next((c for c in containers if c["name"] == template.primary_container), {})
     others = [_hardened(c) for c in containers if c["name"] != template.primary_container]
     primary, volumes = _primary(wanted, template.primary_container, mine)
+    own: list[Json] = []
+    if order.task.container is not None:
+        primary, own = beside.around(wanted.order, primary, _image(wanted, mine, of_task=False))
+        volumes += beside.volumes()
     timeout = order.task.policy.timeouts.run_s or wanted.run_s
     spec: Json = {
         **{k: v for k, v in given.items() if k in _TAKEN_AS_THEY_ARE},
@@ -133,7 +137,7 @@ def _pod_spec(wanted: Wanted, template: PodTemplate, accounts: tuple[str, ...]) 
         "imagePullSecrets": _unique(
             [*({"name": name} for name in cluster.image_pull_secrets), *listed(given, "imagePullSecrets")]
         ),
-        "initContainers": [_hardened(c) for c in listed(given, "initContainers")],
+        "initContainers": [_hardened(c) for c in (*listed(given, "initContainers"), *own)],
     }
     if timeout:
         spec["activeDeadlineSeconds"] = math.ceil(timeout) + BACKSTOP_S
@@ -156,13 +160,7 @@ _TAKEN_AS_THEY_ARE = frozenset(
 def _primary(wanted: Wanted, name: str, mine: Mapping[str, Any]) -> tuple[Json, list[Json]]:
     """Return the container that runs the task, and the volumes that it needs."""
     order, cluster, policy = wanted.order, wanted.cluster, wanted.order.task.policy
-    image = policy.image or mine.get("image") or order.environment.image or cluster.image
-    if not image:
-        raise PodRefused(
-            f"Task {order.task.name!r} names no image, and there is no default one. Write @task(container_image=...), "
-            "give --image, or have an operator set `image` of the cluster.",
-            "NoImage",
-        )
+    image = _image(wanted, mine)
     storage = cluster.storage or order.storage
     environment: Json = {
         "HOME": TMP,
@@ -203,6 +201,21 @@ def _primary(wanted: Wanted, name: str, mine: Mapping[str, Any]) -> tuple[Json, 
         "imagePullPolicy": mine.get("imagePullPolicy") or cluster.image_pull_policy,
     }
     return {k: v for k, v in _hardened(container).items() if v not in ([], "")}, volumes
+
+
+def _image(wanted: Wanted, mine: Mapping[str, Any], *, of_task: bool = True) -> str:
+    """Return the image of the task, or with `of_task` unset that of our own containers beside a task without our runtime."""
+    order = wanted.order
+    asked = order.task.policy.image or (order.task.container.image if order.task.container else "")
+    image = (asked or mine.get("image")) if of_task else ""
+    image = image or order.environment.image or wanted.cluster.image
+    if not image:
+        raise PodRefused(
+            f"Task {order.task.name!r} names no image, and there is no default one. Write @task(container_image=...), "
+            "give --image, or have an operator set `image` of the cluster.",
+            "NoImage",
+        )
+    return str(image)
 
 
 def _variable(name: str, value: Any) -> Json:

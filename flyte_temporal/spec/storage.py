@@ -1,0 +1,85 @@
+"""`StorageConfig`: how the blob store is reached. It travels in every order, so nothing secret may be in it.
+
+Apart from the orders because settings and clients make it too. Credentials come from where each cloud's own library looks
+for them: environment, profile, service account, metadata server (docs/storage.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, JsonValue, model_validator
+
+from flyte_temporal.spec.document import Document
+
+_RULE = (
+    "and this configuration is recorded with every attempt. Leave it out: credentials are found where the cloud's own tools find "
+    "them (environment, profile, service account; docs/storage.md)"
+)
+
+SECRET_OPTIONS = frozenset({
+    "key", "secret", "token", "username", "password", "passwd", "credentials", "credential", "account_key", "sas_token",
+    "connection_string", "client_secret", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "authorization",
+})  # fmt: skip
+"""Names, in lower case, under which fsspec's libraries take credentials, at any depth of the options."""
+
+GCS_WAYS = ("anon", "google_default", "cloud", "cache")
+"""What gcsfs' option `token` may say without being a secret: the name of a way to find one."""
+
+
+class StorageConfig(Document):
+    """How to reach the blob store.
+
+    Args:
+        root: URI of the root folder: `file:///…`, `s3://bucket/prefix`, `gs://bucket/prefix`.
+        options: Further options for fsspec's file system; no secrets, or it is refused.
+        endpoint: Address of the service where it is not the cloud's own: `http://minio:9000`.
+        region: Region of the bucket (S3).
+        anonymous: Requests are not signed: public buckets, emulators.
+        path_style: The bucket's name stands in the path of an address, not in its host (S3): what most other services need.
+    """
+
+    # What was given may be a secret that stands where none may stand.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    root: str
+    options: dict[str, JsonValue] = {}
+    endpoint: str = ""
+    region: str = ""
+    anonymous: bool = False
+    path_style: bool = False
+
+    @model_validator(mode="after")
+    def _holds_no_secrets(self) -> Self:
+        check_no_secrets(self.root, self.endpoint, self.options)
+        return self
+
+
+def check_no_secrets(root: str, endpoint: str, options: dict[str, Any]) -> None:
+    """Refuse a configuration that holds credentials; the message does not repeat them.
+
+    Raises:
+        ValueError: If the address of the root or the endpoint has a user or password, or an option is a credential.
+    """
+    for name, address in (("root", root), ("endpoint", endpoint)):
+        if "@" in urlsplit(address).netloc:
+            raise ValueError(f"the {name} of the storage has credentials in its address, {_RULE}")
+    found = _secret_in(options)
+    if found:
+        raise ValueError(f"the storage option {found!r} is a credential, {_RULE}")
+
+
+def _secret_in(options: Any, above: str = "") -> str:
+    if isinstance(options, list):
+        return next((found for each in options if (found := _secret_in(each, above))), "")
+    if not isinstance(options, dict):
+        return ""
+    for name, value in options.items():
+        where = f"{above}{name}"
+        plain = str(name).lower()
+        if plain in SECRET_OPTIONS and not (plain == "token" and value in GCS_WAYS):
+            return where
+        if found := _secret_in(value, f"{where}."):
+            return found
+    return ""
