@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flyte_temporal.local.temporal_server import find_program
 from tests.contract.databases import postgres
@@ -64,7 +65,8 @@ class Installation:
             "FLYTE_TEMPORAL_TEMPORAL__NAMESPACE": "kind",
             "FLYTE_TEMPORAL_METADATA__URL": f"postgresql+psycopg://ft@{host}:{self.database}/postgres",
             "FLYTE_TEMPORAL_STORAGE__ROOT": "s3://flyte-temporal",
-            "FLYTE_TEMPORAL_STORAGE__OPTIONS": json.dumps({"endpoint_url": f"http://{host}:{self.store}"}),
+            "FLYTE_TEMPORAL_STORAGE__ENDPOINT": f"http://{host}:{self.store}",
+            "FLYTE_TEMPORAL_STORAGE__PATH_STYLE": "true",
             **KEYS,
         }
 
@@ -109,6 +111,17 @@ class Installation:
         job = ("wait", "--for=condition=Complete", "--timeout=180s", "job/flyte-temporal-prepare")
         self.kubectl.run("--namespace", NAMESPACE, *job)
         self.kubectl.run("--namespace", NAMESPACE, "rollout", "status", WORKER, "--timeout=180s")
+
+    def command(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run `flyte-temporal` on this machine, attached to the installation."""
+        environment = {
+            **os.environ,
+            **self.settings("127.0.0.1"),
+            "FLYTE_TEMPORAL_HOME": str(self.folder / "home"),
+            "FLYTE_TEMPORAL_LOCAL__ATTACH": f"127.0.0.1:{self.temporal}",
+        }
+        line = [str(Path(sys.executable).with_name("flyte-temporal")), *words]
+        return subprocess.run(line, env=environment, capture_output=True, text=True, check=False, **options)
 
     def workers(self) -> list[str]:
         """Return the names of the workers' pods that are not ending."""
