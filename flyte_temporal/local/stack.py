@@ -106,6 +106,7 @@ class Stack:
                 "its stores: as its workers have them."
             )
         set_environment({f"FLYTE_TEMPORAL_{name}": value for name, value in own.items()}, {})
+        self.write()
 
     def start_worker(self, private: Sequence[int]) -> None:
         """Load the libraries, and start the worker with them.
