@@ -34,11 +34,15 @@ WORKER = "flyte-temporal-worker"
 WORK = """
 import time
 
+from flyte_temporal import task
 
+
+@task
 def add(n: int) -> int:
     return n + 1
 
 
+@task
 def nap(seconds: float) -> int:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -133,6 +137,11 @@ class Ground:
         """Return all pods of the namespace."""
         found: list[Any] = self.kubectl.get("pods", "--namespace", self.namespace)["items"]
         return found
+
+    def succeeded(self, *orders: AttemptOrder) -> bool:
+        """Return whether all of them have left outputs."""
+        manifests = [self.bench.manifest(order) for order in orders]
+        return all(manifest is not None and manifest.outputs is not None for manifest in manifests)
 
     async def emptied(self, within_s: float = 60) -> None:
         """Wait until there is no pod any more."""

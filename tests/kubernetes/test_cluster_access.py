@@ -95,9 +95,6 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
             assert await Reaper(second, closed).sweep([done.attempt.execution]) >= 3
         used = set(proxy.counted())
     await place.emptied()
-    for order in (done, adopted, again):
-        manifest = bench.manifest(order)
-        assert manifest is not None
-        assert manifest.outputs is not None
+    assert place.succeeded(done, adopted, again)
     assert used - granted() == set()
     assert granted() - used == set()

@@ -63,6 +63,7 @@ async def test_the_api_server_is_away_for_a_minute(place: Ground, tmp_path: Path
             proxy.back()
             states = await place.finished(launcher, [*short, late], 120)
     assert [state.exit_code for state in states.values()] == [0] * 6
+    assert place.succeeded(*short, late)
     # Of a core; this process plays the proxy and the test as well.
     assert used < 0.05, used
 
@@ -74,7 +75,7 @@ async def test_the_watch_is_severed_again_and_again(place: Ground, tmp_path: Pat
         async with place.launcher(proxy.written(tmp_path)) as launcher:
             for order in orders:
                 await launcher.start(order)
-            waiting = asyncio.create_task(place.finished(launcher, orders, 60))
+            waiting = asyncio.create_task(place.finished(launcher, orders, 120))
             cut = 0
             while not waiting.done():
                 await asyncio.sleep(2)
@@ -82,6 +83,7 @@ async def test_the_watch_is_severed_again_and_again(place: Ground, tmp_path: Pat
             states = await waiting
         watches = proxy.counted()["watch", "pods"]
     assert [state.exit_code for state in states.values()] == [0] * 5
+    assert place.succeeded(*orders)
     assert cut >= 3
     # It goes on where it was, and does not hammer a server that is just coming back.
     assert 2 <= watches <= cut + 3

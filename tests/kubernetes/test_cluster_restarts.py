@@ -46,13 +46,11 @@ def test_every_pod_is_adopted_and_none_is_made_twice(kubectl: Kubectl, tmp_path:
             subprocess.run(line, cwd=ROOT, timeout=600, check=True)
             asyncio.run(place.emptied(120))
             assert len(seen.uids) == PODS
+        assert place.succeeded(*orders[::20])
         made = Counter(call.verb for call in proxy.calls if call.resource == "pods")
     ended = [json.loads(text) for text in results.read_text().splitlines()]
     assert Counter(one["state"]["exit_code"] for one in ended) == {0: len(ended)}
     assert {one["key"] for one in ended} == {order.attempt.key for order in orders}
-    for number, order in enumerate(orders):
-        manifest = place.bench.manifest(order) if number % 20 == 0 else None
-        assert number % 20 or (manifest is not None and manifest.outputs is not None)
     print(f"calls about pods: {dict(made)}")
 
 
