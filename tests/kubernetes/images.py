@@ -15,6 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.kubernetes.kubectl import STATE
+
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests" / "cluster"
 _HOME = "opt/flyte-temporal"
@@ -52,6 +54,10 @@ def provide(kind: Kind) -> str:
     layers: list[str | Path] = [_base(), _dependencies(kind)]
     tag = _digest(Path(__file__), *sorted((ROOT / "flyte_temporal").rglob("*.py")))
     image = f"kube.local/flyte-temporal-{kind.name}:{tag}"
+    # Gone with the cluster, as the image is.
+    loaded = Path(os.environ.get("KUBE_STATE", STATE), f"loaded-{kind.name}-{tag}")
+    if loaded.exists():
+        return image
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder, "code")
         shutil.copytree(
@@ -72,6 +78,7 @@ def provide(kind: Kind) -> str:
             *(f"--entrypoint={word}" for word in kind.entrypoint),
         )
         _run(CLUSTER / "load", archive)
+    loaded.touch()
     return image
 
 
