@@ -1,6 +1,6 @@
 # Every command of CONTRIBUTING.md is a target here. `demo` and `test` set everything up by themselves.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-e2e test-containers test-k8s task-image bench-containers chaos soak check fmt api bench golden golden-histories screenshots constraints clean
+.PHONY: help demo test test-unit test-e2e test-containers test-k8s task-image bench-containers bench-pods chaos soak check fmt api bench golden golden-histories screenshots constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,6 +30,7 @@ help:
 	@echo "make fmt          format and fix what can be fixed"
 	@echo "make api          write docs/api.md and the names in docs/porting.md anew"
 	@echo "make bench        measure nodes per second; writes bench/results.json"
+	@echo "make bench-pods   measure what pods cost a worker, on a cluster as make test-k8s"
 	@echo "make golden       write the golden specs anew; read the diff before you commit it"
 	@echo "make golden-histories  record the histories anew that the replay tests use"
 	@echo "make screenshots  take the pictures of docs/operations/temporal-ui.md anew (Node.js, Chromium)"
@@ -106,6 +107,10 @@ soak: $(VENV)/$(INSTALLED)
 
 bench: $(VENV)/$(INSTALLED)
 	@$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+# A part of make bench-containers. What is measured on fake nodes is ours alone: no container runs there.
+bench-pods: $(VENV)/$(INSTALLED)
+	@KUBE_FAKE_NODES=$${KUBE_FAKE_NODES:-10} tests/cluster/with $(BIN)/python -m bench.pods $(BENCH_ARGS)
 
 # ---- keep in order ----------------------------------------------------------
 check: $(VENV)/$(INSTALLED)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import ssl
 import tempfile
@@ -160,6 +161,10 @@ class ApiProxy:
         await self._sever()
         await self._runner.cleanup()
         await self._session.close()
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         watch = request.query.get("watch") in {"1", "true"}
@@ -174,10 +179,12 @@ class ApiProxy:
             ) as answer:
                 kept = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
                 given = web.StreamResponse(status=answer.status, headers=kept)
-                await given.prepare(request)
-                async for chunk in answer.content.iter_any():
-                    await given.write(chunk)
-                await given.write_eof()
+                # Who hangs up on a watch has seen enough.
+                with contextlib.suppress(ConnectionError):
+                    await given.prepare(request)
+                    async for chunk in answer.content.iter_any():
+                        await given.write(chunk)
+                    await given.write_eof()
                 return given
         finally:
             self._open.discard(transport)

@@ -10,13 +10,13 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from moto.server import ThreadedMotoServer
+from typing import Any
 
 from flyte_temporal.local.temporal_server import find_program
 from tests.contract.databases import postgres
@@ -65,7 +65,8 @@ class Installation:
             "FLYTE_TEMPORAL_TEMPORAL__NAMESPACE": "kind",
             "FLYTE_TEMPORAL_METADATA__URL": f"postgresql+psycopg://ft@{host}:{self.database}/postgres",
             "FLYTE_TEMPORAL_STORAGE__ROOT": "s3://flyte-temporal",
-            "FLYTE_TEMPORAL_STORAGE__OPTIONS": json.dumps({"endpoint_url": f"http://{host}:{self.store}"}),
+            "FLYTE_TEMPORAL_STORAGE__ENDPOINT": f"http://{host}:{self.store}",
+            "FLYTE_TEMPORAL_STORAGE__PATH_STYLE": "true",
             **KEYS,
         }
 
@@ -110,6 +111,17 @@ class Installation:
         job = ("wait", "--for=condition=Complete", "--timeout=180s", "job/flyte-temporal-prepare")
         self.kubectl.run("--namespace", NAMESPACE, *job)
         self.kubectl.run("--namespace", NAMESPACE, "rollout", "status", WORKER, "--timeout=180s")
+
+    def command(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run `flyte-temporal` on this machine, attached to the installation."""
+        environment = {
+            **os.environ,
+            **self.settings("127.0.0.1"),
+            "FLYTE_TEMPORAL_HOME": str(self.folder / "home"),
+            "FLYTE_TEMPORAL_LOCAL__ATTACH": f"127.0.0.1:{self.temporal}",
+        }
+        line = [str(Path(sys.executable).with_name("flyte-temporal")), *words]
+        return subprocess.run(line, env=environment, capture_output=True, text=True, check=False, **options)
 
     def workers(self) -> list[str]:
         """Return the names of the workers' pods that are not ending."""
@@ -164,18 +176,20 @@ def listens(port: int, within_s: float = 60) -> None:
 
 @contextmanager
 def s3_server() -> Iterator[int]:
-    """Run moto's S3 server with the bucket of the overlay."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    """Run moto's S3 server with the bucket of the overlay, in a process of its own: pods ask much of it."""
+    port = free_port()
+    line = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        port = int(server.get_host_and_port()[1])
+        listens(port)
         connection = http.client.HTTPConnection("127.0.0.1", port)
         connection.request("PUT", "/flyte-temporal")
         assert connection.getresponse().status == 200
         connection.close()
         yield port
     finally:
-        server.stop()
+        process.terminate()
+        process.wait(timeout=20)
 
 
 @contextmanager

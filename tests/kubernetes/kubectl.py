@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "TEST_KUBECONFIG"
-_STATE = "/var/lib/flyte-temporal-kube"
+STATE = "/var/lib/flyte-temporal-kube"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Kubectl:
     @classmethod
     def find(cls) -> Kubectl:
         """Return that of the cluster which tests/cluster started, or else that on PATH."""
-        own = Path(os.environ.get("KUBE_STATE", _STATE)) / "kubectl"
+        own = Path(os.environ.get("KUBESTATE", STATE)) / "kubectl"
         program = str(own) if own.exists() else shutil.which("kubectl")
         assert program, "kubectl is needed on PATH for tests on a cluster of your own"
         assert VARIABLE in os.environ, "no cluster was named: run `make test-k8s`"

@@ -122,15 +122,21 @@ class Reflector:
 
     async def _watch(self) -> None:
         began, words = time.monotonic(), 0
-        async for event in self._api.watch(self._namespace, self._selector, self._version):
-            if event.get("type") == OPENED:
-                self._heard()
-                continue
-            begun = time.thread_time()
-            words += 1
-            self._take(event)
-            self._pause_s = 0.0
-            self.cpu_s += time.thread_time() - begun
+        try:
+            async for event in self._api.watch(self._namespace, self._selector, self._version):
+                if event.get("type") == OPENED:
+                    began = time.monotonic()
+                    self._heard()
+                    continue
+                begun = time.thread_time()
+                words += 1
+                self._take(event)
+                self._pause_s = 0.0
+                self.cpu_s += time.thread_time() - begun
+        finally:
+            # One that stood for a while was good, though nothing happened meanwhile: its cut is the first one.
+            if self.away_since is None and time.monotonic() - began >= _SHORT_S:
+                self._pause_s = 0.0
         if not words and time.monotonic() - began < _SHORT_S:
             self._longer()
 
