@@ -1,6 +1,6 @@
 # Every command of CONTRIBUTING.md is a target here. `demo` and `test` set everything up by themselves.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-e2e test-k8s chaos soak check fmt api bench bench-pods golden golden-histories screenshots constraints clean
+.PHONY: help demo test test-unit test-e2e test-containers test-k8s task-image bench-containers bench-pods chaos soak check fmt api bench golden golden-histories screenshots constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,9 @@ help:
 	@echo "make test         set up, then run all tests (PYTEST_ARGS='-k word' to choose)"
 	@echo "make test-unit    only the unit tests;  make unit-3.12: the same on another Python"
 	@echo "make test-e2e     only the end-to-end tests (each example, on a stack of its own)"
+	@echo "make test-containers  tests on podman: contract, faults, parity; installs podman on Debian"
+	@echo "make task-image  build the image of tasks for podman and docker (IMAGE_ARGS='--with pandas')"
+	@echo "make bench-containers  measure what a task costs beyond its container"
 	@echo "make test-k8s     the tests that need Kubernetes: on KUBECONFIG's cluster, or else on one that it starts (tests/cluster)"
 	@echo "make chaos        which faults are tested, and random programs with faults by SEEDS=20 seeds"
 	@echo "make soak         MINUTES=10 of random programs while random processes are killed"
@@ -70,6 +73,24 @@ unit-%: .venv-%/$(INSTALLED)
 
 test-e2e: $(VENV)/$(INSTALLED)
 	@$(BIN)/$(PYTEST) tests/e2e $(PYTEST_ARGS)
+
+# The contract and the faults on podman, then a part of the parity suite: the whole takes an hour (PARITY='test_durable').
+PARITY ?= test_durable and ($(shell cat tests/containers/parity.txt))
+test-containers: $(VENV)/$(INSTALLED)
+	@tests/containers/set-up
+	@FLYTE_TEMPORAL_TEST_CONTAINERS=required $(BIN)/$(PYTEST) tests/containers --timeout 900 $(PYTEST_ARGS)
+	@FLYTE_TEMPORAL_TEST_CONTAINERS=required TEST_LAUNCHERS=podman $(BIN)/$(PYTEST) tests/contract/test_launcher.py \
+	  tests/contract/test_adoption.py tests/contract/test_stopping.py $(PYTEST_ARGS)
+	@FLYTE_TEMPORAL_TEST_CONTAINERS=required TEST_LAUNCHER=podman $(BIN)/$(PYTEST) tests/parity -k "$(PARITY)" $(PYTEST_ARGS)
+
+# Its tag is the version, which is what the launchers take if nobody names an image.
+IMAGE_ARGS ?=
+task-image: $(VENV)/$(INSTALLED)
+	@$(BIN)/python tools/task_image.py --tag $$($(BIN)/python -c 'from flyte_temporal._version import __version__; print(__version__)') $(IMAGE_ARGS)
+
+bench-containers: $(VENV)/$(INSTALLED)
+	@tests/containers/set-up
+	@$(BIN)/python -m bench.containers $(BENCH_ARGS)
 
 # Two nodes that kwok plays are there for the tests of a lost node: Kubernetes evicts nothing from its only one.
 test-k8s: $(VENV)/$(INSTALLED)

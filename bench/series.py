@@ -45,7 +45,7 @@ async def worker_of(series: str, settings: Settings) -> Worker:
     blobs = open_store(settings.storage.config())
     client = await connect(settings.temporal, blobs)
     lists = Lists(blobs, settings.worker.scratch)
-    return Worker(
+    worker = Worker(
         client,
         task_queue=settings.temporal.task_queue,
         workflows=[hand.Chain, hand.FanOut, hand.Layers] if series == "hand" else [Interpreter],
@@ -57,6 +57,8 @@ async def worker_of(series: str, settings: Settings) -> Worker:
         max_heartbeat_throttle_interval=timedelta(seconds=settings.worker.heartbeat_timeout_s / 3),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.worker.sticky_timeout_s),
     )
+    wiring.be_patient(worker, settings.temporal.task_timeout_s)
+    return worker
 
 
 async def main() -> None:

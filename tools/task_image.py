@@ -179,8 +179,8 @@ def _archive(program: str, name: str) -> Path:
     if not kept.exists():
         unfinished = kept.with_suffix(".part")
         unfinished.unlink(missing_ok=True)
-        form = ["--format", "oci-archive"] if "podman" in program else []
-        _run([program, "save", "--quiet", *form, "--output", str(unfinished), name])
+        form = ["--quiet", "--format", "oci-archive"] if "podman" in program else []
+        _run([program, "save", *form, "--output", str(unfinished), name])
         unfinished.rename(kept)
         _keep_newest(kept)
     return kept

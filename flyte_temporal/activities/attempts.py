@@ -130,6 +130,8 @@ class _OneAttempt:
         attempt = self._attempt
         again = self._request.again or activity.info().attempt > 1
         if again and (manifest := await attempt.manifest()) is not None:
+            # Whoever saw it end has died before it could clear away what is left of it.
+            await self._parts.launcher(self._request.environment.launcher).release(attempt.id)
             return await attempt.done(manifest)
         order = attempt.order(await attempt.task())
         launcher = self._parts.launcher(order.environment.launcher)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flyte_temporal.client.documents import RecoverySubmission, Submission
+from flyte_temporal.config.defaults import Defaults, defaults_of
 from flyte_temporal.config.local import Caller, local_settings, storage_root
-from flyte_temporal.config.places import Place, place_of
 from flyte_temporal.control.documents import RecoverRequest, StartRequest, new_execution_id
 from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
 from flyte_temporal.local.layout import Layout
@@ -149,7 +149,7 @@ class Workshop:
             StorageError: If it could not be stored.
         """
         project, domain = submission.project or self.caller.project, submission.domain or self.caller.domain
-        environment = self._environment(submission, place_of(os.environ, project, domain))
+        environment = self._environment(submission, defaults_of(os.environ, project, domain))
         return StartRequest(
             closure=submission.closure,
             inputs=dict(submission.inputs),
@@ -167,15 +167,15 @@ class Workshop:
             pause_on_failure=submission.pause_on_failure,
         )
 
-    def _environment(self, submission: Submission, place: Place) -> Environment:
+    def _environment(self, submission: Submission, defaults: Defaults) -> Environment:
         """Return where attempts run; images that are declared exist afterwards.
 
         Raises:
             BadRequest: If a task uses the name of an image that is not given.
             ImageNotBuilt: If a declared image could not be built.
         """
-        launcher = submission.launcher or place.launcher
-        image = submission.image or place.image
+        launcher = submission.launcher or defaults.launcher
+        image = submission.image or defaults.image
         if launcher in IN_CONTAINERS:
             self._build(submission)
         known = {**({DEFAULT: image} if image else {}), **submission.images}
@@ -186,7 +186,7 @@ class Workshop:
             )
         return Environment(
             launcher=launcher,
-            cluster=place.cluster,
+            cluster=defaults.cluster,
             interpreter=sys.executable,
             image=image,
             images=dict(submission.images),

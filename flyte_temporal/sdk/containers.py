@@ -1,8 +1,7 @@
-"""`ContainerTask`: any image and command as a task. Here it is declared; a launcher for containers runs it."""
+"""`ContainerTask`: any image and command as a task. Here it is declared; a launcher of containers runs it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
@@ -11,13 +10,12 @@ from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.sdk.images import ImageSpec
 from flyte_temporal.sdk.instances import InstanceOptions, PythonInstanceTask
 from flyte_temporal.sdk.types.converter import shown
+from flyte_temporal.spec.commands import TEMPLATE
 from flyte_temporal.spec.entities import ContainerSpec
 from flyte_temporal.spec.policies import TaskPolicy
 
 if TYPE_CHECKING:
     from flyte_temporal.sdk.types.engine import ValueContext
-
-_TEMPLATE = re.compile(r"\{\{\s*\.?(inputs|outputs)\.(\w+)\s*\}\}")
 
 
 class Metadata(StrEnum):
@@ -130,7 +128,7 @@ class ContainerTask(PythonInstanceTask):
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise self.wrong(f"{what}={shown(texts)} must be a list of texts, one for each argument.")
         for text in texts:
-            for found in _TEMPLATE.finditer(text):
+            for found in TEMPLATE.finditer(text):
                 known = self._inputs if found[1] == "inputs" else self._outputs
                 if found[2] not in known:
                     raise self.wrong(
@@ -151,5 +149,6 @@ def needs_container(name: str, policy: TaskPolicy) -> str:
     """Return why a task cannot run without a launcher for containers."""
     return (
         f"The task {name} is the container {policy.image}, which needs a launcher that starts containers; plain runs "
-        "and the launchers 'pool' and 'process' run Python only."
+        "and the launchers 'pool' and 'process' run Python only. Run it with --launcher podman, docker or kubernetes; "
+        "docs/containers.md says what to set up."
     )

@@ -21,6 +21,9 @@ from flyte_temporal.spec.policies import Resources
 PAUSED_WITH_PARENT = "paused_with_parent"
 """Signal to an execution: the one that started it was paused, or goes on. Argument `Pause`."""
 
+FIXED_WITH_PARENT = "fixed_with_parent"
+"""Signal to a shard of a map: code was brought into the run that holds the map. Argument `Fix`."""
+
 CHILD_PAUSED = "child_paused"
 """Signal to an execution: one that it has started waits to be repaired, or does not any more. Argument `ChildPause`."""
 

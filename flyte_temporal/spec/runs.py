@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from flyte_temporal.spec.document import Document, Stored
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionRequest
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionRequest, NodeRef
 from flyte_temporal.spec.identifiers import NodePath
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import Node
@@ -124,11 +124,13 @@ class ShardEnd(Document):
         failed: How many have failed for good.
         errors: The first of their failures; all are in the records of the items.
         stopped: Whether it was told to stop before all had run.
+        copied: Where the first item was copied from, if it recovers an earlier execution and none was run.
     """
 
     failed: int = 0
     errors: tuple[ErrorDocument, ...] = ()
     stopped: bool = False
+    copied: NodeRef | None = None
 
 
 RunOutput.model_rebuild()

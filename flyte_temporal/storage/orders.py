@@ -24,6 +24,9 @@ from flyte_temporal.storage.blobs import open_store
 STORAGE = "FLYTE_TEMPORAL_STORAGE"
 """Environment variable of a container: the `StorageConfig` as JSON. Credentials are never in it."""
 
+ECHO = "FLYTE_TEMPORAL_ECHO"
+"""Environment variable of a container on whose own output somebody wants to read what its task prints (`kubectl logs`)."""
+
 
 def leave(store: BlobStore, order: AttemptOrder) -> str:
     """Store an order and return its key. Idempotent: the first one stands, whoever asks again.

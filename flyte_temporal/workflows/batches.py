@@ -141,10 +141,18 @@ class Batches:
                 # It cannot be had together: each by itself, which tells what is wrong.
                 state.alone = True
             if stopped:
-                doubtful = error is not None and not says_itself(error)
-                self._inbox.push(Ended(state, cancelled=True, doubtful=doubtful))
+                self._take_stopped(state, doubtful=error is not None and not says_itself(error))
             else:
                 self._take(state, result)
+
+    def _take_stopped(self, state: NodeState, *, doubtful: bool) -> None:
+        """Take in that the batch was cancelled as a whole, which one of its members alone may have been to be."""
+        if doubtful and not (self._inbox.was_cancelled(state) or state.scope.failing or self._tree.aborting):
+            # No worker had it, so nobody could tell whom it was about: this one is asked for again, and found.
+            state.alone = True
+            self._inbox.push(Ended(state, left=True, doubtful=True))
+        else:
+            self._inbox.push(Ended(state, cancelled=True, doubtful=doubtful))
 
     def _take(self, state: NodeState, result: calls.MemberResult) -> None:
         state.checkpoint = result.checkpoint or state.checkpoint

@@ -52,6 +52,11 @@ class Fixes:
         """Return them, the oldest first."""
         return tuple(self._all)
 
+    @property
+    def lasting(self) -> tuple[Fix, ...]:
+        """Return those that are not for single nodes, the oldest first."""
+        return tuple(fix for fix in self._all if not fix.only)
+
     def take_over(self, fixes: Sequence[Fix]) -> None:
         """Go on with those of the run before."""
         self._all = list(fixes)
@@ -88,9 +93,9 @@ class Fixes:
         if state.fix:
             fix = self._all[state.fix - 1]
             return Code(fix.spec, fix.tasks[task].name, fix.environment)
-        return Code(state.scope.program.digest, task, self._around(state.scope))
+        return Code(state.scope.program.digest, task, self.around(state.scope))
 
-    def _around(self, scope: Scope | None) -> Environment:
+    def around(self, scope: Scope | None) -> Environment:
         """Return where the tasks of a scope run: those that a dynamic task gave, where that ran itself."""
         while scope is not None:
             parent = scope.parent
@@ -105,5 +110,5 @@ class Fixes:
 
     def request(self) -> ExecutionRequest:
         """Return the request as executions that are started from here inherit it."""
-        lasting = tuple(fix for fix in self._all if not fix.only)
+        lasting = self.lasting
         return self._request.model_copy(update={"fixes": lasting}) if lasting else self._request

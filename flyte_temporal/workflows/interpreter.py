@@ -18,9 +18,10 @@ from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.faults import buggify
 from flyte_temporal.spec import calls, lookup_calls
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, NodeRecord
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, Fix, NodeRecord
 from flyte_temporal.spec.repairs import (
     CHILD_PAUSED,
+    FIXED_WITH_PARENT,
     PAUSED_WITH_PARENT,
     ChildPause,
     GiveUp,
@@ -140,6 +141,8 @@ class Interpreter:
     @workflow.signal(name=calls.SHARD_STOP)
     async def shard_stop(self) -> None:
         """Stop the items of a shard, because the map has failed."""
+        # It can come in the very first task of a run, or while what the run before handed over is being read.
+        await workflow.wait_condition(lambda: self._run is not None and self._run.restored)
         self._run.stop()  # type: ignore[union-attr]
 
     @workflow.update(name="answer")
@@ -199,6 +202,11 @@ class Interpreter:
             repairs.resume()
         else:
             repairs.hold_back(pause)
+
+    @workflow.signal(name=FIXED_WITH_PARENT)
+    async def fixed_with_parent(self, fix: Fix) -> None:
+        """Run attempts that start from now on with fixed code, because the run that holds the map does so."""
+        (await self._repairs()).mend(fix)
 
     @workflow.signal(name=CHILD_PAUSED)
     async def child_paused(self, news: ChildPause) -> None:

@@ -64,8 +64,9 @@ class Openings:
     def open_map(self, state: NodeState, whole: Shard, cut: calls.SplitResult | None = None) -> None:
         """Open a map, in shards if it is large and its lists are cut; else have them cut."""
         program = state.scope.program
-        size = self._sizes.shard(program, array_target(state.node)) if self._version >= 3 else 0
-        if self._tree.pausing and self._tree.fits(whole.count):
+        target = array_target(state.node)
+        size = self._sizes.shard(program, target) if self._version >= 3 else 0
+        if self._tree.pausing and self._tree.fits(whole.count * self._sizes.below(program, target)):
             size = 0  # its items can be held only where their states are
         if not size or whole.count <= size:
             self._tree.open(Array(program, state, whole))

@@ -19,6 +19,7 @@ from flyte_temporal.workflows.arrays import Array, array_target, wishes_of
 from flyte_temporal.workflows.inbox import Inbox, pause
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.reads import CUTTING
+from flyte_temporal.workflows.recovering import copied_from
 from flyte_temporal.workflows.sharded import PART_BYTES, short
 
 NEWS_S = 1.0
@@ -111,6 +112,7 @@ class OwnShard:
             failed=array.failures if array else 0,
             errors=short(array.errors) if array else (),
             stopped=self.stopped,
+            copied=copied_from(array) if array else None,
         )
         lists = {
             v.name: calls.Wish(literal=results[v.name], type=v.type)

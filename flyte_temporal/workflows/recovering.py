@@ -106,11 +106,17 @@ def phase_of(scope: Scope) -> NodePhase:
     parent = scope.parent
     if parent is None or parent.ran:
         return NodePhase.SUCCEEDED
-    copied = [s.source for s in scope.states if s.phase is NodePhase.RECOVERED and s.source is not None]
-    if not copied:
+    copied = copied_from(scope)
+    if copied is None:
         return NodePhase.SUCCEEDED
-    parent.source = parent.source or NodeRef(execution=copied[0].execution, node=parent.path)
+    parent.source = parent.source or NodeRef(execution=copied.execution, node=parent.path)
     return NodePhase.RECOVERED
+
+
+def copied_from(scope: Scope) -> NodeRef | None:
+    """Return where the first node of a scope was copied from; None if one was run, or none was copied."""
+    copied = (s.source for s in scope.states if s.phase is NodePhase.RECOVERED and s.source is not None)
+    return None if scope.ran else next(copied, None)
 
 
 def in_handler(state: NodeState) -> bool:

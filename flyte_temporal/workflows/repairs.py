@@ -14,7 +14,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
 from flyte_temporal.errors import Conflict, InvalidInputs, NotFound
-from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRequest, NodePhase, Repair
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRequest, Fix, NodePhase, Repair
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.nodes import GateTarget, TaskTarget
 from flyte_temporal.spec.policies import Resources
@@ -69,6 +69,8 @@ class Repairs:
         """Executions that this one has started and that wait to be repaired, by the paths of their nodes."""
         self.passed_on: Callable[[Pause], None] = lambda _pause: None
         """Tells the executions that this one has started."""
+        self.mended: Callable[[Fix], None] = lambda _fix: None
+        """Tells the shards that are under way."""
 
     @property
     def held(self) -> list[NodeState]:
@@ -219,7 +221,7 @@ class Repairs:
         now, fix = workflow.now(), request.fix
         if fix is not None:
             only = tuple(s.path for s in states) if request.only_these else ()
-            self._fixes.add(fix.model_copy(update={"only": only, "by": request.by, "at": now}))
+            self.mend(fix.model_copy(update={"only": only, "by": request.by, "at": now}))
         for state in states:
             state.budget = Budget()
             state.fresh_from, state.fresh_since = state.attempts, now
@@ -237,6 +239,13 @@ class Repairs:
             self._tree.resume(state)
         self._inbox.wake()
         return self.state(tuple(s.path for s in states))
+
+    def mend(self, fix: Fix) -> None:
+        """Run attempts that start from now on with fixed code, in shards too."""
+        self._fixes.add(fix)
+        if not fix.only:
+            self.mended(fix)
+        self._inbox.wake()
 
     def check_skip(self, request: NodeSkip) -> NodeState:
         """Return the node of a skip.

@@ -116,14 +116,14 @@ class Run:
         self._children = Children(given, self._inbox, self._recovering, self._fixes)
         self.lookups = Lookups(given, self._inbox, self._recovering, self._fixes)
         self._stores = Stores(given.request.id, self._inbox)
-        self.shards = Shards(given, self._inbox)
+        self.shards = Shards(given, self._inbox, self._fixes)
         self._own = OwnShard(shard, self._program, self._inbox) if shard else None
         self._stops = Stops(given, self._inbox)
         self._deadlines = Deadlines(self._inbox.wake)
         planned = None if shard else self._program
         self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
         self.repairs = Repairs(self._tree, self._inbox, self._fixes, self.gates, given.request)
-        self.repairs.passed_on = self._pass_on
+        self.repairs.passed_on, self.repairs.mended = self._pass_on, self.shards.mend
         self.aborts = Aborts(self._tree, self._inbox, self.states)
         self._window = Window(given.limits.window, self._tree)
         self._openings = Openings(given, self._tree, self.gates, Reads(self._inbox), self._window)
@@ -397,6 +397,7 @@ class Run:
         try:
             self._begin_work(state)
         except FlyteTemporalError as error:
+            self._tree.forming.landed(state)
             self._tree.fail(state, document_of(error, state.path))
 
     def _gather(self, state: NodeState) -> None:

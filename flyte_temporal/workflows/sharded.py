@@ -47,8 +47,13 @@ class Sizes:
         if not self._limits.shard:
             return 0
         # Half of what a run may hold: retries and failure handlers add to it.
-        fit = self._limits.nodes // 2 // _below(program, target.item, {})
+        fit = self._limits.nodes // 2 // self.below(program, target)
         return max(1, min(self._limits.shard, fit))
+
+    @staticmethod
+    def below(program: Program, target: ArrayTarget) -> int:
+        """Return how many nodes an item of a map brings, itself included; what is known only as it runs is guessed."""
+        return _below(program, target.item, {})
 
 
 def _below(program: Program, target: Target, done: dict[str, int]) -> int:

@@ -6,7 +6,7 @@ The same shape as `children`. A shard has no record of its own: its items are no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from temporalio import workflow
@@ -19,13 +19,15 @@ from temporalio.common import (
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionRequest, Fix
 from flyte_temporal.spec.nodes import LaunchPlanTarget, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.repairs import FIXED_WITH_PARENT
 from flyte_temporal.spec.runs import RunInput, RunOutput, Shard
 from flyte_temporal.spec.search import PHASE, search_values
 from flyte_temporal.workflows.arrays import array_target
-from flyte_temporal.workflows.children import ChildFailed, child_name, followed
+from flyte_temporal.workflows.children import ChildFailed, child_name, followed, tell
 from flyte_temporal.workflows.failures import shard_aborted, shard_document_of, was_cancelled
+from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.scope import NodeState
 
@@ -36,11 +38,14 @@ class Shards:
     Args:
         given: The run's input.
         inbox: Where ends go.
+        fixes: Code that was brought into the run.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, fixes: Fixes) -> None:
         self._given = given
         self._inbox = inbox
+        self._fixes = fixes
+        self._telling: set[asyncio.Task[None]] = set()
         self._running: dict[tuple[str, int], tuple[NodeState, Shard]] = {}
         """By path of the array node and position of the first item."""
 
@@ -70,15 +75,18 @@ class Shards:
         running.add_done_callback(lambda done: self._on_end(state, shard, done))
 
     async def _run(self, state: NodeState, shard: Shard, *, again: bool) -> RunOutput:
+        known = self._fixes.lasting
         try:
             handle = await self._start(state, shard)
         except WorkflowAlreadyStartedError:
             if not again:
                 raise
-            # By the run before this one, which did not come to know that any more.
+            # By the run before this one, which did not come to know that any more, nor with which code.
             state.child_started = True
+            self._tell(state, self._fixes.lasting)
             return await self._followed(state)
         state.child_started = True
+        self._tell(state, self._fixes.lasting[len(known) :])
         output: RunOutput = await handle
         return output
 
@@ -96,7 +104,10 @@ class Shards:
         # As for children: continuing as new counts as an end of the parent, and would stop the shard.
         return await workflow.start_child_workflow(
             _type_of(shard),
-            args=[self._given.model_copy(update={"shard": shard}), state.scope.program.closure],
+            args=[
+                self._given.model_copy(update={"shard": shard, "request": self._request(state, shard)}),
+                state.scope.program.closure,
+            ],
             id=state.child,
             result_type=RunOutput,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
@@ -105,6 +116,35 @@ class Shards:
             search_attributes=TypedSearchAttributes(attributes),
             static_summary=f"{shard.path[:120]} [{shard.offset}-{last} of {shard.total}]",
         )
+
+    def _request(self, state: NodeState, shard: Shard) -> ExecutionRequest:
+        """Return the request of the execution as a shard must see it, which knows nothing of what the map is in and after."""
+        request = self._fixes.request()
+        around = self._fixes.around(state.scope)
+        if around is not request.environment:
+            request = request.model_copy(update={"environment": around})
+        array, recover = state.scope.parent, request.recover
+        if array is not None and array.rerun and recover is not None:
+            again = recover.model_copy(update={"rerun": (*recover.rerun, shard.path)})
+            request = request.model_copy(update={"recover": again})
+        return request
+
+    def mend(self, fix: Fix) -> None:
+        """Have attempts that the shards under way start from now on run with fixed code."""
+        for state, _ in self._running.values():
+            if state.child_started:  # others are told when they are
+                self._tell(state, (fix,))
+
+    def _tell(self, state: NodeState, fixes: Sequence[Fix]) -> None:
+        if fixes:
+            telling = asyncio.create_task(self._told(state.child, fixes))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+
+    @staticmethod
+    async def _told(shard: str, fixes: Sequence[Fix]) -> None:
+        for fix in fixes:
+            await tell(shard, FIXED_WITH_PARENT, fix)
 
     def _on_end(self, state: NodeState, shard: Shard, done: asyncio.Task[Any]) -> None:
         self._inbox.forget(state)

@@ -48,14 +48,14 @@ class Taking:
             return
         self.lookups.ended(state)
         self.repairs.ended(state)
-        if ended.doubtful:
+        if ended.doubtful and (state.scope.failing or not ended.left):
             self.stops.add(state)
         elif ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
             tree.abort(state)
         elif state.doom is not None and (ended.outputs is None or ended.closure is not None):
             tree.fail(state, state.doom)
         elif ended.left:
-            tree.leave(state)
+            tree.leave(state, known=not ended.doubtful)
         elif ended.again:
             tree.again(state, ended.error)
         elif ended.error is not None:

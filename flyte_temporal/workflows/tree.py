@@ -185,10 +185,15 @@ class Tree:
         else:
             self.queue(state)
 
-    def leave(self, state: NodeState) -> None:
-        """Take in that an activity ended without this node of its: it may start anew, once what it waits for has ended."""
+    def leave(self, state: NodeState, *, known: bool = True) -> None:
+        """Take in that an activity ended without this node of its: it may start anew, once what it waits for has ended.
+
+        Args:
+            state: The node.
+            known: Whether it is known that an attempt which has to wait never began; else the same one is asked for again.
+        """
         waits = state.scope.left(state) > 0
-        if state.scope.failing or waits:
+        if state.scope.failing or (waits and known):
             if state.token:
                 state.attempts -= 1
                 state.tokens.remove(state.token)
@@ -288,12 +293,15 @@ class Tree:
         if not isinstance(scope, ShardedArray):  # pragma: no cover - only such a scope has shards
             raise TypeError(f"{state.path} is no shard")
         stopped = given.shard is not None and given.shard.stopped
+        state.source = given.shard.copied if given.shard is not None else None
+        state.ran = state.source is None
+        phase = NodePhase.SUCCEEDED if state.ran else NodePhase.RECOVERED
         scope.take(state, given)
         following = scope.after(state, given.outputs)
         self._shards_changed(scope)
         if not scope.failing:
             self._enqueue(scope, following)
-        self._finish(state, NodePhase.ABORTED if stopped else NodePhase.SUCCEEDED)
+        self._finish(state, NodePhase.ABORTED if stopped else phase)
 
     def _shards_changed(self, scope: ShardedArray) -> None:
         if scope.parent is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flyte_temporal.adapters.launchers.containers.engine import Engine
+from flyte_temporal.adapters.launchers.containers.engine import ContainerEngine
 from flyte_temporal.adapters.launchers.containers.launcher import ContainerLauncher
 from flyte_temporal.config.settings import ContainerSettings
 from flyte_temporal.testing.attempts import AttemptBench
@@ -35,12 +35,12 @@ def bench(source: Path, tmp_path: Path) -> AttemptBench:
 
 
 @pytest.fixture
-def engine() -> Engine:
-    return Engine("podman", podman=True)
+def engine() -> ContainerEngine:
+    return ContainerEngine("podman", podman=True)
 
 
 @pytest.fixture
-async def new(engine: Engine, bench: AttemptBench) -> AsyncIterator[Make]:
+async def new(engine: ContainerEngine, bench: AttemptBench) -> AsyncIterator[Make]:
     made: list[ContainerLauncher] = []
     scratch = bench.folder / "scratch"
 

@@ -63,11 +63,25 @@ def image(program: str, packages: tuple[str, ...] = ()) -> str:
     return build(program, packages, bootstrap=True)
 
 
+def chosen() -> dict[str, str]:
+    """Return the environment for runs by the launcher of $TEST_LAUNCHER; empty if none is chosen."""
+    launcher = os.environ.get("TEST_LAUNCHER", "")
+    if launcher in {"podman", "docker"}:
+        need(launcher)
+        return {"FLYTE_TEMPORAL_LAUNCHER": launcher, "FLYTE_TEMPORAL_IMAGE": image(launcher, SCIENCE)}
+    return {"FLYTE_TEMPORAL_LAUNCHER": launcher} if launcher else {}
+
+
+def names(program: str, scratch: Path, *, running: bool = False) -> list[str]:
+    """Return the names of the containers of a launcher with this scratch folder."""
+    words = [program, "ps", "--filter", f"label={HOME}={home_of(scratch)}", "--format", "{{.Names}}"]
+    done = subprocess.run(
+        [*words, *([] if running else ["--all"])], capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
 def clear(program: str, scratch: Path) -> None:
     """Remove what a test has left of a launcher with this scratch folder."""
-    label = f"label={HOME}={home_of(scratch)}"
-    found = subprocess.run(
-        [program, "ps", "-aq", "--filter", label], capture_output=True, text=True, check=False
-    )
-    for name in found.stdout.split():
+    for name in names(program, scratch):
         subprocess.run([program, "rm", "--force", name], capture_output=True, check=False)

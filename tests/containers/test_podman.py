@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal.activities.outcome import without_manifest
-from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, Engine
+from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, ContainerEngine
 from flyte_temporal.adapters.launchers.containers.plan import HOME, container_name
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.execution import ErrorKind
@@ -112,7 +112,9 @@ async def test_limits_and_labels_are_the_engines(new: Make, bench: AttemptBench)
     await launcher.stop(order.attempt, 1)
 
 
-async def test_it_is_kept_until_it_is_released(new: Make, bench: AttemptBench, engine: Engine) -> None:
+async def test_it_is_kept_until_it_is_released(
+    new: Make, bench: AttemptBench, engine: ContainerEngine
+) -> None:
     launcher, order = new(), bench.order("jobs.surroundings", {"path": ""}, ANY)
     await ended(launcher, order)
     name = container_name(order.attempt)
@@ -140,7 +142,7 @@ async def test_an_image_without_a_name(new: Make, bench: AttemptBench) -> None:
 
 async def test_a_program_that_is_not_installed(new: Make, bench: AttemptBench) -> None:
     launcher, order = new(), bench.order("jobs.surroundings", {"path": ""}, ANY)
-    launcher._engine = Engine("/nowhere/podman", podman=True)
+    launcher._engine = ContainerEngine("/nowhere/podman", podman=True)
     state = await ended(launcher, order)
     kind, _, recoverable, message = judged(order, state)
     assert (kind, recoverable) == (ErrorKind.USER, False)
@@ -160,7 +162,7 @@ async def test_a_name_that_somebody_else_has_taken(new: Make, bench: AttemptBenc
 
 
 async def test_a_container_that_somebody_removes_is_lost_and_does_not_start_again(
-    new: Make, bench: AttemptBench, engine: Engine
+    new: Make, bench: AttemptBench, engine: ContainerEngine
 ) -> None:
     launcher, order = new(), held(bench)
     await launcher.start(order)
@@ -183,9 +185,36 @@ async def test_a_container_that_somebody_kills(new: Make, bench: AttemptBench) -
     assert judged(order, state)[:2] == (ErrorKind.SYSTEM, "KilledUnseen")
 
 
+async def test_a_worker_that_died_between_create_and_start(
+    new: Make, bench: AttemptBench, engine: ContainerEngine
+) -> None:
+    """The next one starts what was made: it has never run."""
+    first, order = new(), bench.order("jobs.surroundings", {"path": ""}, ANY)
+    reached = asyncio.Event()
+
+    class Dies(ContainerEngine):
+        async def start(self, name: str, lock: int) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+    first._engine = Dies("podman", podman=True)
+    await first.start(order)
+    async with asyncio.timeout(TIMEOUT_S):
+        await reached.wait()
+    for entry in first._entries.values():
+        assert entry.life is not None
+        entry.life.cancel()
+    seen = await engine.inspect(container_name(order.attempt))
+    assert seen is not None
+    assert not seen.begun
+    second = new()
+    await ended(second, order)
+    assert bench.manifest(order) is not None
+
+
 @pytest.mark.parametrize("then", ["ends", "is killed"])
 async def test_a_killed_monitor_costs_the_exit_code_only(
-    new: Make, bench: AttemptBench, engine: Engine, then: str
+    new: Make, bench: AttemptBench, engine: ContainerEngine, then: str
 ) -> None:
     """Podman says for ever that such a container runs: its process and its manifest are believed instead."""
     launcher, order = new(), held(bench)
@@ -213,7 +242,7 @@ async def test_a_killed_monitor_costs_the_exit_code_only(
     assert await engine.inspect(container_name(order.attempt)) is None
 
 
-async def test_a_stop_without_a_monitor(new: Make, bench: AttemptBench, engine: Engine) -> None:
+async def test_a_stop_without_a_monitor(new: Make, bench: AttemptBench, engine: ContainerEngine) -> None:
     launcher, order = new(), held(bench)
     await launcher.start(order)
     await begun(bench)
@@ -253,7 +282,7 @@ async def test_a_full_tmp_is_the_tasks_own_failure(new: Make, bench: AttemptBenc
 
 
 async def test_what_a_dead_worker_left_is_swept(
-    new: Make, bench: AttemptBench, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    new: Make, bench: AttemptBench, engine: ContainerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flyte_temporal.adapters.launchers.containers.leftovers.KEPT_S", 0)
     first, order, running = new(), bench.order("jobs.surroundings", {"path": ""}, ANY), held(bench)

@@ -93,6 +93,9 @@ def settings_of(kind: str, bench: AttemptBench, size: int = 2) -> Settings:
             tmp="256Mi",
             options=(
                 "--pid=host",
+                # Inside of some machines nobody may have as many as engines give by default.
+                "--ulimit=nofile=10000:20000",
+                "--ulimit=nproc=30000:30000",
                 "--mount",
                 f"type=bind,source={bench.folder},target={bench.folder}",
             ),

@@ -39,6 +39,7 @@ class Command:
 
     home: Path
     variables: tuple[tuple[str, str], ...] = ()
+    timeout_s: float = TIMEOUT_S
 
     @property
     def environment(self) -> dict[str, str]:
@@ -63,7 +64,7 @@ class Command:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=self.timeout_s,
             check=False,
         )
         if expect is not None:

@@ -88,7 +88,7 @@ def cache() -> Path:
 
 
 def _base() -> Path:
-    layer = cache() / "bookworm-python.tar"
+    layer = cache() / "bookworm-python-2.tar"
     assert layer.exists(), (
         "tests/cluster/up makes it; for another cluster, set TEST_TASK_IMAGE and TEST_WORKER_IMAGE"
     )

@@ -1,4 +1,7 @@
-"""Every feature, both ways, compared with what its `.toml` states."""
+"""Every feature, both ways, compared with what its `.toml` states.
+
+`TEST_LAUNCHER=podman` runs the durable half in containers (make test-containers).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.containers import engines
 from tests.e2e.command import Command, Done
 from tests.parity.case import CASES, Case, cases, matches
+from tests.parity.forking import forked
 
 ANSWERED_WITHIN_S = 60.0
 SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
@@ -20,11 +25,12 @@ SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    command = Command(tmp_path_factory.mktemp("home") / "h", tuple(SECRETS.items()))
-    try:
-        yield command
-    finally:
-        command("down", expect=None)
+    variables = tuple({**SECRETS, **engines.chosen()}.items())
+    with forked(tmp_path_factory.mktemp("home") / "h", variables) as command:
+        try:
+            yield command
+        finally:
+            command("down", expect=None)
 
 
 def check(case: Case, done: Done) -> None:

@@ -26,6 +26,7 @@ from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionRequest, NodePhase, NodeRecord
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.runs import RunInput, RunLimits
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Behaviour, Stage, arithmetic
 
@@ -92,6 +93,7 @@ class Ended:
     stage: Stage
     plan: RecoveryPlan | None = None
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
+    limits: RunLimits | None = None
 
     def phases(self) -> dict[str, str]:
         """Return the phase of each node."""
@@ -112,15 +114,16 @@ async def run(
     name: str = "first",
     answers: Sequence[GateAnswer] = (),
     kept: Kept | None = None,
+    limits: RunLimits | None = None,
 ) -> Ended:
     """Run a closure to its end."""
-    given = closures.run_input(closure, f"{name}-{stage.name}", x)
-    return await _to_end(stage, given.request, closure, kept or Kept(stage=stage, inner=behaviour), answers)
+    given = closures.run_input(closure, f"{name}-{stage.name}", x, limits)
+    return await _to_end(stage, given, closure, kept or Kept(stage=stage, inner=behaviour), answers)
 
 
 async def _to_end(
     stage: Stage,
-    request: ExecutionRequest,
+    given: RunInput,
     closure: Closure,
     seen: Kept,
     answers: Sequence[GateAnswer],
@@ -128,7 +131,7 @@ async def _to_end(
     late: bool = False,
 ) -> Ended:
     stage.store_closure(closure)
-    given = closures.run_input(closure, request.id.name).model_copy(update={"request": request})
+    request = given.request
     stage.store.create_execution(request, datetime.now(UTC))
     async with stage.worker(seen):
         await stage.engine.start(given, closure)
@@ -139,7 +142,7 @@ async def _to_end(
         state = await stage.engine.wait(request.id, 60)
     assert state is not None
     nodes = {node.id: node for node in stage.store.nodes(request.id)}
-    return Ended(request, state, seen, stage, nodes=nodes)
+    return Ended(request, state, seen, stage, nodes=nodes, limits=given.limits)
 
 
 async def _asked(stage: Stage, request: ExecutionRequest, gate: str) -> None:
@@ -175,10 +178,11 @@ async def recover(
     plan = recoveries.plan(start, source)
     if closure is not None:
         stage.store_closure(closure)
-    given = closures.run_input(start.closure, f"{name}-{stage.name}")
+    given = closures.run_input(start.closure, f"{name}-{stage.name}", limits=before.limits)
     request = given.request.model_copy(update={"inputs": start.inputs, "recover": start.recover})
     seen = Kept(stage=stage, inner=behaviour)
-    ended = await _to_end(stage, request, start.closure, seen, answers, late=late)
+    given = given.model_copy(update={"request": request})
+    ended = await _to_end(stage, given, start.closure, seen, answers, late=late)
     ended.plan = plan
     for node in plan.nodes:
         if node.fate is Fate.COPIED:

@@ -14,14 +14,17 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from flyte_temporal.activities.refusals import their_failure
 from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.spec import calls
+from flyte_temporal.spec.bindings import Constant, InputRef
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.nodes import ArrayTarget, Node, WorkflowTarget
 from flyte_temporal.spec.policies import CacheSettings, RetryPolicy, TaskPolicy
 from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.interpreter import Interpreter
 from tests.workflow.conftest import Attempted, HandedBack, Stage, arithmetic, plain, user_error
+from tests.workflow.test_structures import mapped
 
 ON = RunLimits(batches="on", slots=2, heartbeat_timeout_s=5)
 
@@ -109,6 +112,42 @@ async def test_a_cached_task_is_looked_up_once_also_if_it_goes_alone(stage: Stag
     history = await stage.client.get_workflow_handle(stage.name).fetch_history()
     lookups = [e for e in history.events if b"flyte_temporal.lookup" in e.SerializeToString()]
     assert len(lookups) == 3
+
+
+async def test_short_nodes_whose_inputs_are_wrong_hold_up_nothing(stage: Stage) -> None:
+    """Each goes alone, fails before anything is asked for, and leaves its place in the row."""
+    broken = closures.step("n0", InputRef(name="x", path=("missing",)))
+    inner = closures.workflow("shapes.inner", [broken], closures.out("n0"))
+    array = Node(
+        id="m",
+        target=ArrayTarget(item=WorkflowTarget(workflow=inner.name), over=("x",), min_successes=0),
+        inputs={"x": Constant(value=[{"has": i} for i in range(8)])},
+    )
+    main = closures.workflow("shapes.outer", [array, closures.step("last", 1)], closures.out("last"))
+    closure = closures.closure(main)
+    closure = short(closure.model_copy(update={"workflows": {**closure.workflows, inner.name: inner}}))
+    seen = Attempted()
+    state = await stage.run(closures.run_input(closure, stage.name, 1, ON), closure, seen)
+    assert state.phase is ExecutionPhase.SUCCEEDED
+    assert Counter(seen.phases().values())["FAILED"] == 16  # the items, and the node in each
+
+
+async def test_the_abort_of_one_member_leaves_the_others_when_no_worker_has_their_batch(stage: Stage) -> None:
+    """Temporal then ends the activity by itself, and nobody says whom it was about."""
+    closure = short(mapped(range(10), min_successes=5))
+    run = closures.run_input(closure, stage.name, 1, RunLimits(batches="on", slots=1, heartbeat_timeout_s=5))
+    async with stage.worker(Attempted(), no_remote_activities=True):
+        await stage.engine.start(run, closure)
+        async with asyncio.timeout(30):
+            while len(await scheduled(stage, stage.name)) == 0:  # noqa: ASYNC110 - the server is asked
+                await asyncio.sleep(0.02)
+        await stage.engine.abort_node(run.request.id, calls.NodeAbort(node="m[3]"))
+    seen = Attempted()
+    async with stage.worker(seen):
+        state = await stage.engine.wait(run.request.id, 60)
+    assert state is not None
+    assert plain(state.outputs["o0"]) == [1, 2, 3, None, *range(5, 11)]
+    assert sorted(nodes(seen)) == [f"m[{i}]" for i in range(10) if i != 3]
 
 
 async def test_it_is_off_unless_it_is_on(stage: Stage) -> None:

@@ -13,12 +13,13 @@ from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, GateReply
 from flyte_temporal.spec.literals import Inline, Offloaded
 from flyte_temporal.spec.nodes import GateTarget, Node, TaskTarget
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Behaviour, Stage, arithmetic, plain, user_error
 from tests.workflow.recovering import Kept, recover, run
 from tests.workflow.test_interpreter import failing
-from tests.workflow.test_structures import BRANCHED, body, branch, emitted, handled, mapped, planned
+from tests.workflow.test_structures import BRANCHED, body, branch, emitted, handled, mapped, one, planned
 
 LAST = "shapes.last"
 """A task of its own for the node that fails, so that its code changes alone."""
@@ -112,6 +113,19 @@ async def test_a_node_is_run_by_wish_with_all_that_comes_after_it(stage: Stage) 
     after = await recover(before, rerun=("b",))
     assert after.seen.ran == ["b", "last"]
     assert after.reason("last") == after.nodes["last"].anew == "it was asked for"
+
+
+async def test_a_map_in_shards_after_a_node_run_by_wish_is_run_again(stage: Stage) -> None:
+    array = mapped([1, 2, 3]).workflows["shapes.mapped"].nodes[0].model_copy(update={"after": ("a",)})
+    closure = one(
+        "shapes.after", [closures.step("a", InputRef(name="x")), array], OutputRef(node="m", name="o0")
+    )
+    before = await run(stage, closure, limits=RunLimits(shard=2))
+    copied = await recover(before)
+    assert copied.seen.ran == []
+    after = await recover(before, name="third", rerun=("a",))
+    assert after.seen.ran == ["a", "m[0]", "m[1]", "m[2]"]
+    assert after.nodes["m[2]"].anew == "it was asked for"
 
 
 async def test_only_the_items_of_a_map_that_have_not_ended_well_are_run(stage: Stage) -> None:

@@ -352,6 +352,46 @@ async def test_what_a_fixed_dynamic_task_gives_runs_where_it_ran(stage: Stage) -
     assert where == {"d": "fixed", "d.n0": "fixed", "d.n1": "fixed", "d.t": "fixed", "n1": ""}
 
 
+async def test_fixed_code_reaches_the_shards_of_a_map(stage: Stage) -> None:
+    """Those under way, and those to come."""
+    array = Node(
+        id="m",
+        target=ArrayTarget(item=TaskTarget(task=closures.STEP), over=("x",), concurrency=1),
+        inputs={"x": Constant(value=list(range(6)))},
+    )
+    closure = one("shapes.beside", [closures.step("n0", 1), array], closures.out("n0"))
+    go = asyncio.Event()
+
+    async def behave(request: AttemptRequest) -> Any:
+        if request.attempt.node == "n0" and request.task != "fixed.step":
+            raise failing(user_error("n0 is broken"))
+        while request.attempt.node == "m[0]" and not go.is_set():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.02)
+        return await arithmetic(request)
+
+    limits = RunLimits(shard=2, nodes=6, batches="off")
+    async with story(stage, closure, behave, limits=limits) as told:
+        await told.held("n0")
+        await until(lambda: told.tries("m[0]") == 1)
+        await told.ask(NodeRetry(node="n0", fix=fixed(closures.STEP, closure, name="fixed.step")))
+        await until(lambda: told.tries("n0") == 2)
+        # It was sent before n0 was asked for, but nothing orders two workflows.
+        shard = stage.client.get_workflow_handle(f"{told.id.name}.m.0")
+        async with asyncio.timeout(30):
+            while "fixed_with_parent" not in signals(await shard.fetch_history()):  # noqa: ASYNC110 - the server is asked
+                await asyncio.sleep(0.02)
+        go.set()
+        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
+    ran = {r.attempt.node: r.task for r in told.seen.requests if r.attempt.node.startswith("m")}
+    assert ran == {"m[0]": closures.STEP} | {f"m[{i}]": "fixed.step" for i in range(1, 6)}
+    await replayed(stage, shard.id)
+
+
+def signals(history: Any) -> set[str]:
+    names = (event.workflow_execution_signaled_event_attributes.signal_name for event in history.events)
+    return {name for name in names if name}
+
+
 async def test_a_paused_run_starts_nothing_and_what_runs_ends(stage: Stage) -> None:
     go = asyncio.Event()
 

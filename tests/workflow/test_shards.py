@@ -13,13 +13,13 @@ from temporalio.client import WorkflowExecutionStatus
 
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.bindings import Binding, Constant, InputRef, OutputBinding, OutputRef
-from flyte_temporal.spec.calls import AttemptRequest, AttemptResult, NodeAbort
+from flyte_temporal.spec.calls import SHARD_STOP, AttemptRequest, AttemptResult, NodeAbort
 from flyte_temporal.spec.document import digest, sha256_hex
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorKind, ExecutionPhase, NodePhase
 from flyte_temporal.spec.literals import Inline, Joined, LiteralValue, Offloaded
 from flyte_temporal.spec.nodes import ArrayTarget, LaunchPlanTarget, Node, TaskTarget, WorkflowTarget
-from flyte_temporal.spec.runs import SHARDED_ORDER, RunInput, RunLimits
+from flyte_temporal.spec.runs import SHARDED_ORDER, RunInput, RunLimits, RunOutput, Shard, ShardEnd
 from flyte_temporal.testing import closures
 from tests.workflow import dags
 from tests.workflow.conftest import Attempted, Stage, arithmetic, plain, user_error
@@ -74,6 +74,29 @@ async def test_a_shard_reads_as_part_of_the_map_in_temporal_and_in_the_records(
     assert [c.phase for c in seen.records if c.phase and c.phase.terminal] == [ExecutionPhase.SUCCEEDED]
     for handle in (child, stage.client.get_workflow_handle("shown")):
         await replay(await handle.fetch_history(), tmp_path)
+
+
+async def test_a_shard_that_is_told_to_stop_before_its_first_step_ends(stage: Stage) -> None:
+    closure, seen = mapped(range(4)), Attempted()
+    array = closure.workflows["shapes.mapped"].nodes[0]
+    given = of(closure, stage.name)
+    part: dict[str, LiteralValue] = {"x": Inline(value=[0, 1])}
+    shard = Shard(
+        spec=given.request.spec, node=array, path="m", inputs=part, offset=0, count=2, total=4, parallel=2
+    )
+    # Nobody serves the queue yet: the start and the message are in one task.
+    handle = await stage.client.start_workflow(
+        closures.STEP,
+        args=[given.model_copy(update={"shard": shard}), closure],
+        id=f"{stage.name}.m.0",
+        task_queue=stage.queue,
+        result_type=RunOutput,
+        start_signal=SHARD_STOP,
+    )
+    async with stage.worker(seen), asyncio.timeout(30):
+        output = await handle.result()
+    assert output.shard == ShardEnd(stopped=True)
+    assert seen.requests == []
 
 
 @pytest.mark.parametrize("count", [3, 400])

@@ -126,7 +126,8 @@ def test_a_container_does_not_run_plainly() -> None:
         run_plain(container, {"x": 1})
     assert caught.value.message == (
         "The task tests.container is the container alpine:3.20, which needs a launcher that starts containers; plain "
-        "runs and the launchers 'pool' and 'process' run Python only."
+        "runs and the launchers 'pool' and 'process' run Python only. Run it with --launcher podman, docker or kubernetes; "
+        "docs/containers.md says what to set up."
     )
 
 

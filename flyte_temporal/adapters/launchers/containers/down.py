@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flyte_temporal.adapters.launchers.containers.engine import Container, Engine
+from flyte_temporal.adapters.launchers.containers.engine import Container, ContainerEngine
 from flyte_temporal.adapters.launchers.containers.places import Places, Stage, folder_in
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec.attempt import Intent, StorageConfig
@@ -43,7 +43,7 @@ async def end_containers(scratch: Path, grace_s: float) -> int:
 
 async def _end(name: str, note: Mapping[str, Any], grace_s: float) -> bool:
     program = str(note.get("program") or "podman")
-    engine = Engine(program, podman="docker" not in Path(program).name)
+    engine = ContainerEngine(program, podman="docker" not in Path(program).name)
     try:
         seen = await engine.inspect(name)
         if seen is None or not seen.begun or seen.over:
@@ -69,7 +69,7 @@ def _steps(seen: Container, grace_s: float) -> list[tuple[str, float]]:
     return [("TERM", grace_s), *report, ("KILL", _REPORT_S)]
 
 
-async def _over(engine: Engine, name: str, patience_s: float) -> bool:
+async def _over(engine: ContainerEngine, name: str, patience_s: float) -> bool:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         seen = await engine.inspect(name)

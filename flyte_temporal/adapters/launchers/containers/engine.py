@@ -1,4 +1,4 @@
-"""`Engine`: the command line of podman or docker, as functions. Knows their words; decides nothing."""
+"""`ContainerEngine`: the command line of podman or docker, as functions. Knows their words; decides nothing."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Container:
         return self.status in _OVER
 
 
-class Engine:
+class ContainerEngine:
     """The program of an engine.
 
     Args:

@@ -18,7 +18,12 @@ from typing import Any
 
 from flyte_temporal.adapters.launchers.containers import beside, plan
 from flyte_temporal.adapters.launchers.containers.endings import is_alive, wait_for_end
-from flyte_temporal.adapters.launchers.containers.engine import Container, Engine, EngineFailed, NotInstalled
+from flyte_temporal.adapters.launchers.containers.engine import (
+    Container,
+    ContainerEngine,
+    EngineFailed,
+    NotInstalled,
+)
 from flyte_temporal.adapters.launchers.containers.leftovers import sweep
 from flyte_temporal.adapters.launchers.containers.places import Place, Places, Stage, folder_in
 from flyte_temporal.config.settings import ContainerSettings, Settings
@@ -94,7 +99,12 @@ class ContainerLauncher:
     """
 
     def __init__(
-        self, engine: Engine, settings: ContainerSettings, scratch: Path, storage: StorageConfig, size: int
+        self,
+        engine: ContainerEngine,
+        settings: ContainerSettings,
+        scratch: Path,
+        storage: StorageConfig,
+        size: int,
     ) -> None:
         self._engine, self._settings, self._storage = engine, settings, storage
         self._places = Places(folder_in(scratch), engine.program)
@@ -467,7 +477,7 @@ def _unfit(message: str) -> AttemptState:
 def make(settings: Settings, *, podman: bool) -> ContainerLauncher:
     """Return a launcher with the settings of this installation."""
     own = settings.containers
-    engine = Engine(own.podman if podman else own.docker, podman=podman, runtime=own.runtime)
+    engine = ContainerEngine(own.podman if podman else own.docker, podman=podman, runtime=own.runtime)
     size = own.size or settings.worker.pool_size
     return ContainerLauncher(engine, own, settings.worker.scratch, settings.storage.config(), size)
 

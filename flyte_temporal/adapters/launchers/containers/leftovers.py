@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from flyte_temporal.adapters.launchers.containers.engine import Container, Engine
+from flyte_temporal.adapters.launchers.containers.engine import Container, ContainerEngine
 from flyte_temporal.adapters.launchers.containers.places import Places
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.ports.blob_store import BlobStore
@@ -22,7 +22,7 @@ def _long_over(seen: Container) -> bool:
 
 
 async def sweep(
-    engine: Engine, places: Places, label: str, store: BlobStore, known: Callable[[str], bool]
+    engine: ContainerEngine, places: Places, label: str, store: BlobStore, known: Callable[[str], bool]
 ) -> int:
     """Remove the containers of a scratch folder that have ended and whose result is there; return their number.
 

@@ -18,6 +18,7 @@ from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.commands import rendered
 from flyte_temporal.spec.entities import ContainerSpec
 from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.images import unfilled
 from flyte_temporal.spec.policies import SecretRequest
 from flyte_temporal.spec.quantities import amount
 from flyte_temporal.storage.orders import STORAGE
@@ -125,6 +126,12 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
     asked = order.task.policy.annotations.get(NETWORK, "")
     if asked and asked not in settings.networks:
         return Plan(image, problem=_network_refused(order, asked, settings))
+    if left := unfilled(image):
+        return Plan(
+            image,
+            problem=f"The task {order.task.name} uses the image {left[0]!r} by name, and no such image was given. Write "
+            f"--image {left[0]}=URI.",
+        )
     # Names of this machine alone: nobody is asked for them.
     pull = "never" if image.startswith("localhost/") else settings.pull
     words = ["--name", container_name(order.attempt), "--pull", pull]

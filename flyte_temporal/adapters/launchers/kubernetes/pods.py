@@ -22,7 +22,7 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.document import sha256_hex
 from flyte_temporal.spec.policies import PodTemplate
-from flyte_temporal.storage.orders import STORAGE
+from flyte_temporal.storage.orders import ECHO, STORAGE
 
 Json = dict[str, Any]
 
@@ -164,6 +164,7 @@ def _primary(wanted: Wanted, name: str, mine: Mapping[str, Any]) -> tuple[Json, 
     storage = cluster.storage or order.storage
     environment: Json = {
         "HOME": TMP,
+        ECHO: "1",
         STORAGE: storage.model_dump_json(),
         **cluster.env,
         **{one["name"]: one for one in mine.get("env") or ()},

@@ -1,6 +1,6 @@
 """Where attempts run if nobody says so: by project and domain. Standard library only, because each CLI call reads it.
 
-`FLYTE_TEMPORAL_LAUNCHER` and `FLYTE_TEMPORAL_IMAGE` are for all; `FLYTE_TEMPORAL_PLACES` has what is otherwise for some, as
+`FLYTE_TEMPORAL_LAUNCHER` and `FLYTE_TEMPORAL_IMAGE` are for all; `FLYTE_TEMPORAL_DEFAULTS` has what is otherwise for some, as
 JSON: `{"trainers": {"launcher": "kubernetes", "cluster": "gpu"}, "trainers/development": {"launcher": "podman"}}`.
 """
 
@@ -17,7 +17,7 @@ _PARTS = ("launcher", "image", "cluster")
 
 
 @dataclass(frozen=True)
-class Place:
+class Defaults:
     """Where attempts run.
 
     Args:
@@ -31,7 +31,7 @@ class Place:
     cluster: str = ""
 
 
-def place_of(environ: Mapping[str, str], project: str, domain: str) -> Place:
+def defaults_of(environ: Mapping[str, str], project: str, domain: str) -> Defaults:
     """Return where attempts of a project and domain run: what is said of both wins over what is said of the project.
 
     Args:
@@ -43,17 +43,17 @@ def place_of(environ: Mapping[str, str], project: str, domain: str) -> Place:
         BadRequest: If a variable does not fit.
     """
     found = {part: environ.get(f"{PREFIX}{part.upper()}", "").strip() for part in _PARTS}
-    for name, said in _places(environ).items():
+    for name, said in _by_place(environ).items():
         if name == project:
             found.update(said)
-    for name, said in _places(environ).items():
+    for name, said in _by_place(environ).items():
         if name == f"{project}/{domain}":
             found.update(said)
-    return replace(Place(), **{part: text for part, text in found.items() if text})
+    return replace(Defaults(), **{part: text for part, text in found.items() if text})
 
 
-def _places(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    name = f"{PREFIX}PLACES"
+def _by_place(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    name = f"{PREFIX}DEFAULTS"
     text = environ.get(name, "").strip()
     if not text:
         return {}

@@ -1,0 +1,112 @@
+"""The command line of many cases in forks of one process, which has imported what every command imports.
+
+A process of its own costs a second of imports for each of hundreds of runs that take milliseconds. What a fork runs is the
+same `main` with the same words, environment and streams, and it leaves by the same exit. Processes of their own are what
+tests/e2e runs.
+
+Run as a program it is that process: a request is a line of JSON on stdin, its answer the exit code as a line on stdout.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.command import ROOT, Command, Done
+
+COMMON = (
+    "flyte_temporal",
+    "flyte_temporal.cli.program",
+    "flyte_temporal.cli.run",
+    "flyte_temporal.cli.plain_run",
+    "flyte_temporal.cli.durable_run",
+    "flyte_temporal.cli.gates",
+    "flyte_temporal.cli.queries",
+)
+"""What commands import anyway; libraries of user programs are left to the programs."""
+
+
+@dataclass(frozen=True)
+class ForkedCommand(Command):
+    """Runs `flyte-temporal` on one home, in forks of `server`."""
+
+    server: subprocess.Popen[str] | None = None
+
+    def __call__(self, *words: str | Path, expect: int | None = 0) -> Done:
+        """Run a command to its end; see `Command`."""
+        assert self.server is not None
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            streams = [f"/proc/{os.getpid()}/fd/{each.fileno()}" for each in (out, err)]
+            request = {"words": [*map(str, words)], "environment": self.environment, "streams": streams}
+            self.server.stdin.write(json.dumps(request) + "\n")
+            self.server.stdin.flush()
+            code = int(self.server.stdout.readline())
+            texts = []
+            for each in (out, err):
+                each.seek(0)
+                texts.append(each.read().decode())
+        if expect is not None:
+            assert code == expect, f"{words}\nstdout: {texts[0]}\nstderr: {texts[1]}"
+        return Done(code, *texts)
+
+
+@contextmanager
+def forked(home: Path, variables: tuple[tuple[str, str], ...] = ()) -> Iterator[ForkedCommand]:
+    """Start the process, and end it when the block ends."""
+    command = [sys.executable, "-m", "tests.parity.forking"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            yield ForkedCommand(home, variables, server=server)
+        finally:
+            assert server.stdin is not None
+            server.stdin.close()
+
+
+def _serve() -> None:
+    for name in COMMON:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _become(json.loads(line))
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Go on as the command; never returns."""
+    code = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for descriptor, path in enumerate(request["streams"], start=1):
+            os.dup2(os.open(path, os.O_WRONLY), descriptor)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        sys.argv = ["flyte-temporal", *request["words"]]
+        from flyte_temporal.cli import main
+
+        main()
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve()
