@@ -44,7 +44,7 @@ async def running(place: Ground, count: int, within_s: float = 180) -> None:
 async def test_the_api_server_is_away_for_a_minute(place: Ground, tmp_path: Path) -> None:
     """What runs, runs on and is found; what is asked for meanwhile waits, visibly; the worker costs next to nothing."""
     bench = place.bench
-    short = [bench.order("work.nap", {"seconds": 10.0}) for _ in range(5)]
+    short = [bench.order("work.nap", {"seconds": 100.0}) for _ in range(5)]
     late = bench.order("work.add", {"n": 1})
     with api_proxy(place.kubectl.kubeconfig, place.token()) as proxy, witness(place):
         async with place.launcher(proxy.written(tmp_path)) as launcher:
