@@ -91,6 +91,7 @@ task-image: $(VENV)/$(INSTALLED)
 bench-containers: $(VENV)/$(INSTALLED)
 	@tests/containers/set-up
 	@$(BIN)/python -m bench.containers $(BENCH_ARGS)
+	@$(MAKE) --no-print-directory bench-pods BENCH_ARGS=
 
 # Two nodes that kwok plays are there for the tests of a lost node: Kubernetes evicts nothing from its only one.
 test-k8s: $(VENV)/$(INSTALLED)
