@@ -152,10 +152,12 @@ class ApiProxy:
         await self._sever()
 
     async def _sever(self) -> int:
-        cut = list(self._open)
-        for transport in cut:
-            transport.abort()
-        return len(cut)
+        cut = len(self._open)
+        # Those between two requests too: a client would ask by them as if nothing were.
+        for connection in self._runner.server.connections if self._runner.server else ():
+            if (transport := connection.transport) is not None:
+                transport.abort()
+        return cut
 
     async def _stop(self) -> None:
         await self._sever()
