@@ -1,13 +1,13 @@
 # Every command of CONTRIBUTING.md is a target here. `demo` and `test` set everything up by themselves.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-e2e test-containers task-image bench-containers chaos soak check fmt api bench golden golden-histories screenshots constraints clean
+.PHONY: help demo test test-unit test-e2e test-containers test-k8s task-image bench-containers bench-pods chaos soak check fmt api bench golden golden-histories screenshots constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := .installed
 # What the repository itself needs: every role with a local test, and the tools of the group below.
-EXTRAS := cli,port,client,worker,local,server,s3,gcs
-UV_PIP = uv pip install --quiet --constraint constraints.txt
+EXTRAS := cli,port,client,worker,local,server,s3,gcs,k8s
+UV_PIP = uv pip install --quiet --constraint constraints.txt --override overrides.txt
 PYTEST := python -m pytest
 PYTEST_ARGS ?=
 # The whole suite runs in so many processes, each with stacks of its own; chosen tests run in one.
@@ -23,6 +23,7 @@ help:
 	@echo "make test-containers  tests on podman: contract, faults, parity; installs podman on Debian"
 	@echo "make task-image  build the image of tasks for podman and docker (IMAGE_ARGS='--with pandas')"
 	@echo "make bench-containers  measure what a task costs beyond its container"
+	@echo "make test-k8s     the tests that need Kubernetes: on KUBECONFIG's cluster, or else on one that it starts (tests/cluster)"
 	@echo "make chaos        which faults are tested; random programs with faults by SEEDS=20 seeds; crashes and parity"
 	@echo "                  with batches off and with all in batches"
 	@echo "make soak         MINUTES=10 of random programs while random processes are killed"
@@ -30,6 +31,7 @@ help:
 	@echo "make fmt          format and fix what can be fixed"
 	@echo "make api          write docs/api.md and the names in docs/porting.md anew"
 	@echo "make bench        measure nodes per second; writes bench/results.json"
+	@echo "make bench-pods   measure what pods cost a worker, on a cluster as make test-k8s"
 	@echo "make golden       write the golden specs anew; read the diff before you commit it"
 	@echo "make golden-histories  record the histories anew that the replay tests use"
 	@echo "make screenshots  take the pictures of docs/operations/temporal-ui.md anew (Node.js, Chromium)"
@@ -38,7 +40,7 @@ help:
 
 # ---- set-up -----------------------------------------------------------------
 # The stamp makes a second call cost nothing; it is older than the files below when they change.
-$(VENV)/$(INSTALLED): pyproject.toml constraints.txt
+$(VENV)/$(INSTALLED): pyproject.toml constraints.txt overrides.txt
 	@python=$$(tools/find_python.sh) || { \
 	  echo "No usable Python 3.11 to 3.13 with venv was found. Install one (Debian: apt-get install python3-venv) and run make again." >&2; \
 	  exit 1; }; \
@@ -90,6 +92,11 @@ task-image: $(VENV)/$(INSTALLED)
 bench-containers: $(VENV)/$(INSTALLED)
 	@tests/containers/set-up
 	@$(BIN)/python -m bench.containers $(BENCH_ARGS)
+	@$(MAKE) --no-print-directory bench-pods BENCH_ARGS=
+
+# Two nodes that kwok plays are there for the tests of a lost node: Kubernetes evicts nothing from its only one.
+test-k8s: $(VENV)/$(INSTALLED)
+	@KUBE_FAKE_NODES=$${KUBE_FAKE_NODES:-2} tests/cluster/with $(BIN)/$(PYTEST) tests/kubernetes $(PYTEST_ARGS)
 
 SEEDS ?= 20
 MINUTES ?= 10
@@ -109,6 +116,10 @@ soak: $(VENV)/$(INSTALLED)
 
 bench: $(VENV)/$(INSTALLED)
 	@$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+# A part of make bench-containers. What is measured on fake nodes is ours alone: no container runs there.
+bench-pods: $(VENV)/$(INSTALLED)
+	@KUBE_FAKE_NODES=$${KUBE_FAKE_NODES:-10} tests/cluster/with $(BIN)/python -m bench.pods $(BENCH_ARGS)
 
 # ---- keep in order ----------------------------------------------------------
 check: $(VENV)/$(INSTALLED)
@@ -140,7 +151,7 @@ screenshots: $(VENV)/$(INSTALLED)
 constraints: $(VENV)/$(INSTALLED)
 	@{ echo "# Every version that \`make\` installs, for Python 3.11 to 3.13 on Linux and macOS. Names and versions only."; \
 	   echo "# Made by \`make constraints\`."; \
-	   $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --upgrade \
+	   $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --override overrides.txt --extra all --extra k8s --group dev --upgrade \
 	     --no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-package flyte-temporal pyproject.toml; \
 	   $(BIN)/uv --version | sed 's/^uv \([^ ]*\).*/uv==\1/'; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt

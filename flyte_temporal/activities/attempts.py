@@ -7,6 +7,8 @@ starts a second process. A worker that shuts down leaves attempts alone; only a 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +34,10 @@ from flyte_temporal.spec.execution import CacheStatus, NodePhase
 from flyte_temporal.spec.policies import Timeouts
 
 _ASKED: Any = Asked
+
+_NEWS_S = 1.0
+"""What an attempt waits for is told no later than that; heartbeats keep their own pace."""
+_NEARLY = 0.9
 
 
 class Attempts:
@@ -121,6 +127,8 @@ class _OneAttempt:
         attempt = self._attempt
         again = self._request.again or activity.info().attempt > 1
         if again and (manifest := await attempt.manifest()) is not None:
+            # Whoever saw it end has died before it could clear away what is left of it.
+            await self._parts.launcher(self._request.environment.launcher).release(attempt.id)
             return await attempt.done(manifest)
         order = attempt.order(await attempt.task())
         launcher = self._parts.launcher(order.environment.launcher)
@@ -154,14 +162,21 @@ class _OneAttempt:
         limits = Limits(timeouts, self._request.asked_at, most_s())
         attempt = self._attempt.id
         state: AttemptState | None = None
+        beaten = -math.inf
         while True:
             look_s = min(limits.look_s(state, self._beat_s), self.memory.look_s)
+            waits = state is None or state.phase is AttemptPhase.QUEUED
+            if waits:
+                look_s = min(look_s, _NEWS_S)
             state = await launcher.observe(attempt, look_s)
             if state.over:
                 return state
-            activity.heartbeat(state.phase.value)
+            if not waits or time.monotonic() - beaten >= self._beat_s * _NEARLY:
+                activity.heartbeat(state.phase.value)
+                beaten = time.monotonic()
             await self.memory.go_on()
-            reason = state.message if state.phase is AttemptPhase.QUEUED else ""
+            # What runs says something only if there is news of it: that its cluster does not answer, for example.
+            reason = state.message
             if (reason, state.checkpoint) != (self._last, self._attempt.checkpoint):
                 self._last, self._attempt.checkpoint = reason, state.checkpoint
                 self._attempt.note(NodePhase.RUNNING, reason)

@@ -9,7 +9,7 @@ from temporalio import activity
 
 from flyte_temporal.activities.cancels import beating
 from flyte_temporal.activities.memory import Memory
-from flyte_temporal.activities.outcome import NoManifest, read_manifest, without_manifest
+from flyte_temporal.activities.outcome import NoManifest, evidence_of, read_manifest, without_manifest
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.ports.blob_store import Put
 from flyte_temporal.ports.launcher import Launcher
@@ -20,13 +20,16 @@ from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.entities import TaskSpec
-from flyte_temporal.spec.execution import ErrorKind, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import ErrorKind, NodePhase, NodeRecord, Verdict
 from flyte_temporal.spec.images import DEFAULT, with_images
+from flyte_temporal.spec.verdicts import UNKNOWN_POD_FAILURE, judge
 
 PAUSED = "its activity is paused in Temporal; what runs, runs on"
 """Why a node waits whose activity somebody has paused: `temporal activity unpause` lets it go on."""
 
 _NO_HEARTBEAT = timedelta(seconds=30)
+_READS = 3
+_READ_EVERY_S = 5.0
 
 
 class Attempt:
@@ -96,11 +99,26 @@ class Attempt:
 
     async def judged(self, order: AttemptOrder, state: AttemptState) -> Manifest:
         """Write the manifest of an attempt that left none: another delivery, of a later run, must judge it the same."""
+        if state.pod is not None and (late := await self._late_manifest(order, state)) is not None:
+            return late
         made = without_manifest(order, state)
+        if made.error is not None and made.error.code == UNKNOWN_POD_FAILURE:
+            _count_unknown(state)
         blobs, key = self._parts.blobs, keys.manifest(self.id)
         if await asyncio.to_thread(blobs.put_new, key, canonical_bytes(made)) is Put.CONFLICT:
             return await self.manifest() or made
         return made
+
+    async def _late_manifest(self, order: AttemptOrder, state: AttemptState) -> Manifest | None:
+        """Look again for the manifest of a pod that says it has succeeded: a store may show it a little later."""
+        for reads in range(1, _READS):
+            seen = evidence_of(order, state, reads, reads * _READ_EVERY_S)
+            if state.error is not None or judge(seen).verdict is not Verdict.WAIT:
+                return None
+            await beating(asyncio.sleep(_READ_EVERY_S), _READ_EVERY_S)
+            if (found := await self.manifest()) is not None:
+                return found
+        return None
 
     async def done(self, manifest: Manifest) -> Manifest:
         """Do all that is to be done once an attempt's manifest is there; return the manifest."""
@@ -173,6 +191,15 @@ class Attempt:
             repairs=request.repairs,
         )
         self._parts.records.note(self.id.execution, record)
+
+
+def _count_unknown(state: AttemptState) -> None:
+    """Count a pod that failed in a way that no row of the table knows."""
+    reason = (state.pod.reason if state.pod is not None else "") or "none"
+    meter = activity.metric_meter().with_additional_attributes({"reason": reason})
+    meter.create_counter(
+        "unknown_pod_failure", "Pods that failed for a reason which the table of verdicts does not know"
+    ).add(1)
 
 
 def heartbeat_timeout_s() -> float:

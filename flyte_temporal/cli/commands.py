@@ -163,6 +163,9 @@ def logs(
     attempt: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only this attempt of each node.")
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until it has ended: lines appear as tasks print them.")
+    ] = False,
     output: Fmt = "text",
     project: Project = None,
     domain: Domain = None,
@@ -170,7 +173,7 @@ def logs(
     """Print what the tasks of an execution printed."""
     from flyte_temporal.cli.queries import logs as logs_
 
-    return logs_(_prepare(context, output), Place(project, domain), id_, (node, attempt))
+    return logs_(_prepare(context, output), Place(project, domain), id_, (node, attempt), follow_on=follow)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
+from flyte_temporal.cli.following_logs import follow_logs
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.repairs import repair_document, repair_lines
@@ -24,7 +25,7 @@ from flyte_temporal.cli.results import (
     taken_from,
 )
 from flyte_temporal.cli.session import open_client
-from flyte_temporal.client import Execution, RepairState
+from flyte_temporal.client import Execution, LogLine, RepairState
 from flyte_temporal.errors import BadRequest, Conflict, NotFound, PlatformError
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
 
@@ -182,17 +183,30 @@ def wait(output: Output, place: Place, id_: str, *, until_paused: bool = False) 
     return wait(output, place, id_)
 
 
-def logs(output: Output, place: Place, id_: str, of: tuple[str | None, int | None]) -> int:
+def logs(
+    output: Output, place: Place, id_: str, of: tuple[str | None, int | None], *, follow_on: bool = False
+) -> int:
     """Print what tasks printed, of a node and an attempt or all; on a terminal each line says which node said it."""
     node, attempt = of
+    prefixed = output.stdout.isatty() and node is None
+
+    def say(line: LogLine) -> None:
+        output.result(f"{line.node}#{line.attempt} | {line.text}" if prefixed else line.text)
+        output.stdout.flush()
+
+    if follow_on:
+        if output.json:
+            raise BadRequest("--follow prints lines as they come; leave it out, or leave out -o json.")
+        with open_client(output, place) as client:
+            follow_logs(client.execution(id_), of, say)
+        return ExitCode.SUCCEEDED
     with open_client(output, place) as client:
         lines = client.execution(id_).logs(node, attempt)
         if output.json:
             output.document([{"node": x.node, "attempt": x.attempt, "text": x.text} for x in lines])
             return ExitCode.SUCCEEDED
-        prefixed = output.stdout.isatty() and node is None
         for each in lines:
-            output.result(f"{each.node}#{each.attempt} | {each.text}" if prefixed else each.text)
+            say(each)
     return ExitCode.SUCCEEDED
 
 

@@ -35,6 +35,9 @@ class LocalSettings:
         bundle_files: Number of files in a code bundle.
         reconcile_s: How often records are compared with Temporal, in seconds, so that what was done to a run in Temporal
             itself (terminate, delete, reset) is seen. 10: one cheap call each time.
+        attach: Address of the Temporal server of an installation that others run (`host:port`). Then the stack starts neither a
+            server nor a worker: it is only the way by which commands reach that installation, whose metadata store, blob
+            store and namespace the other settings name (docs/operations/production.md). Empty = a stack of its own.
         log_bytes: Size at which a log file of the stack is rotated (one older file is kept), in bytes.
     """
 
@@ -49,6 +52,7 @@ class LocalSettings:
     bundle_files: int = 20_000
     reconcile_s: float = 10.0
     log_bytes: int = 10 * 1024 * 1024
+    attach: str = ""
 
 
 def storage_root(default: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from flyte_temporal._version import __version__
+from flyte_temporal.config.clusters import ClusterSettings, KubernetesSettings
 from flyte_temporal.config.home import PREFIX, home_directory
 from flyte_temporal.config.local import Caller, Durability, caller
 from flyte_temporal.errors import BadRequest
@@ -41,6 +42,8 @@ class TemporalSettings(Group):
     execution is replayed within it; the local stack uses 5 s, which bounds how long a killed worker goes unnoticed."""
     connect_timeout_s: float = Field(default=30.0, gt=0)
     """How long a starting process waits for the frontend, in seconds: a restarted server needs about 2 s."""
+    retention_days: int = Field(default=30, ge=1)
+    """How long a namespace that we make keeps runs which are over. Records stay longer: they are in the metadata store."""
 
 
 def _storage_root() -> str:
@@ -230,6 +233,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     containers: ContainerSettings = Field(default_factory=ContainerSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    kubernetes: KubernetesSettings = Field(default_factory=KubernetesSettings)
     project: str = Caller.project
     """Project of requests that name none."""
     domain: str = Caller.domain
@@ -256,6 +260,17 @@ class Settings(BaseSettings):
                 for fault in error.errors()
             )
             raise BadRequest(f"The environment has settings that do not fit. {faults}.") from None
+
+    def clusters(self) -> dict[str, ClusterSettings]:
+        """Return the Kubernetes clusters by name.
+
+        Raises:
+            BadRequest: If the file that describes them cannot be read, or does not fit.
+        """
+        try:
+            return self.kubernetes.all()
+        except (OSError, ValueError, ImportError) as error:
+            raise BadRequest(f"{PREFIX}KUBERNETES__FILE={self.kubernetes.file}: {error}") from error
 
     def run_limits(self) -> RunLimits:
         """Return what the interpreter must know, to be recorded in its input."""

@@ -210,8 +210,8 @@ class Host:
         await send(_result(await self._control.start(wish)))
 
     def _refuse_without_worker(self) -> None:
-        worker = self._stack.children["worker"]
-        if worker.failing:
+        worker = self._stack.children.get("worker")
+        if worker is not None and worker.failing:
             raise PlatformUnavailable(
                 f"Nothing can run now, because the worker cannot start. {worker.problem}"
             )

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from flyte_temporal._version import __version__
-from flyte_temporal.config.home import set_environment
+from flyte_temporal.config.home import child_environment, set_environment
 from flyte_temporal.config.local import LocalSettings
 from flyte_temporal.errors import PlatformUnavailable
 from flyte_temporal.local import forking, spares, temporal_server
@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 
 HOME_LOST = 4
 """Exit code when the home was deleted, or replaced, under the running stack."""
+
+_NAMED = ("METADATA__URL", "STORAGE__ROOT")
+"""Settings without which an installation of others cannot be reached."""
 
 _ORPHAN_GRACE_S = 2.0
 _WORKER_GRACE_S = 5.0
@@ -52,12 +55,12 @@ class Stack:
     @property
     def address(self) -> str:
         """Host and port of the Temporal server."""
-        return f"{temporal_server.HOST}:{self.state.temporal_port}"
+        return self.settings.attach or f"{temporal_server.HOST}:{self.state.temporal_port}"
 
     @property
     def ui_url(self) -> str:
-        """Address of the Temporal UI."""
-        return f"http://{temporal_server.HOST}:{self.state.ui_port}"
+        """Address of the Temporal UI; empty if it is not ours."""
+        return "" if self.settings.attach else f"http://{temporal_server.HOST}:{self.state.ui_port}"
 
     def start(self) -> None:
         """End what a killed predecessor left, and start the server.
@@ -65,11 +68,13 @@ class Stack:
         Raises:
             PlatformUnavailable: If the server's program is missing or a fixed port is taken.
         """
-        program = temporal_server.find_program(self.settings.temporal_program)
+        attached = bool(self.settings.attach)
+        program = "" if attached else temporal_server.find_program(self.settings.temporal_program)
         last = read_state(self.layout.state)
         end({*last.children.values(), *leftovers(self.layout.home)}, _ORPHAN_GRACE_S)
         self._remove_socket(last.socket)
-        ports = temporal_server.choose_ports(self.settings, (last.temporal_port, last.ui_port))
+        remembered = (last.temporal_port, last.ui_port)
+        ports = remembered if attached else temporal_server.choose_ports(self.settings, remembered)
         self.state = StackState(
             protocol=PROTOCOL,
             version=__version__,
@@ -79,9 +84,29 @@ class Stack:
             ui_port=ports[1],
             socket=str(self.layout.socket()),
         )
+        if attached:
+            self._join()
+            return
         set_environment(*self._environment())
         command = temporal_server.server_command(program, self.layout, ports, self.settings.durability)
         self._add("temporal", command, temporal_server.ENVIRONMENT).start()
+
+    def _join(self) -> None:
+        """Take the settings of the installation to which the stack belongs; only what is this machine's is decided here.
+
+        Raises:
+            PlatformUnavailable: If a part of it is not named.
+        """
+        own = {"HOME": str(self.layout.home), "TEMPORAL__ADDRESS": self.address, "WORKER__RECONCILE_S": "0"}
+        missing = [name for name in _NAMED if not child_environment({}).get(f"FLYTE_TEMPORAL_{name}")]
+        if missing:
+            names = " and ".join(f"FLYTE_TEMPORAL_{name}" for name in missing)
+            raise PlatformUnavailable(
+                f"FLYTE_TEMPORAL_LOCAL__ATTACH={self.settings.attach} means an installation that others run, so {names} must name "
+                "its stores: as its workers have them."
+            )
+        set_environment({f"FLYTE_TEMPORAL_{name}": value for name, value in own.items()}, {})
+        self.write()
 
     def start_worker(self, private: Sequence[int]) -> None:
         """Load the libraries, and start the worker with them.
@@ -92,7 +117,6 @@ class Stack:
         Raises:
             PlatformUnavailable: If a library is missing or broken.
         """
-        worker = self._add("worker", [sys.executable, "-P", "-m", "flyte_temporal.worker"], {})
         try:
             forking.preload()
         except ImportError as error:
@@ -100,6 +124,9 @@ class Stack:
                 f"The installation of {sys.executable} is not complete: {error}. `{sys.executable} -m pip install "
                 "'flyte-temporal[local]'` brings what is missing."
             ) from error
+        if self.settings.attach:
+            return
+        worker = self._add("worker", [sys.executable, "-P", "-m", "flyte_temporal.worker"], {})
         layout = self.layout
         log = layout.log("worker")
         if not forking.can_fork():

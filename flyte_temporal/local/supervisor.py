@@ -146,11 +146,14 @@ class _Supervisor:
         self._say(f"Ready. Temporal UI: {self._stack.ui_url}")
         self._report.send(ready=self._stack.state.socket)
         chores = [
-            asyncio.create_task(self._reconcile(wired.control)),
-            asyncio.create_task(self._free_runs(wired.control)),
             asyncio.create_task(self._tend()),
             asyncio.create_task(self._watch_idleness(wired.control, host)),
         ]
+        if not self._stack.settings.attach:  # there, each worker does it
+            chores += [
+                asyncio.create_task(self._reconcile(wired.control)),
+                asyncio.create_task(self._free_runs(wired.control)),
+            ]
         try:
             await self._stop.wait()
             _log.info("Stopping")
@@ -217,7 +220,10 @@ class _Supervisor:
         while limit:
             await asyncio.sleep(max(limit - host.idle_s(), min(limit, _SOON_S)))
             try:
-                if host.idle_s() >= limit and not await control.open_count() and host.idle_s() >= limit:
+                if host.idle_s() < limit:
+                    continue
+                # What an installation of others has open does not need this process.
+                if self._stack.settings.attach or (not await control.open_count() and host.idle_s() >= limit):
                     _log.info("Idle for %g s: stopping. The next command starts everything again.", limit)
                     self._stop.set()
                     return

@@ -57,9 +57,9 @@ async def wire(stack: Stack) -> Wired:
 
 async def _unless_it_dies(connecting: asyncio.Task[object], stack: Stack) -> None:
     """Wait for the connection, but not for a server that cannot start: a taken port, a damaged database."""
-    server = stack.children["temporal"]
+    server = stack.children.get("temporal")
     while not connecting.done():
-        if server.failing:
+        if server is not None and server.failing:
             raise PlatformUnavailable(
                 f"The Temporal server does not start. {server.problem} Its last words: {server.output(600)}"
             )

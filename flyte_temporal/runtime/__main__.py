@@ -16,9 +16,13 @@ from pathlib import Path
 from flyte_temporal.errors import FlyteTemporalError, LauncherError
 from flyte_temporal.runtime.attempt import Desk
 from flyte_temporal.runtime.supervisor import Assignment, supervise
-from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder
+from flyte_temporal.spec.attempt import NO_MANIFEST, NOT_CLAIMED, AttemptOrder
 from flyte_temporal.storage import orders, scratch
 from flyte_temporal.storage.blobs import open_store
+
+
+class _NotOurs(Exception):
+    """Another container has claimed the attempt, or nobody may run it any more."""
 
 
 def main() -> int:
@@ -26,7 +30,7 @@ def main() -> int:
 
     Returns:
         Exit code: that of the task process. If the order cannot be read or was run before: `NO_MANIFEST` for a stored
-        order, whose launcher sees no more of it than this code; else 2.
+        order, whose launcher sees no more of it than this code (`NOT_CLAIMED` if another container had claimed it); else 2.
     """
     parser = argparse.ArgumentParser(prog="python -m flyte_temporal.runtime", description="Run one attempt.")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -43,6 +47,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         return supervise(_assignment(arguments))
+    except _NotOurs as error:
+        sys.stderr.write(f"flyte-temporal: {error}\n")
+        return NOT_CLAIMED
     except FlyteTemporalError as error:
         sys.stderr.write(f"flyte-temporal: {error}\n")
         return NO_MANIFEST if arguments.stored else 2
@@ -78,8 +85,11 @@ def _assignment(arguments: argparse.Namespace) -> Assignment:
 def _stored(key: str) -> AttemptOrder:
     storage = orders.storage_of(os.environ)
     order = orders.read(key, storage)
-    if orders.stop_reason(open_store(storage), order.attempt):
+    store = open_store(storage)
+    if orders.stop_reason(store, order.attempt):
         raise LauncherError(f"Attempt {order.attempt.label} was stopped before it began.")
+    if refusal := orders.begin(store, order.attempt):
+        raise _NotOurs(refusal)
     return order
 
 

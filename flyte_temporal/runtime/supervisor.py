@@ -17,6 +17,7 @@ from pathlib import Path
 
 from flyte_temporal.errors import LauncherError, StorageError
 from flyte_temporal.runtime import attempt, deaths, memory, orphans, output
+from flyte_temporal.runtime.echo import Echo
 from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
 from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder, Intent
 from flyte_temporal.storage import orders, scratch
@@ -73,10 +74,15 @@ def supervise(assignment: Assignment) -> int:
     scratch.write_process(assignment.journal, "task", task)
     shipping = _LogShipping(assignment)
     shipping.start()
+    echo = Echo(folder / scratch.LOG) if os.environ.get(orders.ECHO) else None
+    if echo is not None:
+        echo.start()
     death = _watch(child, signals, assignment)
     # What user code left behind would write into a log that nobody reads any more.
     kill_group(child, signal.SIGKILL)
     orphans.end_children()
+    if echo is not None:
+        echo.end()
     shipping.end()
     if death.code < 0 and memory.kernel_kills() > kills:
         death = deaths.Death(death.code, death.rss, oom=True, stopped=death.stopped)
@@ -138,7 +144,9 @@ def _intent(assignment: Assignment) -> Intent:
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         asking.join(min(_ASK_S, assignment.order.grace_s / 4))
-    return (found and found[0]) or Intent.CANCEL
+    if not assignment.asks_store or not found:
+        return Intent.CANCEL
+    return found[0] or Intent.TAKEN
 
 
 def _reap(child: int) -> tuple[int, int] | None:

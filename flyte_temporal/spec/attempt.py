@@ -13,6 +13,7 @@ from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.execution import Environment, ErrorDocument
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
+from flyte_temporal.spec.pods import PodEvidence
 from flyte_temporal.spec.storage import StorageConfig as StorageConfig  # noqa: PLC0414 - others import it from here
 
 PLATFORM_STOPPED = "PlatformStopped"
@@ -23,6 +24,9 @@ OUTAGE_S = 300.0
 NO_MANIFEST = 70
 """Exit code of our runtime when it could not leave a manifest (EX_SOFTWARE): its own fault, not the user code's."""
 
+NOT_CLAIMED = 75
+"""Exit code of our runtime when the attempt was claimed before, so that it did nothing (EX_TEMPFAIL)."""
+
 
 class Intent(StrEnum):
     """Why we asked an attempt to end; written down before it is told, so that whoever finds it dead knows."""
@@ -31,6 +35,27 @@ class Intent(StrEnum):
     CANCEL = "request"
     PLATFORM = "platform"
     TIMEOUT = "timeout"
+    TAKEN = "taken"
+    """Not by us: whoever runs the machine or the cluster has ended the container."""
+
+
+class Claim(Stored):
+    """Who may run an attempt in a container: created once (`spec.keys.claim`), by its runtime or by who stops it before.
+
+    Args:
+        attempt: Which attempt.
+        by: Name of the container that runs it; empty = nobody ever does.
+        intent: Why it was stopped, if it was.
+    """
+
+    attempt: AttemptId
+    by: str = ""
+    intent: Intent = Intent.NONE
+
+    @property
+    def began(self) -> bool:
+        """Return whether the attempt has begun."""
+        return bool(self.by)
 
 
 class AttemptOrder(Stored):
@@ -128,6 +153,8 @@ class AttemptState(Document):
         started_at: When its process began to run the attempt, UTC; time-outs of an attempt count from here.
         peak_rss_bytes: Largest resident memory if known.
         checkpoint: The last checkpoint that it has saved, as far as is known.
+        pod: What Kubernetes says of its pod, if it is one.
+        error: Why it could never run, where the launcher was told so (a pod that the cluster refuses).
         refusal: Why its container could not be made, in Kubernetes' word (`ErrImageNeverPull`; see
             `verdicts.judge_waiting`), if it is over for that; `message` says it for people.
     """
@@ -142,6 +169,8 @@ class AttemptState(Document):
     started_at: datetime | None = None
     peak_rss_bytes: int = 0
     checkpoint: SavedCheckpoint | None = None
+    pod: PodEvidence | None = None
+    error: ErrorDocument | None = None
     refusal: str = ""
 
     @property

@@ -60,6 +60,11 @@ def deck(attempt_key: str) -> str:
     return f"{attempt_key}/deck.html"
 
 
+def claim(attempt: AttemptId) -> str:
+    """Return the key of who may run an attempt in a container: whoever creates it, and nobody else ever."""
+    return f"{attempt.key}/claim.json"
+
+
 def log_prefix(attempt_key: str) -> str:
     """Return the folder of an attempt's log chunks."""
     return f"{attempt_key}/logs"

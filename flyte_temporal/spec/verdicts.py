@@ -18,6 +18,7 @@ from flyte_temporal.spec.policies import Timeouts
 NEAR_LIMIT = 0.95
 """Share of its memory limit from which a killed process is taken to have been killed for it."""
 STOPPED = "Stopped"
+PREEMPTED = "Preempted"
 TIMED_OUT = "TimedOut"
 QUEUED_TIMED_OUT = "QueuedTimedOut"
 TOTAL_TIMED_OUT = "TotalTimedOut"
@@ -27,6 +28,9 @@ TIME_OUTS = frozenset({TIMED_OUT, QUEUED_TIMED_OUT, TOTAL_TIMED_OUT, DEADLINE_EX
 OUT_OF_MEMORY = "OutOfMemory"
 KILLED_UNSEEN = "KilledUnseen"
 """Code of a kill of which nobody knows the memory: it may have been for it, so fewer further attempts are made."""
+
+UNKNOWN_POD_FAILURE = "UnknownPodFailure"
+"""Code of a pod that failed for a reason which no row knows; each is counted, so that the row gets written."""
 
 
 class Judgement(Document):
@@ -71,6 +75,11 @@ def told(code: str, limits: Timeouts) -> str:
             return "The attempt was stopped on request."
         case "PlatformStopped":
             return PLATFORM_STOPPED_MESSAGE
+        case "Preempted":
+            return (
+                "The attempt's container was ended from outside while it ran: its machine was taken away, or somebody "
+                "deleted it."
+            )
         case "TimedOut":
             return f"The attempt ran longer than its time-out of {limits.run_s:g} s."
         case "QueuedTimedOut":
@@ -106,6 +115,10 @@ def _intended(seen: Evidence) -> Judgement | None:
     if seen.intent is Intent.TIMEOUT:
         code = TIMED_OUT if seen.ran else QUEUED_TIMED_OUT
         return Judgement(verdict=Verdict.TIMEOUT, code=code, reason="it was stopped for its time-out")
+    if seen.intent is Intent.TAKEN:
+        return Judgement(
+            verdict=Verdict.SYSTEM, code=PREEMPTED, reason="its container was ended from outside"
+        )
     code = PLATFORM_STOPPED if seen.intent is Intent.PLATFORM else STOPPED
     return Judgement(verdict=Verdict.CANCELLED, code=code, reason="it was stopped on request")
 
@@ -134,11 +147,11 @@ def _taken_away(seen: Evidence) -> Judgement | None:
     if pod is None:
         return None
     if pod.disruption and pod.over:
-        return Judgement(verdict=Verdict.SYSTEM, code="Preempted", reason=pod.disruption)
+        return Judgement(verdict=Verdict.SYSTEM, code=PREEMPTED, reason=pod.disruption)
     if pod.reason == "Evicted" and any(words in pod.message.lower() for words in _DISK_WORDS):
         return Judgement(verdict=Verdict.USER, code="DiskLimit", reason=pod.message)
     if pod.reason in _NODE_REASONS:
-        return Judgement(verdict=Verdict.SYSTEM, code="Preempted", reason=pod.reason)
+        return Judgement(verdict=Verdict.SYSTEM, code=PREEMPTED, reason=pod.reason)
     if pod.reason == "DeadlineExceeded":
         return Judgement(verdict=Verdict.TIMEOUT, code=TIMED_OUT, reason="activeDeadlineSeconds")
     return None
@@ -174,6 +187,8 @@ def _init(seen: Evidence) -> Judgement | None:
 def _exited(seen: Evidence) -> Judgement | None:
     """Rows 11 and 13: it ended by itself. Row 16 is that exit codes of sidecars are not looked at."""
     code = seen.code
+    if seen.pod is not None and seen.pod.start_error:
+        return Judgement(verdict=Verdict.USER_FATAL, code="BadCommand", reason=seen.pod.start_error)
     if code is None or not seen.ran:
         return None
     if code == NO_MANIFEST and not seen.witnessed:
@@ -205,6 +220,8 @@ def _gone(seen: Evidence) -> Judgement | None:
         return Judgement(verdict=Verdict.WAIT, reason="its node may come back")
     if seen.lost:
         return Judgement(verdict=Verdict.SYSTEM, code="AttemptLost", reason="no trace is left")
+    if pod is not None and pod.phase == "Failed":
+        return Judgement(verdict=Verdict.SYSTEM, code=UNKNOWN_POD_FAILURE, reason=pod.reason or "no reason")
     if seen.over and (pod is None or pod.over):
         return Judgement(verdict=Verdict.SYSTEM, code="OutputsNotFound", reason="nobody saw how it ended")
     return None
@@ -220,7 +237,8 @@ _ROWS: tuple[Callable[[Evidence], Judgement | None], ...] = (
     _gone,
 )
 
-_IMAGE_GRACE_S = 180.0
+IMAGE_GRACE_S = 180.0
+"""How long an image may fail to be pulled, or a container to be made, unless a setting says otherwise."""
 _CONFIG_GRACE_S = 30.0
 SCHEDULING_TIMEOUT_S = 30 * 60.0
 """How long a pod may find no place, unless a setting says otherwise."""
@@ -228,7 +246,11 @@ _REGISTRY_WORDS = ("429", "pull qps exceeded", "registryunavailable", "i/o timeo
 
 
 def judge_waiting(
-    reason: str, message: str, age_s: float, scheduling_timeout_s: float = SCHEDULING_TIMEOUT_S
+    reason: str,
+    message: str,
+    age_s: float,
+    scheduling_timeout_s: float = SCHEDULING_TIMEOUT_S,
+    image_grace_s: float = IMAGE_GRACE_S,
 ) -> Judgement:
     """Return the verdict on a container that waits.
 
@@ -237,20 +259,25 @@ def judge_waiting(
         message: What it says about it.
         age_s: For how long it has been in that state, by our own clock; the cluster's are not in step with it.
         scheduling_timeout_s: How long a pod may find no place.
+        image_grace_s: How long an image may fail to be pulled, or a container to be made.
     """
     wait = Judgement(verdict=Verdict.WAIT, code="", reason=reason)
     match reason:
         case "ImagePullBackOff":
             if any(words in message.lower() for words in _REGISTRY_WORDS):
                 return Judgement(verdict=Verdict.SYSTEM, code="RegistryUnavailable", reason=message)
-            late, verdict, code = age_s > _IMAGE_GRACE_S, Verdict.USER, "ImagePull"
+            late, verdict, code = age_s > image_grace_s, Verdict.USER, "ImagePull"
         case "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError":
             late, verdict, code = True, Verdict.USER_FATAL, "BadImage"
         case "CreateContainerError":
-            late, verdict, code = age_s > _IMAGE_GRACE_S, Verdict.USER_FATAL, "CreateContainer"
+            late, verdict, code = age_s > image_grace_s, Verdict.USER_FATAL, "CreateContainer"
         case "CreateContainerConfigError":
             # A secret may still be on its way.
-            late, verdict, code = age_s > _CONFIG_GRACE_S, Verdict.USER_FATAL, "CreateContainer"
+            late, verdict, code = (
+                age_s > min(_CONFIG_GRACE_S, image_grace_s),
+                Verdict.USER_FATAL,
+                "CreateContainer",
+            )
         case "Unschedulable":
             late, verdict, code = age_s > scheduling_timeout_s, Verdict.SYSTEM, "Unschedulable"
         case _:

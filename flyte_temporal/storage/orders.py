@@ -7,20 +7,25 @@ their launchers over files and locks.
 
 from __future__ import annotations
 
+import secrets
+import socket
 from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from flyte_temporal.errors import LauncherError
-from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.ports.blob_store import BlobStore, Put
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import AttemptOrder, Intent, StorageConfig
+from flyte_temporal.spec.attempt import AttemptOrder, Claim, Intent, StorageConfig
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage.blobs import open_store
 
 STORAGE = "FLYTE_TEMPORAL_STORAGE"
 """Environment variable of a container: the `StorageConfig` as JSON. Credentials are never in it."""
+
+ECHO = "FLYTE_TEMPORAL_ECHO"
+"""Environment variable of a container on whose own output somebody wants to read what its task prints (`kubectl logs`)."""
 
 
 def leave(store: BlobStore, order: AttemptOrder) -> str:
@@ -29,9 +34,49 @@ def leave(store: BlobStore, order: AttemptOrder) -> str:
     Raises:
         StorageError: If the store refused or did not answer.
     """
-    key = keys.order(order.attempt)
-    store.put_new(key, canonical_bytes(order))
-    return key
+    leave_new(store, order)
+    return keys.order(order.attempt)
+
+
+def leave_new(store: BlobStore, order: AttemptOrder) -> bool:
+    """Store an order as `leave` does; return whether there was none, so that nobody can have begun it."""
+    return store.put_new(keys.order(order.attempt), canonical_bytes(order)) is Put.CREATED
+
+
+def claim(store: BlobStore, wanted: Claim) -> Claim:
+    """Claim an attempt for a container, or for nobody, before it begins; return whose claim stands: only one ever does.
+
+    Raises:
+        StorageError: If the store refused or did not answer.
+    """
+    key = keys.claim(wanted.attempt)
+    if store.put_new(key, canonical_bytes(wanted)) is Put.CONFLICT:
+        return claimed(store, wanted.attempt) or wanted
+    return wanted
+
+
+def begin(store: BlobStore, attempt: AttemptId) -> str:
+    """Claim an attempt for this container, before anything of the user's runs; return why it may not run here, if so.
+
+    Raises:
+        StorageError: If the store refused or did not answer.
+    """
+    mine = Claim(attempt=attempt, by=f"{socket.gethostname()}/{secrets.token_hex(8)}")
+    standing = claim(store, mine)
+    if standing == mine:
+        return ""
+    who = f"{standing.by} runs or ran it" if standing.began else "it was stopped before it began"
+    return f"Attempt {attempt.label} is not run here: {who}."
+
+
+def claimed(store: BlobStore, attempt: AttemptId) -> Claim | None:
+    """Return whose claim on an attempt stands; None if it has not begun.
+
+    Raises:
+        StorageError: If the store did not answer.
+    """
+    data = store.get(keys.claim(attempt))
+    return Claim.read(data) if data is not None else None
 
 
 def storage_of(environment: Mapping[str, str]) -> StorageConfig:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.worker.liveness import Activations, Liveness
+from flyte_temporal.worker.reaping import reaping
 from flyte_temporal.worker.reconciling import reconciling
 from flyte_temporal.worker.wiring import PARTS, Platform, build
 
@@ -33,7 +34,7 @@ async def _main() -> None:
     liveness = Liveness(settings.worker.wedged_s, activations, settings.worker.live_file)
     liveness.start(platform.polls.heard)
     try:
-        async with platform.worker, reconciling(platform, settings):
+        async with platform.worker, reconciling(platform, settings), reaping(platform, settings):
             await stop.wait()
             _log.info("Worker was told to stop; attempts run on")
     finally:

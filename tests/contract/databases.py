@@ -42,10 +42,12 @@ class Postgres:
 
     Args:
         folder: For its files and its socket; other accounts may enter it.
+        port: On 127.0.0.1, for who cannot reach the socket; 0 = none, so that no port can collide.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
         self._folder = folder
+        self._tcp = f"-c listen_addresses=127.0.0.1 -p {port}" if port else "-c listen_addresses="
         self.url = f"postgresql://ft@/postgres?host={folder}"
 
     def make(self) -> None:
@@ -57,8 +59,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        # No TCP at all, so no port can collide.
-        self._control("-o", f"-k {self._folder} -c listen_addresses= -c fsync=off", "start")
+        self._control("-o", f"-k {self._folder} {self._tcp} -c fsync=off", "start")
 
     def stop(self) -> None:
         """End it as a crash does."""
@@ -77,7 +78,7 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(port: int = 0) -> Iterator[Postgres]:
     """Run a PostgreSQL server inside of the block; the test is skipped where there is no program."""
     if _programs() is None:
         pytest.skip("no PostgreSQL server program here (Debian: apt-get install postgresql)")
@@ -88,7 +89,7 @@ def postgres() -> Iterator[Postgres]:
     # Not below pytest's own folder: that one is closed to other accounts.
     folder = Path(tempfile.mkdtemp(prefix="ft-postgres-"))
     folder.chmod(0o777)
-    server = Postgres(folder)
+    server = Postgres(folder, port)
     try:
         server.make()
         server.start()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LAUNCHERS = {
     "docker": "flyte_temporal.adapters.launchers.containers.launcher:make_docker",
+    "kubernetes": "flyte_temporal.adapters.launchers.kubernetes.launcher:make",
     "podman": "flyte_temporal.adapters.launchers.containers.launcher:make_podman",
     "pool": "flyte_temporal.adapters.launchers.pool:make",
     "process": "flyte_temporal.adapters.launchers.process:make",

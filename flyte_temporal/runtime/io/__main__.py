@@ -46,6 +46,9 @@ def main() -> int:
     parser.add_argument("--started", type=datetime.fromisoformat, metavar="TIME", help="when it was started")
     parser.add_argument("--stage", action="store_true", help="upload: leave it to `commit` to make it count")
     parser.add_argument("--on-sigterm", action="store_true", help="upload: wait for SIGTERM first")
+    parser.add_argument(
+        "--claim", action="store_true", help="download: unless another container runs the attempt"
+    )
     arguments = parser.parse_args()
     try:
         order = orders.read(arguments.key, orders.storage_of(os.environ))
@@ -59,6 +62,8 @@ def main() -> int:
 def _download(order: AttemptOrder, arguments: argparse.Namespace) -> None:
     if arguments.to is None:
         raise LauncherError("download needs --to, the folder for the inputs.")
+    if arguments.claim and (refusal := orders.begin(open_store(order.storage), order.attempt)):
+        raise LauncherError(refusal)
     arguments.to.mkdir(parents=True, exist_ok=True)
     write_inputs(order, arguments.to, _context(order))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flyte_temporal.spec.attempt import PLATFORM_STOPPED, Intent
-from flyte_temporal.spec.evidence import Evidence, InitEnd, PodEvidence
+from flyte_temporal.spec.evidence import Evidence
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, Verdict
+from flyte_temporal.spec.pods import InitEnd, PodEvidence
 from flyte_temporal.spec.verdicts import judge, judge_waiting, verdict_of
 
 MIB = 1024 * 1024
@@ -37,6 +38,7 @@ TABLE = [
     ("3 time-out", Evidence(intent=Intent.TIMEOUT, exit_code=137), Verdict.TIMEOUT, "TimedOut"),
     ("3 queued", Evidence(intent=Intent.TIMEOUT, ran=False), Verdict.TIMEOUT, "QueuedTimedOut"),
     ("3 platform", Evidence(intent=Intent.PLATFORM, lost=True), Verdict.CANCELLED, PLATFORM_STOPPED),
+    ("3 taken", Evidence(intent=Intent.TAKEN, exit_code=143, pod=FAILED), Verdict.SYSTEM, "Preempted"),
     ("3 not gone yet", Evidence(intent=Intent.CANCEL, over=False, pod=RUNNING), Verdict.WAIT, ""),
     # 4: disruption, if the pod is over
     ("4", Evidence(exit_code=137, pod=pod(disruption="PreemptionByScheduler")), Verdict.SYSTEM, "Preempted"),
@@ -99,6 +101,12 @@ TABLE = [
     ("11 user code's 127", Evidence(exit_code=127, witnessed=True), Verdict.USER, "ProcessExited"),
     ("11 user code's 0", Evidence(exit_code=0, witnessed=True), Verdict.USER, "ProcessExited"),
     ("11 our runtime", Evidence(exit_code=70), Verdict.SYSTEM, "OutputsNotFound"),
+    (
+        "11 no command",
+        Evidence(exit_code=128, pod=pod(start_error="exec: no such file")),
+        Verdict.USER_FATAL,
+        "BadCommand",
+    ),
     # 12: before the task's container
     (
         "12 ours",
@@ -162,6 +170,8 @@ TABLE = [
         Verdict.SYSTEM,
         "OutputsNotFound",
     ),
+    # no row knows it
+    ("unknown", Evidence(pod=pod("SomethingNew")), Verdict.SYSTEM, "UnknownPodFailure"),
     # nothing is known
     ("it runs", Evidence(over=False, pod=RUNNING), Verdict.WAIT, ""),
     ("it never ran", Evidence(exit_code=1, ran=False), Verdict.SYSTEM, "OutputsNotFound"),
@@ -211,6 +221,10 @@ WAITING = [
 @pytest.mark.parametrize(("reason", "message", "age_s", "verdict"), WAITING)
 def test_waiting(reason: str, message: str, age_s: float, verdict: Verdict) -> None:
     assert judge_waiting(reason, message, age_s).verdict is verdict
+
+
+def test_the_time_without_an_image_is_a_setting() -> None:
+    assert judge_waiting("ImagePullBackOff", "not found", 11, image_grace_s=10).verdict is Verdict.USER
 
 
 def test_the_time_without_a_place_is_a_setting() -> None:

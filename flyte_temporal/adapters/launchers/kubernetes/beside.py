@@ -1,0 +1,125 @@
+"""What stands beside a container without our runtime: one of ours before it writes its inputs, one stores its outputs.
+
+The first is an init container, the second a native sidecar, which Kubernetes ends after the task's container: then it stores
+the files that are there and stages a manifest. Whether that counts is for the launcher to say, who knows the exit code
+(`runtime.io`). Pure, but for `commit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from flyte_temporal.adapters.launchers.kubernetes.looks import OURS, Look
+from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
+from flyte_temporal.adapters.launchers.settings import process_environment
+from flyte_temporal.errors import LauncherError, UserCodeError
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.spec.commands import rendered
+from flyte_temporal.spec.entities import ContainerSpec
+from flyte_temporal.storage.orders import STORAGE
+
+Json = dict[str, Any]
+
+_INPUTS = f"{OURS}inputs"
+_OUTPUTS = f"{OURS}outputs"
+_SMALL = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
+
+
+def around(order: AttemptOrder, primary: Json, image: str) -> tuple[Json, list[Json]]:
+    """Return the task's container as it is without our runtime, and ours before and beside it.
+
+    Args:
+        order: What it runs.
+        primary: Its container as if it had our runtime.
+        image: Image of ours.
+
+    Raises:
+        PodRefused: If an input has no place in its command.
+    """
+    container = order.task.container
+    assert container is not None, "asked for a container only"  # noqa: S101 - a mistake of ours
+    try:
+        command, arguments = rendered(order.task, order.inputs)
+    except UserCodeError as error:
+        raise PodRefused(str(error)) from error
+    ours = {
+        "image": image,
+        "env": primary["env"],
+        "volumeMounts": _mounts(container, ours=True),
+        "resources": _SMALL,
+    }
+    ours |= {"securityContext": {"readOnlyRootFilesystem": True}}
+    if "imagePullPolicy" in primary:
+        ours["imagePullPolicy"] = primary["imagePullPolicy"]
+    python, key = primary["command"][0], keys.order(order.attempt)
+    program = [python, "-P", "-m", "flyte_temporal.runtime.io"]
+    before = {
+        **ours,
+        "name": f"{OURS}before",
+        "command": [*program, "download", key, "--to", "/inputs", "--claim"],
+    }
+    upload = [*program, "upload", key, "--from", "/outputs", "--stage", "--on-sigterm"]
+    after = {**ours, "name": f"{OURS}after", "command": upload, "restartPolicy": "Always"}
+    own = {k: v for k, v in primary.items() if k not in {"command", "env"}}
+    # The platform's own variables are nothing for it; the user's are.
+    own["env"] = [{"name": name, "value": _plain(value)} for name, value in order.task.policy.env.items()]
+    if command:
+        own["command"] = [_plain(word) for word in command]
+    if arguments:
+        own["args"] = [_plain(word) for word in arguments]
+    own["volumeMounts"] = [*primary["volumeMounts"], *_mounts(container, ours=False)]
+    return {k: v for k, v in own.items() if v != []}, [before, after]
+
+
+def volumes() -> list[Json]:
+    """Return the volumes by which files of inputs and outputs go between them."""
+    return [{"name": name, "emptyDir": {}} for name in (_INPUTS, _OUTPUTS)]
+
+
+async def commit(order: AttemptOrder, found: Look) -> str:
+    """Make what the sidecar staged count, if the command has not failed; return why not, if not.
+
+    Args:
+        order: What ran.
+        found: How its container ended.
+    """
+    words = ["commit", keys.order(order.attempt), "--exit-code", str(found.exit_code or 0)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        "flyte_temporal.runtime.io",
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={**process_environment({}), STORAGE: order.storage.model_dump_json()},
+        start_new_session=True,
+        cwd=os.sep,
+    )
+    _, said = await process.communicate()
+    text = (said or b"").decode(errors="replace").strip()[-2000:]
+    if process.returncode and not text:
+        raise LauncherError(f"The result of {order.attempt.label} could not be committed.")
+    return text if process.returncode else ""
+
+
+def _mounts(container: ContainerSpec, *, ours: bool) -> list[Json]:
+    if ours:
+        mounts = [{"name": _INPUTS, "mountPath": "/inputs"}, {"name": _OUTPUTS, "mountPath": "/outputs"}]
+        return [*mounts, {"name": f"{OURS}tmp", "mountPath": "/tmp"}]  # noqa: S108 - of the container
+    mounts = []
+    if container.input_dir:
+        mounts.append({"name": _INPUTS, "mountPath": container.input_dir})
+    if container.output_dir:
+        mounts.append({"name": _OUTPUTS, "mountPath": container.output_dir})
+    return mounts
+
+
+def _plain(word: str) -> str:
+    """Return a word as Kubernetes is to be told it: it replaces $(NAME), which nothing of a user's means."""
+    return word.replace("$(", "$$(")

@@ -1,0 +1,270 @@
+"""A namespace as deploy/k8s makes it for a project and domain, a launcher that may do there what its role grants, and a witness.
+
+Everything that these tests start, they start by the launcher itself: what a worker would do with an order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import threading
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
+from flyte_temporal.config.clusters import Amounts, ClusterSettings
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptState, StorageConfig
+from flyte_temporal.testing.attempts import AttemptBench
+from tests.kubernetes import images
+from tests.kubernetes.installation import HOST, KEYS, s3_server
+from tests.kubernetes.kubectl import Kubectl
+
+DEPLOY = images.ROOT / "deploy" / "k8s"
+WORKER = "flyte-temporal-worker"
+WORK = """
+import time
+
+from flyte_temporal import task
+
+
+@task
+def add(n: int) -> int:
+    return n + 1
+
+
+@task
+def nap(seconds: float) -> int:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.05)
+    return 42
+"""
+
+
+@dataclass
+class Ground:
+    """Where attempts run.
+
+    Args:
+        kubectl: The cluster.
+        namespace: Of the pods.
+        accounts: Of the worker's service account.
+        folder: For files.
+        store: Port of the S3 server.
+        task: Image of tasks.
+    """
+
+    kubectl: Kubectl
+    namespace: str
+    accounts: str
+    folder: Path
+    store: int
+    task: str
+    bench: AttemptBench = field(init=False)
+
+    def __post_init__(self) -> None:
+        os.environ.update(KEYS)  # where the store's client of this process looks for them
+        source = self.folder / "source"
+        source.mkdir()
+        (source / "work.py").write_text(WORK)
+        self.bench = AttemptBench(source, self.folder, self.storage("127.0.0.1"))
+
+    def storage(self, host: str) -> StorageConfig:
+        """Return how the store is reached from that side of the network."""
+        return StorageConfig(
+            root=f"s3://flyte-temporal/{self.namespace}",
+            options={"endpoint_url": f"http://{host}:{self.store}"},
+        )
+
+    def token(self) -> str:
+        """Return a token of the worker's service account."""
+        return self.kubectl.run(
+            "--namespace", self.accounts, "create", "token", WORKER, "--duration=1h"
+        ).strip()
+
+    def settings(self, kubeconfig: Path, **changes: Any) -> ClusterSettings:
+        """Return what a worker is told of the cluster."""
+        told: dict[str, Any] = {
+            "kubeconfig": kubeconfig,
+            "namespace": self.namespace,
+            "image": self.task,
+            "image_pull_policy": "IfNotPresent",
+            "storage": self.storage(HOST),
+            "env": KEYS,
+            "service_account": "flyte-temporal-task",
+            "requests": Amounts(cpu="5m", mem="128Mi"),
+            "limits": Amounts(ephemeral_storage="256Mi"),
+            "tmp_size": "64Mi",
+            "creates_per_s": 100.0,
+            "creates_burst": 100,
+        }
+        return ClusterSettings(**told | changes)
+
+    @asynccontextmanager
+    async def launcher(self, kubeconfig: Path, **changes: Any) -> AsyncIterator[KubernetesLauncher]:
+        """Run a launcher inside of the block."""
+        launcher = KubernetesLauncher({"default": self.settings(kubeconfig, **changes)}, self.bench.store)
+        try:
+            yield launcher
+        finally:
+            await launcher.close()
+
+    async def finished(
+        self, launcher: KubernetesLauncher, orders: Iterable[AttemptOrder], within_s: float
+    ) -> dict[str, AttemptState]:
+        """Wait until all of them are over; return their states by key."""
+
+        async def one(order: AttemptOrder) -> AttemptState:
+            while not (state := await launcher.observe(order.attempt, 10.0)).over:
+                pass
+            return state
+
+        wanted = list(orders)
+        states = await asyncio.wait_for(asyncio.gather(*map(one, wanted)), within_s)
+        return {order.attempt.key: state for order, state in zip(wanted, states, strict=True)}
+
+    def pods(self) -> list[Any]:
+        """Return all pods of the namespace."""
+        found: list[Any] = self.kubectl.get("pods", "--namespace", self.namespace)["items"]
+        return found
+
+    def succeeded(self, *orders: AttemptOrder) -> bool:
+        """Return whether all of them have left outputs."""
+        manifests = [self.bench.manifest(order) for order in orders]
+        return all(manifest is not None and manifest.outputs is not None for manifest in manifests)
+
+    async def emptied(self, within_s: float = 60) -> None:
+        """Wait until there is no pod any more."""
+        end = time.monotonic() + within_s
+        while found := await asyncio.to_thread(self.pods):
+            assert time.monotonic() < end, [pod["metadata"]["name"] for pod in found]
+            await asyncio.sleep(0.5)
+
+    def live(self) -> list[str]:
+        """Return the names of pods that have not ended."""
+        return [
+            p["metadata"]["name"]
+            for p in self.pods()
+            if p["status"].get("phase") not in {"Succeeded", "Failed"}
+        ]
+
+
+@contextmanager
+def ground(kubectl: Kubectl, folder: Path) -> Iterator[Ground]:
+    """Make a namespace with all rules of deploy/k8s/domain, and a service account bound as the worker's is."""
+    namespace = f"t{secrets.token_hex(4)}"
+    accounts = f"{namespace}-platform"
+    with ExitStack() as stack:
+        stack.callback(
+            kubectl.run, "delete", "namespace", namespace, accounts, "--ignore-not-found", "--wait=false"
+        )
+        kubectl.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": accounts}},
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": WORKER, "namespace": accounts},
+            },
+        )
+        _apply_domain(kubectl, folder, namespace, accounts)
+        _let_see_nodes(kubectl, accounts)
+        stack.callback(kubectl.run, "delete", "clusterrolebinding", accounts, "--ignore-not-found")
+        store = stack.enter_context(s3_server())
+        yield Ground(kubectl, namespace, accounts, folder, store, images.provide(images.TASK))
+
+
+def _apply_domain(kubectl: Kubectl, folder: Path, namespace: str, accounts: str) -> None:
+    """Use deploy/k8s/domain as an overlay does, with another account in the worker's place."""
+    place = folder / "domain"
+    place.mkdir()
+    subject = [{"op": "replace", "path": "/subjects/0/namespace", "value": accounts}]
+    overlay: Mapping[str, object] = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": namespace,
+        "resources": [os.path.relpath(DEPLOY / "domain", place.resolve())],
+        "patches": [{"target": {"kind": "RoleBinding"}, "patch": json.dumps(subject)}],
+    }
+    (place / "kustomization.yaml").write_text(json.dumps(overlay), encoding="utf-8")
+    kubectl.run("apply", "--kustomize", str(place))
+
+
+def _let_see_nodes(kubectl: Kubectl, accounts: str) -> None:
+    """Bind the account to what deploy/k8s/base grants the worker beyond namespaces."""
+    documents = list(yaml.safe_load_all((DEPLOY / "base" / "account.yaml").read_text(encoding="utf-8")))
+    role = next(document for document in documents if document["kind"] == "ClusterRole")
+    binding = next(document for document in documents if document["kind"] == "ClusterRoleBinding")
+    binding["metadata"]["name"] = accounts
+    binding["subjects"][0]["namespace"] = accounts
+    kubectl.apply(role, binding)
+
+
+class Witness:
+    """Sees every pod of a namespace, straight from the API server, whatever happens to who is under test.
+
+    Args:
+        ground: Whose namespace.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        words = (
+            "get",
+            "pods",
+            "--namespace",
+            ground.namespace,
+            "--watch",
+            "--output-watch-events",
+            "--output=json",
+        )
+        environment = {**os.environ, "KUBECONFIG": str(ground.kubectl.kubeconfig)}
+        self._process = subprocess.Popen(
+            [ground.kubectl.program, *words], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self.uids: dict[str, set[str]] = defaultdict(set)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def doubled(self) -> dict[str, set[str]]:
+        """Return names under which there was more than one pod."""
+        return {name: uids for name, uids in self.uids.items() if len(uids) > 1}
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=20)
+        self._thread.join(timeout=20)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        decoder, rest = json.JSONDecoder(), ""
+        for line in self._process.stdout:
+            rest += line
+            # Objects are printed on many lines; each ends with a brace at the beginning of one.
+            if line.rstrip() != "}":
+                continue
+            event, _ = decoder.raw_decode(rest)
+            rest = ""
+            made = event["object"]["metadata"]
+            self.uids[made["name"]].add(made["uid"])
+
+
+@contextmanager
+def witness(ground: Ground) -> Iterator[Witness]:
+    """Watch inside of the block; at its end, no attempt has had two pods."""
+    seen = Witness(ground)
+    try:
+        yield seen
+        assert seen.doubled() == {}
+    finally:
+        seen.close()

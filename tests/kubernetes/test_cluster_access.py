@@ -1,0 +1,100 @@
+"""A worker needs all that deploy/k8s grants it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flyte_temporal.adapters.launchers.kubernetes.reaping import Known, Reaper
+from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.policies import TaskPolicy
+from tests.kubernetes.api_proxy import api_proxy
+from tests.kubernetes.ground import DEPLOY, WORKER, Ground, ground, witness
+from tests.kubernetes.kubectl import Kubectl
+
+
+@pytest.fixture(scope="module")
+def place(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with ground(kubectl, tmp_path_factory.mktemp("ground")) as made:
+        yield made
+
+
+def granted() -> set[tuple[str, str]]:
+    documents = yaml.safe_load_all((DEPLOY / "domain" / "access.yaml").read_text(encoding="utf-8"))
+    role = next(document for document in documents if document["kind"] == "Role")
+    return {
+        (verb, resource) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]
+    }
+
+
+def may(place: Ground, verb: str, resource: str, namespace: str) -> bool:
+    who = f"--as=system:serviceaccount:{place.accounts}:{WORKER}"
+    plural, _, part = resource.partition("/")
+    asked = ["auth", "can-i", verb, plural, "--namespace", namespace, who]
+    # As pods/exec it would be a pod named exec.
+    said = place.kubectl.said(*asked, *([f"--subresource={part}"] if part else []))
+    return said.stdout.strip() == "yes"
+
+
+def test_it_may_do_there_what_is_granted_and_nothing_else(place: Ground) -> None:
+    for verb, resource in granted():
+        assert may(place, verb, resource, place.namespace), (verb, resource)
+        assert not may(place, verb, resource, "kube-system"), (verb, resource)
+        assert not may(place, verb, resource, place.accounts), "not even where it runs itself"
+    for verb, resource in (
+        ("get", "secrets"),
+        ("list", "secrets"),
+        ("create", "pods/exec"),
+        ("patch", "pods"),
+        ("update", "pods"),
+        ("deletecollection", "pods"),
+        ("create", "pods/eviction"),
+        ("update", "configmaps"),
+        ("create", "serviceaccounts/token"),
+        ("create", "rolebindings"),
+        ("create", "namespaces"),
+        ("delete", "nodes"),
+    ):
+        assert not may(place, verb, resource, place.namespace), (verb, resource)
+
+
+@pytest.mark.timeout(300)
+async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: Path) -> None:
+    """A launcher with that account's token runs, adopts, stops and removes pods; what it asked for is what it was granted."""
+    template = {
+        "metadata": {"name": "named", "namespace": place.namespace},
+        "template": {"spec": {"containers": [{"name": "primary", "image": place.task}]}},
+    }
+    place.kubectl.apply({"apiVersion": "v1", "kind": "PodTemplate", **template})
+    bench = place.bench
+    done = bench.order("work.add", {"n": 41}, policy=TaskPolicy(pod_template="named"))
+    stopped, adopted = (bench.order("work.nap", {"seconds": s}) for s in (300.0, 20.0))
+    next_try = done.attempt.model_copy(update={"number": 2, "token": "next"})
+    again = done.model_copy(update={"attempt": next_try})
+
+    async def closed(_: ExecutionId) -> Known:
+        return Known.CLOSED
+
+    with api_proxy(place.kubectl.kubeconfig, place.token()) as proxy, witness(place):
+        kubeconfig = proxy.written(tmp_path)
+        async with place.launcher(kubeconfig) as first:
+            for order in (done, stopped, adopted):
+                await first.start(order)
+            assert (await place.finished(first, [done], 120))[done.attempt.key].exit_code == 0
+        async with place.launcher(kubeconfig, owner_ttl_s=0.0) as second:
+            for order in (stopped, adopted, again):
+                await second.start(order)
+            assert (await second.stop(stopped.attempt, 2.0)).over
+            states = await place.finished(second, [adopted, again], 120)
+            assert [state.exit_code for state in states.values()] == [0, 0]
+            for order in (done, stopped, adopted, again):
+                await second.release(order.attempt)
+            assert await Reaper(second, closed).sweep([done.attempt.execution]) >= 3
+        used = set(proxy.counted())
+    await place.emptied()
+    assert place.succeeded(done, adopted, again)
+    assert used - granted() == set()
+    assert granted() - used == set()

@@ -1,0 +1,285 @@
+"""The launcher against a small API server: what it asks of a cluster, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flyte_temporal.adapters.launchers.kubernetes import names
+from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
+from flyte_temporal.errors import UnsupportedSpec
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Claim, Intent
+from flyte_temporal.storage import orders
+from flyte_temporal.testing.blobs import MemoryBlobStore
+from tests.unit.adapters.k8s.made import attempt_of, order_of
+from tests.unit.adapters.k8s.server import FakeServer, settings_of
+
+New = Callable[..., KubernetesLauncher]
+SOON_S = 20.0
+
+
+@pytest.fixture
+def blobs() -> MemoryBlobStore:
+    return MemoryBlobStore()
+
+
+@pytest.fixture
+async def new(server: FakeServer, blobs: MemoryBlobStore, tmp_path: Path) -> AsyncIterator[New]:
+    made: list[KubernetesLauncher] = []
+
+    def one(**settings: Any) -> KubernetesLauncher:
+        cluster = settings_of(server, tmp_path, quota_wait_s=0.2, **settings)
+        made.append(KubernetesLauncher({"default": cluster}, blobs))
+        return made[-1]
+
+    yield one
+    for launcher in made:
+        await launcher.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + SOON_S
+    while not condition():
+        assert time.monotonic() < end, "the awaited state did not come"
+        await asyncio.sleep(0.01)
+
+
+async def message(launcher: KubernetesLauncher, order: AttemptOrder, words: str) -> AttemptState:
+    end = time.monotonic() + SOON_S
+    while words not in (state := await launcher.observe(order.attempt)).message:
+        assert time.monotonic() < end, state
+        await asyncio.sleep(0.01)
+    return state
+
+
+def name_of(order: AttemptOrder) -> str:
+    return names.pod_name(order.attempt)
+
+
+def begin(blobs: MemoryBlobStore, order: AttemptOrder) -> None:
+    """What the runtime in the pod does first."""
+    orders.claim(blobs, Claim(attempt=order.attempt, by="pod"))
+
+
+async def test_a_short_pod_is_never_seen_running(server: FakeServer, new: New) -> None:
+    launcher, order = new(), order_of()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+    server.ended(name_of(order))
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert (state.phase, state.exit_code) == (AttemptPhase.EXITED, 0)
+    await launcher.release(order.attempt)
+    assert server.pods() == []
+    # Its owner, itself, its deletion; the rest is the list and the watch, once for all.
+    assert server.count("POST", "") == 2
+    assert server.count("DELETE", "") == 1
+    assert server.count("GET", f"/pods/{name_of(order)}") == 0
+
+
+async def test_an_end_that_comes_before_the_answer_of_the_create(server: FakeServer, new: New) -> None:
+    launcher = new()
+    made = [order_of(attempt_of(f"n{i}")) for i in range(20)]
+    done: set[str] = set()
+
+    async def kubelet() -> None:
+        while len(done) < len(made):
+            for pod in server.pods():
+                if pod["metadata"]["name"] not in done:
+                    done.add(pod["metadata"]["name"])
+                    server.ended(pod["metadata"]["name"])
+            await asyncio.sleep(0)
+
+    playing = asyncio.create_task(kubelet())
+    await asyncio.gather(*(launcher.start(order) for order in made))
+    for order in made:
+        assert (await launcher.observe(order.attempt, SOON_S)).exit_code == 0
+    await playing
+
+
+async def test_an_answer_that_is_lost_makes_no_second_pod(server: FakeServer, new: New) -> None:
+    server.lose_answers = 1
+    launcher, order = new(), order_of()
+    await launcher.start(order)
+    await until(lambda: server.count("POST", "/pods") >= 2)
+    await asyncio.sleep(0.1)
+    assert len(server.pods()) == 1
+    server.ended(name_of(order), 3)
+    assert (await launcher.observe(order.attempt, SOON_S)).exit_code == 3
+
+
+async def test_a_worker_that_comes_later_adopts(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:
+    one, order = new(), order_of()
+    await one.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    server.running(name_of(order))
+    await one.close()
+    two = new()
+    assert not (await two.observe(order.attempt)).over
+    await two.start(order)
+    await until(lambda: bool(server.open))
+    server.ended(name_of(order))
+    assert (await two.observe(order.attempt, SOON_S)).exit_code == 0
+    assert server.count("POST", "/pods") == 1
+
+
+async def test_what_has_run_and_is_gone_is_lost_and_never_run_again(
+    server: FakeServer, new: New, blobs: MemoryBlobStore
+) -> None:
+    one, order = new(), order_of()
+    await one.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    await one.close()
+    server.vanish(name_of(order))
+    two = new()
+    await two.start(order)
+    state = await two.observe(order.attempt, SOON_S)
+    assert state.phase is AttemptPhase.LOST
+    assert state.pod is not None
+    assert state.pod.gone
+    assert server.count("POST", "/pods") == 1
+
+
+async def test_what_never_ran_is_created_anew(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:
+    """A worker that died between the order and the pod costs no attempt."""
+    order = order_of()
+    orders.leave(blobs, order)
+    launcher = new()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+
+
+async def test_a_pod_that_vanishes(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:
+    launcher, order = new(), order_of()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    server.running(name_of(order))
+    await until(lambda: launcher._entries[order.attempt.key].state.phase is AttemptPhase.RUNNING)
+    launcher._entries[order.attempt.key].sent_at -= 60
+    server.vanish(name_of(order))
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert (state.phase, state.ran) == (AttemptPhase.LOST, True)
+
+
+async def test_news_that_were_lost_are_found_by_asking(server: FakeServer, new: New) -> None:
+    launcher, order = new(), order_of()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()) and bool(server.open))
+    server.running(name_of(order))
+    entry = launcher._entries[order.attempt.key]
+    await until(lambda: entry.state.phase is AttemptPhase.RUNNING)
+    server.mute = True
+    server.ended(name_of(order))
+    assert not (await launcher.observe(order.attempt, 0.3)).over
+    entry.ask_at = 0.0
+    entry.wake.set()
+    await asyncio.sleep(0.05)
+    entry.ask_at = 0.0
+    assert (await launcher.observe(order.attempt, SOON_S)).exit_code == 0
+
+
+async def test_somebody_elses_pod_of_that_name(server: FakeServer, new: New) -> None:
+    launcher, order = new(), order_of()
+    other = {"metadata": {"name": name_of(order), "annotations": {}}, "spec": {"containers": []}}
+    await launcher.cluster().api.create(
+        "pods", launcher.cluster().namespace_of(order.attempt.execution), other
+    )
+    await launcher.start(order)
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert state.error is not None
+    assert (state.error.code, state.error.recoverable, state.ran) == ("NameCollision", False, False)
+
+
+async def test_quota_is_waited_for_in_words(server: FakeServer, new: New) -> None:
+    text = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2'
+    server.refusals += [(403, {"reason": "Forbidden", "message": text}, {})] * 2
+    launcher, order = new(), order_of()
+    await launcher.start(order)
+    state = await message(launcher, order, "waiting for quota")
+    assert state.phase is AttemptPhase.QUEUED
+    await until(lambda: bool(server.pods()))
+
+
+async def test_a_busy_server_holds_up_all_creates(server: FakeServer, new: New) -> None:
+    server.refusals.append((429, {"message": "busy"}, {"Retry-After": "1"}))
+    launcher = new()
+    first, second = order_of(), order_of(attempt_of("n1"))
+    await launcher.start(first)
+    await until(lambda: server.count("POST", "/pods") == 1)
+    since = time.monotonic()
+    await asyncio.sleep(0.1)
+    await launcher.start(second)
+    await until(lambda: len(server.pods()) == 2)
+    assert time.monotonic() - since >= 0.9
+    assert server.count("POST", "/pods") == 3
+
+
+async def test_a_refusal_is_final(server: FakeServer, new: New) -> None:
+    server.refusals.append((422, {"reason": "Invalid", "message": "spec.nodeName: Invalid"}, {}))
+    launcher, order = new(), order_of()
+    await launcher.start(order)
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert state.error is not None
+    assert (state.error.code, state.error.recoverable) == ("BadPod", False)
+    assert "spec.nodeName" in state.error.message
+
+
+async def test_a_stop_while_it_waits_for_quota(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:
+    text = "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2"
+    server.refusals += [(403, {"reason": "Forbidden", "message": text}, {})] * 1000
+    launcher, order = new(), order_of()
+    await launcher.start(order)
+    await message(launcher, order, "waiting for quota")
+    state = await launcher.stop(order.attempt, 1, Intent.TIMEOUT)
+    assert (state.over, state.ran, state.intent) == (True, False, Intent.TIMEOUT)
+    claim = orders.claimed(blobs, order.attempt)
+    assert claim is not None
+    assert not claim.began
+
+
+async def test_a_stop_of_what_nobody_has_started(server: FakeServer, new: New) -> None:
+    order = order_of()
+    state = await new().stop(order.attempt)
+    assert (state.over, state.ran) == (True, False)
+    late = new()
+    await late.start(order)
+    assert (await late.observe(order.attempt, SOON_S)).over
+    assert server.pods() == []
+
+
+async def test_a_stop_gives_the_pod_its_grace(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:
+    launcher, order = new(), order_of()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    server.running(name_of(order))
+    await message(launcher, order, "")
+    stopping = asyncio.create_task(launcher.stop(order.attempt, 7))
+    await until(lambda: bool(server.pods()[0]["metadata"].get("deletionTimestamp")))
+    assert server.pods()[0]["metadata"]["deletionGracePeriodSeconds"] == 7
+    assert not stopping.done()
+    server.ended(name_of(order), 143)
+    state = await stopping
+    assert (state.exit_code, state.intent) == (143, Intent.CANCEL)
+
+
+async def test_a_worker_that_ends_leaves_pods_alone(server: FakeServer, new: New) -> None:
+    launcher, order = new(), order_of()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+    await launcher.close()
+    assert server.count("DELETE", "") == 0
+
+
+async def test_a_cluster_that_is_not_in_the_settings(new: New) -> None:
+    order = order_of()
+    elsewhere = order.environment.model_copy(update={"cluster": "far"})
+    with pytest.raises(UnsupportedSpec, match="no cluster 'far' in its settings; it has: default"):
+        await new().start(order.model_copy(update={"environment": elsewhere}))

@@ -1,0 +1,66 @@
+"""What the reaper removes, and what it leaves alone."""
+
+# ruff: noqa: ASYNC110
+# The server tells nobody when it has a pod.
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal.adapters.launchers.kubernetes import names
+from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
+from flyte_temporal.adapters.launchers.kubernetes.reaping import Known, Reaper
+from flyte_temporal.spec import keys
+from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.testing.blobs import MemoryBlobStore
+from tests.unit.adapters.k8s.made import attempt_of, order_of
+from tests.unit.adapters.k8s.server import FakeServer, settings_of
+
+
+@pytest.mark.parametrize("wide", [False, True])
+async def test_only_what_nobody_needs_is_removed(server: FakeServer, tmp_path: Path, wide: bool) -> None:
+    blobs = MemoryBlobStore()
+    cluster = settings_of(server, tmp_path, reap_closed_s=0, owner_ttl_s=0, cluster_wide=wide)
+    before = KubernetesLauncher({"default": cluster}, blobs)
+    said = {"open": Known.OPEN, "over": Known.CLOSED, "unknown": Known.ABSENT, "mine": Known.CLOSED}
+    orders = {name: order_of(attempt_of(name=name)) for name in said}
+    orders["committed"] = order_of(attempt_of("n1", name="open"))
+    for order in orders.values():
+        await before.start(order)
+    while len(server.pods()) < len(orders):
+        await asyncio.sleep(0.01)
+    await before.close()
+    blobs.put_new(keys.manifest(orders["committed"].attempt), b"{}")
+
+    launcher = KubernetesLauncher({"default": cluster}, blobs)
+
+    async def known(execution: ExecutionId) -> Known:
+        return said[execution.name]
+
+    await launcher.start(orders["mine"])
+    reaper = Reaper(launcher, known)
+    await reaper.sweep([orders["open"].attempt.execution])
+    left = {pod["metadata"]["name"] for pod in server.pods()}
+    assert left == {names.pod_name(orders[name].attempt) for name in ("open", "unknown", "mine")}
+    owners = {key[2] for key in server.objects if key[0] == "configmaps"}
+    assert owners == {names.owner_name(orders[name].attempt.execution) for name in ("open", "unknown")}
+    await launcher.close()
+
+
+async def test_what_is_closed_stays_for_a_while(server: FakeServer, tmp_path: Path) -> None:
+    launcher = KubernetesLauncher({"default": settings_of(server, tmp_path)}, MemoryBlobStore())
+    order = order_of()
+    await launcher.start(order)
+    while not server.pods():
+        await asyncio.sleep(0.01)
+    await launcher.close()
+    later = KubernetesLauncher({"default": settings_of(server, tmp_path)}, MemoryBlobStore())
+
+    async def known(_: ExecutionId) -> Known:
+        return Known.CLOSED
+
+    assert await Reaper(later, known).sweep([order.attempt.execution]) == 0
+    assert len(server.pods()) == 1
+    await later.close()

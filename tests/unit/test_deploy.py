@@ -1,0 +1,106 @@
+"""Files below deploy/ that go together, and what they set; whether Kubernetes takes them, tests/kubernetes asks it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flyte_temporal.config.clusters import KubernetesSettings
+from flyte_temporal.config.settings import Settings
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+YAML_FILES = sorted(DEPLOY.rglob("*.yaml"))
+ENV_FILES = sorted(DEPLOY.rglob("*.env"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(DEPLOY).as_posix()
+
+
+def read(name: str) -> Any:
+    return yaml.safe_load((DEPLOY / name).read_text(encoding="utf-8"))
+
+
+def variables(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=relative)
+def test_yaml_can_be_read(path: Path) -> None:
+    assert list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def refused(names: dict[str, str]) -> list[str]:
+    """Return those variables of ours that no setting has."""
+    known = {
+        f"FLYTE_TEMPORAL_{group}__{field}".upper()
+        for group, model in Settings.model_fields.items()
+        for field in getattr(model.annotation, "model_fields", ())
+    }
+    known.add("FLYTE_TEMPORAL_HOME")
+    return [name for name in names if name.startswith("FLYTE_TEMPORAL_") and name not in known]
+
+
+@pytest.mark.parametrize("path", ENV_FILES, ids=relative)
+def test_settings_exist(path: Path) -> None:
+    assert refused(variables(path)) == []
+
+
+@pytest.mark.parametrize("path", ENV_FILES, ids=relative)
+def test_settings_fit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables(path).items():
+        monkeypatch.setenv(name, value)
+    Settings.load()
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("clusters.yaml")), ids=relative)
+def test_clusters_fit(path: Path) -> None:
+    documents = yaml.safe_load_all((DEPLOY / "k8s/domain/access.yaml").read_text(encoding="utf-8"))
+    account = next(d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount")
+    clusters = KubernetesSettings(file=path).all()
+    assert list(clusters) == ["default"]
+    assert clusters["default"].accounts_of("default", "development")[0] == account
+
+
+def test_compose_sets_what_exists_and_mounts_what_is_there() -> None:
+    services = read("temporal/compose.yaml")["services"]
+    for service in services.values():
+        assert refused(service.get("environment", {})) == []
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert not source.startswith(".") or (DEPLOY / "temporal" / source).exists(), volume
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), "nothing of it asks who calls"
+
+
+def test_both_ways_to_temporal_have_one_dynamic_configuration_and_one_release() -> None:
+    values, compose = read("temporal/values.yaml"), read("temporal/compose.yaml")["services"]
+    assert values["server"]["dynamicConfig"] == read("temporal/dynamic-config.yaml")
+    tag = values["server"]["image"]["tag"]
+    assert compose["temporal"]["image"] == f"temporalio/server:{tag}"
+    assert compose["schema"]["image"] == f"temporalio/admin-tools:{tag}"
+    assert values["admintools"]["image"]["tag"] == tag
+
+
+def test_what_asks_whether_a_worker_is_well_looks_at_the_file_that_it_touches() -> None:
+    file = variables(DEPLOY / "k8s/base/worker.env")["FLYTE_TEMPORAL_WORKER__LIVE_FILE"]
+    container = read("k8s/base/worker.yaml")["spec"]["template"]["spec"]["containers"][0]
+    asked = [
+        container[f"{kind}Probe"]["exec"]["command"][-1] for kind in ("startup", "readiness", "liveness")
+    ]
+    assert asked == [f'test -n "$(find {file} -mmin -1)"'] * 3
+    compose = read("temporal/compose.yaml")["services"]["worker"]
+    assert file == compose["environment"]["FLYTE_TEMPORAL_WORKER__LIVE_FILE"]
+    assert file in compose["healthcheck"]["test"][-1]
+
+
+def test_a_pod_is_given_longer_to_end_than_its_worker_takes() -> None:
+    grace = float(variables(DEPLOY / "k8s/base/worker.env")["FLYTE_TEMPORAL_WORKER__GRACEFUL_SHUTDOWN_S"])
+    assert (
+        read("k8s/base/worker.yaml")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        >= grace + 15
+    )
