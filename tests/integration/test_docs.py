@@ -19,7 +19,17 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "operations").glob("*.md")),
 ]
-WITHOUT_EXAMPLE = {"api", "architecture", "glossary", "performance", "plugins", "upgrades", "faults"}
+WITHOUT_EXAMPLE = {
+    "api",
+    "architecture",
+    "glossary",
+    "performance",
+    "plugins",
+    "upgrades",
+    "faults",
+    "kubernetes-cluster",
+    "production",
+}
 """Pages that are about no construct; the example of the page on plug-ins is run by `test_plugin_example`."""
 TIMEOUT_S = 120.0
 
