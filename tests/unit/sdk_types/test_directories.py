@@ -240,7 +240,8 @@ def test_damage_and_loss_are_noticed(
     assert not Path(broken.path).exists()
     del store.objects[key]
     with pytest.raises(
-        StorageError, match=r"The file 'süb/ß\.txt' of a directory, memory://.*, is not in the blob store any more"
+        StorageError,
+        match=r"The file 'süb/ß\.txt' of a directory, memory://.*, is not in the blob store any more",
     ):
         received().download()
     store.objects[manifest] = store.objects[manifest].replace(b"a.txt", b"b.txt")
