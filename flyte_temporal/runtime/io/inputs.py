@@ -15,6 +15,7 @@ from flyte_temporal.sdk.types.converter import ValueContext
 from flyte_temporal.sdk.types.values import json_of
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.commands import text_of
+from flyte_temporal.spec.contents import holds_reference
 from flyte_temporal.spec.literals import DatasetValue, DirectoryValue, FileValue, Inline, OpaqueValue
 from flyte_temporal.spec.types import (
     BlobType,
@@ -180,30 +181,12 @@ class _Writer:
         """Write a struct as JSON, and the files in it beside it."""
         shown = dict(value)
         for field in type_.fields:
-            if field.name in value and _has_files(field.type):
+            if field.name in value and holds_reference(field.type):
                 beside = self._folder / f"{path}.files"
                 beside.mkdir(exist_ok=True)
                 shown[field.name] = self.write(value[field.name], field.type, f"{path}.files/{field.name}")
         self._text(path, json.dumps(shown, ensure_ascii=False))
         return shown
-
-
-def _has_files(type_: LiteralType) -> bool:
-    match type_:
-        case BlobType() | DatasetType() | OpaqueType():
-            return True
-        case ListType():
-            return _has_files(type_.element)
-        case MapType():
-            return _has_files(type_.value)
-        case TupleType():
-            return any(map(_has_files, type_.elements))
-        case UnionType():
-            return any(map(_has_files, type_.variants))
-        case StructType():
-            return any(_has_files(field.type) for field in type_.fields)
-        case _:
-            return False
 
 
 def file_name(key: str) -> str:

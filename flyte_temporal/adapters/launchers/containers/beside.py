@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-
 from flyte_temporal.adapters.launchers.containers.engine import Container
 from flyte_temporal.adapters.launchers.containers.places import Data
-from flyte_temporal.adapters.launchers.settings import process_environment
+from flyte_temporal.adapters.launchers.moving import move
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder
-from flyte_temporal.storage.orders import STORAGE
 
 
 async def prepare(order: AttemptOrder, key: str, data: Data) -> None:
@@ -51,20 +46,6 @@ async def collect(order: AttemptOrder, key: str, data: Data, seen: Container) ->
 
 
 async def _io(order: AttemptOrder, *words: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "flyte_temporal.runtime.io",
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        env={**process_environment({}), STORAGE: order.storage.model_dump_json()},
-        start_new_session=True,
-        cwd=os.sep,
-    )
-    _, said = await process.communicate()
-    if process.returncode:
-        text = (said or b"").decode(errors="replace").strip()[-2000:]
-        raise LauncherError(f"The data of {order.attempt.label} could not be moved ({words[0]}): {text}")
+    code, said = await move(order, *words)
+    if code:
+        raise LauncherError(f"The data of {order.attempt.label} could not be moved ({words[0]}): {said}")

@@ -7,20 +7,16 @@ the files that are there and stages a manifest. Whether that counts is for the l
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from typing import Any
 
 from flyte_temporal.adapters.launchers.kubernetes.looks import OURS, Look
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
-from flyte_temporal.adapters.launchers.settings import process_environment
+from flyte_temporal.adapters.launchers.moving import move
 from flyte_temporal.errors import LauncherError, UserCodeError
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.commands import rendered
 from flyte_temporal.spec.entities import ContainerSpec
-from flyte_temporal.storage.orders import STORAGE
 
 Json = dict[str, Any]
 
@@ -88,24 +84,10 @@ async def commit(order: AttemptOrder, found: Look) -> str:
         found: How its container ended.
     """
     words = ["commit", keys.order(order.attempt), "--exit-code", str(found.exit_code or 0)]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "flyte_temporal.runtime.io",
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        env={**process_environment({}), STORAGE: order.storage.model_dump_json()},
-        start_new_session=True,
-        cwd=os.sep,
-    )
-    _, said = await process.communicate()
-    text = (said or b"").decode(errors="replace").strip()[-2000:]
-    if process.returncode and not text:
+    code, said = await move(order, *words)
+    if code and not said:
         raise LauncherError(f"The result of {order.attempt.label} could not be committed.")
-    return text if process.returncode else ""
+    return said if code else ""
 
 
 def _mounts(container: ContainerSpec, *, ours: bool) -> list[Json]:
