@@ -146,7 +146,7 @@ def test_a_process_left_behind_does_not_hold_the_task() -> None:
     assert time.monotonic() - begun < 20
 
 
-def test_a_stopped_task_stops_its_script(tmp_path: Path) -> None:
+def test_a_stopped_task_stops_its_script(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     made = task(
         f"trap 'echo stopped > {tmp_path}/trapped; exit 1' TERM; touch {tmp_path}/ready; sleep 60 & wait"
     )
@@ -157,6 +157,9 @@ def test_a_stopped_task_stops_its_script(tmp_path: Path) -> None:
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # Whoever starts the tests in the background may have had SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     threading.Thread(target=stop, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         run_plain(made, {})

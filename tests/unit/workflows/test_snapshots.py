@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -218,8 +217,8 @@ def test_what_is_over_leaves_only_a_letter() -> None:
     assert list(taken.scopes[0].outputs) == ["n1499"]
 
 
-def test_ten_thousand_nodes_are_written_and_read_within_one_activation() -> None:
-    """The deadlock detector of Temporal waits for two seconds; here is room for a machine that is ten times slower."""
+def test_of_ten_thousand_nodes_only_open_ones_are_handed_over() -> None:
+    """So the snapshot stays small, and is written and read within one activation (bench/scale.py tells how fast)."""
     closure = closures.fan_out(10_000)
     simulation = Simulation(closures.run_input(closure, "e", 1), closure, 0)
     for _ in range(9_000):
@@ -227,12 +226,8 @@ def test_ten_thousand_nodes_are_written_and_read_within_one_activation() -> None
     for state in list(simulation.running[:8_600]):
         simulation.finish(state)
     simulation.records.unsure = tuple  # type: ignore[method-assign]
-    began = time.process_time()
     data = to_json(simulation.taken())
-    written = time.process_time()
+    assert len(data) < 512 * 1024
     simulation.empty()
     Restoring(Snapshot.model_validate(from_json(data)), simulation.tree, simulation.programs).restore()
-    read = time.process_time()
-    print(f"written in {written - began:.3f} s, read in {read - written:.3f} s, {len(data):,} bytes")
-    assert written - began < 0.3 * 2
-    assert read - written < 0.3 * 2
+    assert len(simulation.tree.states) == 10_001 - 8_600
