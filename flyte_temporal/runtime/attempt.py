@@ -137,6 +137,8 @@ def perform(
     """
     stop = Stopping(order.grace_s)
     with Patience(order.outage_s, lambda: stop.heard) as patience:
+        # What user code reads in the middle of hours of work is worth waiting for as well.
+        patience.begin()
         return _perform(order, desk, _Given(code, former, stop, patience))
 
 

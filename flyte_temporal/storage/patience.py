@@ -1,7 +1,7 @@
-"""`Patience`: what a finished attempt still has to store is tried for longer than anything else.
+"""`Patience`: what an attempt reads and stores is tried for longer than anything else.
 
-An outage of the blob store must not cost a computation that is done (reliability.md §2.3, row 11): between the end of the
-user's function and the manifest, `remote` tries again for minutes. Everything else is cheap to do again, and gives up soon.
+An outage of the blob store must not cost a computation (reliability.md §2.3, row 11): while an attempt runs, and anew between
+the end of the user's function and the manifest, `remote` tries again for minutes. Everything else gives up soon.
 One process runs one attempt at a time, and uploads from several threads, so what holds is kept here, for the process.
 """
 
@@ -27,9 +27,12 @@ class Patience:
         self._failing_since: float | None = None
 
     def begin(self) -> None:
-        """Be patient from now on: the computation is over. It ends with the block whose context manager this is."""
+        """Be patient from now on; again when the computation is over, which then has all of the time for its own.
+
+        It ends with the block whose context manager this is.
+        """
         global _held  # noqa: PLW0603 - see the top of the module
-        _held = self
+        _held, self._failing_since = self, None
 
     def __enter__(self) -> Self:
         return self

@@ -32,7 +32,8 @@ def bench(source: Path, tmp_path: Path) -> AttemptBench:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Try each launcher that is chosen and that a test is for."""
-    if "kind" in metafunc.fixturenames:
+    own = (str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if "kind" in metafunc.fixturenames and not any("kind" in names for names in own):
         marker = metafunc.definition.get_closest_marker("kinds")
         kinds = [kind for kind in chosen() if marker is None or kind in marker.args]
         metafunc.parametrize("kind", kinds, indirect=True)

@@ -42,7 +42,7 @@ CASES: list[tuple[str, list[str], str]] = [
     (
         "bad launcher",
         ["run", "--launcher", "bus", "FILE", "doubled", "--n", "1"],
-        "there is no launcher 'bus'. There are: pool, process.",
+        "there is no launcher 'bus'. There are: docker, kubernetes, podman, pool, process.",
     ),
     (
         "no inputs file",
