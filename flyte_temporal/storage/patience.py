@@ -31,7 +31,7 @@ class Patience:
 
         It ends with the block whose context manager this is.
         """
-        global _held  # noqa: PLW0603 - see the top of the module
+        global _held
         _held, self._failing_since = self, None
 
     def __enter__(self) -> Self:
