@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.command import Command
 from tests.kubernetes.kubectl import VARIABLE, Kubectl
+from tests.kubernetes.stack import pod_stack
 
 collect_ignore_glob = [] if os.environ.get(VARIABLE) else ["test_*.py"]
 
@@ -20,3 +23,10 @@ def kubectl() -> Kubectl:
     # Without a cluster these tests have failed; they are never skipped.
     found.run("get", "--raw", "/readyz")
     return found
+
+
+@pytest.fixture(scope="session")
+def cli(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """The command line of a local stack whose tasks run in pods."""
+    with pod_stack(kubectl, tmp_path_factory.mktemp("stack")) as command:
+        yield command

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.config.clusters import Amounts, ClusterSettings
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptState, StorageConfig
@@ -33,6 +34,7 @@ DEPLOY = images.ROOT / "deploy" / "k8s"
 WORKER = "flyte-temporal-worker"
 WORK = """
 import time
+from pathlib import Path
 
 from flyte_temporal import task
 
@@ -46,6 +48,13 @@ def add(n: int) -> int:
 def nap(seconds: float) -> int:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        time.sleep(0.05)
+    return 42
+
+
+@task
+def hold() -> int:
+    while not Path("/tmp/go").exists():
         time.sleep(0.05)
     return 42
 """
@@ -102,7 +111,7 @@ class Ground:
             "storage": self.storage(HOST),
             "env": KEYS,
             "service_account": "flyte-temporal-task",
-            "requests": Amounts(cpu="5m", mem="128Mi"),
+            "requests": Amounts(cpu="5m", mem="320Mi"),
             "limits": Amounts(ephemeral_storage="256Mi"),
             "tmp_size": "64Mi",
             "creates_per_s": 100.0,
@@ -132,6 +141,15 @@ class Ground:
         wanted = list(orders)
         states = await asyncio.wait_for(asyncio.gather(*map(one, wanted)), within_s)
         return {order.attempt.key: state for order, state in zip(wanted, states, strict=True)}
+
+    def let_go(self, *orders: AttemptOrder, within_s: float = 180) -> None:
+        """Have these attempts of `work.hold` end once they run, whatever the launcher sees of the cluster."""
+        end = time.monotonic() + within_s
+        for order in orders:
+            words = ("exec", names.pod_name(order.attempt), "--", "touch", "/tmp/go")
+            while (done := self.kubectl.said("--namespace", self.namespace, *words)).returncode:
+                assert time.monotonic() < end, done.stderr
+                time.sleep(0.5)
 
     def pods(self) -> list[Any]:
         """Return all pods of the namespace."""

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +16,12 @@ import pytest
 from flyte_temporal.adapters.launchers.kubernetes import names
 from tests.e2e.command import ROOT, Command
 from tests.kubernetes import images
-from tests.kubernetes.bench import DOMAIN, namespace, storage_of
-from tests.kubernetes.installation import HOST, KEYS, s3_server
 from tests.kubernetes.kubectl import Kubectl
+from tests.kubernetes.stack import ELSEWHERE, NAMESPACE, SECOND, with_variables
 
-PROJECT = "runs"
-NAMESPACE = f"{PROJECT}-{DOMAIN}"
 WITHIN_S = 240.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with s3_server() as port:
-        yield port
-
-
-@pytest.fixture(scope="module")
-def cli(kubectl: Kubectl, port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    cluster = {
-        "kubeconfig": str(kubectl.kubeconfig),
-        "image": images.provide(images.SCIENCE),
-        "image_pull_policy": "IfNotPresent",
-        "storage": storage_of(port, HOST).model_dump(),
-        "env": KEYS,
-        "requests": {"cpu": "20m", "mem": "400Mi"},
-        "limits": {},
-        "grace_s": 5,
-        "spot": {"node_selector": {"kubernetes.io/os": "linux"}},
-    }
-    store = storage_of(port)
-    variables = {
-        "FLYTE_TEMPORAL_STORAGE__ROOT": store.root,
-        "FLYTE_TEMPORAL_STORAGE__ENDPOINT": store.endpoint,
-        "FLYTE_TEMPORAL_STORAGE__PATH_STYLE": "true",
-        "FLYTE_TEMPORAL_KUBERNETES__CLUSTERS": json.dumps({"default": cluster}),
-        "FLYTE_TEMPORAL_PROJECT": PROJECT,
-        "FLYTE_TEMPORAL_DOMAIN": DOMAIN,
-        "FLYTE_TEMPORAL_LIMITS__INTERRUPTIBLE_FAILURES": "1",
-        **KEYS,
-    }
-    with namespace(kubectl, NAMESPACE):
-        command = Command(tmp_path_factory.mktemp("kubernetes") / "h", tuple(variables.items()))
-        try:
-            yield command
-        finally:
-            command("down", expect=None)
 
 
 @pytest.fixture
@@ -81,8 +40,8 @@ def waited(condition: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
     return found
 
 
-def pods(kubectl: Kubectl, name: str) -> list[dict[str, Any]]:
-    found = kubectl.get("pods", "-n", NAMESPACE, f"--selector={names.EXECUTION}={name}")["items"]
+def pods(kubectl: Kubectl, name: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+    found = kubectl.get("pods", "-n", namespace, f"--selector={names.EXECUTION}={name}")["items"]
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 
@@ -102,9 +61,9 @@ def ended(cli: Command, name: str) -> dict[str, Any]:
     return found
 
 
-def nothing_lives_on(kubectl: Kubectl, name: str) -> None:
+def nothing_lives_on(kubectl: Kubectl, name: str, namespace: str = NAMESPACE) -> None:
     """No live pod whose attempt is closed."""
-    waited(lambda: not pods(kubectl, name))
+    waited(lambda: not pods(kubectl, name, namespace))
 
 
 def test_the_example_gives_on_kubernetes_what_it_gives_here(cli: Command, kubectl: Kubectl) -> None:
@@ -195,3 +154,56 @@ def test_more_memory_after_an_attempt_without_enough(cli: Command, kubectl: Kube
     waited(over)
     assert cli("get", "execution", "grows", "-o", "json").document["outputs"] == {"o0": 300}
     assert limits == {"250Mi", "750Mi"}
+
+
+def test_a_container_without_our_python_between_tasks_with_it(
+    cli: Command, kubectl: Kubectl, program: Path
+) -> None:
+    """Inputs are files that one of our containers writes before it; one beside it stores what it left."""
+    tools = f"tools={images.plain()}"
+    words = ("--launcher", "kubernetes", "--image", tools, "--name", "between", "-o", "json")
+    done = cli("run", *words, program, "between", "--text", "grüße", "--ns", "[3, 4]", expect=None)
+    assert done.code == 0, done
+    assert done.document["outputs"] == {"o0": "7 [3, 4] {'a': 1, 'b': 2} grüße"}
+    assert "counting $(HOME) grüße" in cli("logs", "between").stdout
+    nothing_lives_on(kubectl, "between")
+
+
+@pytest.mark.parametrize(
+    ("entity", "message"),
+    [("refuses", "no luck"), ("exits", "exit code 4"), ("forgets", "x")],
+    ids=["says", "exits", "forgets"],
+)
+def test_a_container_that_fails(
+    cli: Command, kubectl: Kubectl, program: Path, entity: str, message: str
+) -> None:
+    words = ("--launcher", "kubernetes", "--image", f"tools={images.plain()}", "--name", entity, "-o", "json")
+    done = cli("run", *words, program, entity, expect=1)
+    assert done.document["error"]["kind"] == "user", done.document
+    assert message in done.document["error"]["message"]
+    nothing_lives_on(kubectl, entity)
+
+
+def test_a_project_has_its_own_cluster_watched_in_parts(
+    cli: Command, kubectl: Kubectl, program: Path
+) -> None:
+    """Executions at the same time, so that they are in several parts; each goes to the cluster that its project has."""
+    elsewhere = with_variables(cli, FLYTE_TEMPORAL_PROJECT=ELSEWHERE)
+    started = [f"part-{number}" for number in range(4)]
+    for name in started:
+        elsewhere("run", "--detach", "--name", name, program, "talking", "--lines", "4")
+    cli(
+        "run", "--detach", "--launcher", "kubernetes", "--name", "at-home", program, "talking", "--lines", "4"
+    )
+    waited(lambda: all(pods(kubectl, name, SECOND) for name in started))
+    waited(lambda: pods(kubectl, "at-home"))
+    assert not any(pods(kubectl, name) for name in started)
+    labels = {
+        pod["metadata"]["labels"][names.SHARD] for name in started for pod in pods(kubectl, name, SECOND)
+    }
+    assert labels <= {"0", "1", "2", "3"}
+    for name in started:
+        assert ended(elsewhere, name)["outputs"] == {"o0": 4}
+        nothing_lives_on(kubectl, name, SECOND)
+    assert ended(cli, "at-home")["outputs"] == {"o0": 4}
+    nothing_lives_on(kubectl, "at-home")

@@ -1,0 +1,60 @@
+"""Some of the parity suite's programs, with each task in a pod: the same specs, the same results.
+
+One of each shape; `PARITY=all` runs them all, which takes an hour.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import Command
+from tests.kubernetes.kubectl import Kubectl
+from tests.kubernetes.stack import NAMESPACE, with_variables
+from tests.parity.case import Case, cases
+from tests.parity.test_parity import runs_durably
+
+CHOSEN = {
+    "conditional-8-nested",
+    "directories-0-whole",
+    "dynamic-3-sort",
+    "failures-0-goes_on",
+    "files-0-paths",
+    "map_task-6-some_may_fail",
+    "node_handlers-0-in_a_sub_workflow",
+    "secrets_in_tasks-0-good",
+    "secrets_in_tasks-1-unrequested",
+    "shell-0-values",
+    "types_datasets-0-wf",
+    "types_pickles-0-wf",
+    "types_records-0-wf",
+    "values-0-wf",
+}
+AT_ONCE = 3
+
+
+@pytest.mark.timeout(7200 if os.environ.get("PARITY") == "all" else 1200)
+def test_programs_give_in_pods_what_they_give_anywhere(
+    cli: Command, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "stringData": {"password": "s3cret "}}
+    kubectl.apply(secret | {"metadata": {"name": "db", "namespace": NAMESPACE}})
+    stated = [case for case in cases("durable") if os.environ.get("PARITY") == "all" or str(case) in CHOSEN]
+    assert len(stated) >= len(CHOSEN)
+    in_pods = with_variables(cli, FLYTE_TEMPORAL_LAUNCHER="kubernetes")
+
+    def failure(case: Case) -> str:
+        folder = tmp_path / str(case)
+        folder.mkdir()
+        try:
+            runs_durably(in_pods, folder, case)
+        except AssertionError as error:
+            return f"{case}: {error}"
+        return ""
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        failures = [found for found in threads.map(failure, stated) if found]
+    assert not failures, "\n\n".join(failures)
