@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,17 @@ from tests.e2e.command import Command
 from tests.kubernetes.kubectl import VARIABLE, Kubectl
 from tests.kubernetes.stack import pod_stack
 
+# aiohttp ends the TLS connection of a call that is cancelled politely, and nobody can wait for that: where the server is slow to
+# answer, the event loop of a test is closed before.
+POLITE = "ignore:.*(socket.socket|_SelectorTransport.__del__).*:pytest.PytestUnraisableExceptionWarning"
+
 collect_ignore_glob = [] if os.environ.get(VARIABLE) else ["test_*.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.filterwarnings(POLITE))
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,7 @@ async def test_the_api_server_is_away(place: Ground, tmp_path: Path, away_s: flo
                 state = await launcher.observe(order.attempt)
                 assert not state.over
                 assert "api_unreachable" in state.message
+                assert state.phase is (AttemptPhase.QUEUED if order is late else AttemptPhase.RUNNING)
             await asyncio.to_thread(place.let_go, *held[:3])
             await manifests(place, *held[:3])
             proxy.back()

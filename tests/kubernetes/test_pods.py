@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,6 @@ from flyte_temporal.spec.policies import (
 )
 from flyte_temporal.testing.attempts import AttemptBench
 from tests.kubernetes import images
-from tests.kubernetes.api_proxy import api_proxy
 from tests.kubernetes.bench import LONG_S, PodBench, namespace, storage_of, write
 from tests.kubernetes.installation import KEYS, s3_server
 from tests.kubernetes.kubectl import Kubectl
@@ -354,33 +352,3 @@ async def test_secrets_reach_the_task(bench: PodBench, launcher: KubernetesLaunc
     order = bench.order("jobs.secret", policy=TaskPolicy(secrets=asked))
     await finish(launcher, order)
     assert bench.attempts.manifest(order).outputs == {"o0": Inline(value=305)}  # type: ignore[union-attr]
-
-
-async def test_the_api_server_goes_and_comes_back(
-    bench: PodBench, new: Callable[..., KubernetesLauncher], tmp_path: Path
-) -> None:
-    with api_proxy(bench.kubectl.kubeconfig) as proxy:
-        launcher = new(kubeconfig=proxy.written(tmp_path))
-        orders = [bench.order("jobs.sleep", seconds=6.0) for _ in range(3)]
-        await asyncio.gather(*(launcher.start(order) for order in orders))
-        for order in orders:
-            await began(bench, launcher, order)
-        proxy.away()
-        spent = time.process_time()
-        state = await until(launcher, orders[0], lambda state: "api_unreachable" in state.message)
-        assert state.phase is AttemptPhase.RUNNING
-        waiting = bench.order("jobs.double", x=3)
-        await launcher.start(waiting)
-        await asyncio.sleep(12)
-        assert time.process_time() - spent < 2.0  # the proxy's own thread is in it
-        assert not (await launcher.observe(waiting.attempt)).over
-        proxy.back()
-        for order in (*orders, waiting):
-            assert (await launcher.observe(order.attempt, LONG_S)).exit_code == 0
-        proxy.sever()
-        after = bench.order("jobs.double", x=3)
-        assert (await finish(launcher, after)).exit_code == 0
-        created = [c.name or c.verb for c in proxy.calls if (c.verb, c.resource) == ("create", "pods")]
-        assert len(created) >= 5
-    for order in orders:
-        assert bench.attempts.log(order).count("asleep") == 1

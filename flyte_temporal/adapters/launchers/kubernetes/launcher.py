@@ -18,7 +18,7 @@ from flyte_temporal.config.clusters import DEFAULT_CLUSTER, ClusterSettings
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, StorageConfig
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage.blobs import open_store
 
@@ -39,6 +39,7 @@ class KubernetesLauncher:
         blobs: The blob store: orders travel by it, and what is written beside attempts.
         make_api: Opens a cluster's API; by default by the Kubernetes library.
         run_s: Longest run of an attempt whose task sets no time-out; 0 = none.
+        storage: How the blob store is reached from here, for attempts that another worker gave; None = as pods reach it.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class KubernetesLauncher:
         blobs: BlobStore,
         make_api: MakeApi | None = None,
         run_s: float = 0.0,
+        storage: StorageConfig | None = None,
     ) -> None:
         self._settings = dict(clusters)
         self._make_api = make_api or _library
-        self.claims = Claims(blobs)
+        self.claims = Claims(blobs, storage)
         self._driver = Driver(self.claims, run_s)
         self._clusters: dict[str, Cluster] = {}
         self._entries: dict[str, Entry] = {}
@@ -244,8 +246,10 @@ def make(settings: Settings) -> KubernetesLauncher:
             "The launcher `kubernetes` needs the library of that name: install flyte-temporal[k8s], as docs/kubernetes.md "
             "says."
         )
-    blobs = open_store(settings.storage.config())
-    return KubernetesLauncher(clusters, blobs, run_s=settings.limits.run_timeout_s)
+    storage = settings.storage.config()
+    return KubernetesLauncher(
+        clusters, open_store(storage), run_s=settings.limits.run_timeout_s, storage=storage
+    )
 
 
 def _pod_key(entry: Entry) -> tuple[str, Key]:
