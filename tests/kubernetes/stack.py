@@ -14,6 +14,7 @@ from tests.kubernetes import images
 from tests.kubernetes.bench import DOMAIN, namespace, storage_of
 from tests.kubernetes.installation import HOST, KEYS, s3_server
 from tests.kubernetes.kubectl import Kubectl
+from tests.parity.forking import forked
 
 PROJECT = "runs"
 NAMESPACE = f"{PROJECT}-{DOMAIN}"
@@ -60,7 +61,8 @@ def pod_stack(kubectl: Kubectl, folder: Path) -> Iterator[Command]:
         }
         for name in (NAMESPACE, SECOND):
             stack.enter_context(namespace(kubectl, name))
-        command = Command(folder / "h", tuple(variables.items()))
+        # These tests ask much and often; a process of its own for each word would take what the pods need.
+        command = stack.enter_context(forked(folder / "h", tuple(variables.items())))
         stack.callback(command, "down", expect=None)
         yield command
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
 from tests.e2e.command import Command
 from tests.kubernetes.kubectl import Kubectl
-from tests.kubernetes.stack import NAMESPACE, with_variables
+from tests.kubernetes.stack import NAMESPACE
 from tests.parity.case import Case, cases
+from tests.parity.forking import forked
 from tests.parity.test_parity import runs_durably
 
 CHOSEN = {
@@ -44,17 +47,23 @@ def test_programs_give_in_pods_what_they_give_anywhere(
     kubectl.apply(secret | {"metadata": {"name": "db", "namespace": NAMESPACE}})
     stated = [case for case in cases("durable") if os.environ.get("PARITY") == "all" or str(case) in CHOSEN]
     assert len(stated) >= len(CHOSEN)
-    in_pods = with_variables(cli, FLYTE_TEMPORAL_LAUNCHER="kubernetes")
+    variables = (*cli.variables, ("FLYTE_TEMPORAL_LAUNCHER", "kubernetes"))
+    free: Queue[Command] = Queue()
 
     def failure(case: Case) -> str:
         folder = tmp_path / str(case)
         folder.mkdir()
+        command = free.get()
         try:
-            runs_durably(in_pods, folder, case)
+            runs_durably(command, folder, case)
         except AssertionError as error:
             return f"{case}: {error}"
+        finally:
+            free.put(command)
         return ""
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as threads:
+        for _ in range(AT_ONCE):
+            free.put(stack.enter_context(forked(cli.home, variables)))
         failures = [found for found in threads.map(failure, stated) if found]
     assert not failures, "\n\n".join(failures)
