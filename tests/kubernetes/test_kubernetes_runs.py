@@ -118,7 +118,7 @@ def test_a_worker_that_is_killed_with_twenty_pods(cli: Command, kubectl: Kubectl
 def test_what_a_pod_waits_for_is_shown(cli: Command, kubectl: Kubectl, program: Path) -> None:
     cli("run", "--detach", "--launcher", "kubernetes", "--name", "no-image", program, "without_image")
     waited(lambda: pods(kubectl, "no-image"))
-    waited(lambda: any("Pull" in row.get("reason", "") for row in rows(cli, "no-image")), 20)
+    waited(lambda: any("Pull" in row.get("reason", "") for row in rows(cli, "no-image")))
     cli("abort", "no-image")
     nothing_lives_on(kubectl, "no-image")
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -461,3 +465,22 @@ def test_a_staged_result_counts_when_the_exit_code_is_known(moved: Moved) -> Non
     assert moved.store.head(keys.manifest(moved.order.attempt)) is None
     assert moved("commit", "--exit-code", "0") == 0
     assert moved.manifest() == moved.manifest(keys.staged(moved.order.attempt))
+
+
+def test_who_stores_outputs_says_when_the_end_may_come(moved: Moved, tmp_path: Path) -> None:
+    (moved.folder / "y").write_text("2")
+    ready = tmp_path / "ready"
+    words = ["upload", keys.order(moved.order.attempt), "--from", str(moved.folder), "--stage"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flyte_temporal.runtime.io", *words, "--on-sigterm", "--ready", str(ready)],
+        env={**os.environ, orders.STORAGE: moved.order.storage.model_dump_json()},
+    )
+    end = time.monotonic() + 60
+    while not ready.exists():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert moved.store.head(keys.staged(moved.order.attempt)) is None
+    process.terminate()
+    assert process.wait(60) == 0
+    assert moved.store.head(keys.staged(moved.order.attempt)) is not None

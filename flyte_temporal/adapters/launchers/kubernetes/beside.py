@@ -22,6 +22,9 @@ Json = dict[str, Any]
 
 _INPUTS = f"{OURS}inputs"
 _OUTPUTS = f"{OURS}outputs"
+_READY = "/tmp/flyte-temporal-ready"  # noqa: S108 - of the container
+UPLOAD_S = 300
+"""How long the outputs of a container may take to be stored after its end, before Kubernetes kills who stores them."""
 _SMALL = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
 
 
@@ -58,8 +61,12 @@ def around(order: AttemptOrder, primary: Json, image: str) -> tuple[Json, list[J
         "name": f"{OURS}before",
         "command": [*program, "download", key, "--to", "/inputs", "--claim"],
     }
-    upload = [*program, "upload", key, "--from", "/outputs", "--stage", "--on-sigterm"]
+    upload = [*program, "upload", key, "--from", "/outputs", "--stage", "--on-sigterm", "--ready", _READY]
     after = {**ours, "name": f"{OURS}after", "command": upload, "restartPolicy": "Always"}
+    # The task's container must not end before this one hears of it: it begins once this one has started up, by this probe.
+    there = f"import os, sys; sys.exit(not os.path.exists({_READY!r}))"
+    probe = {"exec": {"command": [python, "-I", "-S", "-c", there]}}
+    after["startupProbe"] = {**probe, "periodSeconds": 1, "timeoutSeconds": 10, "failureThreshold": 300}
     own = {k: v for k, v in primary.items() if k not in {"command", "env"}}
     # The platform's own variables are nothing for it; the user's are.
     own["env"] = [{"name": name, "value": _plain(value)} for name, value in order.task.policy.env.items()]

@@ -253,6 +253,9 @@ def _security(given: Mapping[str, Any], cluster: ClusterSettings) -> Json:
 def _grace_s(given: Mapping[str, Any], order: AttemptOrder, cluster: ClusterSettings) -> int:
     asked = given.get("terminationGracePeriodSeconds")
     least = max(cluster.grace_s, math.ceil(order.grace_s))
+    if order.task.container is not None:
+        # Who stores its outputs is ended after it within this time, too. A stop brings a grace of its own.
+        least = max(least, beside.UPLOAD_S)
     return max(least, asked) if isinstance(asked, int) else least
 
 

@@ -55,7 +55,11 @@ def test_ours_stand_before_and_beside_the_users() -> None:
     assert before["command"][-5:] == ["download", key, "--to", "/inputs", "--claim"]
     assert "restartPolicy" not in before
     assert after["restartPolicy"] == "Always"
-    assert after["command"][-6:] == ["upload", key, "--from", "/outputs", "--stage", "--on-sigterm"]
+    upload = ["upload", key, "--from", "/outputs", "--stage", "--on-sigterm", "--ready"]
+    assert after["command"][-8:-1] == upload
+    # A command may end at once: its container waits until the end is waited for, and the outputs have time.
+    assert after["command"][-1] in after["startupProbe"]["exec"]["command"][-1]
+    assert spec["terminationGracePeriodSeconds"] >= 300
     assert {before["image"], after["image"]} == {"ours:1"}
     assert {m["name"] for m in before["volumeMounts"]} <= {v["name"] for v in spec["volumes"]}
     assert {m["name"] for m in users["volumeMounts"]} <= {v["name"] for v in spec["volumes"]}
