@@ -21,6 +21,7 @@ NAMESPACE = f"{PROJECT}-{DOMAIN}"
 ELSEWHERE = "elsewhere"
 """A project whose pods go to the cluster `second`: here the same API server, another namespace, and watched in parts."""
 SECOND = f"second-{ELSEWHERE}"
+SHARDS = 4
 
 
 def cluster(kubectl: Kubectl, port: int, image: str) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def pod_stack(kubectl: Kubectl, folder: Path) -> Iterator[Command]:
         port = stack.enter_context(s3_server())
         store = storage_of(port)
         first = cluster(kubectl, port, images.provide(images.SCIENCE))
-        second = {**first, "namespace": "second-{project}", "shards": 4}
+        second = {**first, "namespace": "second-{project}", "shards": SHARDS}
         variables = {
             "FLYTE_TEMPORAL_STORAGE__ROOT": store.root,
             "FLYTE_TEMPORAL_STORAGE__ENDPOINT": store.endpoint,

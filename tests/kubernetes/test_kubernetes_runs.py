@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from flyte_temporal.adapters.launchers.kubernetes import names
+from flyte_temporal.spec.identifiers import ExecutionId
 from tests.e2e.command import ROOT, Command
 from tests.kubernetes import images
+from tests.kubernetes.bench import DOMAIN
 from tests.kubernetes.kubectl import Kubectl
-from tests.kubernetes.stack import ELSEWHERE, NAMESPACE, SECOND, with_variables
+from tests.kubernetes.stack import ELSEWHERE, NAMESPACE, SECOND, SHARDS, with_variables
 
 WITHIN_S = 240.0
 
@@ -66,6 +68,12 @@ def nothing_lives_on(kubectl: Kubectl, name: str, namespace: str = NAMESPACE) ->
     waited(lambda: not pods(kubectl, name, namespace))
 
 
+def owners(kubectl: Kubectl, namespace: str) -> set[str]:
+    """Return the executions that have had pods there."""
+    found = kubectl.get("configmaps", "-n", namespace, f"--selector={names.EXECUTION}")["items"]
+    return {one["metadata"]["labels"][names.EXECUTION] for one in found}
+
+
 def test_the_example_gives_on_kubernetes_what_it_gives_here(cli: Command, kubectl: Kubectl) -> None:
     example = ROOT / "examples" / "02_train_model" / "pipeline.py"
     expected = json.loads((example.parent / "expected.json").read_text())[0]["outputs"]
@@ -78,8 +86,8 @@ def test_the_example_gives_on_kubernetes_what_it_gives_here(cli: Command, kubect
     accuracy = [given[launcher]["outputs"]["accuracy"] for launcher in given]
     assert accuracy == [expected["accuracy"]] * 2
     nothing_lives_on(kubectl, "train-kubernetes")
-    owners = kubectl.get("configmaps", "-n", NAMESPACE, f"--selector={names.EXECUTION}=train-kubernetes")
-    assert len(owners["items"]) == 1
+    owned = kubectl.get("configmaps", "-n", NAMESPACE, f"--selector={names.EXECUTION}=train-kubernetes")
+    assert len(owned["items"]) == 1
 
 
 def test_logs_are_followed_while_the_pod_runs_and_stay(cli: Command, kubectl: Kubectl, program: Path) -> None:
@@ -165,7 +173,6 @@ def test_a_container_without_our_python_between_tasks_with_it(
     done = cli("run", *words, program, "between", "--text", "grüße", "--ns", "[3, 4]", expect=None)
     assert done.code == 0, done
     assert done.document["outputs"] == {"o0": "7 [3, 4] {'a': 1, 'b': 2} grüße"}
-    assert "counting $(HOME) grüße" in cli("logs", "between").stdout
     nothing_lives_on(kubectl, "between")
 
 
@@ -190,20 +197,19 @@ def test_a_project_has_its_own_cluster_watched_in_parts(
     """Executions at the same time, so that they are in several parts; each goes to the cluster that its project has."""
     elsewhere = with_variables(cli, FLYTE_TEMPORAL_PROJECT=ELSEWHERE)
     started = [f"part-{number}" for number in range(4)]
+    ids = [ExecutionId(project=ELSEWHERE, domain=DOMAIN, name=name) for name in started]
+    assert len({names.shard_of(one, SHARDS) for one in ids}) > 1
     for name in started:
         elsewhere("run", "--detach", "--name", name, program, "talking", "--lines", "4")
     cli(
         "run", "--detach", "--launcher", "kubernetes", "--name", "at-home", program, "talking", "--lines", "4"
     )
-    waited(lambda: all(pods(kubectl, name, SECOND) for name in started))
-    waited(lambda: pods(kubectl, "at-home"))
-    assert not any(pods(kubectl, name) for name in started)
-    labels = {
-        pod["metadata"]["labels"][names.SHARD] for name in started for pod in pods(kubectl, name, SECOND)
-    }
-    assert labels <= {"0", "1", "2", "3"}
     for name in started:
         assert ended(elsewhere, name)["outputs"] == {"o0": 4}
         nothing_lives_on(kubectl, name, SECOND)
     assert ended(cli, "at-home")["outputs"] == {"o0": 4}
     nothing_lives_on(kubectl, "at-home")
+    # Pods are gone by now, or soon; what they belonged to stays for a while.
+    assert {*started} <= owners(kubectl, SECOND)
+    assert "at-home" in owners(kubectl, NAMESPACE)
+    assert not {*started} & owners(kubectl, NAMESPACE)
