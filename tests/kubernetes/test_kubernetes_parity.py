@@ -23,7 +23,7 @@ from tests.parity.test_parity import runs_durably
 CHOSEN = {
     "conditional-8-nested",
     "directories-0-whole",
-    "dynamic-3-sort",
+    "dynamic-0-wf",
     "failures-0-goes_on",
     "files-0-paths",
     "map_task-6-some_may_fail",
