@@ -100,7 +100,7 @@ async def test_after_a_death_the_next_spare_is_ready_soon(tmp_path: Path) -> Non
             taken.append(child.spare.process.pid)
             dead = child.identity.pid
             os.kill(dead, signal.SIGKILL)
-            while child.identity.pid == dead:
+            while child.identity.pid == dead:  # noqa: ASYNC110 - a process's state
                 await asyncio.sleep(0.01)
             assert child.identity.pid == taken[-1]
     assert len(set(taken)) == 3
