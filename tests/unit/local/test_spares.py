@@ -95,14 +95,24 @@ async def test_after_a_death_the_next_spare_is_ready_soon(tmp_path: Path) -> Non
     taken = []
     async with asyncio.timeout(60):
         for _ in range(3):
-            while child.spare is None or child.identity is None:  # noqa: ASYNC110 - a process's state
-                await asyncio.sleep(0.01)
-            taken.append(child.spare.process.pid)
-            dead = child.identity.pid
-            os.kill(dead, signal.SIGKILL)
-            while child.identity.pid == dead:  # noqa: ASYNC110 - a process's state
-                await asyncio.sleep(0.01)
+            taken.append(await spare_of(child))
+            await killed(child)
+            assert child.identity is not None
             assert child.identity.pid == taken[-1]
     assert len(set(taken)) == 3
     await child.stop(5)
     await keeping
+
+
+async def spare_of(child: Child) -> int:
+    while child.spare is None or child.identity is None:  # noqa: ASYNC110 - a process's state
+        await asyncio.sleep(0.01)
+    return child.spare.process.pid
+
+
+async def killed(child: Child) -> None:
+    dead = child.identity
+    assert dead is not None
+    dead.send(signal.SIGKILL)
+    while child.identity == dead:  # noqa: ASYNC110 - a process's state
+        await asyncio.sleep(0.01)
