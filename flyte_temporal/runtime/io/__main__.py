@@ -92,12 +92,15 @@ def _upload(order: AttemptOrder, arguments: argparse.Namespace) -> None:
 
 
 def _commit(order: AttemptOrder, arguments: argparse.Namespace) -> None:
-    """Make a staged manifest count: of a command that has ended with 0, or one that says itself that it failed."""
+    """Make a staged manifest count: of a command that has ended with 0, or one that told by `_ERROR` how it failed.
+
+    Of any other the exit code and the pod say more than the outputs that are not there.
+    """
     store = open_store(order.storage)
     staged = store.get(keys.staged(order.attempt))
     if staged is None:
         raise LauncherError(f"Nothing is staged for {order.attempt.label}.")
-    if arguments.exit_code and Manifest.read(staged).error is None:
+    if arguments.exit_code and not Manifest.read(staged).told:
         raise LauncherError(
             f"The command of {order.attempt.label} ended with {arguments.exit_code}; it has failed."
         )

@@ -467,6 +467,22 @@ def test_a_staged_result_counts_when_the_exit_code_is_known(moved: Moved) -> Non
     assert moved.manifest() == moved.manifest(keys.staged(moved.order.attempt))
 
 
+def test_outputs_that_are_not_there_say_nothing_of_a_command_that_failed(moved: Moved) -> None:
+    """It crashed, or was ended: its exit code says what follows, such as another attempt."""
+    assert moved("upload", "--from", str(moved.folder), "--stage") == 0
+    assert moved("commit", "--exit-code", "137") == 70
+    assert moved.store.head(keys.manifest(moved.order.attempt)) is None
+
+
+def test_what_a_command_tells_of_its_failure_counts_with_any_exit_code(moved: Moved) -> None:
+    (moved.folder / "_ERROR").write_text("no luck")
+    assert moved("upload", "--from", str(moved.folder), "--stage") == 0
+    assert moved("commit", "--exit-code", "3") == 0
+    error = moved.manifest().error
+    assert error is not None
+    assert error.message == "no luck"
+
+
 def test_who_stores_outputs_says_when_the_end_may_come(moved: Moved, tmp_path: Path) -> None:
     (moved.folder / "y").write_text("2")
     ready = tmp_path / "ready"

@@ -93,6 +93,9 @@ class KubernetesApi:
         try:
             response = await self._send("GET", _path("pods", namespace), None, query, self._stream)
             try:
+                if response.status == 401:
+                    # As in `_call`; the watch is opened again anyway.
+                    await self.close()
                 if response.status != 200:
                     raise _failure(response, await response.read())
                 yield {"type": OPENED}

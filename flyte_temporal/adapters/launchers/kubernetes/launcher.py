@@ -75,10 +75,7 @@ class KubernetesLauncher:
         if timeout_s > 0 and not entry.over.done():
             await asyncio.wait((entry.over,), timeout=timeout_s)
         state = entry.state
-        if not state.over and (silent := entry.cluster.away_s(attempt.execution)):
-            words = (
-                f"api_unreachable: the cluster has not answered for {silent:.0f} s; what runs there, runs on"
-            )
+        if not state.over and (words := entry.cluster.away(attempt.execution)):
             return state.model_copy(update={"message": words})
         return state
 
