@@ -122,6 +122,11 @@ def _pod_spec(wanted: Wanted, template: PodTemplate, accounts: tuple[str, ...]) 
     primary, volumes = _primary(wanted, template.primary_container, mine, secret)
     own: list[Json] = []
     if order.task.container is not None:
+        if others:
+            raise PodRefused(
+                f"The container {others[0]['name']!r} would stand beside a ContainerTask, whose outputs are stored once all "
+                "others have ended. Move it to initContainers with restartPolicy: Always, which Kubernetes ends by itself."
+            )
         platforms = [_variable(name, value) for name, value in _platforms(wanted).items()]
         primary, own = beside.around(order, primary, _image(wanted, mine, of_task=False), platforms)
         volumes += beside.volumes()

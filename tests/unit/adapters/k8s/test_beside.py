@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of, primary_of
+from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
@@ -91,6 +94,22 @@ def test_secrets_and_variables_are_the_tasks_and_the_stores_keys_are_ours() -> N
         names = {e["name"] for e in ours["env"]}
         assert {"AWS_SECRET_ACCESS_KEY", "FLYTE_TEMPORAL_STORAGE", "C"} <= names
         assert names.isdisjoint({"_FSEC_DB_PASSWORD", "DB_PASSWORD", "A", "R", "T"})
+
+
+def test_what_never_ends_by_itself_does_not_stand_beside_it() -> None:
+    native = {"name": "proxy", "image": "p:1", "restartPolicy": "Always"}
+    plain = PodTemplate(pod_spec={"containers": [{"name": "proxy", "image": "p:1"}]})
+    given = order()
+
+    def pod(template: PodTemplate) -> dict[str, Any]:
+        task = given.task.model_copy(update={"policy": TaskPolicy(pod=template)})
+        return pod_of(Wanted(given.model_copy(update={"task": task}), ClusterSettings(image="ours:1")))
+
+    with pytest.raises(PodRefused, match="'proxy' would stand beside a ContainerTask"):
+        pod(plain)
+    assert "proxy" in by_name(
+        pod(PodTemplate(pod_spec={"initContainers": [native]}))["spec"]["initContainers"]
+    )
 
 
 def test_inputs_cannot_be_written_to() -> None:
