@@ -193,7 +193,7 @@ async def test_a_worker_that_died_between_create_and_start(
     reached = asyncio.Event()
 
     class Dies(ContainerEngine):
-        async def start(self, name: str, lock: int) -> None:
+        async def start(self, name: str, lock: int, folder: Path) -> None:
             reached.set()
             await asyncio.Event().wait()
 
@@ -257,12 +257,19 @@ async def test_a_stop_without_a_monitor(new: Make, bench: AttemptBench, engine: 
     assert manifest.error.code == "Stopped"
 
 
-async def test_memory_of_a_tasks_programs_counts_too(new: Make, bench: AttemptBench) -> None:
+async def test_memory_of_a_tasks_programs_counts_too(
+    new: Make, bench: AttemptBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kernel kills the program; the task decides what follows, as it does without a container."""
+    here = bench.folder / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     policy = TaskPolicy(resources=Resources(limits=ResourceValues(mem="200Mi")))
     order = bench.order("jobs.child_hog", {"path": ""}, policy=policy)
     await ended(new(), order)
     assert output(bench, order) == -9
+    # Where podman's monitor might leave a file `oom`.
+    assert list(here.iterdir()) == []
 
 
 async def test_a_fork_bomb_ends_at_its_limit(new: Make, bench: AttemptBench) -> None:

@@ -111,17 +111,19 @@ class ContainerEngine:
         chosen = ["--runtime", self._runtime] if self._runtime and not self.podman else []
         await self.run("create", *chosen, *arguments, env=env, timeout_s=None)
 
-    async def start(self, name: str, lock: int) -> None:
+    async def start(self, name: str, lock: int, folder: Path) -> None:
         """Start a container; one that runs is left alone. One that has ended would run again: see `launcher`.
 
         Args:
             name: Its name.
             lock: A descriptor that stays open while the program is at it, even if this process dies.
+            folder: Where its monitor works: many versions of conmon leave a file `oom` in their working folder
+                (https://github.com/containers/conmon/issues/504).
 
         Raises:
             LauncherError: If it does not run.
         """
-        await self.run("start", name, lock=lock)
+        await self.run("start", name, lock=lock, folder=folder)
 
     async def inspect(self, name: str) -> Container | None:
         """Return what is known of a container; None if there is none of this name.
@@ -195,6 +197,7 @@ class ContainerEngine:
         *words: str,
         env: Mapping[str, str] | None = None,
         lock: int | None = None,
+        folder: Path | None = None,
         timeout_s: float | None = _ASK_S,
         errors_too: bool = False,
     ) -> str:
@@ -212,6 +215,7 @@ class ContainerEngine:
                 stderr=asyncio.subprocess.STDOUT if errors_too else asyncio.subprocess.PIPE,
                 env={**os.environ, **(env or {})},
                 pass_fds=() if lock is None else (lock,),
+                cwd=folder,
                 start_new_session=True,
             )
         except OSError as error:
