@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, ContainerEngine
@@ -286,6 +287,21 @@ async def test_a_full_tmp_is_the_tasks_own_failure(new: Make, bench: AttemptBenc
     assert manifest.error is not None
     assert (manifest.error.kind, manifest.error.code) == (ErrorKind.USER, "UserCodeError")
     assert "No space left on device" in manifest.error.message
+
+
+def test_a_start_does_not_wait_for_the_end(tmp_path: Path) -> None:
+    """In the worker's event loop, whose pipes a container's monitor inherits."""
+    engine, name = ContainerEngine("podman", podman=True), f"ft-start-{os.getpid()}"
+
+    async def started() -> str:
+        await engine.create(["--name", name, "--network", "none", engines.image("podman"), "sleep", "600"])
+        with (tmp_path / "lock").open("w") as lock:
+            await engine.start(name, lock.fileno(), tmp_path)
+        seen = await engine.inspect(name)
+        await engine.remove(name)
+        return seen.status if seen else ""
+
+    assert uvloop.run(started()) == "running"
 
 
 async def test_what_a_dead_worker_left_is_swept(
