@@ -83,8 +83,8 @@ test-containers: $(VENV)/$(INSTALLED)
 	@tests/containers/set-up
 	@$(BIN)/python -m tests.containers.engines
 	@TEST_LAUNCHERS=podman $(BIN)/$(PYTEST) $(SIDE_BY_SIDE) tests/containers tests/contract/test_launcher.py \
-	  tests/contract/test_adoption.py tests/contract/test_stopping.py $(PYTEST_ARGS)
-	@TEST_LAUNCHER=podman $(BIN)/$(PYTEST) $(SIDE_BY_SIDE) tests/parity -k "$(PARITY)" $(PYTEST_ARGS)
+	  tests/contract/test_adoption.py tests/contract/test_stopping.py --timeout 600 $(PYTEST_ARGS)
+	@TEST_LAUNCHER=podman $(BIN)/$(PYTEST) $(SIDE_BY_SIDE) tests/parity -k "$(PARITY)" --timeout 600 $(PYTEST_ARGS)
 
 # Its tag is the version, which is what the launchers take if nobody names an image.
 IMAGE_ARGS ?=
