@@ -26,18 +26,14 @@ from tests.parity.test_parity import runs_durably
 
 CHOSEN = {
     "conditional-8-nested",
-    "directories-0-whole",
     "dynamic-0-wf",
     "failures-0-goes_on",
     "files-0-paths",
     "map_task-6-some_may_fail",
     "node_handlers-0-in_a_sub_workflow",
     "secrets_in_tasks-0-good",
-    "secrets_in_tasks-1-unrequested",
     "shell-0-values",
     "types_datasets-0-wf",
-    "types_pickles-0-wf",
-    "types_records-0-wf",
     "values-0-wf",
 }
 AT_ONCE = 3
