@@ -37,11 +37,21 @@ def run_plainly(entity: Entity, interface: Interface, given: Given, output: Outp
     Raises:
         InvalidInputs: If the inputs do not fit; nothing was run.
     """
+    from flyte_temporal.sdk.context import drop_if_without_files
+
+    scratch = Path(tempfile.mkdtemp(prefix="flyte-temporal-"))
+    try:
+        return _run_in(scratch, entity, interface, given, output)
+    finally:
+        # The files that the run made are kept.
+        drop_if_without_files(scratch)
+
+
+def _run_in(scratch: Path, entity: Entity, interface: Interface, given: Given, output: Output) -> int:
     from flyte_temporal.sdk.plain import run_plain
     from flyte_temporal.sdk.types.engine import ValueContext
 
-    # Kept after the run: it holds the files that the run made.
-    context = ValueContext(blobs=None, scratch=Path(tempfile.mkdtemp(prefix="flyte-temporal-")))
+    context = ValueContext(blobs=None, scratch=scratch)
     inputs = _python_values(entity, given.values(entity.short_name, interface, context), context)
     id_ = f"local-{secrets.token_hex(4)}"
     try:

@@ -36,6 +36,13 @@ _OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 _SPARE_AFTER_S = 5.0
 """How long a process must have lived before a spare is made: a cold start has better use for the processors."""
 
+_NEXT_SPARE_AFTER_S = 1.5
+"""The same for a process that took another's place, so that a second death soon after costs no more than the first:
+by then what was left behind is at work again."""
+
+_OUTSIDE_PAUSE_S = 0.5
+"""The longest pause after a death by somebody else's hand, who may kill many at once."""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -196,6 +203,8 @@ class Child:
         self._quick_deaths = self._quick_deaths + 1 if quick else 0
         self._failures = self._failures + 1 if quick and code not in _OUTSIDE else 0
         pause = _PAUSES_S[min(self._quick_deaths, len(_PAUSES_S) - 1) - (self._quick_deaths > 0)]
+        if code in _OUTSIDE:
+            pause = min(pause, _OUTSIDE_PAUSE_S)
         lines = self.output().splitlines()
         said = f" It said: {lines[-1][:500]}" if lines and code > 0 else ""
         self.problem = f"{self._program.name} ended by {how}.{said} Its log is {self._program.log}."
@@ -204,6 +213,7 @@ class Child:
         if not self._stopping.is_set():
             self.restarts += 1
             await self._try_start()
+            asyncio.get_running_loop().call_later(_NEXT_SPARE_AFTER_S, self.keep_spare)
 
     def settle(self) -> None:
         """Forget old deaths once the process has lived for a while."""
@@ -213,11 +223,10 @@ class Child:
 
     def keep_spare(self) -> None:
         """Have a spare ready, once the process has lived for a while."""
-        if (
-            self._make_spare is None
-            or self._stopping.is_set()
-            or time.monotonic() - self._began < _SPARE_AFTER_S
-        ):
+        wait = _NEXT_SPARE_AFTER_S if self.restarts else _SPARE_AFTER_S
+        if self._make_spare is None or self._process is None or self._stopping.is_set():
+            return
+        if time.monotonic() - self._began < wait:
             return
         if self.spare is not None and self.spare.process.poll() is None:
             return

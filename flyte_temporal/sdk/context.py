@@ -6,7 +6,10 @@ both because user code must see the same object whichever way it runs.
 
 from __future__ import annotations
 
+import atexit
 import logging as python_logging
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -172,6 +175,16 @@ def plain_parameters(task: str, scratch: Path | None = None) -> ExecutionParamet
 def process_scratch() -> Path:
     """Return the folder for files of plain calls, made on first use.
 
-    It is left to the operating system to clean up: the files in it are the outputs that a plain call returned.
+    It outlives the process if there are files in it, for these are the outputs that a plain call returned: the
+    operating system cleans up.
     """
-    return Path(tempfile.mkdtemp(prefix="flyte-temporal-"))
+    folder = Path(tempfile.mkdtemp(prefix="flyte-temporal-"))
+    maker = os.getpid()
+    atexit.register(lambda: drop_if_without_files(folder) if os.getpid() == maker else None)
+    return folder
+
+
+def drop_if_without_files(folder: Path) -> None:
+    """Remove a folder with all below it, unless there is a file somewhere in it."""
+    if not any(files for _, _, files in os.walk(folder)):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
 from flyte_temporal.spec.bindings import Binding, InputRef, OutputBinding, nodes_of
@@ -109,6 +110,19 @@ class Body(Scope):
     def failed(self) -> bool:
         """Return whether anything failed."""
         return bool(self.errors)
+
+    def sort_errors(self) -> None:
+        """Of nodes that failed independently, tell the first of the listing first: which was faster is chance.
+
+        Where the first failure stops the rest, the order in time stays: that one is the cause.
+        """
+        if self.condemned or self.gives_up:
+            return
+        places = {node.id: place for place, node in enumerate(self.spec.nodes)}
+        start = len(self.prefix)
+        self.errors.sort(
+            key=lambda error: places.get(re.split(r"[.\[]", error.node[start:], maxsplit=1)[0], len(places))
+        )
 
     def input(self, name: str) -> LiteralValue:
         """Return an input of the workflow."""

@@ -377,6 +377,8 @@ class Tree:
                 scope.given = scope.results()
             except UserCodeError as error:
                 scope.errors.append(document_of(error, scope.parent.path if scope.parent else ""))
+        if isinstance(scope, Body):
+            scope.sort_errors()
         if not self._handled(scope):
             self._close(scope)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from temporalio import activity
@@ -32,7 +31,7 @@ from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.interpreter import Interpreter
 from tests.workflow.conftest import Attempted, Stage, user_error
-from tests.workflow.test_interpreter import failing
+from tests.workflow.test_interpreter import failing, until
 from tests.workflow.test_structures import body, branch, one, planned, run
 
 SLACK_S = 2.0
@@ -231,12 +230,6 @@ async def test_a_deadline_that_passes_while_no_worker_is_up_acts_at_once(stage: 
     # The old worker's activity was told; the server's sticky time-out of 10 s is what is waited for at most.
     assert time.monotonic() - back < 10 + SLACK_S
     assert [a.node for stop in again.stops for a in stop.attempts] == ["n0"]
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - another task's state
-            await asyncio.sleep(0.01)
 
 
 async def aborted(

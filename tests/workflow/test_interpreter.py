@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -101,6 +102,12 @@ async def test_many_nodes_whose_inputs_are_not_there_fail_without_a_stuck_run(
     assert state.error is not None
     assert state.error.code == "AttributeNotFound"
     assert Counter(seen.phases().values()) == {"FAILED": 130, "SUCCEEDED": 1}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - another task's state
+            await asyncio.sleep(0.01)
 
 
 async def no_keys(request: AttemptRequest) -> dict[str, int]:
@@ -299,6 +306,25 @@ async def test_a_policy_lets_independent_nodes_finish(stage: Stage) -> None:
     state = await stage.run(closures.run_input(closure, "completes"), closure, seen)
     assert state.phase is ExecutionPhase.FAILED
     assert seen.phases() == {"bad": "FAILED", "after": "SKIPPED", "a": "SUCCEEDED", "b": "SUCCEEDED"}
+
+
+async def test_of_independent_failures_the_first_of_the_listing_is_told(stage: Stage) -> None:
+    """Whichever was faster: `b` has failed for good before `a` may."""
+    main = closures.workflow(
+        "shapes.both", [closures.step(node, InputRef(name="x")) for node in ("a", "b")], None
+    ).model_copy(update={"failure_policy": FailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE})
+    closure = closures.closure(main)
+    seen = Attempted()
+
+    async def behave(request: AttemptRequest) -> int:
+        if request.attempt.node == "a":
+            await until(lambda: seen.phases().get("b") == "FAILED")
+        raise failing(user_error())
+
+    seen.behaviour = behave
+    state = await stage.run(closures.run_input(closure, "both"), closure, seen)
+    assert state.error is not None
+    assert (state.error.node, [other.node for other in state.error.others]) == ("a", ["b"])
 
 
 async def test_a_failure_inside_a_sub_workflow_ends_what_runs_beside_it(stage: Stage) -> None:

@@ -36,8 +36,8 @@ from flyte_temporal.spec.search import PHASE
 from flyte_temporal.spec.types import BOOLEAN
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic, user_error
-from tests.workflow.test_failures import hold, replayed, tasks, until
-from tests.workflow.test_interpreter import failing
+from tests.workflow.test_failures import hold, replayed, tasks
+from tests.workflow.test_interpreter import failing, until
 from tests.workflow.test_structures import dynamic, emits, one, planned
 
 

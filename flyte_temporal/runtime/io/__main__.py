@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -66,7 +68,8 @@ def _download(order: AttemptOrder, arguments: argparse.Namespace) -> None:
     if arguments.claim and (refusal := orders.begin(open_store(order.storage), order.attempt)):
         raise LauncherError(refusal)
     arguments.to.mkdir(parents=True, exist_ok=True)
-    write_inputs(order, arguments.to, _context(order))
+    with _context(order) as context:
+        write_inputs(order, arguments.to, context)
 
 
 def _upload(order: AttemptOrder, arguments: argparse.Namespace) -> None:
@@ -83,7 +86,8 @@ def _upload(order: AttemptOrder, arguments: argparse.Namespace) -> None:
     if store.head(keys.manifest(order.attempt)) is not None:
         return
     left = Left(arguments.source, arguments.exit_code, arguments.oom, arguments.log, arguments.started)
-    made = canonical_bytes(manifest_of(order, left, store, _context(order)))
+    with _context(order) as context:
+        made = canonical_bytes(manifest_of(order, left, store, context))
     store.put_new(keys.staged(order.attempt) if arguments.stage else keys.manifest(order.attempt), made)
 
 
@@ -100,9 +104,11 @@ def _commit(order: AttemptOrder, arguments: argparse.Namespace) -> None:
     store.put_new(keys.manifest(order.attempt), staged)
 
 
-def _context(order: AttemptOrder) -> ValueContext:
-    scratch = Path(tempfile.mkdtemp(prefix="flyte-temporal-io-"))
-    return ValueContext(blobs=open_store(order.storage), scratch=scratch, inline_bytes=order.inline_bytes)
+@contextmanager
+def _context(order: AttemptOrder) -> Iterator[ValueContext]:
+    with tempfile.TemporaryDirectory(prefix="flyte-temporal-io-", ignore_cleanup_errors=True) as scratch:
+        blobs = open_store(order.storage)
+        yield ValueContext(blobs=blobs, scratch=Path(scratch), inline_bytes=order.inline_bytes)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from flyte_temporal.local.children import Child, Program
 from flyte_temporal.local.spares import WAIT, Spare, spawned
 
 PROGRAM = """
@@ -77,3 +79,40 @@ os._exit(0)
         assert time.monotonic() < deadline, "the spare is still there"
         time.sleep(0.01)
     assert not (tmp_path / "p.began").exists()
+
+
+async def test_after_a_death_the_next_spare_is_ready_soon(tmp_path: Path) -> None:
+    """Otherwise a second death within seconds costs the import of everything, while somebody waits."""
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "p")]
+    log = tmp_path / "log"
+    child = Child(
+        Program("worker", ["sleep", "600"], {}, log, tmp_path),
+        lambda: None,
+        lambda: spawned(command, {}, log, tmp_path),
+    )
+    child.spare = make(tmp_path)
+    keeping = asyncio.create_task(child.keep())
+    taken = []
+    async with asyncio.timeout(60):
+        for _ in range(3):
+            taken.append(await spare_of(child))
+            await killed(child)
+            assert child.identity is not None
+            assert child.identity.pid == taken[-1]
+    assert len(set(taken)) == 3
+    await child.stop(5)
+    await keeping
+
+
+async def spare_of(child: Child) -> int:
+    while child.spare is None or child.identity is None:  # noqa: ASYNC110 - a process's state
+        await asyncio.sleep(0.01)
+    return child.spare.process.pid
+
+
+async def killed(child: Child) -> None:
+    dead = child.identity
+    assert dead is not None
+    dead.send(signal.SIGKILL)
+    while child.identity == dead:  # noqa: ASYNC110 - a process's state
+        await asyncio.sleep(0.01)
