@@ -265,13 +265,13 @@ class Witness:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        decoder, rest = json.JSONDecoder(), ""
+        rest = ""
         for line in self._process.stdout:
             rest += line
-            # Objects are printed on many lines; each ends with a brace at the beginning of one.
-            if line.rstrip() != "}":
-                continue
-            event, _ = decoder.raw_decode(rest)
+            try:
+                event = json.loads(rest)
+            except ValueError:
+                continue  # some versions of kubectl print an object on many lines, others on one
             rest = ""
             made = event["object"]["metadata"]
             self.uids[made["name"]].add(made["uid"])
@@ -283,6 +283,7 @@ def witness(ground: Ground) -> Iterator[Witness]:
     seen = Witness(ground)
     try:
         yield seen
+        assert seen.uids, "the witness was blind"
         assert seen.doubled() == {}
     finally:
         seen.close()
