@@ -256,6 +256,13 @@ class Witness:
         """Return names under which there was more than one pod."""
         return {name: uids for name, uids in self.uids.items() if len(uids) > 1}
 
+    def wait(self, count: int, within_s: float = 60) -> None:
+        """Wait until so many pods have been seen; never more."""
+        end = time.monotonic() + within_s
+        while len(self.uids) < count and time.monotonic() < end:
+            time.sleep(0.1)
+        assert len(self.uids) == count
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=20)
