@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from flyte_temporal.spec.attempt import StorageConfig
 
-DEFAULT_CLUSTER = "default"
-
 
 class Part(BaseModel):
     """A part of the settings; an unknown name in it is an error, so that a typing mistake is seen."""

@@ -256,6 +256,13 @@ class Witness:
         """Return names under which there was more than one pod."""
         return {name: uids for name, uids in self.uids.items() if len(uids) > 1}
 
+    def wait(self, count: int, within_s: float = 60) -> None:
+        """Wait until so many pods have been seen; never more."""
+        end = time.monotonic() + within_s
+        while len(self.uids) < count and time.monotonic() < end:
+            time.sleep(0.1)
+        assert len(self.uids) == count
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=20)
@@ -265,13 +272,13 @@ class Witness:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        decoder, rest = json.JSONDecoder(), ""
+        rest = ""
         for line in self._process.stdout:
             rest += line
-            # Objects are printed on many lines; each ends with a brace at the beginning of one.
-            if line.rstrip() != "}":
-                continue
-            event, _ = decoder.raw_decode(rest)
+            try:
+                event = json.loads(rest)
+            except ValueError:
+                continue  # some versions of kubectl print an object on many lines, others on one
             rest = ""
             made = event["object"]["metadata"]
             self.uids[made["name"]].add(made["uid"])
@@ -283,6 +290,7 @@ def witness(ground: Ground) -> Iterator[Witness]:
     seen = Witness(ground)
     try:
         yield seen
+        assert seen.uids, "the witness was blind"
         assert seen.doubled() == {}
     finally:
         seen.close()

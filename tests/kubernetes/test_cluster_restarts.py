@@ -48,7 +48,7 @@ def test_every_pod_is_adopted_and_none_is_made_twice(
                 keeper.wait()
             subprocess.run(line, cwd=ROOT, timeout=1200, check=True)
             asyncio.run(place.emptied(120))
-            assert len(seen.uids) == pods
+            seen.wait(pods)
         assert place.succeeded(*orders[::20])
         made = Counter(call.verb for call in proxy.calls if call.resource == "pods")
     ended = [json.loads(text) for text in results.read_text().splitlines()]

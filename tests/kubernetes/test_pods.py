@@ -134,6 +134,7 @@ async def test_starting_twice_and_from_two_workers_makes_one_pod(
         await no_pod(bench, order)
 
 
+@pytest.mark.long
 async def test_a_worker_that_comes_later_adopts_all_twenty(
     bench: PodBench, new: Callable[..., KubernetesLauncher]
 ) -> None:

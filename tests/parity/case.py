@@ -77,11 +77,11 @@ def matches(expected: Any, found: Any) -> bool:
     """Compare an output with what is stated."""
     match expected:
         case {"content": text, **rest} if not rest:
-            return bool(_local(found).read_text(encoding="utf-8") == text)
+            return bool(local_path(found).read_text(encoding="utf-8") == text)
         case {"rows": rows, **rest} if not rest:
             import pandas as pd
 
-            path = _local(found["uri"])
+            path = local_path(found["uri"])
             frame = pd.read_csv(path) if found["format"] == "csv" else pd.read_parquet(path)
             return bool(frame.to_dict("records") == rows)
         case dict():
@@ -98,5 +98,6 @@ def matches(expected: Any, found: Any) -> bool:
             return bool(expected == found) and type(expected) is type(found)
 
 
-def _local(uri: str) -> Path:
+def local_path(uri: str) -> Path:
+    """Return where a file of a store in a folder is; tests on other stores put their own in its place."""
     return Path(unquote(urlsplit(uri).path)) if "://" in uri else Path(uri)

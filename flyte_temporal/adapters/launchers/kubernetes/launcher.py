@@ -14,11 +14,12 @@ from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
 from flyte_temporal.adapters.launchers.kubernetes.driving import Driver
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
 from flyte_temporal.adapters.launchers.kubernetes.reflector import Key, slim
-from flyte_temporal.config.clusters import DEFAULT_CLUSTER, ClusterSettings
+from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, StorageConfig
+from flyte_temporal.spec.execution import DEFAULT_CLUSTER
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage.blobs import open_store
 
