@@ -10,9 +10,10 @@ from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import record_document
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.client import Submission
-from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
+from flyte_temporal.errors import BadRequest, InvalidIdentifier, InvalidInputs, TypeMismatch
 from flyte_temporal.sdk.loader import source_root
 from flyte_temporal.sdk.types.values import hashed, literal_of
+from flyte_temporal.spec.identifiers import image_name
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -99,6 +100,10 @@ def _images(options: RunOptions) -> dict[str, str]:
             raise BadRequest(f"--image: write URI, or NAME=URI, not {text!r}.")
         if name in found:
             raise BadRequest(f"--image: {name or 'the default image'} is given twice; give it once.")
+        try:
+            image_name(uri)
+        except InvalidIdentifier as error:
+            raise BadRequest(f"--image: {error.message}") from None
         found[name] = uri
     return found
 

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from flyte_temporal.errors import InvalidIdentifier
 from flyte_temporal.spec.document import Document
+from flyte_temporal.spec.identifiers import ImageName, SecretPart
 
 
 class ResourceValues(Document):
@@ -97,13 +99,18 @@ class CacheSettings(Document):
 
 
 class SecretRequest(Document):
-    """A secret that the task may read; never its value."""
+    """A secret that the task may read; never its value. It names a group, a key or both."""
 
-    group: str
-    key: str
-    version: str = ""
+    group: SecretPart
+    key: SecretPart
+    version: SecretPart = ""
     mount: Literal["any", "env", "file"] = "any"
     env_var: str = ""
+
+    def model_post_init(self, _context: object) -> None:
+        """Refuse a request of everything: where secrets are looked for, it would name the folder of all of them."""
+        if not self.group and not self.key:
+            raise InvalidIdentifier("A request of a secret names neither its group nor its key.")
 
 
 class PodTemplate(Document):
@@ -133,7 +140,7 @@ class TaskPolicy(Document):
     timeouts: Timeouts = Timeouts()
     cache: CacheSettings = CacheSettings()
     interruptible: bool | None = None
-    image: str = ""
+    image: ImageName = ""
     image_spec: dict[str, JsonValue] = {}
     env: dict[str, str] = {}
     secrets: tuple[SecretRequest, ...] = ()
@@ -159,7 +166,7 @@ class Overrides(Document):
     timeouts: Timeouts | None = None
     cache: CacheSettings | None = None
     interruptible: bool | None = None
-    image: str | None = None
+    image: ImageName | None = None
     image_spec: dict[str, JsonValue] | None = None
     env: dict[str, str] | None = None
     secrets: tuple[SecretRequest, ...] | None = None

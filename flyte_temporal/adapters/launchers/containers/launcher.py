@@ -309,7 +309,7 @@ class ContainerLauncher:
         around = plan.Surroundings(self._settings, os.environ, self._home, self._engine.podman)
         asked = plan.planned(order, key, data, around)
         if asked.problem:
-            entry.end(states.unfit(asked.problem))
+            entry.end(states.unfit(asked.problem, asked.refusal))
             return False
         if order.task.container is not None:
             await beside.prepare(order, key, data)

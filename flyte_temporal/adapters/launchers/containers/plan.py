@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
 import re
 from collections.abc import Mapping
@@ -14,10 +16,11 @@ from flyte_temporal._version import __version__
 from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, OURS
 from flyte_temporal.adapters.launchers.containers.places import Data
 from flyte_temporal.config.settings import ContainerSettings
+from flyte_temporal.errors import InvalidIdentifier
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.commands import rendered
 from flyte_temporal.spec.entities import ContainerSpec
-from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.identifiers import AttemptId, image_name
 from flyte_temporal.spec.images import unfilled
 from flyte_temporal.spec.policies import SecretRequest
 from flyte_temporal.spec.quantities import amount
@@ -71,12 +74,14 @@ class Plan:
         arguments: What follows `create`.
         env: Values of variables that the arguments name without one.
         problem: Why it is not asked for at all; empty if nothing is in the way.
+        refusal: The cluster's word for such a problem.
     """
 
     image: str
     arguments: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     problem: str = ""
+    refusal: str = "CreateContainerConfigError"
 
 
 def container_name(attempt: AttemptId) -> str:
@@ -132,6 +137,11 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
             problem=f"The task {order.task.name} uses the image {left[0]!r} by name, and no such image was given. Write "
             f"--image {left[0]}=URI.",
         )
+    try:
+        # Once more, now that templates are filled in: it becomes a word of a command line.
+        image_name(image)
+    except InvalidIdentifier as error:
+        return Plan(image, problem=f"The task {order.task.name}: {error.message}", refusal="InvalidImageName")
     # Names of this machine alone: nobody is asked for them.
     pull = "never" if image.startswith("localhost/") else settings.pull
     words = ["--name", container_name(order.attempt), "--pull", pull]
@@ -170,7 +180,7 @@ def _of_ours(order: AttemptOrder, key: str, image: str, around: Surroundings) ->
     folder = local_folder(order.storage.root)
     user = settings.user
     if folder is not None:
-        words += ["--mount", f"type=bind,source={folder},target={folder}"]
+        words += _bind(folder, str(folder))
         if not user:
             # What it stores must belong to the worker's user, whoever the image's may be.
             user = f"{os.getuid()}:{os.getgid()}"
@@ -189,9 +199,9 @@ def _of_the_users(
     for name, value in {**order.environment.env, **order.task.policy.env}.items():
         words += ["--env", f"{name}={value}"]
     if container.input_dir:
-        words += ["--mount", f"type=bind,source={data.inputs},target={container.input_dir},readonly"]
+        words += _bind(data.inputs, container.input_dir, "readonly")
     if container.output_dir:
-        words += ["--mount", f"type=bind,source={data.outputs},target={container.output_dir}"]
+        words += _bind(data.outputs, container.output_dir)
     command, arguments = rendered(order.task, order.inputs)
     words += around.settings.options
     if command:
@@ -257,8 +267,15 @@ def _secret_files(requests: tuple[SecretRequest, ...]) -> list[str]:
     for request in requests:
         path = _SECRETS.joinpath(*(p.lower() for p in (request.group, request.version, request.key) if p))
         if path.exists():
-            words += ["--mount", f"type=bind,source={path},target={path},readonly"]
+            words += _bind(path, str(path), "readonly")
     return words
+
+
+def _bind(source: Path, target: str, *more: str) -> list[str]:
+    """Return the option that mounts a folder. Engines read its value as a line of CSV: a comma must not begin a new field."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(["type=bind", f"source={source}", f"target={target}", *more])
+    return ["--mount", line.getvalue()]
 
 
 def refused(image: str, words: str, program: str) -> AttemptState:

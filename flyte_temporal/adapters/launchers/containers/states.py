@@ -22,8 +22,6 @@ def gone() -> AttemptState:
     )
 
 
-def unfit(message: str) -> AttemptState:
+def unfit(message: str, refusal: str = "CreateContainerConfigError") -> AttemptState:
     """Return the state of an attempt that cannot be run here however often it is tried."""
-    return AttemptState(
-        phase=AttemptPhase.EXITED, message=message, ran=False, refusal="CreateContainerConfigError"
-    )
+    return AttemptState(phase=AttemptPhase.EXITED, message=message, ran=False, refusal=refusal)

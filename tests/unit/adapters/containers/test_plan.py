@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.entities import ContainerSpec, EntryPoint, TaskSpec
 from flyte_temporal.spec.execution import Environment, ErrorKind
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
+from flyte_temporal.spec.images import filled
 from flyte_temporal.spec.policies import Resources, ResourceValues, SecretRequest, TaskPolicy
 
 EXECUTION = ExecutionId(project="p", domain="d", name="My.Run_1")
@@ -114,6 +116,26 @@ def test_images_of_this_machine_are_never_fetched() -> None:
     assert value(plan(order(TaskPolicy(image="localhost/x:1"))).arguments, "--pull") == "never"
     assert value(plan(order()).arguments, "--pull") == "missing"
     assert "Write --image a=URI" in plan(order(TaskPolicy(image="{{.image.a.fqn}}:1"))).problem
+
+
+def test_no_image_becomes_an_option() -> None:
+    """Neither a setting nor a template that is filled in with nothing; documents are checked when they are read."""
+    image = filled("{{.image.a.version}}--privileged", {"a": "reg/x"})
+    policy = TaskPolicy().model_copy(update={"image": image})
+    made = plan(order(policy))
+    assert (made.arguments, made.refusal) == ([], "InvalidImageName")
+    assert "The task m.t: '--privileged' is not the name of an image" in made.problem
+    given = planned(order(), "k", DATA, Surroundings(ContainerSettings(image="Not A Name"), {}, "home"))
+    assert (given.arguments, given.refusal) == ([], "InvalidImageName")
+
+
+def test_a_comma_in_a_path_begins_no_further_field() -> None:
+    container = ContainerSpec(image="a", command=("x",), input_dir="/in", output_dir="/out")
+    data = Data(Path('/d,source=/etc/"in'), Path("/d/out"), Path("/d/log"))
+    around = Surroundings(ContainerSettings(image="i"), {}, "home")
+    words = planned(order(task={"container": container, "entry": None}), "k", data, around).arguments
+    fields = next(csv.reader([value(words, "--mount")]))
+    assert fields == ["type=bind", 'source=/d,source=/etc/"in', "target=/in", "readonly"]
 
 
 def test_an_image_without_our_runtime() -> None:
