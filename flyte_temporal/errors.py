@@ -99,6 +99,12 @@ class InvalidIdentifier(BadRequest):
     code = "InvalidIdentifier"
 
 
+class CredentialStored(BadRequest):
+    """Something that is stored and read by many holds a password or the like."""
+
+    code = "CredentialStored"
+
+
 class NotFound(BadRequest):
     """No entity, execution or node of that name exists."""
 

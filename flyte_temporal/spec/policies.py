@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import JsonValue
+from pydantic import AfterValidator, JsonValue
 
-from flyte_temporal.errors import InvalidIdentifier
+from flyte_temporal.errors import CredentialStored, InvalidIdentifier
+from flyte_temporal.spec import credentials
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.identifiers import ImageName, SecretPart
+
+
+def image_declaration(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Check the declaration of an image, which is stored with every version and is in the image's own layers.
+
+    Raises:
+        CredentialStored: If an address in it has a user or password; says where they belong.
+    """
+    if place := credentials.place_in(value):
+        raise CredentialStored(
+            f"ImageSpec({place}=...) has credentials in an address, and would be stored with the task and in the image. "
+            'Leave them out of the address and give pip a file that has them: pip_secret_mounts=[("pip.conf", '
+            '"/etc/pip.conf")], or ("netrc", "/root/.netrc").'
+        )
+    return value
+
+
+ImageDeclaration = Annotated[dict[str, JsonValue], AfterValidator(image_declaration)]
 
 
 class ResourceValues(Document):
@@ -141,7 +160,7 @@ class TaskPolicy(Document):
     cache: CacheSettings = CacheSettings()
     interruptible: bool | None = None
     image: ImageName = ""
-    image_spec: dict[str, JsonValue] = {}
+    image_spec: ImageDeclaration = {}
     env: dict[str, str] = {}
     secrets: tuple[SecretRequest, ...] = ()
     labels: dict[str, str] = {}
@@ -167,7 +186,7 @@ class Overrides(Document):
     cache: CacheSettings | None = None
     interruptible: bool | None = None
     image: ImageName | None = None
-    image_spec: dict[str, JsonValue] | None = None
+    image_spec: ImageDeclaration | None = None
     env: dict[str, str] | None = None
     secrets: tuple[SecretRequest, ...] | None = None
     labels: dict[str, str] | None = None
