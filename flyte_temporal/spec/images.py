@@ -92,6 +92,13 @@ def declarations(closure: Closure) -> list[Declared]:
     return list(found.values())
 
 
+def with_own(closure: Closure) -> list[str]:
+    """Return the names of Python tasks with an image of their own, and of workflows whose nodes give them one."""
+    tasks = {t.name for t in closure.tasks.values() if t.policy.image and t.container is None}
+    nodes = ((w.name, node.overrides) for w in closure.workflows.values() for node in w.nodes)
+    return sorted(tasks | {name for name, changed in nodes if changed is not None and changed.image})
+
+
 def wanted(closure: Closure) -> list[str]:
     """Return the names of images that the tasks of a closure, and overrides of its nodes, use."""
     return sorted(set(_wanted(closure)))
