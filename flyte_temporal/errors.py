@@ -157,6 +157,13 @@ class FlyteNonRecoverableException(UserCodeError):
     retryable = False
 
 
+class InputTooLarge(UserCodeError):
+    """An input has no place in the command of a container, however often it is tried."""
+
+    code = "InputTooLarge"
+    retryable = False
+
+
 class BranchFailed(UserCodeError):
     """A conditional came to a case that ends in `.fail(message)`; the message is the author's."""
 

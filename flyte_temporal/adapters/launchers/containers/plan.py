@@ -123,7 +123,7 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
         around: All else.
 
     Raises:
-        UserCodeError: If a value has no place in a command.
+        InputTooLarge: If a value has no place in a command.
     """
     settings, environ = around.settings, around.environ
     image = image_of(order, settings.image)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from flyte_temporal.adapters.launchers.containers.engine import Container
+from flyte_temporal.errors import UserCodeError
 from flyte_temporal.spec.attempt import AttemptPhase, AttemptState
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 
 
 def running(seen: Container) -> AttemptState:
@@ -20,6 +22,14 @@ def gone() -> AttemptState:
     return AttemptState(
         phase=AttemptPhase.LOST, message="Its container is gone; somebody else has removed it."
     )
+
+
+def of_the_user(error: UserCodeError) -> AttemptState:
+    """Return the state of an attempt whose container was not made, because of something that its author wrote."""
+    document = ErrorDocument(
+        kind=ErrorKind.USER, code=error.code, message=error.message[:4096], recoverable=error.retryable
+    )
+    return AttemptState(phase=AttemptPhase.EXITED, message=document.message, ran=False, error=document)
 
 
 def unfit(message: str, refusal: str = "CreateContainerConfigError") -> AttemptState:
