@@ -24,6 +24,7 @@ from flyte_temporal.spec.identifiers import AttemptId, image_name
 from flyte_temporal.spec.images import unfilled
 from flyte_temporal.spec.policies import SecretRequest
 from flyte_temporal.spec.quantities import amount
+from flyte_temporal.spec.verdicts import mentions
 from flyte_temporal.storage.orders import STORAGE
 
 HOME = "flyte-temporal.home"
@@ -286,12 +287,11 @@ def refused(image: str, words: str, program: str) -> AttemptState:
         words: What the engine said.
         program: The engine's program.
     """
-    said = words.lower()
-    if any(each in said for each in _TRANSIENT):
-        return _over(f"The image {image} could not be fetched: {words}", "ImagePullBackOff")
-    if any(each in said for each in _BAD_NAME):
+    if mentions(words, _TRANSIENT, image):
+        return _over(f"The image {image} could not be fetched: {words}", "RegistryUnavailable")
+    if mentions(words, _BAD_NAME, image):
         return _over(f"{image!r} is not the name of an image: {words}", "InvalidImageName")
-    if any(each in said for each in _NO_IMAGE):
+    if mentions(words, _NO_IMAGE, image):
         return _over(
             f"There is no image {image} on the worker's machine, and it could not be fetched: {words}\nBuild it (`make "
             f"task-image` builds the default image; `{program} build -t {image} .` your own), or correct container_image=, "

@@ -206,6 +206,36 @@ def test_a_kill_near_the_limit_was_for_the_memory() -> None:
     assert (error.kind, error.code) == (ErrorKind.USER, "OutOfMemory")
 
 
+@pytest.mark.parametrize(
+    ("image", "words", "code"),
+    [
+        ("localhost/task:61d429aa", "Error: localhost/task:61d429aa: image not known", "BadImage"),
+        ("x:429", "Error: initializing source docker://x:429: manifest unknown", "BadImage"),
+        ("x:429", "Trying to pull docker.io/library/x:429...\nError: x:429: image not known", "BadImage"),
+        (
+            "x@sha256:0429",
+            "Error response: manifest for x@sha256:0429 not found: manifest unknown",
+            "BadImage",
+        ),
+        (
+            "x:429",
+            'failed to resolve reference "docker.io/library/x:429": 429 Too Many Requests',
+            "RegistryUnavailable",
+        ),
+        ("unauthorized:1", "Error: the storage of unauthorized:1 is full", "OutputsNotFound"),
+        (
+            "x:1",
+            "Error: pinging registry: received status code: 503 Service Unavailable",
+            "RegistryUnavailable",
+        ),
+    ],
+)
+def test_what_is_said_of_an_image_is_not_looked_for_in_its_name(image: str, words: str, code: str) -> None:
+    error = without_manifest(order(), refused(image, words, "podman")).error
+    assert error is not None
+    assert error.code == code, error.message
+
+
 def test_a_place_is_held_by_one_and_remembers(tmp_path: Path) -> None:
     places, given = Places(tmp_path / "containers", "podman"), order()
     with places.locked("name", given.attempt, given.storage) as place:
