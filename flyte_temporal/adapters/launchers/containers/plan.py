@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from flyte_temporal._version import __version__
+from flyte_temporal.adapters.launchers.containers import secrets
 from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, OURS
 from flyte_temporal.adapters.launchers.containers.places import Data
 from flyte_temporal.config.settings import ContainerSettings
@@ -22,7 +23,6 @@ from flyte_temporal.spec.commands import rendered
 from flyte_temporal.spec.entities import ContainerSpec
 from flyte_temporal.spec.identifiers import AttemptId, image_name
 from flyte_temporal.spec.images import unfilled
-from flyte_temporal.spec.policies import SecretRequest
 from flyte_temporal.spec.quantities import amount
 from flyte_temporal.spec.verdicts import mentions
 from flyte_temporal.storage.orders import STORAGE
@@ -31,7 +31,6 @@ HOME = "flyte-temporal.home"
 """Label of a container: whose it is, as a digest of the scratch folder of its launcher."""
 NETWORK = "flyte-temporal/network"
 """Annotation by which a task asks for a network."""
-_SECRETS = Path("/etc/flyte/secrets")
 _TMP = "/tmp"  # noqa: S108 - of the container, which has it to itself
 _TRANSIENT = (
     "429",
@@ -154,11 +153,12 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
     words += ["--userns", settings.userns] if settings.userns else []
     if around.podman and network == "none":
         words.append("--http-proxy=false")
-    given = _passed(order.task.policy.secrets, environ)
+    given = secrets.passed(order.task.policy.secrets, environ)
     if order.task.container is None:
         given |= {name: environ[name] for name in settings.environment if name in environ}
     words += [part for name in sorted(given) for part in ("--env", name)]
-    words += _secret_files(order.task.policy.secrets)
+    for source, target in secrets.files(order, environ):
+        words += _bind(source, target, "readonly")
     if order.task.container is not None:
         words += _of_the_users(order, order.task.container, image, around, data)
     else:
@@ -250,26 +250,6 @@ def local_folder(root: str) -> Path | None:
     """Return the folder of a blob store in a local folder; None for any other."""
     scheme, _, rest = root.partition("://")
     return Path(unquote(rest)) if scheme == "file" else None
-
-
-def _passed(requests: tuple[SecretRequest, ...], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the worker that hold the secrets which a task requested, and no others."""
-    found: dict[str, str] = {}
-    for request in requests:
-        wanted = "_FSEC_" + "_".join(p.upper() for p in (request.group, request.version, request.key) if p)
-        # A request of a whole group covers its keys.
-        names = [n for n in environ if n == wanted or (not request.key and n.startswith(f"{wanted}_"))]
-        found.update((name, environ[name]) for name in names)
-    return found
-
-
-def _secret_files(requests: tuple[SecretRequest, ...]) -> list[str]:
-    words = []
-    for request in requests:
-        path = _SECRETS.joinpath(*(p.lower() for p in (request.group, request.version, request.key) if p))
-        if path.exists():
-            words += _bind(path, str(path), "readonly")
-    return words
 
 
 def _bind(source: Path, target: str, *more: str) -> list[str]:

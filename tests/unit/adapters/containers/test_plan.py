@@ -89,6 +89,34 @@ def test_a_remote_store_needs_a_network_and_credentials_by_name() -> None:
     assert "s3cret" not in " ".join(made.arguments)
 
 
+def mounts(made: Plan) -> list[str]:
+    words = made.arguments
+    return [words[i + 1] for i, word in enumerate(words) if word == "--mount"]
+
+
+def test_secret_files_come_from_the_workers_folder_alone(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    for name in ("db/password", "db/other", "token"):
+        (tmp_path / name).touch()
+    requested = (
+        SecretRequest(group="DB", key="Password"),
+        SecretRequest(group="", key="token"),
+        SecretRequest(group="x", key="y"),
+    )
+    environ = {"FLYTE_SECRETS_DEFAULT_DIR": str(tmp_path)}
+    assert mounts(plan(order(TaskPolicy(secrets=requested), "s3://b"), environ=environ)) == [
+        f"type=bind,source={tmp_path}/db/password,target=/etc/flyte/secrets/db/password,readonly",
+        f"type=bind,source={tmp_path}/token,target=/etc/flyte/secrets/token,readonly",
+    ]
+    for said, place in (("/mine", "/mine"), ("/mine,source=/root", ""), ("relative", "")):
+        policy = TaskPolicy(secrets=requested[1:2], env={"FLYTE_SECRETS_DEFAULT_DIR": said})
+        there = [f"type=bind,source={tmp_path}/token,target={place}/token,readonly"] if place else []
+        assert mounts(plan(order(policy, "s3://b"), environ=environ)) == there
+    # What the task says is no place on this machine.
+    policy = TaskPolicy(secrets=requested, env={"FLYTE_SECRETS_DEFAULT_DIR": str(tmp_path)})
+    assert mounts(plan(order(policy, "s3://b"))) == []
+
+
 def test_limits() -> None:
     limits = ResourceValues(mem="1Gi", cpu="250m", ephemeral_storage="1Mi")
     words = plan(
@@ -143,12 +171,10 @@ def test_an_image_without_our_runtime() -> None:
         image="alpine:3", command=("sh", "-c", "x"), args=("a",), input_dir="/in", output_dir="/out"
     )
     environment = Environment(env={"A": "1"})
-    words = plan(
-        order(root="s3://b", environment=environment, task={"container": container, "entry": None})
-    ).arguments
+    made = plan(order(root="s3://b", environment=environment, task={"container": container, "entry": None}))
+    words = made.arguments
     assert words[words.index("--entrypoint") :] == ["--entrypoint", "sh", "alpine:3", "-c", "x", "a"]
-    mounts = [words[i + 1] for i, word in enumerate(words) if word == "--mount"]
-    assert mounts == [
+    assert mounts(made) == [
         "type=bind,source=/data/in,target=/in,readonly",
         "type=bind,source=/data/out,target=/out",
     ]
