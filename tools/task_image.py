@@ -6,8 +6,8 @@
     python tools/task_image.py --stores s3              without the library for GCS (by default both are in it)
     python tools/task_image.py --archive FILE           and leave it as an OCI archive, for a cluster to load
 
-Prints the image's name. The tag is a digest of all that is in it; what exists is not built again: neither the image, nor
-its archive in the cache folder (`~/.cache/flyte-temporal-images`, or $FLYTE_TEMPORAL_IMAGE_CACHE).
+Prints the image's name. The tag is a digest of all that is in it, and what exists is not built again. Debian's base and
+Python's packages are kept in a cache folder (`~/.cache/flyte-temporal-images`, or $FLYTE_TEMPORAL_IMAGE_CACHE).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> int:
         if options.tag:
             _run([options.program or _program(), "tag", name, f"{NAME}:{options.tag}"])
         if options.archive is not None:
-            shutil.copyfile(_archive(options.program or _program(), name), options.archive)
+            _archive(options.program or _program(), name, options.archive)
     except Stopped as error:
         sys.stderr.write(f"task_image: {error}\n")
         return 1
@@ -107,14 +107,7 @@ def build(
     with _locked():
         if _exists(program, name):
             return name
-        kept = _cache() / f"task-{tag}.tar"
-        if kept.exists():
-            _run([program, "load", "--quiet", "--input", str(kept)])
-            if _exists(program, name):
-                return name
         _build(program, name, wanted, _bootstrapped(program) if bootstrap else base, fetched=bootstrap)
-        if bootstrap:
-            _archive(program, name)
     return name
 
 
@@ -192,23 +185,11 @@ def _bootstrap(tree: Path) -> None:
         unfinished.rename(tree)
 
 
-def _archive(program: str, name: str) -> Path:
-    kept = _cache() / f"task-{name.rpartition(':')[2]}.tar"
-    if not kept.exists():
-        unfinished = kept.with_suffix(".part")
-        unfinished.unlink(missing_ok=True)
-        form = ["--quiet", "--format", "oci-archive"] if "podman" in program else []
-        _run([program, "save", *form, "--output", str(unfinished), name])
-        unfinished.rename(kept)
-        _keep_newest(kept)
-    return kept
-
-
-def _keep_newest(kept: Path) -> None:
-    """Remove older archives: each edit of the code makes a new one of hundreds of megabytes."""
-    older = sorted(kept.parent.glob("task-*.tar"), key=lambda path: path.stat().st_mtime)[:-4]
-    for path in older:
-        path.unlink(missing_ok=True)
+def _archive(program: str, name: str, file: Path) -> None:
+    # An existing archive would be added to.
+    file.unlink(missing_ok=True)
+    form = ["--quiet", "--format", "oci-archive"] if "podman" in program else []
+    _run([program, "save", *form, "--output", str(file), name])
 
 
 def requirements(packages: Sequence[str], stores: Sequence[str]) -> list[str]:

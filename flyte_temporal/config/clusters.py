@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from flyte_temporal.spec.attempt import StorageConfig
 
-DEFAULT_CLUSTER = "default"
-
 
 class Part(BaseModel):
     """A part of the settings; an unknown name in it is an error, so that a typing mistake is seen."""
@@ -90,8 +88,8 @@ class ClusterSettings(Part):
     run_as_user: int = Field(default=65532, ge=1)
     """User and group of the processes, unless a template names others; never root."""
 
-    requests: Amounts = Amounts(cpu="500m", mem="512Mi")
-    """What a pod asks for whose task says nothing."""
+    requests: Amounts = Amounts(cpu="500m", mem="512Mi", ephemeral_storage="1Gi")
+    """What a pod asks for whose task says nothing. Of what has a limit and no request, the cluster would reserve the limit."""
     limits: Amounts = Amounts(ephemeral_storage="10Gi")
     """Limits of a pod whose task says nothing; memory without one is limited to what it asks for."""
     most: Amounts = Amounts()

@@ -113,6 +113,7 @@ class Manifest(Stored):
         runtime_version: Version of this library in the attempt.
         checkpoint: The last checkpoint that it saved, if it saved one.
         basis: What the result rests on; None if an earlier release wrote the manifest.
+        told: Whether a command without our runtime told itself how it failed, by the file `_ERROR`.
     """
 
     attempt: AttemptId
@@ -128,6 +129,7 @@ class Manifest(Stored):
     runtime_version: str = ""
     checkpoint: SavedCheckpoint | None = None
     basis: Basis | None = None
+    told: bool = False
 
 
 class AttemptPhase(StrEnum):

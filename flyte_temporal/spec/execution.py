@@ -103,6 +103,23 @@ class Environment(Document):
     images: dict[str, ImageName] = {}
 
 
+DEFAULT_CLUSTER = "default"
+"""Name of the cluster that is used where nobody names one."""
+
+
+def queue_of(base: str, cluster: str) -> str:
+    """Return the task queue of the attempts that run on a cluster.
+
+    A named cluster has a queue of its own, which only those workers serve that have it among their settings: a worker that
+    cannot reach it is never asked.
+
+    Args:
+        base: Queue of the interpreter.
+        cluster: Name of the cluster; empty = the default one.
+    """
+    return base if cluster in {"", DEFAULT_CLUSTER} else f"{base}@{cluster}"
+
+
 class ErrorKind(StrEnum):
     """Whose fault a failure is."""
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import FlyteTemporalError
@@ -34,7 +35,11 @@ async def _main() -> None:
     liveness = Liveness(settings.worker.wedged_s, activations, settings.worker.live_file)
     liveness.start(platform.polls.heard)
     try:
-        async with platform.worker, reconciling(platform, settings), reaping(platform, settings):
+        async with AsyncExitStack() as running:
+            for each in (platform.worker, *platform.cluster_workers):
+                await running.enter_async_context(each)
+            await running.enter_async_context(reconciling(platform, settings))
+            await running.enter_async_context(reaping(platform, settings))
             await stop.wait()
             _log.info("Worker was told to stop; attempts run on")
     finally:

@@ -58,4 +58,6 @@ async def _sweep(platform: Platform, settings: Settings, every_s: float) -> None
             await reaper.sweep([usual, *(record.request.id for record in opened)])
         except FlyteTemporalError as error:
             _log.warning("Clusters are not swept now: %s", error)
+        except Exception:  # noqa: BLE001 - nobody would notice that nothing is removed any more
+            _log.exception("Clusters are not swept now")
         await asyncio.sleep(every_s * random.uniform(0.8, 1.2))  # noqa: S311 - so that many workers do not ask at once

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
@@ -30,6 +30,7 @@ from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.adapters.temporal.polls import Polls
 from flyte_temporal.config.settings import Settings, WorkerSettings
 from flyte_temporal.ports.blob_store import BlobStore
+from flyte_temporal.spec.execution import queue_of
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.worker.liveness import Activations
 from flyte_temporal.workflows.interpreter import Interpreter
@@ -54,6 +55,7 @@ class Platform:
 
     client: Client
     worker: Worker
+    cluster_workers: list[Worker]
     polls: Polls
     records: Records
     remembering: Remembering
@@ -101,9 +103,9 @@ async def build(settings: Settings, activations: Activations | None = None) -> P
     lists = Lists(blobs, settings.worker.scratch)
     engine = TemporalEngine(client, settings.temporal.task_queue)
     attempts, children = Attempts(parts), Children(blobs, store, closures, engine)
+    on_clusters: list[Callable[..., Any]] = [attempts.run, Stops(parts).stop]
     served: list[Callable[..., Any]] = [
-        attempts.run,
-        Stops(parts).stop,
+        *on_clusters,
         records.record,
         closures.load,
         Values(blobs, settings.worker.scratch).read,
@@ -115,8 +117,9 @@ async def build(settings: Settings, activations: Activations | None = None) -> P
         remembering.store,
     ]
     worker = temporal_worker(client, settings, served, activations)
+    beside = cluster_workers(client, settings, on_clusters)
     polls = Polls(client, settings.temporal.task_queue)
-    return Platform(client, worker, polls, records, remembering, launchers, store, blobs)
+    return Platform(client, worker, beside, polls, records, remembering, launchers, store, blobs)
 
 
 class Workflows(TypedDict):
@@ -157,17 +160,52 @@ def temporal_worker(
         task_queue=settings.temporal.task_queue,
         **workflow_options(activations),
         activities=activities,
-        max_concurrent_activities=settings.worker.max_activities,
         max_eager_activity_reservations_per_workflow_task=_EAGER,
-        **_version(settings.worker),
-        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
-        max_heartbeat_throttle_interval=timedelta(seconds=min(1.0, settings.worker.heartbeat_timeout_s / 3)),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=settings.worker.sticky_timeout_s),
-        graceful_shutdown_timeout=timedelta(seconds=settings.worker.graceful_shutdown_s),
+        **_serving(settings),
     )
     be_patient(worker, settings.temporal.task_timeout_s)
     return worker
+
+
+def cluster_workers(
+    client: Client, settings: Settings, activities: Sequence[Callable[..., Any]]
+) -> list[Worker]:
+    """Return the workers that serve the queues of named clusters: activities only.
+
+    Args:
+        client: A connected client.
+        settings: As for `temporal_worker`; which clusters.
+        activities: What runs on a cluster, or stops.
+    """
+    own = settings.temporal.task_queue
+    queues = {queue_of(own, cluster) for cluster in settings.clusters()} - {own}
+    return [
+        Worker(client, task_queue=queue, activities=activities, **_serving(settings))
+        for queue in sorted(queues)
+    ]
+
+
+class _Serving(TypedDict):
+    max_concurrent_activities: int
+    activity_task_poller_behavior: PollerBehaviorAutoscaling
+    max_heartbeat_throttle_interval: timedelta
+    graceful_shutdown_timeout: timedelta
+    build_id: NotRequired[str]
+    deployment_config: NotRequired[WorkerDeploymentConfig]
+
+
+def _serving(settings: Settings) -> _Serving:
+    """Return how activities are served, on whichever queue."""
+    own = settings.worker
+    return {
+        "max_concurrent_activities": own.max_activities,
+        "activity_task_poller_behavior": PollerBehaviorAutoscaling(),
+        "max_heartbeat_throttle_interval": timedelta(seconds=min(1.0, own.heartbeat_timeout_s / 3)),
+        "graceful_shutdown_timeout": timedelta(seconds=own.graceful_shutdown_s),
+        **_version(own),
+    }
 
 
 def be_patient(worker: Worker, seconds: float) -> None:

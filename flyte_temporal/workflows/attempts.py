@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt, queue_of
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
@@ -89,6 +89,7 @@ class Attempts:
             request,
             result_type=calls.AttemptResult,
             activity_id=f"{state.path}#{state.attempts}",
+            task_queue=queue_of(workflow.info().task_queue, request.environment.cluster),
             **options(self._given.limits),
             summary=_summary(state),
         )

@@ -13,8 +13,16 @@ from flyte_temporal.config.settings import ContainerSettings
 from flyte_temporal.testing.attempts import AttemptBench
 from tests.containers import engines
 
-JOBS = Path(__file__).with_name("jobs.py.txt").read_text(encoding="utf-8")
+JOBS_FILE = Path(__file__).with_name("jobs.py.txt")
+JOBS = JOBS_FILE.read_text(encoding="utf-8")
 Make = Callable[..., ContainerLauncher]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave tests the time to build their image, if nobody has; a starved machine takes minutes for an example, too."""
+    for item in items:
+        if item.path.parent == JOBS_FILE.parent:
+            item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.fixture(scope="session", autouse=True)

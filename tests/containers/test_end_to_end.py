@@ -7,9 +7,9 @@ import os
 import subprocess
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(
     os.environ.get(engines.REQUIRED) != "required",
     reason="takes an image with scientific packages; make test-containers runs it",
 )
+T = TypeVar("T")
 EXAMPLE = ROOT / "examples" / "02_train_model"
 PROGRAM = """
 from flyte_temporal import ContainerTask, FlyteFile, ImageSpec, kwtypes, task, workflow
@@ -168,19 +169,26 @@ def test_a_declared_image_is_built_once(cli: Command, program: Path) -> None:
 def test_the_stack_takes_its_containers_down_and_up_again(cli: Command, program: Path) -> None:
     execution = cli("run", "--detach", "-o", "json", program, "hold").document["id"]
     scratch = cli.home / "attempts"
-    _wait_for(lambda: len(engines.names("podman", scratch, running=True)) == 1)
+    (first,) = _when(lambda: engines.names("podman", scratch, running=True))
     cli("down")
     assert engines.names("podman", scratch, running=True) == []
-    cli("up")
-    _wait_for(lambda: len(engines.names("podman", scratch, running=True)) == 1)
-    record = cli("get", "nodes", "-o", "json", execution).document[0]
-    assert (record["phase"], record["attempts"]) == ("RUNNING", 2)
-    cli("abort", execution)
-    _wait_for(lambda: engines.names("podman", scratch, running=True) == [])
+    # In the foreground: it ends with the stack.
+    with cli.started("up") as stack:
+        (second,) = _when(lambda: engines.names("podman", scratch, running=True))
+        assert second != first
+        (record,) = cli("get", "nodes", "-o", "json", execution).document
+        assert (record["phase"], record["attempts"]) == ("RUNNING", 2)
+        cli("abort", execution)
+        assert cli("wait", "-o", "json", execution, expect=None).document["phase"] == "ABORTED"
+        _when(lambda: not engines.names("podman", scratch))
+        cli("down")
+        assert stack.wait(timeout=60) == 0
 
 
-def _wait_for(condition: Any) -> None:
+def _when(condition: Callable[[], T]) -> T:
+    """Wait for a condition, and return what it found."""
     deadline = time.monotonic() + 180
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, "the awaited state did not come"
         time.sleep(0.2)
+    return found

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, ContainerEngine
@@ -193,7 +194,7 @@ async def test_a_worker_that_died_between_create_and_start(
     reached = asyncio.Event()
 
     class Dies(ContainerEngine):
-        async def start(self, name: str, lock: int) -> None:
+        async def start(self, name: str, lock: int, folder: Path) -> None:
             reached.set()
             await asyncio.Event().wait()
 
@@ -257,12 +258,19 @@ async def test_a_stop_without_a_monitor(new: Make, bench: AttemptBench, engine: 
     assert manifest.error.code == "Stopped"
 
 
-async def test_memory_of_a_tasks_programs_counts_too(new: Make, bench: AttemptBench) -> None:
+async def test_memory_of_a_tasks_programs_counts_too(
+    new: Make, bench: AttemptBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kernel kills the program; the task decides what follows, as it does without a container."""
+    here = bench.folder / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     policy = TaskPolicy(resources=Resources(limits=ResourceValues(mem="200Mi")))
     order = bench.order("jobs.child_hog", {"path": ""}, policy=policy)
     await ended(new(), order)
     assert output(bench, order) == -9
+    # Where podman's monitor might leave a file `oom`.
+    assert list(here.iterdir()) == []
 
 
 async def test_a_fork_bomb_ends_at_its_limit(new: Make, bench: AttemptBench) -> None:
@@ -279,6 +287,21 @@ async def test_a_full_tmp_is_the_tasks_own_failure(new: Make, bench: AttemptBenc
     assert manifest.error is not None
     assert (manifest.error.kind, manifest.error.code) == (ErrorKind.USER, "UserCodeError")
     assert "No space left on device" in manifest.error.message
+
+
+def test_a_start_does_not_wait_for_the_end(tmp_path: Path) -> None:
+    """In the worker's event loop, whose pipes a container's monitor inherits."""
+    engine, name = ContainerEngine("podman", podman=True), f"ft-start-{os.getpid()}"
+
+    async def started() -> str:
+        await engine.create(["--name", name, "--network", "none", engines.image("podman"), "sleep", "600"])
+        with (tmp_path / "lock").open("w") as lock:
+            await engine.start(name, lock.fileno(), tmp_path)
+        seen = await engine.inspect(name)
+        await engine.remove(name)
+        return seen.status if seen else ""
+
+    assert uvloop.run(started()) == "running"
 
 
 async def test_what_a_dead_worker_left_is_swept(

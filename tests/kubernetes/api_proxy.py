@@ -24,7 +24,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 
 T = TypeVar("T")
 
-_HOP = {"host", "connection", "transfer-encoding", "content-length", "content-encoding", "accept-encoding"}
+_HOP = {"host", "connection", "transfer-encoding", "content-length"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,9 @@ class ApiProxy:
         self._session = ClientSession(
             connector=TCPConnector(ssl=context, limit=0),
             timeout=ClientTimeout(total=None),
+            # Long answers come compressed to whom says that it can read that, and are passed on as they are.
             auto_decompress=False,
+            skip_auto_headers={"Accept-Encoding"},
         )
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/{path:.*}", self._forward)

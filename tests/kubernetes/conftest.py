@@ -6,12 +6,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.command import Command
 from tests.kubernetes.kubectl import VARIABLE, Kubectl
+from tests.kubernetes.stack import pod_stack
+
+# aiohttp ends the TLS connection of a call that is cancelled politely, and nobody can wait for that: where the server is slow to
+# answer, the event loop of a test is closed before.
+POLITE = "ignore:.*(socket.socket|_SelectorTransport.__del__).*:pytest.PytestUnraisableExceptionWarning"
 
 collect_ignore_glob = [] if os.environ.get(VARIABLE) else ["test_*.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.filterwarnings(POLITE))
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +34,10 @@ def kubectl() -> Kubectl:
     # Without a cluster these tests have failed; they are never skipped.
     found.run("get", "--raw", "/readyz")
     return found
+
+
+@pytest.fixture(scope="session")
+def cli(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """The command line of a local stack whose tasks run in pods."""
+    with pod_stack(kubectl, tmp_path_factory.mktemp("stack")) as command:
+        yield command

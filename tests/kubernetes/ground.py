@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.config.clusters import Amounts, ClusterSettings
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptState, StorageConfig
@@ -33,6 +34,7 @@ DEPLOY = images.ROOT / "deploy" / "k8s"
 WORKER = "flyte-temporal-worker"
 WORK = """
 import time
+from pathlib import Path
 
 from flyte_temporal import task
 
@@ -46,6 +48,13 @@ def add(n: int) -> int:
 def nap(seconds: float) -> int:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        time.sleep(0.05)
+    return 42
+
+
+@task
+def hold() -> int:
+    while not Path("/tmp/go").exists():
         time.sleep(0.05)
     return 42
 """
@@ -102,7 +111,7 @@ class Ground:
             "storage": self.storage(HOST),
             "env": KEYS,
             "service_account": "flyte-temporal-task",
-            "requests": Amounts(cpu="5m", mem="128Mi"),
+            "requests": Amounts(cpu="5m", mem="320Mi"),
             "limits": Amounts(ephemeral_storage="256Mi"),
             "tmp_size": "64Mi",
             "creates_per_s": 100.0,
@@ -132,6 +141,15 @@ class Ground:
         wanted = list(orders)
         states = await asyncio.wait_for(asyncio.gather(*map(one, wanted)), within_s)
         return {order.attempt.key: state for order, state in zip(wanted, states, strict=True)}
+
+    def let_go(self, *orders: AttemptOrder, within_s: float = 180) -> None:
+        """Have these attempts of `work.hold` end once they run, whatever the launcher sees of the cluster."""
+        end = time.monotonic() + within_s
+        for order in orders:
+            words = ("exec", names.pod_name(order.attempt), "--", "touch", "/tmp/go")
+            while (done := self.kubectl.said("--namespace", self.namespace, *words)).returncode:
+                assert time.monotonic() < end, done.stderr
+                time.sleep(0.5)
 
     def pods(self) -> list[Any]:
         """Return all pods of the namespace."""
@@ -238,6 +256,13 @@ class Witness:
         """Return names under which there was more than one pod."""
         return {name: uids for name, uids in self.uids.items() if len(uids) > 1}
 
+    def wait(self, count: int, within_s: float = 60) -> None:
+        """Wait until so many pods have been seen; never more."""
+        end = time.monotonic() + within_s
+        while len(self.uids) < count and time.monotonic() < end:
+            time.sleep(0.1)
+        assert len(self.uids) == count
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=20)
@@ -247,13 +272,13 @@ class Witness:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        decoder, rest = json.JSONDecoder(), ""
+        rest = ""
         for line in self._process.stdout:
             rest += line
-            # Objects are printed on many lines; each ends with a brace at the beginning of one.
-            if line.rstrip() != "}":
-                continue
-            event, _ = decoder.raw_decode(rest)
+            try:
+                event = json.loads(rest)
+            except ValueError:
+                continue  # some versions of kubectl print an object on many lines, others on one
             rest = ""
             made = event["object"]["metadata"]
             self.uids[made["name"]].add(made["uid"])
@@ -265,6 +290,7 @@ def witness(ground: Ground) -> Iterator[Witness]:
     seen = Witness(ground)
     try:
         yield seen
+        assert seen.uids, "the witness was blind"
         assert seen.doubled() == {}
     finally:
         seen.close()

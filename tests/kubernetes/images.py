@@ -1,7 +1,7 @@
 """Images for the tests' cluster, made of Debian with Python and what pip installs; there is no registry and no Docker.
 
 They hold what deploy/images/*.Dockerfile install, in the same places. On a cluster of your own (`KUBECONFIG`), name images that
-it can pull: `TEST_TASK_IMAGE` and `TEST_WORKER_IMAGE`.
+it can pull: `TEST_TASK_IMAGE`, `TEST_SCIENCE_IMAGE`, `TEST_WORKER_IMAGE`, and any with a shell as `TEST_PLAIN_IMAGE`.
 """
 
 from __future__ import annotations
@@ -80,6 +80,11 @@ def provide(kind: Kind) -> str:
         _run(CLUSTER / "load", archive)
     loaded.touch()
     return image
+
+
+def plain() -> str:
+    """Return an image with a shell and without anything of ours: `up` gives it to the cluster that it starts."""
+    return os.environ.get("TEST_PLAIN_IMAGE", "kube.local/task:1")
 
 
 def cache() -> Path:

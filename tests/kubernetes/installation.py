@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from flyte_temporal.local.temporal_server import find_program
 from tests.contract.databases import postgres
 from tests.kubernetes import images
@@ -97,14 +99,11 @@ class Installation:
         self.kubectl.run("apply", "--kustomize", str(self.folder))
 
     def cluster(self, task: str) -> dict[str, object]:
-        """Return what the worker knows of the cluster."""
-        return {
-            "image": task,
-            "image_pull_policy": "IfNotPresent",
-            "service_account": "flyte-temporal-task",
-            "env": KEYS,
-            "requests": {"cpu": "50m", "mem": "128Mi"},
-        }
+        """Return what the worker knows of the cluster: the overlay's own words, but for the image."""
+        told: dict[str, object] = yaml.safe_load((OVERLAY / "clusters.yaml").read_text(encoding="utf-8"))[
+            "default"
+        ]
+        return told | {"image": task}
 
     def wait(self) -> None:
         """Wait until the job is done and a worker is well."""

@@ -2,7 +2,8 @@
 
     python -m tests.kubernetes.keeper PLAN RESULTS
 
-Killed and started again, it takes up where it was: whose end it has written down it leaves alone.
+Killed and started again, it takes up where it was: whose end it has written down it leaves alone. What pods were left when it
+was killed between the two, the reaper removes, as it does in a worker.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
+from flyte_temporal.adapters.launchers.kubernetes.reaping import Known, Reaper
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.spec.attempt import AttemptOrder, StorageConfig
+from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.storage.blobs import open_store
 
 
@@ -35,7 +38,13 @@ async def keep(given: dict[str, Any], done: set[str], file: TextIO) -> None:
         await launcher.release(order.attempt)
 
     await asyncio.gather(*(see(order) for order in orders if order.attempt.key not in done))
+    await Reaper(launcher, still_open).sweep(order.attempt.execution for order in orders)
     await launcher.close()
+
+
+async def still_open(_: ExecutionId) -> Known:
+    """Say of each execution that it goes on: only attempts that left a result are over."""
+    return Known.OPEN
 
 
 def main() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from flyte_temporal.adapters.launchers.kubernetes.api import OWNERS
+from flyte_temporal.adapters.launchers.kubernetes.client import KubernetesApi
 from flyte_temporal.adapters.launchers.kubernetes.reaping import Known, Reaper
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.policies import TaskPolicy
@@ -71,7 +74,7 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
     place.kubectl.apply({"apiVersion": "v1", "kind": "PodTemplate", **template})
     bench = place.bench
     done = bench.order("work.add", {"n": 41}, policy=TaskPolicy(pod_template="named"))
-    stopped, adopted = (bench.order("work.nap", {"seconds": s}) for s in (300.0, 20.0))
+    stopped, adopted = (bench.order("work.hold") for _ in range(2))
     next_try = done.attempt.model_copy(update={"number": 2, "token": "next"})
     again = done.model_copy(update={"attempt": next_try})
 
@@ -88,6 +91,7 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
             for order in (stopped, adopted, again):
                 await second.start(order)
             assert (await second.stop(stopped.attempt, 2.0)).over
+            await asyncio.to_thread(place.let_go, adopted)
             states = await place.finished(second, [adopted, again], 120)
             assert [state.exit_code for state in states.values()] == [0, 0]
             for order in (done, stopped, adopted, again):
@@ -98,3 +102,25 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
     assert place.succeeded(done, adopted, again)
     assert used - granted() == set()
     assert granted() - used == set()
+
+
+async def test_long_answers_which_come_compressed_are_read_through_the_proxy(
+    place: Ground, tmp_path: Path
+) -> None:
+    labels = {"long": "answer"}
+    place.kubectl.apply(
+        *(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": f"long-{number}", "namespace": place.namespace, "labels": labels},
+                "data": {"text": "x" * 100_000},
+            }
+            for number in range(2)
+        )
+    )
+    with api_proxy(place.kubectl.kubeconfig) as proxy:
+        api = KubernetesApi(place.settings(proxy.written(tmp_path)))
+        found = await api.page(OWNERS, place.namespace, "long=answer")
+        await api.close()
+    assert [len(one["data"]["text"]) for one in found["items"]] == [100_000] * 2

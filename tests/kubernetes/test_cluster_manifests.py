@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from flyte_temporal.config.clusters import ClusterSettings
+from flyte_temporal.spec.quantities import amount
 from tests.kubernetes.kubectl import Kubectl
 
 OVERLAYS = Path(__file__).resolve().parents[2] / "deploy" / "k8s" / "overlays"
@@ -125,3 +127,12 @@ def test_pods_are_given_what_is_there(kubectl: Kubectl, overlay: str) -> None:
         used |= {volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume}
         assert used == maps
         assert not pod["containers"][0]["image"].endswith(":set-me")
+
+
+@pytest.mark.parametrize("overlay", NAMES)
+def test_a_task_that_says_nothing_has_room_for_more_than_its_imports(kubectl: Kubectl, overlay: str) -> None:
+    (told,) = [m for m in of(rendered(kubectl, overlay), "ConfigMap") if "clusters.yaml" in m["data"]]
+    for settings in yaml.safe_load(told["data"]["clusters.yaml"]).values():
+        cluster = ClusterSettings.model_validate(settings)
+        # Without a limit of its own this is the limit too. With the client of S3 a task begins with 120 MB.
+        assert (amount(cluster.requests.mem) or 0) >= 320 << 20

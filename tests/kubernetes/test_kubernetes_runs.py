@@ -7,62 +7,23 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flyte_temporal.adapters.launchers.kubernetes import names
+from flyte_temporal.spec.identifiers import ExecutionId
 from tests.e2e.command import ROOT, Command
 from tests.kubernetes import images
-from tests.kubernetes.bench import DOMAIN, namespace, storage_of
-from tests.kubernetes.installation import HOST, KEYS, s3_server
+from tests.kubernetes.bench import DOMAIN
 from tests.kubernetes.kubectl import Kubectl
+from tests.kubernetes.stack import ELSEWHERE, NAMESPACE, SECOND, SHARDS, with_variables
 
-PROJECT = "runs"
-NAMESPACE = f"{PROJECT}-{DOMAIN}"
 WITHIN_S = 240.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with s3_server() as port:
-        yield port
-
-
-@pytest.fixture(scope="module")
-def cli(kubectl: Kubectl, port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    cluster = {
-        "kubeconfig": str(kubectl.kubeconfig),
-        "image": images.provide(images.SCIENCE),
-        "image_pull_policy": "IfNotPresent",
-        "storage": storage_of(port, HOST).model_dump(),
-        "env": KEYS,
-        "requests": {"cpu": "20m", "mem": "400Mi"},
-        "limits": {},
-        "grace_s": 5,
-        "spot": {"node_selector": {"kubernetes.io/os": "linux"}},
-    }
-    store = storage_of(port)
-    variables = {
-        "FLYTE_TEMPORAL_STORAGE__ROOT": store.root,
-        "FLYTE_TEMPORAL_STORAGE__ENDPOINT": store.endpoint,
-        "FLYTE_TEMPORAL_STORAGE__PATH_STYLE": "true",
-        "FLYTE_TEMPORAL_KUBERNETES__CLUSTERS": json.dumps({"default": cluster}),
-        "FLYTE_TEMPORAL_PROJECT": PROJECT,
-        "FLYTE_TEMPORAL_DOMAIN": DOMAIN,
-        "FLYTE_TEMPORAL_LIMITS__INTERRUPTIBLE_FAILURES": "1",
-        **KEYS,
-    }
-    with namespace(kubectl, NAMESPACE):
-        command = Command(tmp_path_factory.mktemp("kubernetes") / "h", tuple(variables.items()))
-        try:
-            yield command
-        finally:
-            command("down", expect=None)
 
 
 @pytest.fixture
@@ -81,8 +42,8 @@ def waited(condition: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
     return found
 
 
-def pods(kubectl: Kubectl, name: str) -> list[dict[str, Any]]:
-    found = kubectl.get("pods", "-n", NAMESPACE, f"--selector={names.EXECUTION}={name}")["items"]
+def pods(kubectl: Kubectl, name: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+    found = kubectl.get("pods", "-n", namespace, f"--selector={names.EXECUTION}={name}")["items"]
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 
@@ -102,9 +63,15 @@ def ended(cli: Command, name: str) -> dict[str, Any]:
     return found
 
 
-def nothing_lives_on(kubectl: Kubectl, name: str) -> None:
+def nothing_lives_on(kubectl: Kubectl, name: str, namespace: str = NAMESPACE) -> None:
     """No live pod whose attempt is closed."""
-    waited(lambda: not pods(kubectl, name))
+    waited(lambda: not pods(kubectl, name, namespace))
+
+
+def owners(kubectl: Kubectl, namespace: str) -> set[str]:
+    """Return the executions that have had pods there."""
+    found = kubectl.get("configmaps", "-n", namespace, f"--selector={names.EXECUTION}")["items"]
+    return {one["metadata"]["labels"][names.EXECUTION] for one in found}
 
 
 def test_the_example_gives_on_kubernetes_what_it_gives_here(cli: Command, kubectl: Kubectl) -> None:
@@ -119,8 +86,8 @@ def test_the_example_gives_on_kubernetes_what_it_gives_here(cli: Command, kubect
     accuracy = [given[launcher]["outputs"]["accuracy"] for launcher in given]
     assert accuracy == [expected["accuracy"]] * 2
     nothing_lives_on(kubectl, "train-kubernetes")
-    owners = kubectl.get("configmaps", "-n", NAMESPACE, f"--selector={names.EXECUTION}=train-kubernetes")
-    assert len(owners["items"]) == 1
+    owned = kubectl.get("configmaps", "-n", NAMESPACE, f"--selector={names.EXECUTION}=train-kubernetes")
+    assert len(owned["items"]) == 1
 
 
 def test_logs_are_followed_while_the_pod_runs_and_stay(cli: Command, kubectl: Kubectl, program: Path) -> None:
@@ -159,7 +126,7 @@ def test_a_worker_that_is_killed_with_twenty_pods(cli: Command, kubectl: Kubectl
 def test_what_a_pod_waits_for_is_shown(cli: Command, kubectl: Kubectl, program: Path) -> None:
     cli("run", "--detach", "--launcher", "kubernetes", "--name", "no-image", program, "without_image")
     waited(lambda: pods(kubectl, "no-image"))
-    waited(lambda: any("Pull" in row.get("reason", "") for row in rows(cli, "no-image")), 20)
+    waited(lambda: any("Pull" in row.get("reason", "") for row in rows(cli, "no-image")))
     cli("abort", "no-image")
     nothing_lives_on(kubectl, "no-image")
 
@@ -195,3 +162,54 @@ def test_more_memory_after_an_attempt_without_enough(cli: Command, kubectl: Kube
     waited(over)
     assert cli("get", "execution", "grows", "-o", "json").document["outputs"] == {"o0": 300}
     assert limits == {"250Mi", "750Mi"}
+
+
+def test_a_container_without_our_python_between_tasks_with_it(
+    cli: Command, kubectl: Kubectl, program: Path
+) -> None:
+    """Inputs are files that one of our containers writes before it; one beside it stores what it left."""
+    tools = f"tools={images.plain()}"
+    words = ("--launcher", "kubernetes", "--image", tools, "--name", "between", "-o", "json")
+    done = cli("run", *words, program, "between", "--text", "grüße", "--ns", "[3, 4]", expect=None)
+    assert done.code == 0, done
+    assert done.document["outputs"] == {"o0": "7 [3, 4] {'a': 1, 'b': 2} grüße"}
+    nothing_lives_on(kubectl, "between")
+
+
+@pytest.mark.parametrize(
+    ("entity", "message"),
+    [("refuses", "no luck"), ("exits", "exit code 4"), ("forgets", "x")],
+    ids=["says", "exits", "forgets"],
+)
+def test_a_container_that_fails(
+    cli: Command, kubectl: Kubectl, program: Path, entity: str, message: str
+) -> None:
+    words = ("--launcher", "kubernetes", "--image", f"tools={images.plain()}", "--name", entity, "-o", "json")
+    done = cli("run", *words, program, entity, expect=1)
+    assert done.document["error"]["kind"] == "user", done.document
+    assert message in done.document["error"]["message"]
+    nothing_lives_on(kubectl, entity)
+
+
+def test_a_project_has_its_own_cluster_watched_in_parts(
+    cli: Command, kubectl: Kubectl, program: Path
+) -> None:
+    """Executions at the same time, so that they are in several parts; each goes to the cluster that its project has."""
+    elsewhere = with_variables(cli, FLYTE_TEMPORAL_PROJECT=ELSEWHERE)
+    started = [f"part-{number}" for number in range(4)]
+    ids = [ExecutionId(project=ELSEWHERE, domain=DOMAIN, name=name) for name in started]
+    assert len({names.shard_of(one, SHARDS) for one in ids}) > 1
+    for name in started:
+        elsewhere("run", "--detach", "--name", name, program, "talking", "--lines", "4")
+    cli(
+        "run", "--detach", "--launcher", "kubernetes", "--name", "at-home", program, "talking", "--lines", "4"
+    )
+    for name in started:
+        assert ended(elsewhere, name)["outputs"] == {"o0": 4}
+        nothing_lives_on(kubectl, name, SECOND)
+    assert ended(cli, "at-home")["outputs"] == {"o0": 4}
+    nothing_lives_on(kubectl, "at-home")
+    # Pods are gone by now, or soon; what they belonged to stays for a while.
+    assert {*started} <= owners(kubectl, SECOND)
+    assert "at-home" in owners(kubectl, NAMESPACE)
+    assert not {*started} & owners(kubectl, NAMESPACE)

@@ -47,8 +47,12 @@ class ForkedCommand(Command):
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            streams = [f"/proc/{os.getpid()}/fd/{each.fileno()}" for each in (out, err)]
-            request = {"words": [*map(str, words)], "environment": self.environment, "streams": streams}
+            request = {
+                "words": [*map(str, words)],
+                "environment": self.environment,
+                "folder": str(self._folder()),
+                "streams": [f"/proc/{os.getpid()}/fd/{each.fileno()}" for each in (out, err)],
+            }
             self.server.stdin.write(json.dumps(request) + "\n")
             self.server.stdin.flush()
             code = int(self.server.stdout.readline())
@@ -59,6 +63,15 @@ class ForkedCommand(Command):
         if expect is not None:
             assert code == expect, f"{words}\nstdout: {texts[0]}\nstderr: {texts[1]}"
         return Done(code, *texts)
+
+    def _folder(self) -> Path:
+        """Return a working folder of a command's own, in which paths below `tests/` lead to the repository's files.
+
+        It outlives the command, since files that a plain run returns may lie in it.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="command-", dir=self.home.parent))
+        (folder / "tests").symlink_to(ROOT / "tests")
+        return folder
 
 
 @contextmanager
@@ -94,6 +107,7 @@ def _become(request: dict[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for descriptor, path in enumerate(request["streams"], start=1):
             os.dup2(os.open(path, os.O_WRONLY), descriptor)
+        os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
         sys.argv = ["flyte-temporal", *request["words"]]

@@ -23,6 +23,15 @@ SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}
 """Secrets of the cases' tasks, in the environment of whoever starts the stack (docs/secrets.md)."""
 
 
+WRITES = """
+from pathlib import Path
+from flyte_temporal import task
+
+@task
+def write() -> str:
+    Path("t.csv").write_text("b,2")
+    return str(Path("t.csv").absolute())
+"""
 REPRESENTATIVE = {
     "conditional-8-nested",
     "dynamic-3-sort",
@@ -91,6 +100,14 @@ def test_plain(cli: Command, tmp_path: Path, case: Case) -> None:
         answers.write_text(json.dumps(case.answers), encoding="utf-8")
         words += ["--answers", str(answers)]
     check(case, cli("run", "--local", "-o", "json", *words, expect=None))
+
+
+@pytest.mark.slow
+def test_a_program_writes_into_a_folder_of_its_commands_own(cli: Command, tmp_path: Path) -> None:
+    """Not into the repository, where others of the same name are."""
+    (program := tmp_path / "writes.py").write_text(WRITES)
+    (path,) = cli("run", "--local", "-o", "json", program, "write").document["outputs"].values()
+    assert Path(path).parent.parent == cli.home.parent
 
 
 @pytest.mark.slow

@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--started", type=datetime.fromisoformat, metavar="TIME", help="when it was started")
     parser.add_argument("--stage", action="store_true", help="upload: leave it to `commit` to make it count")
     parser.add_argument("--on-sigterm", action="store_true", help="upload: wait for SIGTERM first")
+    parser.add_argument("--ready", type=Path, metavar="FILE", help="upload: made once SIGTERM is waited for")
     parser.add_argument(
         "--claim", action="store_true", help="download: unless another container runs the attempt"
     )
@@ -75,8 +76,11 @@ def _upload(order: AttemptOrder, arguments: argparse.Namespace) -> None:
     if arguments.source is None:
         raise LauncherError("upload needs --from, the folder with the outputs.")
     if arguments.on_sigterm:
-        # Blocked, not handled: it must not get lost if it comes before this line waits.
+        # Blocked, not handled: it must not get lost if it comes before the line that waits. What comes before this line is
+        # lost if this is PID 1, which ignores it: who sends it waits for the file.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        if arguments.ready is not None:
+            arguments.ready.touch()
         signal.sigwait({signal.SIGTERM})
     store = open_store(order.storage)
     if store.head(keys.manifest(order.attempt)) is not None:
@@ -88,12 +92,15 @@ def _upload(order: AttemptOrder, arguments: argparse.Namespace) -> None:
 
 
 def _commit(order: AttemptOrder, arguments: argparse.Namespace) -> None:
-    """Make a staged manifest count: of a command that has ended with 0, or one that says itself that it failed."""
+    """Make a staged manifest count: of a command that has ended with 0, or one that told by `_ERROR` how it failed.
+
+    Of any other the exit code and the pod say more than the outputs that are not there.
+    """
     store = open_store(order.storage)
     staged = store.get(keys.staged(order.attempt))
     if staged is None:
         raise LauncherError(f"Nothing is staged for {order.attempt.label}.")
-    if arguments.exit_code and Manifest.read(staged).error is None:
+    if arguments.exit_code and not Manifest.read(staged).told:
         raise LauncherError(
             f"The command of {order.attempt.label} ended with {arguments.exit_code}; it has failed."
         )

@@ -61,7 +61,8 @@ def manifest_of(order: AttemptOrder, left: Left, store: BlobStore, context: Valu
     """
     log = AttemptLog(left.log, order.attempt.key) if left.log is not None else None
     outputs: dict[str, LiteralValue] | None = None
-    error = _error(order, left, orders.stop_reason(store, order.attempt), log.tail() if log else "")
+    told = _told(left.folder / ERROR_FILE)
+    error = told or _error(order, left, orders.stop_reason(store, order.attempt), log.tail() if log else "")
     if error is None:
         try:
             container = order.task.container
@@ -81,13 +82,11 @@ def manifest_of(order: AttemptOrder, left: Left, store: BlobStore, context: Valu
         log_chunks=log.ship(store) if log else 0,
         runtime_version=__version__,
         basis=basis_of_task(order.task, order.inputs) if error is None else None,
+        told=told is not None,
     )
 
 
 def _error(order: AttemptOrder, left: Left, stopped: Intent, tail: str) -> ErrorDocument | None:
-    told = _told(left.folder / ERROR_FILE)
-    if told is not None:
-        return told
     if not left.exit_code and not left.oom:
         return None
     if stopped:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -533,3 +537,38 @@ def test_a_staged_result_counts_when_the_exit_code_is_known(moved: Moved) -> Non
     assert moved.store.head(keys.manifest(moved.order.attempt)) is None
     assert moved("commit", "--exit-code", "0") == 0
     assert moved.manifest() == moved.manifest(keys.staged(moved.order.attempt))
+
+
+def test_outputs_that_are_not_there_say_nothing_of_a_command_that_failed(moved: Moved) -> None:
+    """It crashed, or was ended: its exit code says what follows, such as another attempt."""
+    assert moved("upload", "--from", str(moved.folder), "--stage") == 0
+    assert moved("commit", "--exit-code", "137") == 70
+    assert moved.store.head(keys.manifest(moved.order.attempt)) is None
+
+
+def test_what_a_command_tells_of_its_failure_counts_with_any_exit_code(moved: Moved) -> None:
+    (moved.folder / "_ERROR").write_text("no luck")
+    assert moved("upload", "--from", str(moved.folder), "--stage") == 0
+    assert moved("commit", "--exit-code", "3") == 0
+    error = moved.manifest().error
+    assert error is not None
+    assert error.message == "no luck"
+
+
+def test_who_stores_outputs_says_when_the_end_may_come(moved: Moved, tmp_path: Path) -> None:
+    (moved.folder / "y").write_text("2")
+    ready = tmp_path / "ready"
+    words = ["upload", keys.order(moved.order.attempt), "--from", str(moved.folder), "--stage"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flyte_temporal.runtime.io", *words, "--on-sigterm", "--ready", str(ready)],
+        env={**os.environ, orders.STORAGE: moved.order.storage.model_dump_json()},
+    )
+    end = time.monotonic() + 60
+    while not ready.exists():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert moved.store.head(keys.staged(moved.order.attempt)) is None
+    process.terminate()
+    assert process.wait(60) == 0
+    assert moved.store.head(keys.staged(moved.order.attempt)) is not None

@@ -41,7 +41,8 @@ def left(tmp_path: Path, *words: str) -> list[str]:
     program.write_text(PROGRAM)
     temporary.mkdir()
     line = [sys.executable, *(word.replace("PROGRAM", str(program)) for word in words)]
-    subprocess.run(line, check=True, env={**os.environ, "TMPDIR": str(temporary)}, capture_output=True)
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    subprocess.run(line, check=True, env=environment, cwd=tmp_path, capture_output=True)
     return [path.name for path in temporary.rglob("*") if path.is_file() or path.parent == temporary]
 
 

@@ -6,13 +6,17 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flyte_temporal.errors import LauncherError
+
+T = TypeVar("T")
 
 ATTEMPT = "flyte-temporal.attempt"
 """Label of a container: the key of its attempt."""
@@ -111,17 +115,27 @@ class ContainerEngine:
         chosen = ["--runtime", self._runtime] if self._runtime and not self.podman else []
         await self.run("create", *chosen, *arguments, env=env, timeout_s=None)
 
-    async def start(self, name: str, lock: int) -> None:
+    async def start(self, name: str, lock: int, folder: Path) -> None:
         """Start a container; one that runs is left alone. One that has ended would run again: see `launcher`.
 
         Args:
             name: Its name.
             lock: A descriptor that stays open while the program is at it, even if this process dies.
+            folder: Where its monitor works: many versions of conmon leave a file `oom` in their working folder
+                (https://github.com/containers/conmon/issues/504).
 
         Raises:
             LauncherError: If it does not run.
         """
-        await self.run("start", name, lock=lock)
+        # Into a file: the monitor inherits uvloop's pipes, which would then end with the container.
+        with tempfile.TemporaryFile() as said:
+            process = await self._spawned(
+                ("start", name), stdout=said, stderr=said, pass_fds=(lock,), cwd=folder
+            )
+            await self._in_time(process, process.wait(), "start", _ASK_S)
+            if process.returncode:
+                said.seek(0)
+                raise self._failed("start", said.read(), process.returncode)
 
     async def inspect(self, name: str) -> Container | None:
         """Return what is known of a container; None if there is none of this name.
@@ -194,7 +208,6 @@ class ContainerEngine:
         self,
         *words: str,
         env: Mapping[str, str] | None = None,
-        lock: int | None = None,
         timeout_s: float | None = _ASK_S,
         errors_too: bool = False,
     ) -> str:
@@ -204,33 +217,42 @@ class ContainerEngine:
             EngineFailed: If it failed, or did not end in time.
             NotInstalled: If there is no such program.
         """
+        process = await self._spawned(
+            words,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT if errors_too else asyncio.subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+        )
+        out, said = await self._in_time(process, process.communicate(), words[0], timeout_s)
+        if process.returncode:
+            raise self._failed(words[0], said or out or b"", process.returncode)
+        return out.decode(errors="replace")
+
+    async def _spawned(self, words: Sequence[str], **options: Any) -> asyncio.subprocess.Process:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._line(words),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT if errors_too else asyncio.subprocess.PIPE,
-                env={**os.environ, **(env or {})},
-                pass_fds=() if lock is None else (lock,),
-                start_new_session=True,
+            return await asyncio.create_subprocess_exec(
+                *self._line(words), stdin=asyncio.subprocess.DEVNULL, start_new_session=True, **options
             )
         except OSError as error:
             raise NotInstalled(
                 f"The program {self.program!r} cannot be run on the worker's machine: {error.strerror}. Install it (Debian, "
                 f"Ubuntu: apt-get install {'podman' if self.podman else 'docker.io'}), or choose another launcher."
             ) from error
+
+    async def _in_time(
+        self, process: asyncio.subprocess.Process, end: Awaitable[T], word: str, timeout_s: float | None
+    ) -> T:
         try:
             async with asyncio.timeout(timeout_s):
-                out, said = await process.communicate()
+                return await end
         except TimeoutError:
-            process.kill()
-            raise EngineFailed(
-                f"`{self.program} {words[0]}` did not answer for {timeout_s:g} s.", -1
-            ) from None
-        if process.returncode:
-            text = (said or out or b"").decode(errors="replace").strip()
-            raise EngineFailed(text or f"`{self.program} {words[0]}` failed.", process.returncode)
-        return out.decode(errors="replace")
+            with suppress(ProcessLookupError):
+                process.kill()
+            raise EngineFailed(f"`{self.program} {word}` did not answer for {timeout_s:g} s.", -1) from None
+
+    def _failed(self, word: str, said: bytes, code: int) -> EngineFailed:
+        text = said.decode(errors="replace").strip()
+        return EngineFailed(text or f"`{self.program} {word}` failed.", code)
 
     def _line(self, words: Sequence[str]) -> list[str]:
         chosen = ["--runtime", self._runtime] if self._runtime and self.podman else []

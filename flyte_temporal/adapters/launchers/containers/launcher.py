@@ -110,7 +110,7 @@ class ContainerLauncher:
         size: int,
     ) -> None:
         self._engine, self._settings, self._storage = engine, settings, storage
-        self._places = Places(folder_in(scratch), engine.program)
+        self._places = Places(folder_in(scratch.absolute()), engine.program)
         self._home = home_of(scratch)
         self._free = asyncio.Semaphore(size)
         self._entries: dict[str, Entry] = {}
@@ -333,7 +333,7 @@ class ContainerLauncher:
         place.write(Stage.BEGUN)
         buggify("container.created")
         try:
-            await self._engine.start(entry.name, place.lock)
+            await self._engine.start(entry.name, place.lock, self._places.folder)
             entry.fresh = True
         except EngineFailed as error:
             seen = await self._engine.inspect(entry.name)

@@ -89,7 +89,7 @@ class Places:
     """
 
     def __init__(self, folder: Path, program: str) -> None:
-        self._folder, self._program = folder, program
+        self.folder, self._program = folder, program
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
@@ -97,12 +97,12 @@ class Places:
 
     def data(self, name: str) -> Data:
         """Return where the data of a container without our runtime is."""
-        own = self._folder / f"{name}.d"
+        own = self.folder / f"{name}.d"
         return Data(own / "inputs", own / "outputs", own / "log")
 
     def pid_file(self, name: str) -> Path:
         """Return the file in which podman notes the first process of a container."""
-        return self._folder / f"{name}.pid"
+        return self.folder / f"{name}.pid"
 
     def pid(self, name: str) -> int:
         """Return the first process of a container that has just been started; 0 if that is not written down."""
@@ -114,7 +114,7 @@ class Places:
     def was_begun(self, name: str) -> bool:
         """Return whether a container was started, or was about to be, by whoever had the lock."""
         with suppress(OSError, ValueError):
-            note = json.loads((self._folder / f"{name}{SUFFIX}").read_bytes() or b"{}")
+            note = json.loads((self.folder / f"{name}{SUFFIX}").read_bytes() or b"{}")
             return bool(note.get("stage") == Stage.BEGUN)
         return False
 
@@ -132,7 +132,7 @@ class Places:
         Raises:
             LauncherError: If the file cannot be made.
         """
-        path = self._folder / f"{name}{SUFFIX}"
+        path = self.folder / f"{name}{SUFFIX}"
         try:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -152,14 +152,14 @@ class Places:
 
     def remove(self, name: str) -> None:
         """Forget an attempt."""
-        for path in (self.pid_file(name), self._folder / f"{name}{SUFFIX}"):
+        for path in (self.pid_file(name), self.folder / f"{name}{SUFFIX}"):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self._folder / f"{name}.d", ignore_errors=True)
+        shutil.rmtree(self.folder / f"{name}.d", ignore_errors=True)
 
     def notes(self) -> dict[str, dict[str, Any]]:
         """Return what stands in each file, by name of container."""
         found = {}
-        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             with suppress(OSError, ValueError):
                 found[path.name.removesuffix(SUFFIX)] = json.loads(path.read_bytes() or b"{}")
         return found

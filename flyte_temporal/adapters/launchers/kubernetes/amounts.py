@@ -50,27 +50,40 @@ def resources(
     gpu = asked.limits.gpu or asked.requests.gpu
     if gpu:
         requests[cluster.gpu_resource] = limits[cluster.gpu_resource] = gpu
-    _check(requests, limits, cluster)
+    check_amounts({"requests": requests, "limits": limits}, cluster)
     return {side: values for side, values in (("requests", requests), ("limits", limits)) if values}
 
 
-def _check(requests: dict[str, str], limits: dict[str, str], cluster: ClusterSettings) -> None:
+def check_amounts(
+    given: Mapping[str, Mapping[str, Any]], cluster: ClusterSettings, place: str = "The task"
+) -> None:
+    """See that the `resources` of a container make sense and are not more than a cluster allows.
+
+    Args:
+        given: Requests and limits.
+        cluster: Has the maxima.
+        place: What asks for them.
+
+    Raises:
+        PodRefused: If they are not.
+    """
+    requests, limits = given.get("requests") or {}, given.get("limits") or {}
     most = {name: getattr(cluster.most, ours) for ours, name in _NAMES.items()}
     most[cluster.gpu_resource] = cluster.most.gpu
     for side, values in (("request", requests), ("limit", limits)):
         for name, value in values.items():
-            if amount(value) is None:
-                raise PodRefused(f"The {side} of {name}, {value!r}, is no quantity.", BAD_RESOURCES)
+            if amount(str(value)) is None:
+                raise PodRefused(f"{place}: the {side} of {name}, {value!r}, is no quantity.", BAD_RESOURCES)
             if (bound := most.get(name)) and _of(value) > _of(bound):
                 raise PodRefused(
-                    f"The {side} of {name}, {value}, is more than this cluster allows for a container: {bound}. "
+                    f"{place}: the {side} of {name}, {value}, is more than this cluster allows for a container: {bound}. "
                     "Ask for less, or have an operator raise `most`.",
                     BAD_RESOURCES,
                 )
     for name, value in requests.items():
         if name in limits and _of(value) > _of(limits[name]):
             raise PodRefused(
-                f"The task asks for {value} of {name} and limits itself to {limits[name]}.", BAD_RESOURCES
+                f"{place} asks for {value} of {name} and limits itself to {limits[name]}.", BAD_RESOURCES
             )
 
 
@@ -82,5 +95,5 @@ def _larger(default: str, least: str | None) -> str:
     return least if least is not None and _of(least) > _of(default) else default
 
 
-def _of(quantity: str) -> float:
-    return amount(quantity) or 0.0
+def _of(quantity: Any) -> float:
+    return amount(str(quantity)) or 0.0

@@ -7,6 +7,7 @@ the files that are there and stages a manifest. Whether that counts is for the l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flyte_temporal.adapters.launchers.kubernetes.looks import OURS, Look
@@ -22,16 +23,22 @@ Json = dict[str, Any]
 
 _INPUTS = f"{OURS}inputs"
 _OUTPUTS = f"{OURS}outputs"
+_READY = "/tmp/flyte-temporal-ready"  # noqa: S108 - of the container
+UPLOAD_S = 300
+"""How long the outputs of a container may take to be stored after its end, before Kubernetes kills who stores them."""
 _SMALL = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
 
 
-def around(order: AttemptOrder, primary: Json, image: str) -> tuple[Json, list[Json]]:
+def around(
+    order: AttemptOrder, primary: Json, image: str, platforms: Sequence[Json]
+) -> tuple[Json, list[Json]]:
     """Return the task's container as it is without our runtime, and ours before and beside it.
 
     Args:
         order: What it runs.
-        primary: Its container as if it had our runtime.
+        primary: Its container, but for the command.
         image: Image of ours.
+        platforms: Environment of ours, by which the blob store is reached; the task's container gets none of it.
 
     Raises:
         PodRefused: If an input has no place in its command.
@@ -42,9 +49,9 @@ def around(order: AttemptOrder, primary: Json, image: str) -> tuple[Json, list[J
         command, arguments = rendered(order.task, order.inputs)
     except UserCodeError as error:
         raise PodRefused(str(error)) from error
-    ours = {
+    ours: Json = {
         "image": image,
-        "env": primary["env"],
+        "env": list(platforms),
         "volumeMounts": _mounts(container, ours=True),
         "resources": _SMALL,
     }
@@ -58,11 +65,13 @@ def around(order: AttemptOrder, primary: Json, image: str) -> tuple[Json, list[J
         "name": f"{OURS}before",
         "command": [*program, "download", key, "--to", "/inputs", "--claim"],
     }
-    upload = [*program, "upload", key, "--from", "/outputs", "--stage", "--on-sigterm"]
-    after = {**ours, "name": f"{OURS}after", "command": upload, "restartPolicy": "Always"}
-    own = {k: v for k, v in primary.items() if k not in {"command", "env"}}
-    # The platform's own variables are nothing for it; the user's are.
-    own["env"] = [{"name": name, "value": _plain(value)} for name, value in order.task.policy.env.items()]
+    upload = [*program, "upload", key, "--from", "/outputs", "--stage", "--on-sigterm", "--ready", _READY]
+    after: Json = {**ours, "name": f"{OURS}after", "command": upload, "restartPolicy": "Always"}
+    # The task's container must not end before this one hears of it: it begins once this one has started up, by this probe.
+    there = f"import os, sys; sys.exit(not os.path.exists({_READY!r}))"
+    probe = {"exec": {"command": [python, "-I", "-S", "-c", there]}}
+    after["startupProbe"] = {**probe, "periodSeconds": 1, "timeoutSeconds": 10, "failureThreshold": 300}
+    own = {k: v for k, v in primary.items() if k != "command"}
     if command:
         own["command"] = [_plain(word) for word in command]
     if arguments:
@@ -79,11 +88,15 @@ def volumes() -> list[Json]:
 async def commit(order: AttemptOrder, found: Look) -> str:
     """Make what the sidecar staged count, if the command has not failed; return why not, if not.
 
+    A command that was made to end, or whose end nobody saw, has not done what it was to do, whatever it left by then.
+
     Args:
         order: What ran.
         found: How its container ended.
     """
-    words = ["commit", keys.order(order.attempt), "--exit-code", str(found.exit_code or 0)]
+    if found.exit_code is None or found.taken:
+        return ""
+    words = ["commit", keys.order(order.attempt), "--exit-code", str(found.exit_code)]
     code, said = await move(order, *words)
     if code and not said:
         raise LauncherError(f"The result of {order.attempt.label} could not be committed.")
@@ -92,11 +105,14 @@ async def commit(order: AttemptOrder, found: Look) -> str:
 
 def _mounts(container: ContainerSpec, *, ours: bool) -> list[Json]:
     if ours:
-        mounts = [{"name": _INPUTS, "mountPath": "/inputs"}, {"name": _OUTPUTS, "mountPath": "/outputs"}]
+        mounts: list[Json] = [
+            {"name": _INPUTS, "mountPath": "/inputs"},
+            {"name": _OUTPUTS, "mountPath": "/outputs"},
+        ]
         return [*mounts, {"name": f"{OURS}tmp", "mountPath": "/tmp"}]  # noqa: S108 - of the container
     mounts = []
     if container.input_dir:
-        mounts.append({"name": _INPUTS, "mountPath": container.input_dir})
+        mounts.append({"name": _INPUTS, "mountPath": container.input_dir, "readOnly": True})
     if container.output_dir:
         mounts.append({"name": _OUTPUTS, "mountPath": container.output_dir})
     return mounts

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flyte_temporal.adapters.launchers.kubernetes.amounts import check_amounts
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.config.clusters import ClusterSettings
 
@@ -55,6 +56,7 @@ def check_pod(pod: Mapping[str, Any], cluster: ClusterSettings, accounts: tuple[
         _check_volume(volume, cluster)
     for place, container in _containers(spec):
         _check_container(container, place)
+        check_amounts(container.get("resources") or {}, cluster, place)
 
 
 def _listed(value: str | None, allowed: tuple[str, ...], what: str, setting: str) -> None:

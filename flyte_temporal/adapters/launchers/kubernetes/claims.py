@@ -12,7 +12,7 @@ import asyncio
 from flyte_temporal.errors import LauncherError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import AttemptOrder, Claim, Intent
+from flyte_temporal.spec.attempt import AttemptOrder, Claim, Intent, StorageConfig
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage import orders
 
@@ -22,22 +22,28 @@ class Claims:
 
     Args:
         blobs: The store.
+        storage: How it is reached from here; None = as the orders say.
     """
 
-    def __init__(self, blobs: BlobStore) -> None:
+    def __init__(self, blobs: BlobStore, storage: StorageConfig | None = None) -> None:
         self._blobs = blobs
+        self._storage = storage
 
     async def give(self, order: AttemptOrder) -> bool:
         """Store an order; return whether it is new, so that no pod of the attempt can be there."""
         return await asyncio.to_thread(orders.leave_new, self._blobs, order)
 
     async def order(self, attempt: AttemptId) -> AttemptOrder | None:
-        """Return the order of an attempt, if it was ever given here."""
+        """Return the order of an attempt, if it was ever given here, as one that is carried out from here."""
         data = await asyncio.to_thread(self._blobs.get, keys.order(attempt))
+        if data is None:
+            return None
         try:
-            return AttemptOrder.read(data) if data is not None else None
+            order = AttemptOrder.read(data)
         except UnsupportedSpec as error:
             raise LauncherError(f"The order of {attempt.label} cannot be read: {error}") from error
+        # It was written for the pod, which may reach the store by another address.
+        return order if self._storage is None else order.model_copy(update={"storage": self._storage})
 
     async def claim(self, attempt: AttemptId) -> Claim | None:
         """Return by whom an attempt was claimed."""

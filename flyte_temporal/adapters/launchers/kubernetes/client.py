@@ -93,13 +93,16 @@ class KubernetesApi:
         try:
             response = await self._send("GET", _path("pods", namespace), None, query, self._stream)
             try:
+                if response.status == 401:
+                    # As in `_call`; the watch is opened again anyway.
+                    await self.close()
                 if response.status != 200:
                     raise _failure(response, await response.read())
                 yield {"type": OPENED}
                 async for line in _lines(response):
                     yield json.loads(line)
             finally:
-                response.close()
+                _hang_up(response)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise _away(error) from error
 
@@ -203,6 +206,14 @@ async def configuration(cluster: ClusterSettings) -> Any:
 def _path(kind: str, namespace: str, name: str = "") -> str:
     inside = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
     return f"/api/v1{inside}/{kind}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Cut a connection whose answer has no end; a polite end by TLS would wait for the server, past our own end."""
+    transport = response.connection.transport if response.connection is not None else None
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+    response.close()
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

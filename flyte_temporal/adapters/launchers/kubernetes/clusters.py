@@ -17,6 +17,8 @@ from flyte_temporal.spec.identifiers import ExecutionId
 
 _TEMPLATE_S = 60.0
 _OWNERS = 10_000
+_OWNER_S = 600.0
+"""After how long an owner is looked for again: somebody may have removed it, and what is made for it then goes with it."""
 _QUIET_S = 2.0
 """A server that is silent for less is not told of."""
 
@@ -47,7 +49,7 @@ class Cluster:
         self._changed = changed
         self._synced = synced
         self._reflectors: dict[tuple[str, int], tuple[Reflector, asyncio.Task[None]]] = {}
-        self._owners: OrderedDict[str, str] = OrderedDict()
+        self._owners: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._owning: dict[str, asyncio.Lock] = {}
         self._templates: dict[Key, tuple[float, Json]] = {}
 
@@ -77,11 +79,19 @@ class Cluster:
         """Namespaces of those."""
         return [namespace for namespace, _ in self._reflectors if namespace]
 
-    def away_s(self, execution: ExecutionId) -> float:
-        """Return for how long nothing has been heard of the pods of an execution; 0 while all is well."""
-        since = self.watch(execution).away_since
-        silent = time.monotonic() - since if since is not None else 0.0
-        return silent if silent >= _QUIET_S else 0.0
+    def away(self, execution: ExecutionId) -> str:
+        """Say so if nothing has been heard of the pods of an execution for a while, and why; empty while all is well."""
+        reflector = self.watch(execution)
+        silent = time.monotonic() - reflector.away_since if reflector.away_since is not None else 0.0
+        if silent < _QUIET_S:
+            return ""
+        failure = reflector.failure
+        if failure is not None and failure.status in {401, 403}:
+            return (
+                f"api_forbidden: the cluster does not let this worker see its pods ({failure}). An operator has to grant it "
+                "(deploy/k8s)"
+            )
+        return f"api_unreachable: the cluster has not answered for {silent:.0f} s; what runs there, runs on"
 
     async def owner(self, execution: ExecutionId) -> tuple[str, str]:
         """Return name and uid of the object to which the pods of an execution belong; make it if there is none.
@@ -93,9 +103,10 @@ class Cluster:
         lock = self._owning.setdefault(name, asyncio.Lock())
         try:
             async with lock:
-                uid = self._owners.get(name)
-                if uid is None:
-                    uid = self._owners[name] = await self._make_owner(name, execution)
+                uid, seen_at = self._owners.get(name, ("", 0.0))
+                if not uid or time.monotonic() - seen_at > _OWNER_S:
+                    uid = await self._make_owner(name, execution)
+                    self._owners[name] = uid, time.monotonic()
                     if len(self._owners) > _OWNERS:
                         self._owners.popitem(last=False)
                 return name, uid

@@ -46,6 +46,11 @@ class Answer:
 
 
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.*), used: (.*), limited: (.*)$", re.DOTALL)
+_BY_ADMISSION = re.compile(
+    r"((minimum|maximum) \S+ usage per (container|pod) is|\S+ max limit to request ratio per|failed quota: \S+: must specify).*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What a LimitRange says, and a quota of a pod that does not name what it counts."""
 _PASSING = (
     "operation cannot be fulfilled on resourcequota",
     "resource quota evaluation timed out",
@@ -95,6 +100,15 @@ def _forbidden(failure: ApiFailure, text: str) -> Answer:
         return Answer(Step.WAIT, f"waiting for quota: {_short(failure.message)}")
     if "violates podsecurity" in text or "security context constraint" in text:
         return _fail(ErrorKind.USER, "PodSecurity", f"The cluster refuses the pod: {failure.message}")
+    if found := _BY_ADMISSION.search(failure.message):
+        return _fail(ErrorKind.USER, "BadPod", f"The cluster refuses the pod: {found[0]}")
+    if "because it is being terminated" in text:
+        return _fail(
+            ErrorKind.SYSTEM, "NamespaceMissing", f"Its namespace is being deleted: {failure.message}"
+        )
+    if "serviceaccount" in text and "not found" in text:
+        words = f"{failure.message} An operator has to create it, or name another one in `service_accounts`."
+        return _fail(ErrorKind.SYSTEM, "ServiceAccountMissing", words)
     words = (
         f"This worker may not create pods there: {failure.message} An operator has to grant it (deploy/k8s)."
     )

@@ -40,6 +40,8 @@ _LOOK_S = (60.0, 120.0)
 """After how long without news the pod is asked for, at least and at most."""
 _YOUNG_S = 10.0
 """A pod that was created less long ago may not be seen by every read yet."""
+_NODE_S = (15.0, 30.0)
+"""How often the node of a pod that does not end is asked for."""
 _FIRST_S = 1.0
 _MOST_S = 60.0
 _TICK_S = 1.0
@@ -60,7 +62,7 @@ class Driver:
     async def drive(self, entry: Entry) -> None:
         """See an attempt through; returns when it is over."""
         entry.cluster.watch(entry.attempt.execution)
-        pause_s = 0.0
+        pause_s, failed_at = 0.0, 0.0
         while not entry.over.done():
             try:
                 if entry.pod is None:
@@ -68,18 +70,21 @@ class Driver:
                 if not entry.over.done():
                     await self._follow(entry)
             except (ApiFailure, StorageError, LauncherError) as failure:
-                pause_s = min(_MOST_S, max(_FIRST_S, pause_s * 2))
+                pause_s, failed_at = _longer(pause_s, failed_at), time.monotonic()
                 word = (
                     "api_unreachable" if isinstance(failure, ApiFailure) and not failure.status else "waits"
                 )
                 if entry.state.phase is AttemptPhase.QUEUED:
                     entry.say(f"{word}: {failure}")
+                # What woke it has been taken in by the next round, or is: without this it would not rest at all.
+                entry.wake.clear()
                 await self._rest(entry, pause_s)
             except Exception as error:  # noqa: BLE001 - it must neither hang without a word nor be judged by accident
                 # Not seen before; the attempt must neither hang for ever without a word nor be judged by accident.
                 _log.exception("The pod of %s could not be looked after", entry.attempt.label)
-                pause_s = min(_MOST_S, max(_FIRST_S, pause_s * 2))
+                pause_s, failed_at = _longer(pause_s, failed_at), time.monotonic()
                 entry.say(f"waits: {type(error).__name__}: {error}")
+                entry.wake.clear()
                 await self._rest(entry, pause_s)
 
     # ---- until there is a pod
@@ -348,8 +353,10 @@ class Driver:
         if since is None or not found.node:
             return False
         grace_s = entry.seen().grace_s
-        if time.monotonic() - since < grace_s + _MOST_S:
+        now = time.monotonic()
+        if now - since < grace_s + _MOST_S or now < entry.node_at:
             return False
+        entry.node_at = now + random.uniform(*_NODE_S)  # noqa: S311 - spreads load
         ready = await entry.cluster.api.node_ready(found.node)
         seen = entry.seen(node_ready=ready is not False)
         if judge(Evidence(over=False, pod=seen)).verdict is Verdict.WAIT:
@@ -365,6 +372,13 @@ class Driver:
                 await entry.wake.wait()
         except TimeoutError:
             return
+
+
+def _longer(pause_s: float, failed_at: float) -> float:
+    """Return the next pause; what has gone well for a while begins anew."""
+    if time.monotonic() - failed_at > pause_s + _MOST_S:
+        return _FIRST_S
+    return min(_MOST_S, max(_FIRST_S, pause_s * 2))
 
 
 def _never_began() -> AttemptState:

@@ -59,6 +59,8 @@ class Entry:
     error: ErrorDocument | None = None
     waits: tuple[str, float] = ("", 0.0)
     deleting_since: float | None = None
+    node_at: float = 0.0
+    """Before when its node is not asked for again."""
     ask_at: float = field(default_factory=lambda: time.monotonic() + random.uniform(60, 120))  # noqa: S311
     """When the cluster is to be asked for the pod, if there is no news before; spread, because there are many."""
 

@@ -14,11 +14,12 @@ from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
 from flyte_temporal.adapters.launchers.kubernetes.driving import Driver
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
 from flyte_temporal.adapters.launchers.kubernetes.reflector import Key, slim
-from flyte_temporal.config.clusters import DEFAULT_CLUSTER, ClusterSettings
+from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, StorageConfig
+from flyte_temporal.spec.execution import DEFAULT_CLUSTER
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage.blobs import open_store
 
@@ -39,6 +40,7 @@ class KubernetesLauncher:
         blobs: The blob store: orders travel by it, and what is written beside attempts.
         make_api: Opens a cluster's API; by default by the Kubernetes library.
         run_s: Longest run of an attempt whose task sets no time-out; 0 = none.
+        storage: How the blob store is reached from here, for attempts that another worker gave; None = as pods reach it.
     """
 
     def __init__(
@@ -47,10 +49,11 @@ class KubernetesLauncher:
         blobs: BlobStore,
         make_api: MakeApi | None = None,
         run_s: float = 0.0,
+        storage: StorageConfig | None = None,
     ) -> None:
         self._settings = dict(clusters)
         self._make_api = make_api or _library
-        self.claims = Claims(blobs)
+        self.claims = Claims(blobs, storage)
         self._driver = Driver(self.claims, run_s)
         self._clusters: dict[str, Cluster] = {}
         self._entries: dict[str, Entry] = {}
@@ -73,10 +76,7 @@ class KubernetesLauncher:
         if timeout_s > 0 and not entry.over.done():
             await asyncio.wait((entry.over,), timeout=timeout_s)
         state = entry.state
-        if not state.over and (silent := entry.cluster.away_s(attempt.execution)):
-            words = (
-                f"api_unreachable: the cluster has not answered for {silent:.0f} s; what runs there, runs on"
-            )
+        if not state.over and (words := entry.cluster.away(attempt.execution)):
             return state.model_copy(update={"message": words})
         return state
 
@@ -244,8 +244,10 @@ def make(settings: Settings) -> KubernetesLauncher:
             "The launcher `kubernetes` needs the library of that name: install flyte-temporal[k8s], as docs/kubernetes.md "
             "says."
         )
-    blobs = open_store(settings.storage.config())
-    return KubernetesLauncher(clusters, blobs, run_s=settings.limits.run_timeout_s)
+    storage = settings.storage.config()
+    return KubernetesLauncher(
+        clusters, open_store(storage), run_s=settings.limits.run_timeout_s, storage=storage
+    )
 
 
 def _pod_key(entry: Entry) -> tuple[str, Key]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from flyte_temporal.spec.pods import InitEnd, PodEvidence
@@ -69,6 +69,8 @@ class Look:
         waiting: Why it does not run.
         deleting: Whether somebody asked for its deletion.
         node: Its node.
+        taken: Whether it ended because, or after, the pod was to be taken away: by its end alone nobody can tell whether it
+            had done what it was to do.
     """
 
     over: bool = False
@@ -80,6 +82,7 @@ class Look:
     waiting: Waiting | None = None
     deleting: bool = False
     node: str = ""
+    taken: bool = False
 
 
 def look(pod: Json, primary: str) -> Look:
@@ -108,7 +111,22 @@ def look(pod: Json, primary: str) -> Look:
         waiting=None if terminal or ended or running else waiting(pod),
         deleting="deletionTimestamp" in (pod.get("metadata") or {}),
         node=spec.get("nodeName") or "",
+        taken=ended is not None and _taken(pod, ended),
     )
+
+
+def _taken(pod: Json, ended: Json) -> bool:
+    meta, finished = pod.get("metadata") or {}, _time(ended.get("finishedAt") or "")
+    marks = [
+        _time(condition.get("lastTransitionTime") or "")
+        for condition in (pod.get("status") or {}).get("conditions") or ()
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+    ]
+    if "deletionTimestamp" in meta:
+        # It says when the grace is over.
+        end, grace_s = _time(meta["deletionTimestamp"]), float(meta.get("deletionGracePeriodSeconds") or 0)
+        marks.append(end - timedelta(seconds=grace_s) if end else None)
+    return any(mark is None or finished is None or mark <= finished for mark in marks)
 
 
 def waiting(pod: Json) -> Waiting | None:

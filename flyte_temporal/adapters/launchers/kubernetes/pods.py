@@ -15,7 +15,7 @@ from flyte_temporal.adapters.launchers.kubernetes import beside, names
 from flyte_temporal.adapters.launchers.kubernetes.amounts import resources
 from flyte_temporal.adapters.launchers.kubernetes.checking import check_pod
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
-from flyte_temporal.adapters.launchers.kubernetes.secrets import secret_parts
+from flyte_temporal.adapters.launchers.kubernetes.secrets import SecretParts, secret_parts
 from flyte_temporal.adapters.launchers.kubernetes.templates import listed, merged
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.spec import keys
@@ -27,7 +27,9 @@ from flyte_temporal.storage.orders import ECHO, STORAGE
 Json = dict[str, Any]
 
 BACKSTOP_S = 60
-"""How long after its time-out the cluster itself ends a pod, if nobody of us is left to do it."""
+"""How long after its time-out the cluster itself ends a pod, if nobody of us is left to do it. Its clock starts when a node
+has taken the pod, before images are pulled; ours when the task begins: what lies between is added (`image_grace_s`, and as
+much again for containers before it)."""
 TMP = "/tmp"  # noqa: S108 - of the container, which nobody else has
 _OURS_TMP = "flyte-temporal-tmp"
 _OURS_SHM = "flyte-temporal-shm"
@@ -57,8 +59,20 @@ def pod_of(wanted: Wanted) -> Json:
     """Return the pod of an attempt, ready to be sent.
 
     Raises:
-        PodRefused: If what the task asks for is not allowed, or there is no image.
+        PodRefused: If what the task asks for is not allowed or is no pod, or there is no image.
     """
+    try:
+        return _made(wanted)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Kubernetes' own words about it cannot be asked for: what is not shaped like a pod is not sent.
+        template = wanted.order.task.policy.pod_template
+        raise PodRefused(
+            f"The pod template of task {wanted.order.task.name!r}{f' or {template!r}' if template else ''} is not shaped like "
+            f"a pod of Kubernetes ({type(error).__name__}: {error}). Compare it with `kubectl explain pod.spec`."
+        ) from error
+
+
+def _made(wanted: Wanted) -> Json:
     order, cluster = wanted.order, wanted.cluster
     attempt, policy = order.attempt, order.task.policy
     where = attempt.execution
@@ -104,10 +118,17 @@ def _pod_spec(wanted: Wanted, template: PodTemplate, accounts: tuple[str, ...]) 
     containers = listed(given, "containers")
     mine: Json = next((c for c in containers if c["name"] == template.primary_container), {})
     others = [_hardened(c) for c in containers if c["name"] != template.primary_container]
-    primary, volumes = _primary(wanted, template.primary_container, mine)
+    secret = secret_parts(order.task.policy.secrets)
+    primary, volumes = _primary(wanted, template.primary_container, mine, secret)
     own: list[Json] = []
     if order.task.container is not None:
-        primary, own = beside.around(wanted.order, primary, _image(wanted, mine, of_task=False))
+        if others:
+            raise PodRefused(
+                f"The container {others[0]['name']!r} would stand beside a ContainerTask, whose outputs are stored once all "
+                "others have ended. Move it to initContainers with restartPolicy: Always, which Kubernetes ends by itself."
+            )
+        platforms = [_variable(name, value) for name, value in _platforms(wanted).items()]
+        primary, own = beside.around(order, primary, _image(wanted, mine, of_task=False), platforms)
         volumes += beside.volumes()
     timeout = order.task.policy.timeouts.run_s or wanted.run_s
     spec: Json = {
@@ -140,7 +161,7 @@ def _pod_spec(wanted: Wanted, template: PodTemplate, accounts: tuple[str, ...]) 
         "initContainers": [_hardened(c) for c in (*listed(given, "initContainers"), *own)],
     }
     if timeout:
-        spec["activeDeadlineSeconds"] = math.ceil(timeout) + BACKSTOP_S
+        spec["activeDeadlineSeconds"] = math.ceil(timeout + 2 * cluster.image_grace_s) + BACKSTOP_S
     _check_volume_names(spec["volumes"])
     return {k: v for k, v in spec.items() if v not in ([], {})}
 
@@ -157,23 +178,44 @@ _TAKEN_AS_THEY_ARE = frozenset(
 )
 
 
-def _primary(wanted: Wanted, name: str, mine: Mapping[str, Any]) -> tuple[Json, list[Json]]:
+def _platforms(wanted: Wanted) -> Json:
+    """Return the variables by which our runtime finds its way: to the blob store above all."""
+    order, cluster = wanted.order, wanted.cluster
+    found: Json = {
+        "HOME": TMP,
+        ECHO: "1",
+        STORAGE: (cluster.storage or order.storage).model_dump_json(),
+        **cluster.env,
+    }
+    for variable, source in cluster.secret_env.items():
+        group, _, key = source.partition("/")
+        found[variable] = {"name": variable, "valueFrom": {"secretKeyRef": {"name": group, "key": key}}}
+    return found
+
+
+def _environment(wanted: Wanted, mine: Mapping[str, Any], secret: SecretParts) -> Json:
+    """Return the variables of the container that runs the task.
+
+    Our runtime sets those of the request and of the task itself; a container without it must have them from here, and has
+    none of the platform's own: least of all the keys of its blob store.
+    """
+    order, cluster = wanted.order, wanted.cluster
+    own: Json = {one["name"]: one for one in listed(mine, "env")}
+    secrets: Json = {one["name"]: one for one in secret.env}
+    if order.task.container is None:
+        platforms = _platforms(wanted)
+        stores = {name: platforms[name] for name in cluster.secret_env}
+        return {**platforms, **own, **stores, **secrets}
+    return {**cluster.env, **order.environment.env, **own, **order.task.policy.env, **secrets}
+
+
+def _primary(
+    wanted: Wanted, name: str, mine: Mapping[str, Any], secret: SecretParts
+) -> tuple[Json, list[Json]]:
     """Return the container that runs the task, and the volumes that it needs."""
     order, cluster, policy = wanted.order, wanted.cluster, wanted.order.task.policy
     image = _image(wanted, mine)
-    storage = cluster.storage or order.storage
-    environment: Json = {
-        "HOME": TMP,
-        ECHO: "1",
-        STORAGE: storage.model_dump_json(),
-        **cluster.env,
-        **{one["name"]: one for one in mine.get("env") or ()},
-    }
-    secret = secret_parts(policy.secrets)
-    for variable, source in cluster.secret_env.items():
-        group, _, key = source.partition("/")
-        environment[variable] = {"name": variable, "valueFrom": {"secretKeyRef": {"name": group, "key": key}}}
-    environment |= {one["name"]: one for one in secret.env}
+    environment = _environment(wanted, mine, secret)
     command = [cluster.python, "-P", "-m", "flyte_temporal.runtime", "--stored", keys.order(order.attempt)]
     volumes: list[Json] = [
         {"name": _OURS_TMP, "emptyDir": {"sizeLimit": cluster.tmp_size}},
@@ -253,6 +295,9 @@ def _security(given: Mapping[str, Any], cluster: ClusterSettings) -> Json:
 def _grace_s(given: Mapping[str, Any], order: AttemptOrder, cluster: ClusterSettings) -> int:
     asked = given.get("terminationGracePeriodSeconds")
     least = max(cluster.grace_s, math.ceil(order.grace_s))
+    if order.task.container is not None:
+        # Who stores its outputs is ended after it within this time, too. A stop brings a grace of its own.
+        least = max(least, beside.UPLOAD_S)
     return max(least, asked) if isinstance(asked, int) else least
 
 
@@ -261,7 +306,13 @@ def _accelerator(wanted: Wanted) -> Json:
     labels: Json = {}
     if asked.accelerator:
         labels[cluster.accelerator_label] = asked.accelerator
-    if asked.accelerator_partition and cluster.partition_label:
+    if asked.accelerator_partition:
+        if not cluster.partition_label:
+            raise PodRefused(
+                f"The task asks for a part of an accelerator ({asked.accelerator_partition}), and nobody has said by which "
+                "label nodes of this cluster tell how theirs are divided. An operator can set `partition_label` of the "
+                "cluster."
+            )
         labels[cluster.partition_label] = asked.accelerator_partition
     return labels
 

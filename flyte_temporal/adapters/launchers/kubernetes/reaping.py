@@ -15,7 +15,7 @@ from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import OWNERS, PODS, ApiFailure, Json
 from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
-from flyte_temporal.errors import InvalidIdentifier, PlatformError
+from flyte_temporal.errors import PlatformError
 from flyte_temporal.spec.identifiers import ExecutionId
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,9 @@ class Reaper:
             async for thing in _all(cluster, kind, namespace):
                 try:
                     removed += await self._look(cluster, kind, thing, seen)
-                except (KeyError, InvalidIdentifier) as error:
+                except (ApiFailure, PlatformError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - anybody may have written its annotations
                     _log.warning("%s %s is not one of ours: %s", kind, thing.get("metadata"), error)
         return removed
 

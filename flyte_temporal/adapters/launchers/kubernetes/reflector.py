@@ -58,6 +58,8 @@ class Reflector:
         """Whether a whole list was read, so that what is not in `pods` was not there then."""
         self.away_since: float | None = None
         """Since when the server has not answered, by the monotonic clock."""
+        self.failure: ApiFailure | None = None
+        """What it answered last instead of what was asked for."""
         self.events = 0
         self.cpu_s = 0.0
 
@@ -86,6 +88,7 @@ class Reflector:
             # Too old: as an HTTP status, as an event, or on the way through the pages of a list.
             self._version = ""
             return
+        self.failure = failure
         if self.away_since is None:
             self.away_since = time.monotonic()
             _log.warning("Pods of %r are not seen now: %s", self._namespace or "all namespaces", failure)

@@ -48,7 +48,8 @@ def secret_parts(requests: Iterable[SecretRequest]) -> SecretParts:
             part.upper() for part in (request.group, request.version, request.key) if part
         )
         reference = {"name": secret, "key": request.key}
-        parts.env.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
+        for variable in filter(None, (name, request.env_var)):
+            parts.env.append({"name": variable, "valueFrom": {"secretKeyRef": reference}})
     return parts
 
 

@@ -202,7 +202,16 @@ def _without_nulls(value: Any) -> Any:
             for field, default in (
                 ("terminationMessagePath", "/dev/termination-log"),
                 ("terminationMessagePolicy", "File"),
+                ("imagePullPolicy", _pull_policy(container.get("image") or "")),
             ):
                 if container.get(field) == default:
                     del container[field]
+    # The old name of serviceAccountName, which the server writes beside it.
+    kept.pop("serviceAccount", None)
     return kept
+
+
+def _pull_policy(image: str) -> str:
+    """Return what the API server fills in for an image where nothing is said."""
+    name = image.rpartition("/")[2]
+    return "IfNotPresent" if "@" in name or (":" in name and not name.endswith(":latest")) else "Always"

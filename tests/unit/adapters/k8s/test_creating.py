@@ -29,6 +29,27 @@ TABLE = [
         Step.FAIL,
         Verdict.USER_FATAL,
     ),
+    (
+        403,
+        "Forbidden",
+        'pods "x" is forbidden: maximum cpu usage per Container is 2, but limit is 3',
+        Step.FAIL,
+        Verdict.USER_FATAL,
+    ),
+    (
+        403,
+        "Forbidden",
+        'pods "x" is forbidden: failed quota: q: must specify limits.cpu',
+        Step.FAIL,
+        Verdict.USER_FATAL,
+    ),
+    (
+        403,
+        "Forbidden",
+        'error looking up service account a/b: serviceaccount "b" not found',
+        Step.FAIL,
+        Verdict.SYSTEM,
+    ),
     (403, "Forbidden", 'User "w" cannot create resource "pods"', Step.FAIL, Verdict.SYSTEM),
     (500, "InternalError", "resource quota evaluation timed out", Step.RETRY, None),
     (500, "", "etcdserver: leader changed", Step.RETRY, None),
@@ -53,6 +74,18 @@ def test_answers(status: int, reason: str, message: str, step: Step, verdict: Ve
     assert (verdict_of(answer.error) if answer.error else None) is verdict
     if step is Step.WAIT:
         assert answer.message.startswith("waiting for quota: exceeded quota: q")
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ('serviceaccount "b" not found', "has to create it"),
+        ("unable to create new content in namespace n because it is being terminated", "is being deleted"),
+        ('User "w" cannot create resource "pods"', "has to grant it"),
+    ],
+)
+def test_who_is_to_do_what_about_a_refusal(message: str, words: str) -> None:
+    assert words in answer_of(ApiFailure(403, "Forbidden", message)).message
 
 
 @pytest.mark.parametrize("status", [429, 503])

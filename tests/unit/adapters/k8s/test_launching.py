@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flyte_temporal.adapters.launchers.kubernetes import names
+from flyte_temporal.adapters.launchers.kubernetes.api import ApiFailure
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Claim, Intent
@@ -252,6 +253,29 @@ async def test_a_stop_of_what_nobody_has_started(server: FakeServer, new: New) -
     await late.start(order)
     assert (await late.observe(order.attempt, SOON_S)).over
     assert server.pods() == []
+
+
+async def test_a_stop_before_there_is_a_pod_rests_while_the_cluster_is_away(
+    new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What woke it must not keep it awake: it would ask the cluster and the store thousands of times."""
+    launcher, order = new(), order_of()
+    asked = 0
+
+    async def away(*_: Any, **__: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        raise ApiFailure(0, "", "nobody answers")
+
+    for word in ("get", "create", "delete"):
+        monkeypatch.setattr(launcher.cluster("default").api, word, away)
+    await launcher.start(order)
+    await until(lambda: asked > 0)
+    stop = asyncio.create_task(launcher.stop(order.attempt, 1))
+    await asyncio.sleep(2)
+    stop.cancel()
+    await asyncio.gather(stop, return_exceptions=True)
+    assert asked < 50
 
 
 async def test_a_stop_gives_the_pod_its_grace(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:

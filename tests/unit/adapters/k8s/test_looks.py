@@ -71,6 +71,33 @@ def test_what_stores_outputs_after_the_primary_is_waited_for() -> None:
     assert look(pod("Succeeded", terminated(0), spec=spec), "primary").over
 
 
+DELETED = {"deletionTimestamp": "2026-11-26T10:01:30Z", "deletionGracePeriodSeconds": 30}
+DISRUPTED = {
+    "conditions": [
+        {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": "2026-11-26T10:01:00Z"}
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "finished", "taken"),
+    [
+        ({}, "2026-11-26T10:02:00Z", False),
+        ({"metadata": DELETED}, "2026-11-26T10:00:59Z", False),
+        ({"metadata": DELETED}, "2026-11-26T10:01:00Z", True),
+        ({"metadata": DELETED}, "", True),
+        ({"status": DISRUPTED}, "2026-11-26T10:00:59Z", False),
+        ({"status": DISRUPTED}, "2026-11-26T10:01:02Z", True),
+    ],
+)
+def test_who_ended_after_the_pod_was_to_go_may_not_have_been_done(
+    more: dict[str, Any], finished: str, taken: bool
+) -> None:
+    state = terminated(0, "Completed")
+    state["terminated"]["finishedAt"] = finished
+    assert look(pod("Succeeded", state, **more), "primary").taken is taken
+
+
 def test_last_words() -> None:
     lines = "\n".join(f"line {i}" for i in range(50))
     found = look(pod("Failed", terminated(1, message=lines)), "primary")

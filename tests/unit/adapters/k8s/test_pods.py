@@ -105,7 +105,7 @@ def test_the_least_pod() -> None:
     }
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
     assert container["resources"] == {
-        "requests": {"cpu": "500m", "memory": "512Mi"},
+        "requests": {"cpu": "500m", "memory": "512Mi", "ephemeral-storage": "1Gi"},
         "limits": {"memory": "512Mi"},
     }
     mounts = [m["mountPath"] for m in container["volumeMounts"]]
@@ -137,8 +137,11 @@ def test_the_image_is_the_tasks_then_the_templates_then_the_requests_then_the_cl
 
 
 def test_the_cluster_ends_what_we_have_forgotten() -> None:
-    assert made(TaskPolicy(timeouts=Timeouts(run_s=90.5)))["spec"]["activeDeadlineSeconds"] == 151
-    assert made(run_s=3600.0)["spec"]["activeDeadlineSeconds"] == 3660
+    """Its clock runs while images are pulled, too: who waited for one must not be ended by it."""
+    cluster = CLUSTER.model_copy(update={"image_grace_s": 100.0})
+    limited = TaskPolicy(timeouts=Timeouts(run_s=90.5))
+    assert made(limited, cluster)["spec"]["activeDeadlineSeconds"] == 91 + 200 + 60
+    assert made(None, cluster, run_s=3600.0)["spec"]["activeDeadlineSeconds"] == 3600 + 200 + 60
 
 
 def test_a_pod_belongs_to_its_execution() -> None:
@@ -168,14 +171,30 @@ def test_kubernetes_does_not_replace_what_looks_like_its_variables() -> None:
 def test_resources() -> None:
     both = Resources(requests=ResourceValues(cpu="1", mem="1Gi"), limits=ResourceValues(cpu="2", mem="2Gi"))
     assert primary(made(TaskPolicy(resources=both)))["resources"] == {
-        "requests": {"cpu": "1", "memory": "1Gi"},
+        "requests": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"},
         "limits": {"cpu": "2", "memory": "2Gi"},
     }
     only = Resources(limits=ResourceValues(mem="64Mi", gpu="2"))
     assert primary(made(TaskPolicy(resources=only)))["resources"] == {
-        "requests": {"cpu": "500m", "memory": "64Mi", "nvidia.com/gpu": "2"},
+        "requests": {"cpu": "500m", "memory": "64Mi", "ephemeral-storage": "1Gi", "nvidia.com/gpu": "2"},
         "limits": {"memory": "64Mi", "nvidia.com/gpu": "2"},
     }
+
+
+def test_of_what_is_limited_by_default_less_is_reserved() -> None:
+    """Of what has a limit and no request the API server reserves the limit: ten gigabytes of a node's disk for each pod."""
+    found = primary(made(cluster=ClusterSettings(image="i")))["resources"]
+    assert found["limits"]["ephemeral-storage"] == "10Gi"
+    assert found["requests"]["ephemeral-storage"] == "1Gi"
+
+
+def test_what_stands_beside_a_task_keeps_to_the_maxima_too() -> None:
+    cluster = CLUSTER.model_copy(update={"most": Amounts(mem="8Gi")})
+    made(sidecar(resources={"limits": {"memory": "8Gi"}}), cluster)
+    with pytest.raises(PodRefused, match="'beside': the request of memory, 9Gi, is more"):
+        made(sidecar(resources={"requests": {"memory": "9Gi"}}), cluster)
+    with pytest.raises(PodRefused, match="'beside': the limit of cpu, 'much', is no quantity"):
+        made(sidecar(resources={"limits": {"cpu": "much"}}), cluster)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +228,11 @@ def test_an_accelerator_and_shared_memory() -> None:
     shm = {"name": "flyte-temporal-shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}
     assert shm in spec["volumes"]
     assert {"name": "flyte-temporal-shm", "mountPath": "/dev/shm"} in spec["containers"][0]["volumeMounts"]
+
+
+def test_a_part_of_an_accelerator_needs_the_label_of_the_nodes() -> None:
+    with pytest.raises(PodRefused, match="partition_label"):
+        made(TaskPolicy(resources=Resources(limits=ResourceValues(gpu="1"), accelerator_partition="2g.10gb")))
 
 
 def test_spot_and_on_demand() -> None:
@@ -350,6 +374,37 @@ def test_what_a_task_may_not_ask_for_is_refused_by_its_place(case: str) -> None:
     policy, words = REFUSED[case]
     with pytest.raises(PodRefused, match=words):
         made(policy)
+
+
+MALFORMED = {
+    "a variable without a name": container(env=[{"value": "1"}]),
+    "a volume that is a text": template(volumes=["data"]),
+    "a selector that is a text": template(nodeSelector="pool=cpu"),
+    "a toleration that is a number": template(tolerations=7),
+    "resources that are a list": sidecar(resources=["1Gi"]),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_what_is_no_pod_is_refused_in_words(case: str) -> None:
+    """Otherwise it would wait for ever: no other attempt makes a pod of it."""
+    with pytest.raises(PodRefused, match="pod") as refused:
+        made(MALFORMED[case])
+    assert refused.value.document().recoverable is False
+
+
+def test_what_the_server_adds_to_a_named_template_is_nobodys_wish() -> None:
+    spec = {
+        "serviceAccountName": "reader",
+        "serviceAccount": "reader",
+        "containers": [{"name": "primary", "image": "i:1", "imagePullPolicy": "IfNotPresent"}],
+    }
+    cluster = CLUSTER.model_copy(
+        update={"service_accounts": {"*": ("task", "reader")}, "image_pull_policy": "Always"}
+    )
+    pod = made(None, cluster, named={"template": {"spec": spec}})
+    assert pod["spec"]["serviceAccountName"] == "reader"
+    assert primary(pod)["imagePullPolicy"] == "Always"
 
 
 @pytest.mark.parametrize("case", ["host network", "privileged", "another account", "the host's disk"])

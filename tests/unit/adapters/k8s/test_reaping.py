@@ -49,6 +49,31 @@ async def test_only_what_nobody_needs_is_removed(server: FakeServer, tmp_path: P
     await launcher.close()
 
 
+async def test_what_somebody_has_written_into_an_object_keeps_nothing_else(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    cluster = settings_of(server, tmp_path, reap_closed_s=0, owner_ttl_s=0)
+    before = KubernetesLauncher({"default": cluster}, MemoryBlobStore())
+    for name in ("odd", "usual"):
+        await before.start(order_of(attempt_of(name=name)))
+    while len(server.pods()) < 2:
+        await asyncio.sleep(0.01)
+    await before.close()
+    for (kind, _, name), thing in server.objects.items():
+        if kind == "configmaps" and name == names.owner_name(attempt_of(name="odd").execution):
+            thing["metadata"]["annotations"][names.EXECUTION] = "oops"
+    launcher = KubernetesLauncher({"default": cluster}, MemoryBlobStore())
+
+    async def known(_: ExecutionId) -> Known:
+        return Known.CLOSED
+
+    assert await Reaper(launcher, known).sweep([attempt_of().execution]) == 3
+    assert [key[2] for key in server.objects if key[0] == "configmaps"] == [
+        names.owner_name(attempt_of(name="odd").execution)
+    ]
+    await launcher.close()
+
+
 async def test_what_is_closed_stays_for_a_while(server: FakeServer, tmp_path: Path) -> None:
     launcher = KubernetesLauncher({"default": settings_of(server, tmp_path)}, MemoryBlobStore())
     order = order_of()
