@@ -203,12 +203,8 @@ class Workshop:
         Raises:
             BadRequest: If one is given for this very run.
         """
-        if submission.image or submission.images:
-            given = submission.image or next(iter(submission.images))
-            raise BadRequest(
-                f"--image {given}: the launcher of this run, {launcher!r}, starts no containers, so nothing would use it. {_SET_UP}, "
-                "or leave out --image."
-            )
+        default = {"": submission.image} if submission.image else {}
+        refuse_unused({**default, **submission.images}, launcher)
         named = with_own(submission.closure)
         if named:
             listed = ", ".join(named[:_NAMED]) + (
@@ -307,6 +303,25 @@ class Workshop:
         limits = BundleLimits(raw_bytes=settings.bundle_bytes, files=settings.bundle_files)
         blobs = self.blobs
         return store_bundle(blobs, pack(root, Layout(self.home).cache / "packed", limits))
+
+
+def refuse_unused(images: Mapping[str, str], launcher: str) -> None:
+    """Refuse images that are given for a run whose launcher starts no containers.
+
+    Args:
+        images: By the names that tasks use, and by the empty text the one of tasks that name none.
+        launcher: The launcher of the run.
+
+    Raises:
+        BadRequest: If there is one.
+    """
+    if images and launcher not in IN_CONTAINERS:
+        name, uri = next(iter(images.items()))
+        given = f"{name}={uri}" if name else uri
+        raise BadRequest(
+            f"--image {given}: the launcher of this run, {launcher!r}, starts no containers, so nothing would use it. {_SET_UP}, "
+            "or leave out --image."
+        )
 
 
 def _source_root(entity: Entity) -> Path | None:
