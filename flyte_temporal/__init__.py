@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from flyte_temporal.sdk.checkpoints import Checkpoint
     from flyte_temporal.sdk.conditionals import conditional
-    from flyte_temporal.sdk.containers import ContainerTask
+    from flyte_temporal.sdk.containers import ContainerTask, DataStrategy
     from flyte_temporal.sdk.context import (
         ExecutionParameters,
         current_context,
@@ -165,6 +165,7 @@ __all__ = [
     "Checkpoint",
     "ContainerTask",
     "CronSchedule",
+    "DataStrategy",
     "Deck",
     "DeckField",
     "Email",
@@ -262,6 +263,7 @@ _HOMES = {
     "Checkpoint": "sdk.checkpoints",
     "ContainerTask": "sdk.containers",
     "CronSchedule": "sdk.schedules",
+    "DataStrategy": "sdk.containers",
     "Deck": "sdk.decks",
     "DeckField": "sdk.decks",
     "Email": "sdk.notifications",

@@ -99,6 +99,12 @@ class InvalidIdentifier(BadRequest):
     code = "InvalidIdentifier"
 
 
+class CredentialStored(BadRequest):
+    """Something that is stored and read by many holds a password or the like."""
+
+    code = "CredentialStored"
+
+
 class NotFound(BadRequest):
     """No entity, execution or node of that name exists."""
 
@@ -148,6 +154,13 @@ class FlyteNonRecoverableException(UserCodeError):
     """Raise it in a task to say that no further attempt may help; remaining `retries` are not used."""
 
     code = "NonRecoverable"
+    retryable = False
+
+
+class InputTooLarge(UserCodeError):
+    """An input has no place in the command of a container, however often it is tried."""
+
+    code = "InputTooLarge"
     retryable = False
 
 

@@ -3,6 +3,7 @@
     python tools/task_image.py                          from python:3.11-slim, with podman or docker
     python tools/task_image.py --bootstrap              from Debian packages: no registry is asked for anything
     python tools/task_image.py --with pandas pyarrow    with further packages
+    python tools/task_image.py --stores s3              without the library for GCS (by default both are in it)
     python tools/task_image.py --archive FILE           and leave it as an OCI archive, for a cluster to load
 
 Prints the image's name. The tag is a digest of all that is in it, and what exists is not built again. Debian's base and
@@ -27,6 +28,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "deploy" / "images" / "task.Dockerfile"
 NAME = "localhost/flyte-temporal-task"
+STORES = ("s3", "gcs")
+"""Extras of flyte-temporal without which a task reaches no such blob store."""
 SUITE = "bookworm"
 DEBIAN = ("python3", "python3-venv", "ca-certificates")
 PYTHON_VERSION = "3.11"
@@ -53,12 +56,19 @@ def main() -> int:
     parser.add_argument("--bootstrap", action="store_true", help="make the base from Debian packages")
     parser.add_argument("--from", dest="base", default="", help="the image to start from")
     parser.add_argument("--with", dest="packages", nargs="*", default=[], help="further Python packages")
+    parser.add_argument(
+        "--stores", nargs="*", default=list(STORES), choices=STORES, help="blob stores that tasks reach"
+    )
     parser.add_argument("--tag", default="", help="a further tag, such as the version")
     parser.add_argument("--archive", type=Path, help="file for the image as an OCI archive")
     options = parser.parse_args()
     try:
         name = build(
-            options.program or _program(), options.packages, options.base, bootstrap=options.bootstrap
+            options.program or _program(),
+            options.packages,
+            options.base,
+            bootstrap=options.bootstrap,
+            stores=options.stores,
         )
         if options.tag:
             _run([options.program or _program(), "tag", name, f"{NAME}:{options.tag}"])
@@ -71,7 +81,14 @@ def main() -> int:
     return 0
 
 
-def build(program: str, packages: Sequence[str] = (), base: str = "", *, bootstrap: bool = False) -> str:
+def build(
+    program: str,
+    packages: Sequence[str] = (),
+    base: str = "",
+    *,
+    bootstrap: bool = False,
+    stores: Sequence[str] = (),
+) -> str:
     """Return the name of the image, which exists afterwards.
 
     Args:
@@ -79,11 +96,12 @@ def build(program: str, packages: Sequence[str] = (), base: str = "", *, bootstr
         packages: Further Python packages, in the versions of constraints.txt where those are there.
         base: The image to start from; empty = the recipe's own.
         bootstrap: Make the image to start from out of Debian packages, and fetch Python packages on this machine.
+        stores: Extras of flyte-temporal for blob stores that tasks reach; a store in a local folder needs none.
 
     Raises:
         Stopped: If it could not be built.
     """
-    wanted = sorted({*_own_dependencies(), *packages})
+    wanted = requirements(packages, stores)
     tag = _digest(base, "bootstrap" if bootstrap else "", SUITE, *DEBIAN, *wanted, _content())
     name = f"{NAME}:{tag}"
     with _locked():
@@ -174,10 +192,16 @@ def _archive(program: str, name: str, file: Path) -> None:
     _run([program, "save", *form, "--output", str(file), name])
 
 
-def _own_dependencies() -> list[str]:
+def requirements(packages: Sequence[str], stores: Sequence[str]) -> list[str]:
+    """Return what is installed besides flyte-temporal: what it needs itself and for some blob stores, and what was asked for.
+
+    Args:
+        packages: What was asked for.
+        stores: Extras of flyte-temporal.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    found: list[str] = project["dependencies"]
-    return found
+    extras = [each for store in stores for each in project["optional-dependencies"][store]]
+    return sorted({*project["dependencies"], *extras, *packages})
 
 
 def _content() -> str:

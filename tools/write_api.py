@@ -23,7 +23,7 @@ _SUBJECTS = {
     "Launch plans and references": "LaunchPlan Options CronSchedule FixedRate Email Slack PagerDuty reference_task "
     "reference_workflow reference_launch_plan WorkflowExecutionPhase",
     "Tasks without Python of their own": "ShellTask OutputLocation SQLTask SQLite3Task SQLite3Config SQLAlchemyTask "
-    "SQLAlchemyConfig ContainerTask PythonInstanceTask TaskMetadata",
+    "SQLAlchemyConfig ContainerTask DataStrategy PythonInstanceTask TaskMetadata",
     "Resources, caching, secrets and images": "Resources Cache CachePolicy VersionParameters Secret ImageSpec PodTemplate",
     "Retries and time-outs": "RetryPolicy Backoff OnOom Timeouts",
     "Files, directories and tables": "FlyteFile FlyteDirectory StructuredDataset kwtypes BatchSize",

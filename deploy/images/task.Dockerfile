@@ -1,11 +1,12 @@
-# The image in which tasks run: Python, the base install of flyte-temporal, and nothing of the platform.
+# The image in which tasks run: Python, the base install of flyte-temporal, what reaches S3 and GCS, and nothing of the
+# platform.
 #
 # `tools/task_image.py` (`make task-image`) makes the folder that this is built from, and calls the builder:
 #   dist/             the wheel of flyte-temporal
 #   requirements.txt  what it needs, and what was asked for besides; constraints.txt has the versions
 #   wheels/           those packages where they were fetched beforehand; else empty, and pip asks the index
 #
-# Your own image needs only `pip install flyte-temporal` in the first `python` of its PATH; see docs/images.md.
+# Your own image needs only `pip install 'flyte-temporal[s3,gcs]'` in the first `python` of its PATH; see docs/images.md.
 ARG PYTHON=docker.io/library/python:3.11-slim
 FROM ${PYTHON}
 # 1 = take packages from wheels/ only.

@@ -10,9 +10,13 @@ from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import record_document
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.client import Submission
-from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
+from flyte_temporal.client.submitting import refuse_unused
+from flyte_temporal.config.defaults import defaults_of
+from flyte_temporal.config.local import caller
+from flyte_temporal.errors import BadRequest, InvalidIdentifier, InvalidInputs, TypeMismatch
 from flyte_temporal.sdk.loader import source_root
 from flyte_temporal.sdk.types.values import hashed, literal_of
+from flyte_temporal.spec.identifiers import image_name
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -42,6 +46,12 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
         PlatformError: If the stack cannot be reached.
     """
     place = Place(options.get("--project"), options.get("--domain"))
+    images, launcher = _images(options), options.get("--launcher") or ""
+    if images:
+        # Here too, because a client may start a stack before it looks.
+        me = caller()
+        said = launcher or defaults_of(place.project or me.project, place.domain or me.domain).launcher
+        refuse_unused(images, said)
     with open_client(output, place) as client:
         values = client.values()
         read = given.values(compiled.name, compiled.closure.interface, values)
@@ -51,9 +61,9 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
                 inputs=_literals(compiled, read, values),
                 source_root=source_root(compiled.file),
                 execution_id=options.get("--name"),
-                launcher=options.get("--launcher") or "",
-                image=_images(options).get("", ""),
-                images={name: uri for name, uri in _images(options).items() if name},
+                launcher=launcher,
+                image=images.get("", ""),
+                images={name: uri for name, uri in images.items() if name},
                 deadline_s=_deadline(options.get("--deadline")),
                 project=place.project,
                 domain=place.domain,
@@ -99,6 +109,10 @@ def _images(options: RunOptions) -> dict[str, str]:
             raise BadRequest(f"--image: write URI, or NAME=URI, not {text!r}.")
         if name in found:
             raise BadRequest(f"--image: {name or 'the default image'} is given twice; give it once.")
+        try:
+            image_name(uri)
+        except InvalidIdentifier as error:
+            raise BadRequest(f"--image: {error.message}") from None
         found[name] = uri
     return found
 

@@ -19,7 +19,7 @@ from flyte_temporal.local.layout import Layout
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.execution import BundleRef, Environment
 from flyte_temporal.spec.identifiers import ExecutionId
-from flyte_temporal.spec.images import DEFAULT, declarations, wanted
+from flyte_temporal.spec.images import DEFAULT, declarations, wanted, with_own
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 IN_CONTAINERS = frozenset({"podman", "docker", "kubernetes"})
 """Launchers whose attempts run in images."""
+
+_SET_UP = "Give --launcher podman, docker or kubernetes (docs/containers.md says what to set up)"
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -170,13 +173,15 @@ class Workshop:
         """Return where attempts run; images that are declared exist afterwards.
 
         Raises:
-            BadRequest: If a task uses the name of an image that is not given.
+            BadRequest: If a task uses the name of an image that is not given, or one is given that nothing would use.
             ImageNotBuilt: If a declared image could not be built.
         """
         launcher = submission.launcher or defaults.launcher
         image = submission.image or defaults.image
         if launcher in IN_CONTAINERS:
             self._build(submission)
+        else:
+            self._ignore_images(submission, launcher)
         known = {**({DEFAULT: image} if image else {}), **submission.images}
         unknown = [name for name in wanted(submission.closure) if name not in known]
         if unknown and launcher in IN_CONTAINERS:
@@ -191,6 +196,24 @@ class Workshop:
             images=dict(submission.images),
             bundle=self._bundle(submission.source_root) if submission.source_root else None,
         )
+
+    def _ignore_images(self, submission: Submission, launcher: str) -> None:
+        """Say which images a launcher without containers ignores, and what to set up.
+
+        Raises:
+            BadRequest: If one is given for this very run.
+        """
+        default = {"": submission.image} if submission.image else {}
+        refuse_unused({**default, **submission.images}, launcher)
+        named = with_own(submission.closure)
+        if named:
+            listed = ", ".join(named[:_NAMED]) + (
+                f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+            )
+            self.say(
+                f"Images are ignored: the launcher {launcher!r} starts no containers, and these run in the Python of this "
+                f"machine although they declare an image: {listed}. {_SET_UP}."
+            )
 
     def _build(self, submission: Submission) -> None:
         """Build the declared images of a submission that are not there yet."""
@@ -280,6 +303,25 @@ class Workshop:
         limits = BundleLimits(raw_bytes=settings.bundle_bytes, files=settings.bundle_files)
         blobs = self.blobs
         return store_bundle(blobs, pack(root, Layout(self.home).cache / "packed", limits))
+
+
+def refuse_unused(images: Mapping[str, str], launcher: str) -> None:
+    """Refuse images that are given for a run whose launcher starts no containers.
+
+    Args:
+        images: By the names that tasks use, and by the empty text the one of tasks that name none.
+        launcher: The launcher of the run.
+
+    Raises:
+        BadRequest: If there is one.
+    """
+    if images and launcher not in IN_CONTAINERS:
+        name, uri = next(iter(images.items()))
+        given = f"{name}={uri}" if name else uri
+        raise BadRequest(
+            f"--image {given}: the launcher of this run, {launcher!r}, starts no containers, so nothing would use it. {_SET_UP}, "
+            "or leave out --image."
+        )
 
 
 def _source_root(entity: Entity) -> Path | None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-from flyte_temporal.errors import UnsupportedSpec
+from flyte_temporal.errors import InvalidIdentifier, UnsupportedSpec
 from flyte_temporal.sdk.images import ImageSpec
 from flyte_temporal.sdk.instances import InstanceOptions, PythonInstanceTask
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.commands import TEMPLATE
 from flyte_temporal.spec.entities import ContainerSpec
+from flyte_temporal.spec.identifiers import container_folder
 from flyte_temporal.spec.policies import TaskPolicy
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class ContainerTask(PythonInstanceTask):
             )
         if metadata_format not in tuple(Metadata):
             raise self.wrong(f"metadata_format={shown(metadata_format)} must be one of JSON, YAML, PROTO.")
+        self._check_folder("input_data_dir", input_data_dir)
+        self._check_folder("output_data_dir", output_data_dir)
         strategy = io_strategy or DataStrategy()
         self.container = ContainerSpec(
             image=self.policy.image,
@@ -123,6 +126,12 @@ class ContainerTask(PythonInstanceTask):
             download=strategy.download_mode.value,
             upload=strategy.upload_mode.value,
         )
+
+    def _check_folder(self, option: str, folder: str) -> None:
+        try:
+            container_folder(folder)
+        except InvalidIdentifier as error:
+            raise self.wrong(f"{option} of {self.short_name}: {error.message}") from None
 
     def _check_texts(self, what: str, texts: Sequence[str]) -> None:
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):

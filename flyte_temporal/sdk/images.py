@@ -13,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from flyte_temporal.errors import CompileError
+from flyte_temporal.errors import CompileError, CredentialStored
 from flyte_temporal.sdk.callsite import call_site, is_ours
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.document import canonical_json, sha256_hex
+from flyte_temporal.spec.policies import image_declaration
 
 TAG_CHARACTERS = 24
 _UNORDERED = frozenset({"packages", "conda_packages", "apt_packages", "runtime_packages"})
@@ -46,10 +47,10 @@ class ImageSpec:
         commands: Commands to run, in order.
         copy: Files and folders to copy in, relative to the module that declares the image; their content counts.
         source_root: Folder whose content is copied in.
-        pip_index: Address of the package index.
+        pip_index: Address of the package index, without credentials.
         pip_extra_index_url: Addresses of further ones, in order of precedence.
         pip_extra_args: Further arguments of pip.
-        pip_secret_mounts: Pairs of a secret file and where pip sees it.
+        pip_secret_mounts: Pairs of a secret file and where pip sees it: `("pip.conf", "/etc/pip.conf")`.
         python_exec: Python of the base image.
         runtime_packages: Packages to install when a task starts, for trying things out.
         entrypoint: Entry point of the image.
@@ -102,6 +103,15 @@ class ImageSpec:
                 f"ImageSpec(tag_format={self.tag_format!r}) must have {{spec_hash}} in it, which tells images apart.",
                 where,
             )
+        given = {
+            f.name: value
+            for f in dataclasses.fields(self)
+            if not isinstance(value := getattr(self, f.name), ImageSpec)
+        }
+        try:
+            image_declaration(given)
+        except CredentialStored as error:
+            raise CompileError(error.message, where) from None
         object.__setattr__(self, "_where", where)
         object.__setattr__(self, "_folder", _caller_folder())
 

@@ -15,7 +15,7 @@ from typing import Any, TypedDict, cast
 
 from pydantic import BaseModel, JsonValue
 
-from flyte_temporal.errors import CompileError
+from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.accelerators import Accelerator
 from flyte_temporal.sdk.cache import AUTO, Cache
 from flyte_temporal.sdk.images import ImageSpec
@@ -24,6 +24,7 @@ from flyte_temporal.sdk.retrying import RetryPolicy, Timeouts, retry_policy, tim
 from flyte_temporal.sdk.secrets import Secret
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec import policies as spec
+from flyte_temporal.spec.identifiers import image_name
 from flyte_temporal.spec.quantities import amount
 
 Quantity = str | int | float
@@ -209,12 +210,22 @@ class _Options:
         """Return the image's name and its declaration; an image by name has an empty one."""
         given = self._options.get("container_image")
         if isinstance(given, ImageSpec):
-            return given.image_name(), given.declaration
+            return self._image_name(
+                "ImageSpec(name=..., registry=...)", given.image_name()
+            ), given.declaration
         if given is not None and not isinstance(given, str):
             raise self.wrong(
                 f"container_image={shown(given)} must be the name of an image or an ImageSpec(...)."
             )
-        return given, None if given is None else {}
+        if given is None:
+            return None, None
+        return self._image_name("container_image", given), {}
+
+    def _image_name(self, option: str, name: str) -> str:
+        try:
+            return image_name(name)
+        except InvalidIdentifier as error:
+            raise self.wrong(f"{option}: {error.message}") from None
 
     def secrets(self) -> tuple[spec.SecretRequest, ...] | None:
         given = self._options.get("secret_requests")

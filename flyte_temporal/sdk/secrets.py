@@ -13,9 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, overload
 
-from flyte_temporal.errors import CompileError, FlyteNonRecoverableException
+from flyte_temporal.errors import CompileError, FlyteNonRecoverableException, InvalidIdentifier
 from flyte_temporal.sdk.callsite import call_site
 from flyte_temporal.sdk.types.converter import shown
+from flyte_temporal.spec.identifiers import secret_part
 from flyte_temporal.spec.policies import SecretRequest
 
 PREFIX_VARIABLE = "FLYTE_SECRETS_ENV_PREFIX"
@@ -66,9 +67,10 @@ class Secret:
         """Check the parts, where the line of the mistake is known."""
         for name in ("group", "key", "group_version", "env_var"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value or "/" in value):
+            if value is not None and (not isinstance(value, str) or not _is_part(value)):
                 raise CompileError(
-                    f"Secret({name}={shown(value)}): write a text that is not empty and has no `/`.",
+                    f"Secret({name}={shown(value)}): write a text that is not empty and has no `/`; letters, digits, "
+                    "`_.@+-` and spaces are allowed, `..` is not.",
                     call_site(),
                 )
         if not self.group and not self.key:
@@ -142,7 +144,7 @@ class SecretsManager:
         Raises:
             SecretUnavailable: If the task did not request it, or it is in neither place; names both.
         """
-        asked = SecretRequest(group=group or "", key=key or "", version=group_version or "")
+        asked = _asked(group, key, group_version)
         self._refuse_unrequested(asked)
         variable, file = _variable(asked), _file(asked)
         if variable in os.environ:
@@ -161,13 +163,13 @@ class SecretsManager:
         self, group: str | None = None, key: str | None = None, group_version: str | None = None
     ) -> str:
         """Return the name of the environment variable in which a secret is looked for."""
-        return _variable(SecretRequest(group=group or "", key=key or "", version=group_version or ""))
+        return _variable(_asked(group, key, group_version))
 
     def get_secrets_file(
         self, group: str | None = None, key: str | None = None, group_version: str | None = None
     ) -> str:
         """Return the path of the file in which a secret is looked for."""
-        return str(_file(SecretRequest(group=group or "", key=key or "", version=group_version or "")))
+        return str(_file(_asked(group, key, group_version)))
 
     def _refuse_unrequested(self, asked: SecretRequest) -> None:
         if self._requests is None:
@@ -177,6 +179,20 @@ class SecretsManager:
             raise SecretUnavailable(
                 f"The task did not request the secret {label}. Write @task(secret_requests=[Secret({_written(asked)})])."
             )
+
+
+def _is_part(value: str) -> bool:
+    try:
+        return bool(secret_part(value))
+    except InvalidIdentifier:
+        return False
+
+
+def _asked(group: str | None, key: str | None, version: str | None) -> SecretRequest:
+    try:
+        return SecretRequest(group=group or "", key=key or "", version=version or "")
+    except InvalidIdentifier as error:
+        raise SecretUnavailable(f"There is no such secret. {error.message}") from None
 
 
 def _same(asked: SecretRequest, request: SecretRequest) -> bool:

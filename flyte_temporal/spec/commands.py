@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flyte_temporal.errors import UserCodeError
-from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
+from flyte_temporal.errors import InputTooLarge
+from flyte_temporal.spec.entities import TaskSpec
 from flyte_temporal.spec.literals import Composite, Inline, LiteralValue, decode_integer
 from flyte_temporal.spec.types import (
     BlobType,
@@ -27,6 +27,9 @@ from flyte_temporal.spec.types import (
 TEMPLATE = re.compile(r"\{\{\s*\.?(inputs|outputs)\.(\w+)\s*\}\}")
 MOST_BYTES = 100 * 1024
 """Longest value in a command: Linux takes no argument of 128 KiB or more."""
+_MOST_ARGUMENT = 128 * 1024 - 1
+_MOST_COMMAND = 1024**2
+"""Of all arguments. Linux takes 2 MiB, with the environment; an object of Kubernetes has 1.5 MiB at most."""
 
 
 def rendered(task: TaskSpec, inputs: Mapping[str, LiteralValue]) -> tuple[list[str], list[str]]:
@@ -39,7 +42,7 @@ def rendered(task: TaskSpec, inputs: Mapping[str, LiteralValue]) -> tuple[list[s
         inputs: Its inputs.
 
     Raises:
-        UserCodeError: If a value has no place in a command.
+        InputTooLarge: If a value has no place in a command; says which, and where else it is.
     """
     container = task.container
     assert container is not None, "asked for a container only"  # noqa: S101 - a mistake of ours
@@ -49,17 +52,34 @@ def rendered(task: TaskSpec, inputs: Mapping[str, LiteralValue]) -> tuple[list[s
         kind, name = found[1], found[2]
         if kind == "outputs":
             return f"{container.output_dir.rstrip('/')}/{name}"
-        return _argument(name, inputs.get(name), types.get(name), container)
+        return _argument(task, name, inputs.get(name), types.get(name))
 
     def filled(texts: tuple[str, ...]) -> list[str]:
         return [TEMPLATE.sub(value, text) for text in texts]
 
-    return filled(container.command), filled(container.args)
+    command, arguments = filled(container.command), filled(container.args)
+    sizes = [len(text.encode()) for text in (*command, *arguments)]
+    if max(sizes, default=0) > _MOST_ARGUMENT or sum(sizes) > _MOST_COMMAND:
+        texts = " ".join((*container.command, *container.args))
+        named = ", ".join(
+            dict.fromkeys(found[2] for found in TEMPLATE.finditer(texts) if found[1] == "inputs")
+        )
+        raise InputTooLarge(_too_large(task, f"The inputs {named} of {task.name} are together"))
+    return command, arguments
 
 
-def _argument(
-    name: str, literal: LiteralValue | None, type_: LiteralType | None, container: ContainerSpec
-) -> str:
+def _too_large(task: TaskSpec, what: str, name: str = "NAME") -> str:
+    folder = task.container.input_dir.rstrip("/") if task.container is not None else ""
+    template = f"{{{{.inputs.{name}}}}}"
+    advice = f"{folder}/{name}, without {template} in the command"
+    if not folder:
+        advice = f'a file: write input_data_dir="/var/inputs", and /var/inputs/{name} in the command instead of {template}'
+    return f"{what} too large for a command, or has a zero byte. Let the command read it from {advice}."
+
+
+def _argument(task: TaskSpec, name: str, literal: LiteralValue | None, type_: LiteralType | None) -> str:
+    container = task.container
+    assert container is not None, "asked for a container only"  # noqa: S101 - a mistake of ours
     if literal is None or type_ is None:
         return ""
     if isinstance(literal, Inline) and literal.type is not None:
@@ -75,10 +95,7 @@ def _argument(
     else:
         text = text_of(found, type_)
     if len(text.encode()) > MOST_BYTES or "\0" in text:
-        raise UserCodeError(
-            f"The input {name} is too large for a command, or holds a zero byte. Let the command read it from the file that "
-            "bears its name below input_data_dir."
-        )
+        raise InputTooLarge(_too_large(task, f"The input {name} of {task.name} is", name))
     return text
 
 

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from flyte_temporal.spec.bindings import InputRef, OutputBinding, OutputRef
 from flyte_temporal.spec.document import Document, Stored
-from flyte_temporal.spec.identifiers import EntityName
+from flyte_temporal.spec.identifiers import ContainerFolder, EntityName, ImageName
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline, LiteralValue
 from flyte_temporal.spec.nodes import (
@@ -46,11 +46,11 @@ class ContainerSpec(Document):
         upload: When files of outputs are stored: after the command, as they appear, or not at all.
     """
 
-    image: str
+    image: ImageName
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
-    input_dir: str = ""
-    output_dir: str = ""
+    input_dir: ContainerFolder = ""
+    output_dir: ContainerFolder = ""
     metadata_format: Literal["json", "yaml", "proto"] = "json"
     download: Literal["eager", "stream", "none"] = "eager"
     upload: Literal["on_exit", "eager", "none"] = "on_exit"

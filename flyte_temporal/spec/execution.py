@@ -12,7 +12,14 @@ from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.document import Document, digest
 from flyte_temporal.spec.entities import Root
-from flyte_temporal.spec.identifiers import EntityName, ExecutionId, ExecutionName, NodePath, VersionName
+from flyte_temporal.spec.identifiers import (
+    EntityName,
+    ExecutionId,
+    ExecutionName,
+    ImageName,
+    NodePath,
+    VersionName,
+)
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.policies import CacheSettings
 
@@ -89,11 +96,11 @@ class Environment(Document):
 
     launcher: str = "pool"
     interpreter: str = ""
-    image: str = ""
+    image: ImageName = ""
     bundle: BundleRef | None = None
     env: dict[str, str] = {}
     cluster: str = ""
-    images: dict[str, str] = {}
+    images: dict[str, ImageName] = {}
 
 
 DEFAULT_CLUSTER = "default"

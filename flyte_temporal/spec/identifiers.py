@@ -1,4 +1,4 @@
-"""The one place where names are checked: projects, domains, entities, executions, nodes, attempts.
+"""The one place where names are checked: projects, domains, entities, executions, nodes, attempts, images, secrets.
 
 Limits come from where the names end up: Temporal on SQL stores keeps ids in VARCHAR(255), blob keys and file names
 allow 255 bytes a part, Kubernetes labels 63 characters. The alphabet is ASCII, because ids become paths and URLs.
@@ -17,12 +17,22 @@ from flyte_temporal.spec.document import Document
 MAX_BYTES = 255
 """Largest composed identifier, in bytes (VARCHAR(255) of Temporal's SQL schemas)."""
 
+IMAGE_TEMPLATE = re.compile(r"\{\{\s*\.?images?\.([\w-]+)(?:\.(fqn|version|tag))?\s*\}\}")
+"""Where the name of an image has a part of another image's, as flytekit writes it (`spec.images`)."""
+
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _ENTITY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*")
 _EXECUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 _NODE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 _NODE_PATH = re.compile(rf"{_NODE.pattern}(?:\[[0-9]+\])?(?:\.{_NODE.pattern}(?:\[[0-9]+\])?)*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(?:\.[A-Za-z0-9_+-]+)*")
+_PART = r"[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"{_PART}(?::[0-9]+(?=/))?(?:/{_PART})*(?::[A-Za-z0-9_][\w.-]{{0,127}})?(?:@[a-z0-9+._-]+:[0-9a-f]+)?",
+    re.ASCII,
+)
+_FOLDER = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[\w.@+ -]+)+/?")
+_SECRET = re.compile(r"(?!\.{1,2}$)[\w.@+ -]*")
 
 
 def _checked(value: str, what: str, pattern: re.Pattern[str], allowed: str, limit: int = MAX_BYTES) -> str:
@@ -92,12 +102,52 @@ def node_path(value: str) -> str:
     )
 
 
+def image_name(value: str) -> str:
+    """Check the name of an image, which becomes a word of a command line; `{{.image.NAME.fqn}}` may stand in it.
+
+    Raises:
+        InvalidIdentifier: If it is no reference of an image: spaces, a `-` in front, an address with a scheme and so on.
+    """
+    if value and (len(value) > 512 or not _IMAGE.fullmatch(IMAGE_TEMPLATE.sub("x", value))):
+        raise InvalidIdentifier(
+            f"{value[:512]!r} is not the name of an image. Write [REGISTRY[:PORT]/]NAME[:TAG][@DIGEST]."
+        )
+    return value
+
+
+def container_folder(value: str) -> str:
+    """Check a folder in a container, into which data is mounted; empty = none.
+
+    Raises:
+        InvalidIdentifier: If it is not absolute, or has a part `..` or other characters than those of usual names.
+    """
+    if value:
+        allowed = (
+            "an absolute path such as /var/outputs, of letters, digits, '_.@+-' and spaces, without '..'"
+        )
+        _checked(value, "folder in a container", _FOLDER, allowed, 1024)
+    return value
+
+
+def secret_part(value: str) -> str:
+    """Check the group, key or version of a secret, which become a path; empty = there is none.
+
+    Raises:
+        InvalidIdentifier: If it is `.` or `..`, or has a `/` or another character than those of usual names.
+    """
+    allowed = "letters, digits, '_.@+-' and spaces, no '/', and not '..'"
+    return _checked(value, "group, key or version of a secret", _SECRET, allowed)
+
+
 ProjectName = Annotated[str, AfterValidator(project_name)]
 EntityName = Annotated[str, AfterValidator(entity_name)]
 VersionName = Annotated[str, AfterValidator(version_name)]
 ExecutionName = Annotated[str, AfterValidator(execution_id)]
 NodeName = Annotated[str, AfterValidator(node_id)]
 NodePath = Annotated[str, AfterValidator(node_path)]
+ImageName = Annotated[str, AfterValidator(image_name)]
+ContainerFolder = Annotated[str, AfterValidator(container_folder)]
+SecretPart = Annotated[str, AfterValidator(secret_part)]
 
 
 class ExecutionId(Document):

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from flyte_temporal.spec.entities import Closure, TaskSpec
+from flyte_temporal.spec.identifiers import IMAGE_TEMPLATE
 
 DEFAULT = "default"
 """Name of the image of an execution that was given without a name."""
-_TEMPLATE = re.compile(r"\{\{\s*\.?images?\.([\w-]+)(?:\.(fqn|version|tag))?\s*\}\}")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def filled(image: str, images: Mapping[str, str]) -> str:
             case _:
                 return uri
 
-    text = _TEMPLATE.sub(value, image)
+    text = IMAGE_TEMPLATE.sub(value, image)
     # A digest stands behind an @, and an image without a version has none behind a colon.
     return re.sub(r":(?=sha256:)", "@", text).removesuffix(":")
 
@@ -67,7 +67,7 @@ def split(uri: str) -> tuple[str, str]:
 
 def unfilled(image: str) -> list[str]:
     """Return the names of the templates that are left in an image's name."""
-    return [found[1] for found in _TEMPLATE.finditer(image)]
+    return [found[1] for found in IMAGE_TEMPLATE.finditer(image)]
 
 
 def with_images(task: TaskSpec, images: Mapping[str, str]) -> TaskSpec:
@@ -90,6 +90,13 @@ def declarations(closure: Closure) -> list[Declared]:
             if changed is not None and changed.image and changed.image_spec:
                 found[changed.image] = Declared(changed.image, dict(changed.image_spec), workflow.name)
     return list(found.values())
+
+
+def with_own(closure: Closure) -> list[str]:
+    """Return the names of Python tasks with an image of their own, and of workflows whose nodes give them one."""
+    tasks = {t.name for t in closure.tasks.values() if t.policy.image and t.container is None}
+    nodes = ((w.name, node.overrides) for w in closure.workflows.values() for node in w.nodes)
+    return sorted(tasks | {name for name, changed in nodes if changed is not None and changed.image})
 
 
 def wanted(closure: Closure) -> list[str]:

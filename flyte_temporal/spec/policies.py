@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import JsonValue
+from pydantic import AfterValidator, JsonValue
 
+from flyte_temporal.errors import CredentialStored, InvalidIdentifier
+from flyte_temporal.spec import credentials
 from flyte_temporal.spec.document import Document
+from flyte_temporal.spec.identifiers import ImageName, SecretPart
+
+
+def image_declaration(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Check the declaration of an image, which is stored with every version and is in the image's own layers.
+
+    Raises:
+        CredentialStored: If an address in it has a user or password; says where they belong.
+    """
+    if place := credentials.place_in(value):
+        raise CredentialStored(
+            f"ImageSpec({place}=...) has credentials in an address, and would be stored with the task and in the image. "
+            'Leave them out of the address and give pip a file that has them: pip_secret_mounts=[("pip.conf", '
+            '"/etc/pip.conf")], or ("netrc", "/root/.netrc").'
+        )
+    return value
+
+
+ImageDeclaration = Annotated[dict[str, JsonValue], AfterValidator(image_declaration)]
 
 
 class ResourceValues(Document):
@@ -97,13 +118,18 @@ class CacheSettings(Document):
 
 
 class SecretRequest(Document):
-    """A secret that the task may read; never its value."""
+    """A secret that the task may read; never its value. It names a group, a key or both."""
 
-    group: str
-    key: str
-    version: str = ""
+    group: SecretPart
+    key: SecretPart
+    version: SecretPart = ""
     mount: Literal["any", "env", "file"] = "any"
     env_var: str = ""
+
+    def model_post_init(self, _context: object) -> None:
+        """Refuse a request of everything: where secrets are looked for, it would name the folder of all of them."""
+        if not self.group and not self.key:
+            raise InvalidIdentifier("A request of a secret names neither its group nor its key.")
 
 
 class PodTemplate(Document):
@@ -133,8 +159,8 @@ class TaskPolicy(Document):
     timeouts: Timeouts = Timeouts()
     cache: CacheSettings = CacheSettings()
     interruptible: bool | None = None
-    image: str = ""
-    image_spec: dict[str, JsonValue] = {}
+    image: ImageName = ""
+    image_spec: ImageDeclaration = {}
     env: dict[str, str] = {}
     secrets: tuple[SecretRequest, ...] = ()
     labels: dict[str, str] = {}
@@ -159,8 +185,8 @@ class Overrides(Document):
     timeouts: Timeouts | None = None
     cache: CacheSettings | None = None
     interruptible: bool | None = None
-    image: str | None = None
-    image_spec: dict[str, JsonValue] | None = None
+    image: ImageName | None = None
+    image_spec: ImageDeclaration | None = None
     env: dict[str, str] | None = None
     secrets: tuple[SecretRequest, ...] | None = None
     labels: dict[str, str] | None = None

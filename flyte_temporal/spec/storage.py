@@ -11,18 +11,13 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, JsonValue, model_validator
 
+from flyte_temporal.spec import credentials
 from flyte_temporal.spec.document import Document
 
 _RULE = (
     "and this configuration is recorded with every attempt. Leave it out: credentials are found where the cloud's own tools find "
     "them (environment, profile, service account; docs/storage.md)"
 )
-
-SECRET_OPTIONS = frozenset({
-    "key", "secret", "token", "username", "password", "passwd", "credentials", "credential", "account_key", "sas_token",
-    "connection_string", "client_secret", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "authorization",
-})  # fmt: skip
-"""Names, in lower case, under which fsspec's libraries take credentials, at any depth of the options."""
 
 GCS_WAYS = ("anon", "google_default", "cloud", "cache")
 """What gcsfs' option `token` may say without being a secret: the name of a way to find one."""
@@ -63,23 +58,28 @@ def check_no_secrets(root: str, endpoint: str, options: dict[str, Any]) -> None:
         ValueError: If the address of the root or the endpoint has a user or password, or an option is a credential.
     """
     for name, address in (("root", root), ("endpoint", endpoint)):
-        if "@" in urlsplit(address).netloc:
+        if "@" in urlsplit(address).netloc or credentials.in_option(address):
             raise ValueError(f"the {name} of the storage has credentials in its address, {_RULE}")
     found = _secret_in(options)
     if found:
-        raise ValueError(f"the storage option {found!r} is a credential, {_RULE}")
+        raise ValueError(f"the storage option {found!r} is a credential, or an address with one, {_RULE}")
 
 
 def _secret_in(options: Any, above: str = "") -> str:
+    """Return where a credential is: an option whose name says so, or an address with a user or password."""
+    if isinstance(options, str):
+        return above if credentials.in_option(options) else ""
     if isinstance(options, list):
         return next((found for each in options if (found := _secret_in(each, above))), "")
     if not isinstance(options, dict):
         return ""
     for name, value in options.items():
-        where = f"{above}{name}"
-        plain = str(name).lower()
-        if plain in SECRET_OPTIONS and not (plain == "token" and value in GCS_WAYS):
+        # An address may stand on this side too: proxies for single hosts.
+        where = f"{above}.{name}" if above else str(name)
+        if credentials.in_option(str(name)):
+            return above or "options"
+        if credentials.is_name(str(name)) and not (str(name).lower() == "token" and value in GCS_WAYS):
             return where
-        if found := _secret_in(value, f"{where}."):
+        if found := _secret_in(value, where):
             return found
     return ""

@@ -7,7 +7,8 @@ table of its own. The rows are those of a pod's life; a process on this machine 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 
 from flyte_temporal.spec.attempt import NO_MANIFEST, PLATFORM_STOPPED, PLATFORM_STOPPED_MESSAGE, Intent
 from flyte_temporal.spec.document import Document
@@ -243,6 +244,22 @@ _CONFIG_GRACE_S = 30.0
 SCHEDULING_TIMEOUT_S = 30 * 60.0
 """How long a pod may find no place, unless a setting says otherwise."""
 _REGISTRY_WORDS = ("429", "pull qps exceeded", "registryunavailable", "i/o timeout")
+_QUOTED = re.compile(r"[\"'`][^\s\"'`]*[/:.@][^\s\"'`]*[\"'`]")
+"""How kubelets and engines write names of images: they are no words."""
+
+
+def mentions(message: str, words: Iterable[str], image: str = "") -> bool:
+    """Return whether a message about an image has one of some words, as a word of its own and not as a part of a name.
+
+    Args:
+        message: The message.
+        words: The words, in lower case.
+        image: The image's name, which may have any of them in it, such as `429` in its tag.
+    """
+    said = _QUOTED.sub(" ", message.lower())
+    said = said.replace(image.lower(), " ") if image else said
+    either = "|".join(re.escape(word) for word in words)
+    return re.search(rf"(?<![\w./:@-])(?:{either})(?![\w@/-])", said) is not None
 
 
 def judge_waiting(
@@ -264,9 +281,11 @@ def judge_waiting(
     wait = Judgement(verdict=Verdict.WAIT, code="", reason=reason)
     match reason:
         case "ImagePullBackOff":
-            if any(words in message.lower() for words in _REGISTRY_WORDS):
+            if mentions(message, _REGISTRY_WORDS):
                 return Judgement(verdict=Verdict.SYSTEM, code="RegistryUnavailable", reason=message)
             late, verdict, code = age_s > image_grace_s, Verdict.USER, "ImagePull"
+        case "RegistryUnavailable":
+            return Judgement(verdict=Verdict.SYSTEM, code="RegistryUnavailable", reason=message)
         case "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError":
             late, verdict, code = True, Verdict.USER_FATAL, "BadImage"
         case "CreateContainerError":

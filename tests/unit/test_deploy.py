@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,48 @@ def test_a_pod_is_given_longer_to_end_than_its_worker_takes() -> None:
         read("k8s/base/worker.yaml")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
         >= grace + 15
     )
+
+
+def test_files_that_are_named_exist() -> None:
+    """In comments of manifests, and on the pages that say how to use them."""
+    pages = [*(DEPLOY.parent / "docs").glob("*.md"), *(DEPLOY.parent / "docs" / "operations").glob("*.md")]
+    named = {
+        (relative_to_root(path), name.rstrip("./"))
+        for path in [*(p for p in DEPLOY.rglob("*") if p.is_file()), *pages]
+        for name in re.findall(r"\b(?:deploy|docs)/[\w./-]*\w", path.read_text(encoding="utf-8"))
+    }
+    made_by_the_reader = "deploy/k8s/overlays/mine"
+    assert made_by_the_reader in {name for _, name in named}
+    # Decisions are named by their numbers.
+    missing = [(by, name) for by, name in named if not list(DEPLOY.parent.glob(f"{name}*"))]
+    assert [each for each in missing if each[1] != made_by_the_reader] == []
+
+
+def relative_to_root(path: Path) -> str:
+    return path.relative_to(DEPLOY.parent).as_posix()
+
+
+def test_the_patch_for_workload_identity_has_something_to_patch() -> None:
+    page = (DEPLOY.parent / "docs/operations/production.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    policies = {
+        document["metadata"]["name"]: document["spec"]
+        for name in ("k8s/base/network.yaml", "k8s/domain/network.yaml")
+        for document in yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8"))
+    }
+    patches = yaml.safe_load(text)
+    assert [patch["target"]["name"] for patch in patches] == ["worker", "blob-store"]
+    for patch in patches:
+        (change,) = yaml.safe_load(patch["patch"])
+        assert (change["op"], change["path"]) == ("add", "/spec/egress/-")
+        assert policies[patch["target"]["name"]]["egress"]
+
+
+@pytest.mark.parametrize(
+    "path", ["k8s/domain/limits.yaml", "k8s/overlays/kind/default-development/kustomization.yaml"]
+)
+def test_owners_of_an_hour_fit_the_quota(path: str) -> None:
+    """Each execution keeps a ConfigMap for `owner_ttl_s`, whose absence of quota would stop all of them."""
+    text = (DEPLOY / path).read_text(encoding="utf-8")
+    numbers = {name: int(found) for name, found in re.findall(r"(pods|count/configmaps): \"(\d+)\"", text)}
+    assert numbers["count/configmaps"] >= 8 * numbers["pods"]

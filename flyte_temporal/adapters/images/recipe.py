@@ -11,6 +11,8 @@ from typing import Any, cast
 from flyte_temporal._version import __version__
 from flyte_temporal.errors import BadRequest
 
+RUNTIME = f"flyte-temporal[s3,gcs]=={__version__}"
+"""What makes tasks run in an image: no part of a worker, but what reaches each kind of blob store."""
 _VENV = "/opt/task/venv"
 _CACHED = "--no-cache-dir --disable-pip-version-check"
 _LOCKS = ("uv.lock", "poetry.lock")
@@ -33,7 +35,7 @@ class Recipe:
     platform: str = ""
 
 
-def recipe(declaration: Mapping[str, Any], runtime: str = f"flyte-temporal=={__version__}") -> Recipe:
+def recipe(declaration: Mapping[str, Any], runtime: str = RUNTIME) -> Recipe:
     """Return what a declaration is built from.
 
     Args:
@@ -133,7 +135,7 @@ def _python(
         lines.append(f"RUN {mounts}{pip} {_quoted(packages)}")
     if runtime:
         lines.append(
-            f"RUN {_VENV}/bin/python -c 'import flyte_temporal' 2>/dev/null || {pip} {shlex.quote(runtime)}"
+            f"RUN {mounts}{_VENV}/bin/python -c 'import flyte_temporal' 2>/dev/null || {pip} {shlex.quote(runtime)}"
         )
     return lines
 

@@ -73,12 +73,15 @@ class _Reader:
 
     def _found(self, name: str) -> Path | None:
         path = self._folder / name
+        if path.is_symlink() or path.exists():
+            self._check_inside(path)  # before anything is said of what it leads to
         if path.exists():
             return path
         others = [each for each in self._folder.glob(f"{name}.*") if each.stem == name]
         return others[0] if len(others) == 1 else None
 
     def value(self, path: Path, type_: LiteralType) -> Any:
+        self._check_inside(path)
         match type_:
             case UnionType():
                 return self._union(path, type_)
@@ -194,6 +197,7 @@ class _Reader:
 
     def _stored(self, path: Path, type_: BlobType | DatasetType | OpaqueType) -> Any:
         context, name = self._context, path.name
+        self._check_inside(path)
         try:
             if isinstance(type_, BlobType) and type_.shape == "multipart":
                 if not path.is_dir():
@@ -202,8 +206,7 @@ class _Reader:
                 return trees.value_of(tree, context, name, type_.format).model_dump(mode="json")
             if isinstance(type_, DatasetType) and path.is_dir():
                 path = self._only(path)
-            if path.is_symlink() and not path.resolve().is_relative_to(self._folder.resolve()):
-                raise OutputInvalid(f"{self._place(path)} is a link that leads out of the output folder.")
+                self._check_inside(path)
             if isinstance(type_, BlobType):
                 return transfer.upload(path, context, type_.format, name).model_dump(mode="json")
             file = transfer.upload(path, context)
@@ -230,7 +233,11 @@ class _Reader:
 
     def _below(self, text: str, place: str) -> Path:
         path = self._folder / text
-        if not path.resolve().is_relative_to(self._folder.resolve()) or not path.exists():
+        try:
+            below = path.resolve().is_relative_to(self._folder.resolve()) and path.exists()
+        except (OSError, ValueError, RuntimeError):  # a zero byte, a name too long, a link to itself
+            below = False
+        if not below:
             raise OutputInvalid(f"{place} names {text!r}, and there is no such file below the output folder.")
         return path
 
@@ -247,13 +254,23 @@ class _Reader:
             raise OutputInvalid(f"{self._place(path)} does not hold text in UTF-8.") from error
 
     def _bytes(self, path: Path) -> bytes:
-        if not path.is_file() or not path.resolve().is_relative_to(self._folder.resolve()):
+        self._check_inside(path)
+        if not path.is_file():
             raise OutputInvalid(f"{self._place(path)} is no file of the output folder.")
         if path.stat().st_size > MOST_BYTES:
             raise OutputInvalid(
                 f"{self._place(path)} has more than {MOST_BYTES:,} bytes; declare the output as a FlyteFile."
             )
         return path.read_bytes()
+
+    def _check_inside(self, path: Path) -> None:
+        """Refuse what a link anywhere on the way leads out of the folder: the command made it, and others own what is there."""
+        try:
+            inside = path.resolve().is_relative_to(self._folder.resolve())
+        except (OSError, RuntimeError) as error:  # a link to itself
+            raise OutputInvalid(f"{self._place(path)} cannot be read: {error}") from error
+        if not inside:
+            raise OutputInvalid(f"{self._place(path)} is a link that leads out of the output folder.")
 
     def _place(self, path: Path) -> str:
         return f"The output file {path.relative_to(self._folder).as_posix()}"

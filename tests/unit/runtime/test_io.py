@@ -354,8 +354,80 @@ def test_files_and_datasets(tmp_path: Path, context: ValueContext) -> None:
     (folder / "y").symlink_to("/etc/passwd")
     with pytest.raises(OutputInvalid, match="leads out of the output folder"):
         read(BlobType(), folder, context)
-    with pytest.raises(OutputInvalid, match="no file of the output folder"):
+    with pytest.raises(OutputInvalid, match="leads out of the output folder"):
         read(STRING, folder, context)
+
+
+FOLDER = BlobType(shape="multipart")
+
+
+@pytest.mark.parametrize(
+    ("type_", "link", "target"),
+    [
+        (FOLDER, "y", "."),
+        (FOLDER, "y/inner", "."),
+        (FOLDER, "y/inner.txt", "secret.txt"),
+        (DatasetType(), "y", "."),
+        (DatasetType(), "y/a.csv", "secret.txt"),
+        (BlobType(), "y.txt", "secret.txt"),
+        (SimpleType(simple=Simple.BYTES), "y", "secret.txt"),
+        (ListType(element=BlobType()), "y", "."),
+        (ListType(element=STRING), "y/0", "secret.txt"),
+        (ListType(element=FOLDER), "y/0", "."),
+        (ListType(element=ListType(element=BlobType())), "y/0", "."),
+        (TupleType(elements=(BlobType(),)), "y", "."),
+        (MapType(key=STRING, value=BlobType()), "y", "."),
+        (MapType(key=STRING, value=STRING), "y/a", "secret.txt"),
+        (StructType(name="S", fields=(Field_(name="secret.txt", type=BlobType()),)), "y", "."),
+        (optional(BlobType()), "y", "secret.txt"),
+        (UnionType(variants=(FOLDER, BlobType())), "y", "."),
+        (optional(STRING), "y", "nowhere"),
+    ],
+)
+def test_links_lead_nobody_out_of_the_output_folder(
+    tmp_path: Path, context: ValueContext, type_: LiteralType, link: str, target: str
+) -> None:
+    """A command must not get files of the helper's machine stored, by a link at the end of a path or on its way."""
+    outside, folder = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("hunter2")
+    place = folder / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(outside / target)
+    with pytest.raises(OutputInvalid, match="leads out of") as refused:
+        read(type_, folder, context)
+    assert "hunter2" not in str(refused.value)
+    assert not [each for each in (tmp_path / "store").rglob("*") if each.is_file()]
+
+
+@pytest.mark.parametrize("said", ["link/secret.txt", "link", "/etc/passwd", "\0", "loop"])
+def test_names_in_json_lead_nobody_out_either(tmp_path: Path, context: ValueContext, said: str) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (tmp_path / "secret.txt").touch()
+    (folder / "link").symlink_to(tmp_path)
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "y").write_text(json.dumps([said]))
+    for element in (BlobType(), FOLDER):
+        with pytest.raises(OutputInvalid, match="no such file below the output folder"):
+            read(ListType(element=element), folder, context)
+
+
+def test_links_inside_of_the_output_folder_are_followed(tmp_path: Path, context: ValueContext) -> None:
+    folder = tmp_path / "out"
+    (folder / "work").mkdir(parents=True)
+    (folder / "work" / "a.txt").write_text("a")
+    (folder / "y").symlink_to("work")
+    assert read(FOLDER, folder, context)["files"] == 1
+    assert read(ListType(element=STRING), folder, context) == ["a"]
+
+
+def test_an_error_file_is_no_link(moved: Moved, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("hunter2")
+    (moved.folder / "_ERROR").symlink_to(tmp_path / "secret.txt")
+    error = moved.upload("--exit-code", "3").error
+    assert error is not None
+    assert "hunter2" not in error.message
 
 
 def test_a_large_text_travels_by_reference(tmp_path: Path, context: ValueContext) -> None:

@@ -16,6 +16,7 @@ EXPORTED = [
     "Checkpoint",
     "ContainerTask",
     "CronSchedule",
+    "DataStrategy",
     "Deck",
     "DeckField",
     "Email",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from flyte_temporal import ImageSpec, task
-from flyte_temporal.errors import CompileError
+from flyte_temporal.errors import CompileError, CredentialStored
+from flyte_temporal.spec.policies import TaskPolicy
 
 FULL: dict[str, Any] = {
     "python_version": "3.12",
@@ -97,3 +99,39 @@ def test_a_task_keeps_name_and_declaration() -> None:
 def test_a_tag_format_must_tell_images_apart() -> None:
     with pytest.raises(CompileError, match=r"must have \{spec_hash\} in it"):
         ImageSpec(tag_format="latest")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"pip_index": "https://me:hunter2@pypi.corp/simple"},
+        {"pip_extra_index_url": ["https://a/simple", "https://hunter2@pypi.corp/simple"]},
+        {"pip_extra_args": "--no-deps --extra-index-url=https://me:hunter2@pypi.corp/simple"},
+        {"packages": ["pkg @ git+https://hunter2@github.com/me/pkg"]},
+        {"env": {"PIP_INDEX_URL": "https://me:hunter2@pypi.corp/simple"}},
+        {"commands": ["pip install -i 'https://me:hunter2@pypi.corp/simple' pkg"]},
+    ],
+)
+def test_credentials_in_addresses_are_refused(given: dict[str, Any]) -> None:
+    """A declaration is stored with every version, and what it says is in the image's layers."""
+    with pytest.raises(CompileError, match=r"has credentials in an address.*pip_secret_mounts") as refused:
+        ImageSpec(**given)
+    assert "hunter2" not in refused.value.message
+    assert f"ImageSpec({next(iter(given))}" in refused.value.message
+    with pytest.raises(CredentialStored) as said:
+        TaskPolicy.model_validate_json(json.dumps({"image": "a", "image_spec": given}))
+    assert "hunter2" not in said.value.message
+
+
+def test_addresses_without_credentials_are_taken() -> None:
+    spec = ImageSpec(
+        pip_index="https://pypi.corp/simple",
+        packages=["a @ git+ssh://git@github.com/me/a", "b==1"],
+        commands=[
+            "pip install https://__token__:${TOKEN}@pypi.corp/b.whl",
+            "git clone https://$TOKEN@host/x",
+        ],
+        base_image="python:3.11@sha256:0123456789",
+        env={"MAIL": "me@example.org"},
+    )
+    assert TaskPolicy(image="a", image_spec=spec.declaration).image_spec == spec.declaration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flyte_temporal.errors import UserCodeError
+from flyte_temporal.errors import InputTooLarge
 from flyte_temporal.spec.commands import rendered
 from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
 from flyte_temporal.spec.interface import Interface, Variable
@@ -64,8 +64,19 @@ def test_what_several_nodes_gave() -> None:
     "literal", [Inline(value="x" * 200_000), Inline(value="a\0b"), Offloaded(key="k", sha256="0", size=99)]
 )
 def test_what_has_no_place_in_a_command(literal: LiteralValue) -> None:
-    with pytest.raises(UserCodeError, match="The input x is too large"):
+    with pytest.raises(InputTooLarge, match=r"The input x of t is too large.*write input_data_dir="):
         shown(STRING, literal)
+    with pytest.raises(InputTooLarge, match=r"read it from /in/x, without {{\.inputs\.x}} in the command"):
+        shown(STRING, literal, "/in/")
+
+
+@pytest.mark.parametrize("args", [("{{.inputs.x}}{{.inputs.x}}",), ("{{.inputs.x}}",) * 12])
+def test_what_has_no_place_together(args: tuple[str, ...]) -> None:
+    interface = Interface(inputs=(Variable(name="x", type=STRING),))
+    task = TaskSpec(name="t", interface=interface, container=ContainerSpec(image="i", args=args))
+    with pytest.raises(InputTooLarge, match="The inputs x of t are together too large"):
+        rendered(task, {"x": Inline(value="x" * 99_000)})
+    assert "".join(rendered(task, {"x": Inline(value="x")})[1]) == "x" * "".join(args).count("{{")
 
 
 def test_outputs_are_paths_and_spaces_do_not_matter() -> None:

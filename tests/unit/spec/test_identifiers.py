@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from flyte_temporal.errors import InvalidIdentifier
 from flyte_temporal.spec import identifiers
+from flyte_temporal.spec.document import Document
+from flyte_temporal.spec.entities import ContainerSpec
+from flyte_temporal.spec.execution import Environment
 from flyte_temporal.spec.identifiers import AttemptId, EntityId, ExecutionId
+from flyte_temporal.spec.policies import Overrides, SecretRequest, TaskPolicy
 
 CHECKS: list[Callable[[str], str]] = [
     identifiers.project_name,
@@ -87,3 +91,93 @@ def test_an_attempt_has_a_folder_of_its_own() -> None:
     assert first.key == "attempts/p/d/e/n0.n1/1-aa"
     assert first.label == "e/n0.n1#1"
     assert first.model_copy(update={"token": "bb"}).key != first.key
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "alpine",
+        "alpine:3.20",
+        "ghcr.io/me/my_trainer:v1.2-rc1",
+        "localhost:5000/a/b",
+        "a@sha256:0123456789abcdef",
+        "reg.io:443/a/b:1@sha256:0123",
+        "sha256:0123456789abcdef",
+        "{{.image.x.fqn}}",
+        "{{ .images.default.fqn }}:{{ .images.default.version }}",
+        "{{.image.x}}-gpu",
+    ],
+)
+def test_names_of_images(name: str) -> None:
+    assert identifiers.image_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "--privileged",
+        "-v/:/host",
+        "a b",
+        " a",
+        "a\n",
+        "a\n--privileged",
+        "docker://alpine",
+        "dir:/etc",
+        "a,b",
+        "a:-x",
+        "/a",
+        "a/../b",
+        "a@sha256:",
+        "a=b",
+        "{{.inputs.x}}",
+        "-{{.image.x.fqn}}",
+        "x" * 600,
+    ],
+)
+def test_what_is_no_name_of_an_image(name: str) -> None:
+    with pytest.raises(InvalidIdentifier, match="is not the name of an image"):
+        identifiers.image_name(name)
+
+
+@pytest.mark.parametrize("folder", ["", "/var/inputs", "/a/b.c/..d/", "/my data"])
+def test_folders_in_containers(folder: str) -> None:
+    assert identifiers.container_folder(folder) == folder
+
+
+@pytest.mark.parametrize(
+    "folder", ["out", "/", "/a/../b", "/..", "/./a", "//a", "/out,source=/root/.ssh", '/a"b', "/a\n", "/a:ro"]
+)
+def test_what_is_no_folder_in_a_container(folder: str) -> None:
+    with pytest.raises(InvalidIdentifier, match="absolute path such as /var/outputs"):
+        identifiers.container_folder(folder)
+
+
+@pytest.mark.parametrize("part", ["/etc", "a/b", "..", ".", "a\0", "a\n", "a,b"])
+def test_parts_of_secrets_stay_below_their_folder(part: str) -> None:
+    for name in ("group", "key", "version"):
+        with pytest.raises(InvalidIdentifier, match=r"no '/', and not '\.\.'"):
+            SecretRequest(**{"group": "g", "key": "k", name: part})
+
+
+def test_a_request_of_all_secrets_is_refused() -> None:
+    with pytest.raises(InvalidIdentifier, match="neither its group nor its key"):
+        SecretRequest(group="", key="", version="v1")
+    assert SecretRequest(group="certs", key="ca.pem", version="v1.2").key == "ca.pem"
+
+
+def test_documents_from_elsewhere_are_checked_too() -> None:
+    """A specification need not come from the SDK."""
+    given: list[tuple[type[Document], str]] = [
+        (TaskPolicy, '{"image": "--privileged"}'),
+        (Overrides, '{"image": "--privileged"}'),
+        (Environment, '{"image": "--privileged"}'),
+        (Environment, '{"images": {"x": "--privileged"}}'),
+        (ContainerSpec, '{"image": "--privileged"}'),
+        (ContainerSpec, '{"image": "a", "input_dir": "/in,source=/root"}'),
+        (ContainerSpec, '{"image": "a", "output_dir": "/out,source=/root"}'),
+        (TaskPolicy, '{"secrets": [{"group": "/etc", "key": "hostname"}]}'),
+    ]
+    for document, text in given:
+        with pytest.raises(InvalidIdentifier):
+            document.model_validate_json(text)

@@ -25,6 +25,14 @@ ROOT = "s3://bucket/prefix"
         {"options": {"client_kwargs": {"aws_secret_access_key": "hunter2"}}},
         {"options": {"headers": [{"Authorization": "hunter2"}]}},
         {"options": {"token": "hunter2"}},
+        {"options": {"s3_additional_kwargs": {"SSECustomerKey": "hunter2"}}},
+        {"options": {"config_kwargs": {"proxies": {"http": "http://me:hunter2@proxy:3128"}}}},
+        {"options": {"config_kwargs": {"proxies": {"https": "me:hunter2@proxy:3128"}}}},
+        {"options": {"client_kwargs": {"endpoint_url": "https://hunter2@minio"}}},
+        {"options": {"headers": {"X-Api-Key": "hunter2"}}},
+        {"options": {"headers": {"Cookie": "hunter2"}}},
+        {"options": {"proxies": {"http://me:hunter2@proxy": "x"}}},
+        {"endpoint": "admin:hunter2@minio:9000"},
         {"options": {"token": {"private_key": "hunter2"}}},
         {"endpoint": "http://admin:hunter2@minio:9000"},
         {"root": "s3://admin:hunter2@bucket/prefix"},
@@ -49,6 +57,24 @@ def test_options_that_are_no_json_are_refused_and_not_repeated(monkeypatch: pyte
     with pytest.raises(BadRequest, match="settings that do not fit") as said:
         Settings.load()
     assert "hunter2" not in str(said.value)
+
+
+def test_what_only_sounds_like_a_credential_is_taken() -> None:
+    given: dict[str, Any] = {
+        "s3_additional_kwargs": {
+            "SSEKMSKeyId": "alias/data",
+            "BucketKeyEnabled": True,
+            "ServerSideEncryption": "aws:kms",
+        },
+        "config_kwargs": {
+            "proxies": {"https": "http://proxy:3128"},
+            "tcp_keepalive": True,
+            "signature_version": "s3v4",
+        },
+        "client_kwargs": {"endpoint_url": "https://minio:9000/a@b", "verify": "/etc/ca.pem"},
+        "headers": {"X-Team": "me@example.org"},
+    }
+    assert StorageConfig(root=ROOT, options=given).options == given
 
 
 def test_ways_to_find_credentials_are_no_secrets() -> None:

@@ -28,7 +28,7 @@ from flyte_temporal.adapters.launchers.containers.engine import (
 from flyte_temporal.adapters.launchers.containers.leftovers import sweep
 from flyte_temporal.adapters.launchers.containers.places import Place, Places, Stage, folder_in
 from flyte_temporal.config.settings import ContainerSettings, Settings
-from flyte_temporal.errors import FlyteTemporalError, LauncherError
+from flyte_temporal.errors import FlyteTemporalError, LauncherError, UserCodeError
 from flyte_temporal.faults import buggify
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
@@ -264,6 +264,8 @@ class ContainerLauncher:
                 await self._follow(entry)
         except NotInstalled as error:
             entry.end(states.unfit(str(error)))
+        except UserCodeError as error:
+            entry.end(states.of_the_user(error))
         except (FlyteTemporalError, OSError) as error:
             entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error), ran=False))
 
@@ -309,7 +311,7 @@ class ContainerLauncher:
         around = plan.Surroundings(self._settings, os.environ, self._home, self._engine.podman)
         asked = plan.planned(order, key, data, around)
         if asked.problem:
-            entry.end(states.unfit(asked.problem))
+            entry.end(states.unfit(asked.problem, asked.refusal))
             return False
         if order.task.container is not None:
             await beside.prepare(order, key, data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
 import re
 from collections.abc import Mapping
@@ -11,23 +13,24 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from flyte_temporal._version import __version__
+from flyte_temporal.adapters.launchers.containers import secrets
 from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, OURS
 from flyte_temporal.adapters.launchers.containers.places import Data
 from flyte_temporal.config.settings import ContainerSettings
+from flyte_temporal.errors import InvalidIdentifier
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.commands import rendered
 from flyte_temporal.spec.entities import ContainerSpec
-from flyte_temporal.spec.identifiers import AttemptId
+from flyte_temporal.spec.identifiers import AttemptId, image_name
 from flyte_temporal.spec.images import unfilled
-from flyte_temporal.spec.policies import SecretRequest
 from flyte_temporal.spec.quantities import amount
+from flyte_temporal.spec.verdicts import mentions
 from flyte_temporal.storage.orders import STORAGE
 
 HOME = "flyte-temporal.home"
 """Label of a container: whose it is, as a digest of the scratch folder of its launcher."""
 NETWORK = "flyte-temporal/network"
 """Annotation by which a task asks for a network."""
-_SECRETS = Path("/etc/flyte/secrets")
 _TMP = "/tmp"  # noqa: S108 - of the container, which has it to itself
 _TRANSIENT = (
     "429",
@@ -71,12 +74,14 @@ class Plan:
         arguments: What follows `create`.
         env: Values of variables that the arguments name without one.
         problem: Why it is not asked for at all; empty if nothing is in the way.
+        refusal: The cluster's word for such a problem.
     """
 
     image: str
     arguments: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     problem: str = ""
+    refusal: str = "CreateContainerConfigError"
 
 
 def container_name(attempt: AttemptId) -> str:
@@ -118,7 +123,7 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
         around: All else.
 
     Raises:
-        UserCodeError: If a value has no place in a command.
+        InputTooLarge: If a value has no place in a command.
     """
     settings, environ = around.settings, around.environ
     image = image_of(order, settings.image)
@@ -132,6 +137,11 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
             problem=f"The task {order.task.name} uses the image {left[0]!r} by name, and no such image was given. Write "
             f"--image {left[0]}=URI.",
         )
+    try:
+        # Once more, now that templates are filled in: it becomes a word of a command line.
+        image_name(image)
+    except InvalidIdentifier as error:
+        return Plan(image, problem=f"The task {order.task.name}: {error.message}", refusal="InvalidImageName")
     # Names of this machine alone: nobody is asked for them.
     pull = "never" if image.startswith("localhost/") else settings.pull
     words = ["--name", container_name(order.attempt), "--pull", pull]
@@ -143,11 +153,12 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
     words += ["--userns", settings.userns] if settings.userns else []
     if around.podman and network == "none":
         words.append("--http-proxy=false")
-    given = _passed(order.task.policy.secrets, environ)
+    given = secrets.passed(order.task.policy.secrets, environ)
     if order.task.container is None:
         given |= {name: environ[name] for name in settings.environment if name in environ}
     words += [part for name in sorted(given) for part in ("--env", name)]
-    words += _secret_files(order.task.policy.secrets)
+    for source, target in secrets.files(order, environ):
+        words += _bind(source, target, "readonly")
     if order.task.container is not None:
         words += _of_the_users(order, order.task.container, image, around, data)
     else:
@@ -170,7 +181,7 @@ def _of_ours(order: AttemptOrder, key: str, image: str, around: Surroundings) ->
     folder = local_folder(order.storage.root)
     user = settings.user
     if folder is not None:
-        words += ["--mount", f"type=bind,source={folder},target={folder}"]
+        words += _bind(folder, str(folder))
         if not user:
             # What it stores must belong to the worker's user, whoever the image's may be.
             user = f"{os.getuid()}:{os.getgid()}"
@@ -189,9 +200,9 @@ def _of_the_users(
     for name, value in {**order.environment.env, **order.task.policy.env}.items():
         words += ["--env", f"{name}={value}"]
     if container.input_dir:
-        words += ["--mount", f"type=bind,source={data.inputs},target={container.input_dir},readonly"]
+        words += _bind(data.inputs, container.input_dir, "readonly")
     if container.output_dir:
-        words += ["--mount", f"type=bind,source={data.outputs},target={container.output_dir}"]
+        words += _bind(data.outputs, container.output_dir)
     command, arguments = rendered(order.task, order.inputs)
     words += around.settings.options
     if command:
@@ -241,24 +252,11 @@ def local_folder(root: str) -> Path | None:
     return Path(unquote(rest)) if scheme == "file" else None
 
 
-def _passed(requests: tuple[SecretRequest, ...], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the worker that hold the secrets which a task requested, and no others."""
-    found: dict[str, str] = {}
-    for request in requests:
-        wanted = "_FSEC_" + "_".join(p.upper() for p in (request.group, request.version, request.key) if p)
-        # A request of a whole group covers its keys.
-        names = [n for n in environ if n == wanted or (not request.key and n.startswith(f"{wanted}_"))]
-        found.update((name, environ[name]) for name in names)
-    return found
-
-
-def _secret_files(requests: tuple[SecretRequest, ...]) -> list[str]:
-    words = []
-    for request in requests:
-        path = _SECRETS.joinpath(*(p.lower() for p in (request.group, request.version, request.key) if p))
-        if path.exists():
-            words += ["--mount", f"type=bind,source={path},target={path},readonly"]
-    return words
+def _bind(source: Path, target: str, *more: str) -> list[str]:
+    """Return the option that mounts a folder. Engines read its value as a line of CSV: a comma must not begin a new field."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(["type=bind", f"source={source}", f"target={target}", *more])
+    return ["--mount", line.getvalue()]
 
 
 def refused(image: str, words: str, program: str) -> AttemptState:
@@ -269,12 +267,11 @@ def refused(image: str, words: str, program: str) -> AttemptState:
         words: What the engine said.
         program: The engine's program.
     """
-    said = words.lower()
-    if any(each in said for each in _TRANSIENT):
-        return _over(f"The image {image} could not be fetched: {words}", "ImagePullBackOff")
-    if any(each in said for each in _BAD_NAME):
+    if mentions(words, _TRANSIENT, image):
+        return _over(f"The image {image} could not be fetched: {words}", "RegistryUnavailable")
+    if mentions(words, _BAD_NAME, image):
         return _over(f"{image!r} is not the name of an image: {words}", "InvalidImageName")
-    if any(each in said for each in _NO_IMAGE):
+    if mentions(words, _NO_IMAGE, image):
         return _over(
             f"There is no image {image} on the worker's machine, and it could not be fetched: {words}\nBuild it (`make "
             f"task-image` builds the default image; `{program} build -t {image} .` your own), or correct container_image=, "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from flyte_temporal.adapters.launchers.containers.engine import Container
+from flyte_temporal.errors import UserCodeError
 from flyte_temporal.spec.attempt import AttemptPhase, AttemptState
+from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 
 
 def running(seen: Container) -> AttemptState:
@@ -22,8 +24,14 @@ def gone() -> AttemptState:
     )
 
 
-def unfit(message: str) -> AttemptState:
-    """Return the state of an attempt that cannot be run here however often it is tried."""
-    return AttemptState(
-        phase=AttemptPhase.EXITED, message=message, ran=False, refusal="CreateContainerConfigError"
+def of_the_user(error: UserCodeError) -> AttemptState:
+    """Return the state of an attempt whose container was not made, because of something that its author wrote."""
+    document = ErrorDocument(
+        kind=ErrorKind.USER, code=error.code, message=error.message[:4096], recoverable=error.retryable
     )
+    return AttemptState(phase=AttemptPhase.EXITED, message=document.message, ran=False, error=document)
+
+
+def unfit(message: str, refusal: str = "CreateContainerConfigError") -> AttemptState:
+    """Return the state of an attempt that cannot be run here however often it is tried."""
+    return AttemptState(phase=AttemptPhase.EXITED, message=message, ran=False, refusal=refusal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.entities import ContainerSpec, EntryPoint, TaskSpec
 from flyte_temporal.spec.execution import Environment, ErrorKind
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
+from flyte_temporal.spec.images import filled
 from flyte_temporal.spec.policies import Resources, ResourceValues, SecretRequest, TaskPolicy
 
 EXECUTION = ExecutionId(project="p", domain="d", name="My.Run_1")
@@ -87,6 +89,34 @@ def test_a_remote_store_needs_a_network_and_credentials_by_name() -> None:
     assert "s3cret" not in " ".join(made.arguments)
 
 
+def mounts(made: Plan) -> list[str]:
+    words = made.arguments
+    return [words[i + 1] for i, word in enumerate(words) if word == "--mount"]
+
+
+def test_secret_files_come_from_the_workers_folder_alone(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    for name in ("db/password", "db/other", "token"):
+        (tmp_path / name).touch()
+    requested = (
+        SecretRequest(group="DB", key="Password"),
+        SecretRequest(group="", key="token"),
+        SecretRequest(group="x", key="y"),
+    )
+    environ = {"FLYTE_SECRETS_DEFAULT_DIR": str(tmp_path)}
+    assert mounts(plan(order(TaskPolicy(secrets=requested), "s3://b"), environ=environ)) == [
+        f"type=bind,source={tmp_path}/db/password,target=/etc/flyte/secrets/db/password,readonly",
+        f"type=bind,source={tmp_path}/token,target=/etc/flyte/secrets/token,readonly",
+    ]
+    for said, place in (("/mine", "/mine"), ("/mine,source=/root", ""), ("relative", "")):
+        policy = TaskPolicy(secrets=requested[1:2], env={"FLYTE_SECRETS_DEFAULT_DIR": said})
+        there = [f"type=bind,source={tmp_path}/token,target={place}/token,readonly"] if place else []
+        assert mounts(plan(order(policy, "s3://b"), environ=environ)) == there
+    # What the task says is no place on this machine.
+    policy = TaskPolicy(secrets=requested, env={"FLYTE_SECRETS_DEFAULT_DIR": str(tmp_path)})
+    assert mounts(plan(order(policy, "s3://b"))) == []
+
+
 def test_limits() -> None:
     limits = ResourceValues(mem="1Gi", cpu="250m", ephemeral_storage="1Mi")
     words = plan(
@@ -116,17 +146,35 @@ def test_images_of_this_machine_are_never_fetched() -> None:
     assert "Write --image a=URI" in plan(order(TaskPolicy(image="{{.image.a.fqn}}:1"))).problem
 
 
+def test_no_image_becomes_an_option() -> None:
+    """Neither a setting nor a template that is filled in with nothing; documents are checked when they are read."""
+    image = filled("{{.image.a.version}}--privileged", {"a": "reg/x"})
+    policy = TaskPolicy().model_copy(update={"image": image})
+    made = plan(order(policy))
+    assert (made.arguments, made.refusal) == ([], "InvalidImageName")
+    assert "The task m.t: '--privileged' is not the name of an image" in made.problem
+    given = planned(order(), "k", DATA, Surroundings(ContainerSettings(image="Not A Name"), {}, "home"))
+    assert (given.arguments, given.refusal) == ([], "InvalidImageName")
+
+
+def test_a_comma_in_a_path_begins_no_further_field() -> None:
+    container = ContainerSpec(image="a", command=("x",), input_dir="/in", output_dir="/out")
+    data = Data(Path('/d,source=/etc/"in'), Path("/d/out"), Path("/d/log"))
+    around = Surroundings(ContainerSettings(image="i"), {}, "home")
+    words = planned(order(task={"container": container, "entry": None}), "k", data, around).arguments
+    fields = next(csv.reader([value(words, "--mount")]))
+    assert fields == ["type=bind", 'source=/d,source=/etc/"in', "target=/in", "readonly"]
+
+
 def test_an_image_without_our_runtime() -> None:
     container = ContainerSpec(
         image="alpine:3", command=("sh", "-c", "x"), args=("a",), input_dir="/in", output_dir="/out"
     )
     environment = Environment(env={"A": "1"})
-    words = plan(
-        order(root="s3://b", environment=environment, task={"container": container, "entry": None})
-    ).arguments
+    made = plan(order(root="s3://b", environment=environment, task={"container": container, "entry": None}))
+    words = made.arguments
     assert words[words.index("--entrypoint") :] == ["--entrypoint", "sh", "alpine:3", "-c", "x", "a"]
-    mounts = [words[i + 1] for i, word in enumerate(words) if word == "--mount"]
-    assert mounts == [
+    assert mounts(made) == [
         "type=bind,source=/data/in,target=/in,readonly",
         "type=bind,source=/data/out,target=/out",
     ]
@@ -182,6 +230,36 @@ def test_a_kill_near_the_limit_was_for_the_memory() -> None:
     error = without_manifest(limited, killed).error
     assert error is not None
     assert (error.kind, error.code) == (ErrorKind.USER, "OutOfMemory")
+
+
+@pytest.mark.parametrize(
+    ("image", "words", "code"),
+    [
+        ("localhost/task:61d429aa", "Error: localhost/task:61d429aa: image not known", "BadImage"),
+        ("x:429", "Error: initializing source docker://x:429: manifest unknown", "BadImage"),
+        ("x:429", "Trying to pull docker.io/library/x:429...\nError: x:429: image not known", "BadImage"),
+        (
+            "x@sha256:0429",
+            "Error response: manifest for x@sha256:0429 not found: manifest unknown",
+            "BadImage",
+        ),
+        (
+            "x:429",
+            'failed to resolve reference "docker.io/library/x:429": 429 Too Many Requests',
+            "RegistryUnavailable",
+        ),
+        ("unauthorized:1", "Error: the storage of unauthorized:1 is full", "OutputsNotFound"),
+        (
+            "x:1",
+            "Error: pinging registry: received status code: 503 Service Unavailable",
+            "RegistryUnavailable",
+        ),
+    ],
+)
+def test_what_is_said_of_an_image_is_not_looked_for_in_its_name(image: str, words: str, code: str) -> None:
+    error = without_manifest(order(), refused(image, words, "podman")).error
+    assert error is not None
+    assert error.code == code, error.message
 
 
 def test_a_place_is_held_by_one_and_remembers(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from flyte_temporal.adapters.images.recipe import recipe
 from flyte_temporal.config.defaults import BuilderSettings
 from flyte_temporal.errors import BadRequest
 from flyte_temporal.spec.images import Declared
+from tools.task_image import STORES, requirements
 
 GOLDEN = """\
 FROM docker.io/library/python:3.12-slim
@@ -24,7 +26,8 @@ RUN --mount=type=secret,id=pip0,target=/etc/pip.conf /opt/task/venv/bin/pip inst
 --disable-pip-version-check --index-url https://packages.example/simple -r /opt/task/requirements.txt
 RUN --mount=type=secret,id=pip0,target=/etc/pip.conf /opt/task/venv/bin/pip install --no-cache-dir \
 --disable-pip-version-check --index-url https://packages.example/simple 'numpy>=2' pandas
-RUN /opt/task/venv/bin/python -c 'import flyte_temporal' 2>/dev/null || /opt/task/venv/bin/pip install --no-cache-dir \
+RUN --mount=type=secret,id=pip0,target=/etc/pip.conf /opt/task/venv/bin/python -c 'import flyte_temporal' 2>/dev/null || \
+/opt/task/venv/bin/pip install --no-cache-dir \
 --disable-pip-version-check --index-url https://packages.example/simple flyte-temporal==9
 COPY copy/0 /root/data
 RUN echo one && echo two
@@ -52,6 +55,20 @@ def test_all_that_can_be_declared(tmp_path: Path) -> None:
     assert made.text.replace(f"/root/{tmp_path}/data", "/root/data") == GOLDEN
     assert made.secrets == {"pip0": "/home/me/pip.conf"}
     assert set(made.files) == {"requirements.txt", "copy/0"}
+
+
+def test_tasks_of_a_declared_image_reach_each_blob_store() -> None:
+    assert (
+        "pip install --no-cache-dir --disable-pip-version-check 'flyte-temporal[s3,gcs]=="
+        in recipe(ImageSpec().declaration).text
+    )
+
+
+def test_so_do_those_of_the_image_of_tasks() -> None:
+    needed = requirements(["pandas"], STORES)
+    assert {"s3fs", "gcsfs", "pandas", "pydantic"} <= {re.split(r"[^\w-]", each)[0] for each in needed}
+    assert not any(each.startswith(("temporalio", "kubernetes", "sqlalchemy")) for each in needed)
+    assert not any(each.startswith(("s3fs", "gcsfs")) for each in requirements([], []))
 
 
 @pytest.mark.parametrize("fields", [{"conda_packages": ["x"]}, {"cuda": "12"}])

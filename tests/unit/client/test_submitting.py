@@ -1,0 +1,109 @@
+"""Requests made on this machine: what is said of images that nothing would use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flyte_temporal import ContainerTask, ImageSpec, task, workflow
+from flyte_temporal.cli.exits import ExitCode, exit_code
+from flyte_temporal.client.documents import Submission
+from flyte_temporal.client.submitting import Workshop
+from flyte_temporal.compiler import compile_entity
+from flyte_temporal.config.local import Caller
+from flyte_temporal.errors import BadRequest
+from flyte_temporal.sdk.entities import Entity
+
+
+@task(container_image="ghcr.io/me/trainer:v1")
+def trains() -> int:
+    return 1
+
+
+@task(container_image=ImageSpec(packages=["pandas"]))
+def declares() -> int:
+    return 1
+
+
+@task
+def plain() -> int:
+    return 1
+
+
+boxed = ContainerTask("boxed", image="alpine:3", command=["true"])
+
+
+@workflow
+def mixed() -> None:
+    trains()
+    trains()
+    declares()
+    plain()
+    boxed()
+
+
+@workflow
+def overridden() -> None:
+    plain().with_overrides(container_image="other:1")  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    for name in ("LAUNCHER", "IMAGE", "STORAGE__ROOT"):
+        monkeypatch.delenv(f"FLYTE_TEMPORAL_{name}", raising=False)
+    return Workshop(tmp_path / "home", Caller(project="p", domain="d", user="u"), said.append)
+
+
+def submission(entity: Entity) -> Submission:
+    return Submission(closure=compile_entity(entity))
+
+
+@pytest.mark.parametrize("launcher", ["", "pool", "process"])
+def test_ignored_images_are_told_once_with_what_to_set_up(
+    workshop: Workshop, said: list[str], launcher: str
+) -> None:
+    made = workshop.request(replace(submission(mixed), launcher=launcher))
+    assert made.environment.launcher == (launcher or "pool")
+    (line,) = said
+    assert "\n" not in line
+    module = trains.name.rpartition(".")[0]
+    assert (
+        f"although they declare an image: {module}.declares, {module}.trains. Give --launcher podman, docker"
+        in line
+    )
+    assert "docs/containers.md" in line
+    assert "boxed" not in line  # it fails, and says so itself
+
+
+def test_images_that_nodes_are_given_are_told_too(workshop: Workshop, said: list[str]) -> None:
+    workshop.request(submission(overridden))
+    assert overridden.name in said[0]
+
+
+def test_nothing_is_said_where_no_image_is_ignored(
+    workshop: Workshop, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTE_TEMPORAL_IMAGE", "default:1")
+    workshop.request(submission(plain))
+    workshop.request(replace(submission(overridden), launcher="podman"))
+    assert said == []
+
+
+@pytest.mark.parametrize(("image", "images"), [("a:1", {}), ("", {"trainer": "a:1"})])
+def test_an_image_for_a_run_that_uses_none_is_refused(
+    workshop: Workshop, image: str, images: dict[str, str]
+) -> None:
+    with pytest.raises(
+        BadRequest, match=r"starts no containers, so nothing would use it\. Give --launcher"
+    ) as refused:
+        workshop.request(replace(submission(plain), launcher="process", image=image, images=images))
+    assert exit_code(refused.value) is ExitCode.BAD_REQUEST
+    made = workshop.request(replace(submission(plain), launcher="docker", image=image, images=images))
+    assert (made.environment.image, made.environment.images) == (image, images)
