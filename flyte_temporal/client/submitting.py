@@ -191,7 +191,7 @@ class Workshop:
         return Environment(
             launcher=launcher,
             cluster=defaults.cluster,
-            interpreter=sys.executable,
+            interpreter=_interpreter(),
             image=image,
             images=dict(submission.images),
             bundle=self._bundle(submission.source_root) if submission.source_root else None,
@@ -234,7 +234,7 @@ class Workshop:
         """
         root, closure = submission.source_root, submission.closure
         environment = Environment(
-            interpreter=sys.executable, bundle=self._bundle(root) if root is not None else None
+            interpreter=_interpreter(), bundle=self._bundle(root) if root is not None else None
         )
         return RecoverRequest(
             source=ExecutionId(
@@ -263,7 +263,7 @@ class Workshop:
         from flyte_temporal.client.fixing import compile_fix
 
         closure, folder = compile_fix(file, root)
-        return closure, Environment(interpreter=sys.executable, bundle=self._bundle(folder))
+        return closure, Environment(interpreter=_interpreter(), bundle=self._bundle(folder))
 
     def recovery(
         self, source: str, entity: Entity | None, inputs: Mapping[str, Any], interface: Interface
@@ -337,3 +337,8 @@ def _source_root(entity: Entity) -> Path | None:
     if "site-packages" in path.parts or path.is_relative_to(standard_library):
         return None
     return source_root(path)
+
+
+def _interpreter() -> str:
+    """Return the Python of attempts without containers: this one, unless an installation's workers run them elsewhere."""
+    return "" if local_settings().attach else sys.executable

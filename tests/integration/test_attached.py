@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flyte_temporal.client import submitting
 from tests.kubernetes.installation import temporal_server
 
 pytestmark = pytest.mark.slow
@@ -74,6 +75,15 @@ def test_a_run_goes_to_the_workers_of_the_installation(environment: dict[str, st
         assert not (tmp_path / "home" / "temporal.db").exists()
     finally:
         command(environment, tmp_path, "down")
+
+
+def test_tasks_run_in_the_python_of_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's own is on another machine, or outside the worker's container."""
+    environments = []
+    for attach in ("", "temporal.example.com:7233"):
+        monkeypatch.setenv("FLYTE_TEMPORAL_LOCAL__ATTACH", attach)
+        environments.append(submitting._interpreter())
+    assert environments == [sys.executable, ""]
 
 
 def test_stores_that_are_not_named_are_asked_for(tmp_path: Path) -> None:
