@@ -230,31 +230,32 @@ def _let_see_nodes(kubectl: Kubectl, accounts: str) -> None:
 class Witness:
     """Sees every pod of a namespace, straight from the API server, whatever happens to who is under test.
 
+    A watch that ends is opened again where it was: the server leaves those that do not keep up, such as ours on a machine with
+    much to do.
+
     Args:
         ground: Whose namespace.
     """
 
     def __init__(self, ground: Ground) -> None:
-        words = (
-            "get",
-            "pods",
-            "--namespace",
-            ground.namespace,
-            "--watch",
-            "--output-watch-events",
-            "--output=json",
-        )
-        environment = {**os.environ, "KUBECONFIG": str(ground.kubectl.kubeconfig)}
-        self._process = subprocess.Popen(
-            [ground.kubectl.program, *words], stdout=subprocess.PIPE, text=True, env=environment
-        )
+        self._path = f"/api/v1/namespaces/{ground.namespace}/pods"
+        self._program = ground.kubectl.program
+        self._environment = {**os.environ, "KUBECONFIG": str(ground.kubectl.kubeconfig)}
         self.uids: dict[str, set[str]] = defaultdict(set)
+        self._closing = False
+        self._version = self._listed()
+        self._process = self._watching()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def doubled(self) -> dict[str, set[str]]:
         """Return names under which there was more than one pod."""
         return {name: uids for name, uids in self.uids.items() if len(uids) > 1}
+
+    @property
+    def watches(self) -> bool:
+        """Whether it has not given up."""
+        return self._thread.is_alive()
 
     def wait(self, count: int, within_s: float = 60) -> None:
         """Wait until so many pods have been seen; never more."""
@@ -263,25 +264,51 @@ class Witness:
             time.sleep(0.1)
         assert len(self.uids) == count
 
-    def close(self) -> None:
+    def interrupt(self) -> None:
+        """End the watch as the server might; it goes on by itself."""
         self._process.terminate()
-        self._process.wait(timeout=20)
-        self._thread.join(timeout=20)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+
+    def close(self) -> None:
+        self._closing = True
+        while self._thread.is_alive():
+            self._process.terminate()
+            self._thread.join(timeout=1)
+
+    def _listed(self) -> str:
+        """Take in the pods that there are; return what comes after them."""
+        line = [self._program, "get", "--raw", self._path]
+        done = subprocess.run(line, check=True, capture_output=True, text=True, env=self._environment)
+        found = json.loads(done.stdout)
+        for pod in found["items"]:
+            self._take(pod["metadata"])
+        return str(found["metadata"]["resourceVersion"])
+
+    def _watching(self) -> subprocess.Popen[str]:
+        path = f"{self._path}?watch=true&resourceVersion={self._version}"
+        line = [self._program, "get", "--raw", path]
+        return subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=self._environment)
+
+    def _take(self, made: Any) -> None:
+        self.uids[made["name"]].add(made["uid"])
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        rest = ""
-        for line in self._process.stdout:
-            rest += line
-            try:
-                event = json.loads(rest)
-            except ValueError:
-                continue  # some versions of kubectl print an object on many lines, others on one
-            rest = ""
-            made = event["object"]["metadata"]
-            self.uids[made["name"]].add(made["uid"])
+        while True:
+            with self._process as process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    if line.endswith("\n"):  # it may have been ended in the middle
+                        self._event(json.loads(line))
+            if self._closing:
+                return
+            self._process = self._watching()
+
+    def _event(self, event: Any) -> None:
+        if event["type"] == "ERROR":
+            # Too old: nobody knows what has been missed.
+            raise AssertionError(event["object"])
+        made = event["object"]["metadata"]
+        self._version = made["resourceVersion"]
+        self._take(made)
 
 
 @contextmanager
@@ -291,6 +318,7 @@ def witness(ground: Ground) -> Iterator[Witness]:
     try:
         yield seen
         assert seen.uids, "the witness was blind"
+        assert seen.watches, "the witness has missed something"
         assert seen.doubled() == {}
     finally:
         seen.close()

@@ -44,6 +44,7 @@ def test_every_pod_is_adopted_and_none_is_made_twice(
                 keeper = subprocess.Popen(line, cwd=ROOT)
                 # Each comes further than the one before, by ends that it has seen.
                 ends(results, (number + 1) * pods // (kills + 3), keeper)
+                seen.interrupt()
                 keeper.kill()
                 keeper.wait()
             subprocess.run(line, cwd=ROOT, timeout=1200, check=True)
