@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,10 +21,10 @@ POLITE = "ignore:.*(socket.socket|_SelectorTransport.__del__).*:pytest.PytestUnr
 collect_ignore_glob = [] if os.environ.get(VARIABLE) else ["test_*.py"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.filterwarnings(POLITE))
+def pytest_configure(config: pytest.Config) -> None:
+    # Of the whole session: what is left over is found at its end, when no test is at work.
+    if os.environ.get(VARIABLE):
+        config.addinivalue_line("filterwarnings", POLITE)
 
 
 @pytest.fixture(scope="session")
