@@ -68,10 +68,9 @@ class Recoveries:
             )
         closure = wanted.closure or self._closures.find(before.spec)
         check_plan(closure, self._limits.max_nodes)
-        environment = wanted.environment or before.environment
-        then = before.environment
-        kept = {"launcher": wanted.launcher or then.launcher, "env": then.env}
-        environment = environment.model_copy(update={**kept, "image": then.image, "images": then.images})
+        environment = (wanted.environment or before.environment).where(before.environment)
+        if wanted.launcher:
+            environment = environment.model_copy(update={"launcher": wanted.launcher})
         return StartRequest(
             closure=closure,
             inputs={**_kept(before.inputs, closure), **wanted.inputs},

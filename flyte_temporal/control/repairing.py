@@ -102,10 +102,7 @@ class Repairing:
     ) -> tuple[Fix, dict[str, str]]:
         """Register fixed code; return it, and why tasks of the execution that it has do not run with it."""
         before = record.request
-        environment = wanted.environment or before.environment
-        then = before.environment
-        kept_parts = {"launcher": then.launcher, "env": then.env, "image": then.image, "images": then.images}
-        environment = environment.model_copy(update=kept_parts)
+        environment = (wanted.environment or before.environment).where(before.environment)
         entity = EntityId(
             kind=closure.root.kind,
             project=before.id.project,

@@ -102,9 +102,17 @@ class Environment(Document):
     cluster: str = ""
     images: dict[str, ImageName] = {}
 
+    def where(self, other: Environment) -> Environment:
+        """Return this code and Python where those of another execution ran: its launcher, cluster, images and variables."""
+        kept = ("launcher", "cluster", "env", "image", "images")
+        return self.model_copy(update={name: getattr(other, name) for name in kept})
+
 
 DEFAULT_CLUSTER = "default"
 """Name of the cluster that is used where nobody names one."""
+
+WITH_CLUSTERS = "kubernetes"
+"""Name of the launcher that has clusters."""
 
 
 def queue_of(base: str, cluster: str) -> str:
@@ -118,6 +126,16 @@ def queue_of(base: str, cluster: str) -> str:
         cluster: Name of the cluster; empty = the default one.
     """
     return base if cluster in {"", DEFAULT_CLUSTER} else f"{base}@{cluster}"
+
+
+def attempts_queue(base: str, environment: Environment) -> str:
+    """Return the task queue of attempts; launchers without clusters have the interpreter's.
+
+    Args:
+        base: Queue of the interpreter.
+        environment: Where they run.
+    """
+    return queue_of(base, environment.cluster if environment.launcher == WITH_CLUSTERS else "")
 
 
 class ErrorKind(StrEnum):

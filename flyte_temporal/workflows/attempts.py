@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt, queue_of
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt, attempts_queue
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget
@@ -89,7 +89,7 @@ class Attempts:
             request,
             result_type=calls.AttemptResult,
             activity_id=f"{state.path}#{state.attempts}",
-            task_queue=queue_of(workflow.info().task_queue, request.environment.cluster),
+            task_queue=attempts_queue(workflow.info().task_queue, request.environment),
             **options(self._given.limits),
             summary=_summary(state),
         )

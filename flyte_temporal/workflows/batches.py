@@ -13,7 +13,7 @@ from temporalio import workflow
 
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import CacheStatus, queue_of
+from flyte_temporal.spec.execution import CacheStatus, attempts_queue
 from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.attempts import Attempts, options, task_of
 from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled
@@ -78,7 +78,7 @@ class Batches:
             request,
             result_type=calls.BatchResult,
             activity_id=f"{first.path}+{len(taken) - 1}#{first.attempts}",
-            task_queue=queue_of(workflow.info().task_queue, request.environment.cluster),
+            task_queue=attempts_queue(workflow.info().task_queue, request.environment),
             **options(limits),
             summary=in_words(taken),
         )

@@ -14,7 +14,7 @@ from typing import Any
 from temporalio import workflow
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import queue_of
+from flyte_temporal.spec.execution import attempts_queue
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.attempts import INFRASTRUCTURE
@@ -60,7 +60,7 @@ class Stops:
         handle: asyncio.Task[Any] = workflow.start_activity(
             calls.STOP,
             calls.StopRequest(attempts=attempts, launcher=request.environment.launcher),
-            task_queue=queue_of(workflow.info().task_queue, request.environment.cluster),
+            task_queue=attempts_queue(workflow.info().task_queue, request.environment),
             start_to_close_timeout=timedelta(hours=1),
             heartbeat_timeout=timedelta(seconds=self._given.limits.heartbeat_timeout_s),
             retry_policy=INFRASTRUCTURE,

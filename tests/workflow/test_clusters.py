@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from temporalio.worker import Worker
 
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.config.settings import Settings
-from flyte_temporal.spec.execution import ExecutionPhase, queue_of
+from flyte_temporal.spec.execution import Environment, ExecutionPhase, attempts_queue, queue_of
 from flyte_temporal.testing import closures
 from flyte_temporal.worker.wiring import cluster_workers
 from tests.workflow.conftest import Attempted, Stage
@@ -17,7 +18,7 @@ from tests.workflow.conftest import Attempted, Stage
 async def test_only_a_worker_with_the_cluster_gets_its_attempts(stage: Stage) -> None:
     closure = closures.closure(closures.workflow("shapes.one", [closures.step("n0", 1)], closures.out("n0")))
     run = closures.run_input(closure, "elsewhere")
-    environment = run.request.environment.model_copy(update={"cluster": "gpu"})
+    environment = run.request.environment.model_copy(update={"launcher": "kubernetes", "cluster": "gpu"})
     run = run.model_copy(update={"request": run.request.model_copy(update={"environment": environment})})
     without, having = Attempted(), Attempted()
     async with stage.worker(without):
@@ -46,3 +47,17 @@ async def test_a_worker_serves_the_queue_of_each_of_its_clusters(stage: Stage) -
     made = cluster_workers(stage.client, settings, Attempted().served()[:1])
     assert [worker.task_queue for worker in made] == [f"{own}@gpu", f"{own}@spot"]
     assert cluster_workers(stage.client, Settings(), Attempted().served()[:1]) == []
+
+
+@pytest.mark.parametrize(
+    ("launcher", "cluster", "queue"),
+    [
+        ("kubernetes", "gpu", "q@gpu"),
+        ("kubernetes", "default", "q"),
+        ("kubernetes", "", "q"),
+        # A project's cluster is nothing to who asks for another launcher: nobody might serve its queue.
+        ("pool", "gpu", "q"),
+    ],
+)
+def test_only_the_launcher_with_clusters_has_their_queues(launcher: str, cluster: str, queue: str) -> None:
+    assert attempts_queue("q", Environment(launcher=launcher, cluster=cluster)) == queue

@@ -38,7 +38,9 @@ CLOSURE = closures.closure(
     )
 )
 BUNDLE = BundleRef(sha256="0" * 64, key="k", size=1)
-THEN = Environment(launcher="process", env={"A": "1"}, interpreter="python-of-then", bundle=BUNDLE)
+THEN = Environment(
+    launcher="process", env={"A": "1"}, interpreter="python-of-then", bundle=BUNDLE, cluster="gpu"
+)
 
 
 class House:
@@ -78,7 +80,9 @@ def test_fixed_code_runs_where_it_is_but_as_it_did() -> None:
     fixed = Closure.model_validate_json(CLOSURE.model_dump_json().replace("train.flow", "fixed.flow"))
     now = Environment(interpreter="python-of-now")
     start = House().wish(closure=fixed, environment=now)
-    assert start.environment == now.model_copy(update={"launcher": "process", "env": {"A": "1"}})
+    assert start.environment == now.model_copy(
+        update={"launcher": "process", "cluster": "gpu", "env": {"A": "1"}}
+    )
     assert start.recover is not None
     assert start.recover.module == ("train", "fixed")
     assert House().wish(launcher="pool").environment.launcher == "pool"
