@@ -96,8 +96,8 @@ async def test_a_run_with_500_attempts_at_work_is_continued(stage: Stage) -> Non
     given = launched.prepared(closure, "many", 1, RunLimits(window=50, history_events=300, pending=501))
     async with stage.worker(launched, max_concurrent_activities=1100):  # type: ignore[arg-type]
         await stage.engine.start(given, closure)
-        await until(all_at_work, 120)
-        await runs_of(stage, "many", 2, 90)
+        await until(all_at_work, 240)
+        await runs_of(stage, "many", 2, 240)
         held.free.set()
         state = await stage.engine.wait(given.request.id, 120)
     assert state is not None
