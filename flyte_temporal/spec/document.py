@@ -13,7 +13,7 @@ from operator import eq
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticUndefined
 
 from flyte_temporal.errors import UnsupportedSpec
 
@@ -34,11 +34,26 @@ class Document(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Have pydantic itself leave out the defaults, which takes a third of the time that a serializer in Python takes."""
+        """Have pydantic itself leave out the defaults: a serializer in Python takes six times as long.
+
+        And spare it the deep copies of defaults that it makes for every document: frozen ones can be shared, and an empty
+        dictionary is cheaper made than copied.
+        """
         for name, field in cls.__pydantic_fields__.items():
-            if name not in cls._always_written and not field.is_required():
+            if field.is_required():
+                continue
+            default = field.default
+            if isinstance(default, Document):
+                field.default, field.default_factory = PydanticUndefined, partial(_same, default)
+            elif default == {}:
+                field.default, field.default_factory = PydanticUndefined, dict
+            if name not in cls._always_written:
                 field.exclude_if = partial(eq, field.get_default(call_default_factory=True))
         return handler(source)
+
+
+def _same(default: Document) -> Document:
+    return default
 
 
 def canonical_bytes(document: Document) -> bytes:
