@@ -48,12 +48,18 @@ class Document(BaseModel):
             elif default == {}:
                 field.default, field.default_factory = PydanticUndefined, dict
             if name not in cls._always_written:
-                field.exclude_if = partial(eq, field.get_default(call_default_factory=True))
+                default = field.get_default(call_default_factory=True)
+                field.exclude_if = partial(_is if isinstance(default, Document) else eq, default)
         return handler(source)
 
 
 def _same(default: Document) -> Document:
     return default
+
+
+def _is(default: Document, value: Any) -> bool:
+    # Pydantic's comparison is Python, and does not look for this first.
+    return value is default or bool(value == default)
 
 
 def canonical_bytes(document: Document) -> bytes:
