@@ -23,6 +23,7 @@ ATTEMPT = "flyte-temporal.attempt"
 OURS = "flyte-temporal.runtime"
 """Label of a container whose first process is our runtime."""
 _ASK_S = 60.0
+_CLOSE_S = 5.0
 _NOT_BEGUN = frozenset({"created", "configured", "initialized"})
 _OVER = frozenset({"exited", "stopped", "dead"})
 _NO_SUCH = ("no such container", "no such object", "no container with name", "no such volume or container")
@@ -95,6 +96,13 @@ class ContainerEngine:
 
     def __init__(self, program: str, *, podman: bool, runtime: str = "") -> None:
         self.program, self.podman, self._runtime = program, podman, runtime
+        self._left: set[asyncio.Task[int]] = set()
+        """Ends of calls whose caller did not wait for them."""
+
+    async def close(self) -> None:
+        """Wait for calls that nobody waits for any more: what they have begun is not cut short."""
+        if self._left:
+            await asyncio.wait(self._left, timeout=_CLOSE_S)
 
     @property
     def local(self) -> bool:
@@ -245,10 +253,19 @@ class ContainerEngine:
         try:
             async with asyncio.timeout(timeout_s):
                 return await end
+        except asyncio.CancelledError:
+            self._leave(process)
+            raise
         except TimeoutError:
             with suppress(ProcessLookupError):
                 process.kill()
+            self._leave(process)
             raise EngineFailed(f"`{self.program} {word}` did not answer for {timeout_s:g} s.", -1) from None
+
+    def _leave(self, process: asyncio.subprocess.Process) -> None:
+        ending = asyncio.create_task(process.wait())
+        self._left.add(ending)
+        ending.add_done_callback(self._left.discard)
 
     def _failed(self, word: str, said: bytes, code: int) -> EngineFailed:
         text = said.decode(errors="replace").strip()

@@ -203,9 +203,12 @@ class ContainerLauncher:
         if left:
             # A program that is killed while it starts a container may leave half of one.
             await asyncio.wait(left, timeout=_CLOSE_S)
-        for entry in self._entries.values():
-            if entry.life is not None:
-                entry.life.cancel()
+        lives = [entry.life for entry in self._entries.values() if entry.life is not None]
+        for life in lives:
+            life.cancel()
+        if lives:
+            await asyncio.wait(lives, timeout=_CLOSE_S)
+        await self._engine.close()
 
     @property
     def _store(self) -> BlobStore:

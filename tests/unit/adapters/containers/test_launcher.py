@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+
+import pytest
 
 from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.adapters.launchers.containers.engine import ContainerEngine
@@ -46,3 +49,18 @@ async def test_an_input_too_large_for_a_command_is_the_users_and_not_tried_again
         assert not state.ran
     finally:
         await launcher.close()
+
+
+async def test_a_call_whose_caller_leaves_is_waited_for(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    program = tmp_path / "podman"
+    program.write_text(f"#!/bin/sh\nsleep 0.3\ntouch {done}\n")
+    program.chmod(0o755)
+    engine = ContainerEngine(str(program), podman=True)
+    call = asyncio.create_task(engine.run("ps"))
+    await asyncio.sleep(0.1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await engine.close()
+    assert done.exists()
