@@ -13,8 +13,14 @@ import pytest
 from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import ApiFailure
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
+from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
+from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Claim, Intent
+from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
+from flyte_temporal.spec.interface import Interface, Variable
+from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.types import STRING
 from flyte_temporal.storage import orders
 from flyte_temporal.testing.blobs import MemoryBlobStore
 from tests.unit.adapters.k8s.made import attempt_of, order_of
@@ -196,6 +202,55 @@ async def test_somebody_elses_pod_of_that_name(server: FakeServer, new: New) -> 
     state = await launcher.observe(order.attempt, SOON_S)
     assert state.error is not None
     assert (state.error.code, state.error.recoverable, state.ran) == ("NameCollision", False, False)
+
+
+async def test_the_pod_of_another_token_is_a_collision(server: FakeServer, new: New) -> None:
+    """The same node and number of the same execution, made for another run: by its annotation, not by its labels."""
+    launcher, order = new(), order_of()
+    namespace = launcher.cluster().namespace_of(order.attempt.execution)
+    other = pod_of(Wanted(order_of(attempt_of(token="other")), ClusterSettings(image="i")))
+    other["metadata"] |= {"name": name_of(order), "labels": names.pod_labels(order.attempt, 1)}
+    await launcher.cluster().api.create("pods", namespace, other)
+    await launcher.start(order)
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert state.error is not None
+    assert state.error.code == "NameCollision"
+    # It is left alone.
+    assert server.count("DELETE", "") == 0
+
+
+async def test_a_pod_of_another_release_is_adopted(
+    server: FakeServer, new: New, blobs: MemoryBlobStore
+) -> None:
+    """An upgrade changes templates, and with them the hash: what it looks like is not who it is (decision 0061)."""
+    one, order = new(annotations={"release": "1"}, tmp_size="1Gi"), order_of()
+    await one.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    server.running(name_of(order))
+    await one.close()
+    two = new(annotations={"release": "2"}, tmp_size="2Gi")
+    await two.start(order)
+    await until(lambda: bool(server.open))
+    server.ended(name_of(order))
+    assert (await two.observe(order.attempt, SOON_S)).exit_code == 0
+    assert server.count("POST", "/pods") == 1
+
+
+async def test_an_input_too_large_for_a_command_is_told_as_by_podman(server: FakeServer, new: New) -> None:
+    order = order_of()
+    interface = Interface(inputs=(Variable(name="text", type=STRING),))
+    container = ContainerSpec(image="i", command=("echo", "{{.inputs.text}}"), input_dir="/var/inputs")
+    task = TaskSpec(name="m.count", type="container", interface=interface, container=container)
+    large = {"text": Inline(value="x" * 200_000)}
+    launcher = new()
+    await launcher.start(order.model_copy(update={"task": task, "inputs": large}))
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert state.error is not None
+    assert (state.error.code, state.error.recoverable, state.ran) == ("InputTooLarge", False, False)
+    assert "The input text of m.count is too large for a command (200,000 bytes" in state.error.message
+    assert "read it from /var/inputs/text" in state.error.message
+    assert server.pods() == []
 
 
 async def test_quota_is_waited_for_in_words(server: FakeServer, new: New) -> None:
