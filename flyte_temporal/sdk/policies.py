@@ -80,6 +80,8 @@ class PolicyOptions(TypedDict, total=False):
         pod_template_name: Name of a template that the cluster has.
         short: True: each attempt takes milliseconds, so that many may travel together; False: each travels alone. By
             default that is decided by how long the first ones took.
+        safe_to_force: True: two copies of an attempt at once do no harm, so that on Kubernetes a pod whose end its node does
+            not confirm is removed by force, a minute after its grace; by default it is waited for.
     """
 
     retries: int | RetryPolicy
@@ -102,6 +104,7 @@ class PolicyOptions(TypedDict, total=False):
     pod_template: PodTemplate
     pod_template_name: str
     short: bool
+    safe_to_force: bool
 
 
 def refuse_unknown(given: Mapping[str, Any], known: type[Any], what: str, where: str) -> None:
@@ -151,6 +154,7 @@ def overrides(
         pod=None if (pod := reader.checked("pod_template", PodTemplate)) is None else pod.document(),
         config=reader.config(),
         short=reader.checked("short", bool),
+        safe_to_force=reader.checked("safe_to_force", bool),
     )
 
 

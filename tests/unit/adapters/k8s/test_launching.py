@@ -10,16 +10,20 @@ from typing import Any
 
 import pytest
 
+from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import ApiFailure
+from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Claim, Intent
 from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
+from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.policies import TaskPolicy
 from flyte_temporal.spec.types import STRING
 from flyte_temporal.storage import orders
 from flyte_temporal.testing.blobs import MemoryBlobStore
@@ -347,6 +351,89 @@ async def test_a_stop_gives_the_pod_its_grace(server: FakeServer, new: New, blob
     server.ended(name_of(order), 143)
     state = await stopping
     assert (state.exit_code, state.intent) == (143, Intent.CANCEL)
+
+
+async def ending(
+    server: FakeServer, new: New, blobs: MemoryBlobStore, order: AttemptOrder
+) -> tuple[KubernetesLauncher, Entry]:
+    """Return an attempt whose pod somebody has deleted and whose node does not confirm it."""
+    launcher = new()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()) and bool(server.open))
+    begin(blobs, order)
+    server.running(name_of(order))
+    entry = launcher._entries[order.attempt.key]
+    await until(lambda: entry.state.phase is AttemptPhase.RUNNING)
+    cluster = launcher.cluster()
+    await cluster.api.delete("pods", entry.namespace, entry.name, entry.uid)
+    await until(lambda: entry.deleting_since is not None)
+    return launcher, entry
+
+
+async def passes(entry: Entry, seconds: float) -> None:
+    assert entry.deleting_since is not None
+    entry.deleting_since -= seconds
+    entry.wake.set()
+    await asyncio.sleep(0.3)
+
+
+async def test_a_pod_whose_end_nobody_confirms_is_removed_by_force_if_its_task_says_so(
+    server: FakeServer, new: New, blobs: MemoryBlobStore
+) -> None:
+    order = order_of(policy=TaskPolicy(safe_to_force=True))
+    launcher, entry = await ending(server, new, blobs, order)
+    # Not before its grace of 30 s, and a minute more.
+    await passes(entry, 85)
+    assert (len(server.pods()), server.count("DELETE", "/pods/")) == (1, 1)
+    await passes(entry, 10)
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert (state.phase, state.ran) == (AttemptPhase.LOST, True)
+    assert "removed by force (safe_to_force)" in state.message
+    error = without_manifest(order, state).error
+    assert error is not None
+    assert (error.kind, error.code) == (ErrorKind.SYSTEM, "PodDeletedExternally")
+    assert "removed by force" in error.message
+    assert server.pods() == []
+
+
+async def test_a_pod_whose_end_nobody_confirms_is_left_if_its_task_says_nothing(
+    server: FakeServer, new: New, blobs: MemoryBlobStore
+) -> None:
+    order = order_of()
+    launcher, entry = await ending(server, new, blobs, order)
+    await passes(entry, 1000)
+    assert not (await launcher.observe(order.attempt)).over
+    assert (len(server.pods()), server.count("DELETE", "/pods/")) == (1, 1)
+
+
+async def test_a_stop_removes_by_force_what_does_not_end(
+    server: FakeServer, new: New, blobs: MemoryBlobStore
+) -> None:
+    order = order_of(policy=TaskPolicy(safe_to_force=True))
+    launcher = new()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    server.running(name_of(order))
+    entry = launcher._entries[order.attempt.key]
+    stopping = asyncio.create_task(launcher.stop(order.attempt, 7))
+    await until(lambda: entry.deleting_since is not None)
+    await passes(entry, 60)
+    assert not stopping.done()
+    await passes(entry, 10)
+    state = await stopping
+    assert (state.phase, state.intent) == (AttemptPhase.EXITED, Intent.CANCEL)
+    assert server.pods() == []
+
+
+async def test_a_finalizer_outlives_force(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:
+    """A pod that stays nevertheless is asked for once, not thousands of times."""
+    order = order_of(policy=TaskPolicy(safe_to_force=True))
+    launcher, entry = await ending(server, new, blobs, order)
+    server.keeps_pods = True
+    await passes(entry, 1000)
+    assert not (await launcher.observe(order.attempt, 1)).over
+    assert server.count("DELETE", "/pods/") == 2
 
 
 async def test_a_worker_that_ends_leaves_pods_alone(server: FakeServer, new: New) -> None:
