@@ -19,7 +19,7 @@ from flyte_temporal.sdk.checkpoints import Checkpoint
 from flyte_temporal.sdk.containers import needs_container
 from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate
 from flyte_temporal.sdk.decks import Report
-from flyte_temporal.sdk.secrets import SecretsManager, exported
+from flyte_temporal.sdk.secrets import PREFIXES, SecretsManager, exported
 from flyte_temporal.sdk.stopping import Stopping
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec import keys
@@ -288,9 +288,18 @@ def _parameters(order: AttemptOrder, files: Path, store: BlobStore, things: _Thi
     )
 
 
-def run_in_process(order: AttemptOrder, desk: Desk, journal: int) -> int:
-    """Run one attempt in this process, whose output already goes into the log, and return its exit code."""
+def run_in_process(order: AttemptOrder, desk: Desk, journal: int, *, contained: bool = False) -> int:
+    """Run one attempt in this process, whose output already goes into the log, and return its exit code.
+
+    Args:
+        order: What to run.
+        desk: Where.
+        journal: Descriptor of its journal.
+        contained: Whether this is a container, to which a launcher has handed the secrets by names of its own.
+    """
     os.environ.update(environment_of(order))
+    for name in PREFIXES if contained else ():
+        os.environ.pop(name, None)
     try:
         perform(order, desk)
     except FlyteTemporalError as error:
