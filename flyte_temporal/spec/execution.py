@@ -128,6 +128,16 @@ def queue_of(base: str, cluster: str) -> str:
     return base if cluster in {"", DEFAULT_CLUSTER} else f"{base}@{cluster}"
 
 
+def cluster_of(environment: Environment) -> str:
+    """Return the named cluster on which attempts run; empty = the default one, or none."""
+    named = environment.launcher == WITH_CLUSTERS and environment.cluster != DEFAULT_CLUSTER
+    return environment.cluster if named else ""
+
+
+UNSERVED = "no worker takes attempts of the cluster"
+"""How the reason begins of what waits for a worker that has a cluster."""
+
+
 def attempts_queue(base: str, environment: Environment) -> str:
     """Return the task queue of attempts; launchers without clusters have the interpreter's.
 
@@ -135,7 +145,7 @@ def attempts_queue(base: str, environment: Environment) -> str:
         base: Queue of the interpreter.
         environment: Where they run.
     """
-    return queue_of(base, environment.cluster if environment.launcher == WITH_CLUSTERS else "")
+    return queue_of(base, cluster_of(environment))
 
 
 class ErrorKind(StrEnum):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from temporalio.worker import Worker
+from temporalio.common import WorkerDeploymentVersion
+from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.config.settings import Settings
@@ -47,6 +48,25 @@ async def test_a_worker_serves_the_queue_of_each_of_its_clusters(stage: Stage) -
     made = cluster_workers(stage.client, settings, Attempted().served()[:1])
     assert [worker.task_queue for worker in made] == [f"{own}@gpu", f"{own}@spot"]
     assert cluster_workers(stage.client, Settings(), Attempted().served()[:1]) == []
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+async def test_whether_a_cluster_is_served_is_what_temporal_says(stage: Stage, versioned: bool) -> None:
+    environment = Environment(launcher="kubernetes", cluster="gpu")
+    assert await stage.engine.served(environment) is False
+    version = WorkerDeploymentVersion(deployment_name=f"d-{stage.queue}", build_id="1")
+    serving = Worker(
+        stage.client,
+        task_queue=queue_of(stage.queue, "gpu"),
+        activities=Attempted().served()[:1],
+        deployment_config=WorkerDeploymentConfig(version=version, use_worker_versioning=True)
+        if versioned
+        else None,
+    )
+    async with serving, asyncio.timeout(30):
+        while not await stage.engine.served(environment):  # noqa: ASYNC110 - what is awaited is in the server
+            await asyncio.sleep(0.05)
+    assert await stage.engine.served(environment.model_copy(update={"cluster": "other"})) is False
 
 
 @pytest.mark.parametrize(

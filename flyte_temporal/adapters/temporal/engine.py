@@ -9,7 +9,13 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, ResetStickyTaskQueueRequest
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    DescribeTaskQueueRequest,
+    DescribeWorkflowExecutionRequest,
+    ResetStickyTaskQueueRequest,
+)
 from temporalio.client import (
     Client,
     WorkflowContinuedAsNewError,
@@ -47,11 +53,13 @@ from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort, ShardSta
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
+    Environment,
     ErrorDocument,
     ErrorKind,
     ExecutionPhase,
     ExecutionRequest,
     NodeRecord,
+    attempts_queue,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState, update_of
@@ -132,6 +140,17 @@ class TemporalEngine:
                 return await self._result(execution, (await self._newest(execution))[0])
         except TimeoutError:
             return None
+
+    async def served(self, environment: Environment) -> bool:
+        """Ask for the pollers of the queue of attempts; see `Engine.served`."""
+        request = DescribeTaskQueueRequest(
+            namespace=self._client.namespace,
+            task_queue=TaskQueue(name=attempts_queue(self._task_queue, environment)),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        )
+        async with _translated("the workers of a cluster"):
+            found = await self._client.workflow_service.describe_task_queue(request, timeout=_RPC_TIMEOUT)
+        return bool(found.pollers)
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Ask the run itself for its nodes; see `Engine.nodes`."""
