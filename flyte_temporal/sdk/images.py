@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from flyte_temporal.errors import CompileError, CredentialStored
 from flyte_temporal.sdk.callsite import call_site, is_ours
+from flyte_temporal.sdk.literal_secrets import refuse_credentials
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.policies import image_declaration
@@ -116,6 +117,7 @@ class ImageSpec:
             image_declaration(given)
         except CredentialStored as error:
             raise CompileError(error.message, where) from None
+        refuse_credentials((self.env or {}).items(), "ImageSpec(env=...)", where)
         object.__setattr__(self, "_where", where)
         object.__setattr__(self, "_folder", _caller_folder())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,13 +13,13 @@ from flyte_temporal.cli.progress import Lines
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.control import serving
-from flyte_temporal.control.documents import RecoverRequest, StartRequest, Update
+from flyte_temporal.control.documents import RecoverRequest, StartRequest
 from flyte_temporal.control.usecases import Control, Ports
 from flyte_temporal.errors import BadRequest
 from flyte_temporal.ports.clock import SystemClock
 from flyte_temporal.ports.engine import RunState
 from flyte_temporal.spec.calls import RecordRequest
-from flyte_temporal.spec.execution import Environment, ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import Environment, ExecutionPhase, ExecutionRecord, NodePhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.testing import closures
@@ -106,6 +107,12 @@ def live(node: str, key: str = "", **more: Any) -> NodeRecord:
     return NodeRecord(**(given | {"attempt_key": key} | more))
 
 
+@dataclass
+class Watched:
+    execution: ExecutionRecord
+    nodes: list[NodeRecord]
+
+
 async def test_an_attempt_that_no_worker_takes_says_so(
     control: Control, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,7 +129,7 @@ async def test_an_attempt_that_no_worker_takes_says_so(
     assert found["n0"].startswith("no worker takes attempts of the cluster 'gpu-west'")
     assert found["n1"] == ""
     lines = Lines(Output())
-    lines.show(Update(execution=await control.get(RUN), nodes=tuple(await control.nodes(RUN))))
+    lines.show(Watched(await control.get(RUN), await control.nodes(RUN)))
     printed = capsys.readouterr().err
     assert "no worker takes attempts of the cluster 'gpu-west'" in printed
     assert "n1" not in printed
