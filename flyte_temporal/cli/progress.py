@@ -8,7 +8,8 @@ from typing import Protocol, Self
 from flyte_temporal.cli.handle import Update
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.results import duration, taken_from
-from flyte_temporal.spec.execution import UNSERVED, NodePhase, NodeRecord
+from flyte_temporal.spec.clusters import UNSERVED
+from flyte_temporal.spec.execution import NodePhase, NodeRecord
 
 
 class Progress(Protocol):

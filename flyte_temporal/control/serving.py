@@ -15,13 +15,8 @@ from difflib import get_close_matches
 from flyte_temporal.errors import BadRequest, FlyteTemporalError, PlatformUnavailable
 from flyte_temporal.ports.engine import Engine
 from flyte_temporal.ports.metadata_store import MetadataStore
-from flyte_temporal.spec.execution import (
-    UNSERVED,
-    Environment,
-    ExecutionRecord,
-    NodeRecord,
-    cluster_of,
-)
+from flyte_temporal.spec.clusters import UNSERVED, cluster_of
+from flyte_temporal.spec.execution import Environment, ExecutionRecord, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 
 _LOOK_S = 3.0

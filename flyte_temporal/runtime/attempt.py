@@ -291,11 +291,7 @@ def _parameters(order: AttemptOrder, files: Path, store: BlobStore, things: _Thi
 def run_in_process(order: AttemptOrder, desk: Desk, journal: int, *, contained: bool = False) -> int:
     """Run one attempt in this process, whose output already goes into the log, and return its exit code.
 
-    Args:
-        order: What to run.
-        desk: Where.
-        journal: Descriptor of its journal.
-        contained: Whether this is a container, to which a launcher has handed the secrets by names of its own.
+    In a container (`contained`) secrets have the names by which its launcher has handed them over.
     """
     os.environ.update(environment_of(order))
     for name in PREFIXES if contained else ():

@@ -10,7 +10,8 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.config.settings import Settings
-from flyte_temporal.spec.execution import Environment, ExecutionPhase, attempts_queue, queue_of
+from flyte_temporal.spec.clusters import attempts_queue, queue_of
+from flyte_temporal.spec.execution import Environment, ExecutionPhase
 from flyte_temporal.testing import closures
 from flyte_temporal.worker.wiring import cluster_workers
 from tests.workflow.conftest import Attempted, Stage

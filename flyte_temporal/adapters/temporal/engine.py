@@ -50,6 +50,7 @@ from flyte_temporal.errors import (
 )
 from flyte_temporal.ports.engine import RunState, Started
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort, ShardState
+from flyte_temporal.spec.clusters import attempts_queue
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
@@ -59,7 +60,6 @@ from flyte_temporal.spec.execution import (
     ExecutionPhase,
     ExecutionRequest,
     NodeRecord,
-    attempts_queue,
 )
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState, update_of
