@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 
-from flyte_temporal.errors import BadRequest, FlyteTemporalError, PlatformUnavailable
+from flyte_temporal.errors import BadRequest, FlyteTemporalError
 from flyte_temporal.ports.engine import Engine
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec.clusters import UNSERVED, cluster_of
@@ -21,6 +21,8 @@ from flyte_temporal.spec.identifiers import ExecutionId
 
 _LOOK_S = 3.0
 """How often the engine is asked while somebody watches an execution."""
+_PATIENCE_S = 2.0
+"""For how long: a watcher waits for it, and what it watches is more than this."""
 _REMEMBERED = 1_000
 
 
@@ -52,7 +54,7 @@ class Serving:
         try:
             if await self._engine.served(environment):
                 return
-        except PlatformUnavailable:
+        except FlyteTemporalError:
             # Nobody can say; it is started once the engine is back, and its nodes tell what they wait for.
             return
         if not await asyncio.to_thread(self._at_work, execution, name):
@@ -86,9 +88,10 @@ class Serving:
         if time.monotonic() - looked_at < _LOOK_S:
             return found
         try:
-            served = await self._engine.served(record.request.environment)
-            live = [] if served else await self._engine.nodes(execution)
-        except FlyteTemporalError:
+            async with asyncio.timeout(_PATIENCE_S):
+                served = await self._engine.served(record.request.environment)
+                live = [] if served else await self._engine.nodes(execution)
+        except (FlyteTemporalError, TimeoutError):
             live = []
         found = {node.id: node.attempt_key for node in live if node.attempt_key}
         self._looked.pop(execution, None)

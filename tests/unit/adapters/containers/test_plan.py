@@ -200,7 +200,7 @@ def test_an_image_without_our_runtime() -> None:
     container = ContainerSpec(
         image="alpine:3", command=("sh", "-c", "x"), args=("a",), input_dir="/in", output_dir="/out"
     )
-    environment = Environment(env={"A": "1"})
+    environment = Environment(env={"A": "1", "FLYTE_SECRETS_ENV_PREFIX": "MINE_"})
     made = plan(order(root="s3://b", environment=environment, task={"container": container, "entry": None}))
     words = made.arguments
     assert words[words.index("--entrypoint") :] == ["--entrypoint", "sh", "alpine:3", "-c", "x", "a"]
@@ -210,6 +210,7 @@ def test_an_image_without_our_runtime() -> None:
     ]
     assert value(words, "--network") == "none"
     assert "A=1" in words
+    assert not any("MINE_" in word for word in words)
     assert not any("FLYTE_TEMPORAL_STORAGE" in word for word in words)
 
 
