@@ -30,7 +30,7 @@ class Serving:
     """Asks about clusters.
 
     Args:
-        engine: Knows who takes from which queue, and which attempts were asked for.
+        engine: Knows who takes from which queue, and which attempts no worker has.
         store: Knows what runs.
         clusters: Gives the names of the clusters in the settings of this side; raises BadRequest.
     """
@@ -39,8 +39,8 @@ class Serving:
         self._engine = engine
         self._store = store
         self._clusters = clusters
-        self._looked: dict[ExecutionId, tuple[float, dict[str, str]]] = {}
-        """By execution: when the engine was asked, and what `_asked_for` gave."""
+        self._looked: dict[ExecutionId, tuple[float, set[str]]] = {}
+        """By execution: when the engine was asked, and what `_waiting` gave."""
 
     async def check(self, execution: ExecutionId, environment: Environment) -> None:
         """Refuse an execution whose attempts nobody would ever take; one that is there already is none of our business.
@@ -71,29 +71,27 @@ class Serving:
         name = cluster_of(record.request.environment)
         if not name or record.phase.terminal:
             return list(nodes)
-        asked = await self._asked_for(record)
+        waiting = await self._waiting(record)
         said = f"{UNSERVED} {name!r}: nobody with it in their settings asks for work (docs/kubernetes.md)"
-        # An attempt of which a worker has told something has been taken.
         return [
             node.model_copy(update={"reason": said})
-            if not node.phase.terminal and node.attempt_key != asked.get(node.id, node.attempt_key)
+            if node.id in waiting and not node.phase.terminal
             else node
             for node in nodes
         ]
 
-    async def _asked_for(self, record: ExecutionRecord) -> dict[str, str]:
-        """Return the attempts that were asked for, if no worker serves their cluster: their keys by the nodes' paths."""
+    async def _waiting(self, record: ExecutionRecord) -> set[str]:
+        """Return the nodes whose attempts wait for a worker, if none serves their cluster."""
         execution = record.request.id
-        looked_at, found = self._looked.get(execution, (-math.inf, {}))
+        looked_at, found = self._looked.get(execution, (-math.inf, set[str]()))
         if time.monotonic() - looked_at < _LOOK_S:
             return found
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 served = await self._engine.served(record.request.environment)
-                live = [] if served else await self._engine.nodes(execution)
+                found = set() if served else await self._engine.waiting(execution)
         except (FlyteTemporalError, TimeoutError):
-            live = []
-        found = {node.id: node.attempt_key for node in live if node.attempt_key}
+            found = set()
         self._looked.pop(execution, None)
         self._looked[execution] = time.monotonic(), found
         while len(self._looked) > _REMEMBERED:
@@ -105,7 +103,7 @@ def _refusal(name: str, known: Collection[str]) -> str:
     close = get_close_matches(name, known, n=2)
     hint = f"Did you mean {' or '.join(close)}? " if close else ""
     return (
-        f"{UNSERVED} {name!r}, so that the attempts would wait for ever. {hint}Clusters in the settings here: "
+        f"{UNSERVED.capitalize()} {name!r}, so that the attempts would wait for ever. {hint}Clusters in the settings here: "
         f"{', '.join(sorted(known)) or 'none'}. Correct the name in FLYTE_TEMPORAL_CLUSTER or FLYTE_TEMPORAL_DEFAULTS, or "
         "start a worker that has it in FLYTE_TEMPORAL_KUBERNETES__CLUSTERS (docs/kubernetes.md)."
     )

@@ -86,6 +86,16 @@ class Engine(Protocol):
             PlatformUnavailable: If the engine does not answer.
         """
 
+    async def waiting(self, execution: ExecutionId) -> set[str]:
+        """Return the paths of nodes whose attempt was asked for and which no worker has, from the engine's own books.
+
+        Items of maps in shards are not among them.
+
+        Raises:
+            NotFound: If the engine does not know the run.
+            PlatformUnavailable: If the engine does not answer.
+        """
+
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Return the live state of the nodes that a run holds, from the run itself.
 

@@ -38,6 +38,8 @@ class FakeEngine:
         """What runs tell of their gates."""
         self.unserved: set[str] = set()
         """Clusters that no worker serves."""
+        self.waiting_nodes: set[str] = set()
+        """Nodes whose attempts no worker has."""
         self._states: dict[ExecutionId, RunState] = {}
         self._changed = asyncio.Condition()
 
@@ -88,6 +90,12 @@ class FakeEngine:
         """Return whether a cluster is served; see `Engine.served`."""
         self._answer()
         return environment.cluster not in self.unserved
+
+    async def waiting(self, execution: ExecutionId) -> set[str]:
+        """Return what a test has set; see `Engine.waiting`."""
+        self._answer()
+        self._known(execution)
+        return self.waiting_nodes
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Return the nodes of a run; see `Engine.nodes`."""

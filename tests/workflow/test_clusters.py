@@ -29,11 +29,13 @@ async def test_only_a_worker_with_the_cluster_gets_its_attempts(stage: Stage) ->
         async with asyncio.timeout(30):
             while not (await handle.describe()).raw_description.pending_activities:  # noqa: ASYNC110 - the server's state
                 await asyncio.sleep(0.02)
+        assert await stage.engine.waiting(run.request.id) == {"n0"}
         serving = Worker(
             stage.client, task_queue=queue_of(stage.queue, "gpu"), activities=having.served()[:1]
         )
         async with serving:
             state = await stage.engine.wait(run.request.id, 60)
+    assert await stage.engine.waiting(run.request.id) == set()
     assert state is not None
     assert state.phase is ExecutionPhase.SUCCEEDED
     assert (len(without.requests), len(having.requests)) == (0, 1)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import PendingActivityState, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
@@ -151,6 +151,16 @@ class TemporalEngine:
         async with _translated("the workers of a cluster"):
             found = await self._client.workflow_service.describe_task_queue(request, timeout=_RPC_TIMEOUT)
         return bool(found.pollers)
+
+    async def waiting(self, execution: ExecutionId) -> set[str]:
+        """Look which activities have not been started, whose ids are `<node>#<attempt>`; see `Engine.waiting`."""
+        async with _translated(execution.name):
+            found = await self._client.get_workflow_handle(execution.name).describe(rpc_timeout=_RPC_TIMEOUT)
+        return {
+            pending.activity_id.rpartition("#")[0]
+            for pending in found.raw_description.pending_activities
+            if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+        }
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Ask the run itself for its nodes; see `Engine.nodes`."""

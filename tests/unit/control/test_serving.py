@@ -66,7 +66,7 @@ async def test_a_cluster_that_nobody_serves_is_refused_with_those_that_are_known
     engine.unserved = {"gpu-wset", "gpu-west"}
     with pytest.raises(BadRequest) as refused:
         await control.start(wish("gpu-wset"))
-    assert "no worker takes attempts of the cluster 'gpu-wset'" in refused.value.message
+    assert "No worker takes attempts of the cluster 'gpu-wset', so" in refused.value.message
     assert "Did you mean gpu-west? Clusters in the settings here: default, gpu-west." in refused.value.message
     assert engine.started == []
     # What the settings have may only be coming up; a launcher without clusters has nothing to do with them.
@@ -102,11 +102,6 @@ async def test_a_recovery_on_another_launcher_is_looked_at_too(control: Control,
         await control.recover(RecoverRequest(source=RUN, launcher="kubernetes"))
 
 
-def live(node: str, key: str = "", **more: Any) -> NodeRecord:
-    given: dict[str, Any] = {"id": node, "name": node, "kind": "task", "phase": NodePhase.RUNNING}
-    return NodeRecord(**(given | {"attempt_key": key} | more))
-
-
 @dataclass
 class Watched:
     execution: ExecutionRecord
@@ -117,14 +112,14 @@ async def test_an_attempt_that_no_worker_takes_says_so(
     control: Control, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await control.start(wish("gpu-west"))
-    engine.node_records[RUN] = [live("n0", "attempts/key-0"), live("n1", phase=NodePhase.QUEUED)]
+    engine.waiting_nodes = {"n0"}
 
     async def reasons() -> dict[str, str]:
         return {node.id: node.reason for node in await control.nodes(RUN)}
 
     assert await reasons() == {"n0": "", "n1": ""}
     engine.unserved = {"gpu-west"}
-    # n1 waits for something else, as its attempt was not asked for.
+    # n1 waits for something else.
     found = await reasons()
     assert found["n0"].startswith("no worker takes attempts of the cluster 'gpu-west'")
     assert found["n1"] == ""
@@ -133,11 +128,17 @@ async def test_an_attempt_that_no_worker_takes_says_so(
     printed = capsys.readouterr().err
     assert "no worker takes attempts of the cluster 'gpu-west'" in printed
     assert "n1" not in printed
-    # Once a worker has told of the attempt, its own words stand.
-    control._ports.store.record(
-        RecordRequest(
-            execution=RUN, nodes=(live("n0", "attempts/key-0", reason="a place"),), at=SystemClock().now()
-        )
-    )
-    assert (await reasons())["n0"] == "a place"
+    # What a worker has said before it went stands no longer; what is over has its end.
+    engine.waiting_nodes = {"n0", "n1"}
+    told = {"kind": "task", "phase": NodePhase.RUNNING, "reason": "waits for a place"}
+    ended = {"kind": "task", "phase": NodePhase.SUCCEEDED}
+    records = (NodeRecord(id="n0", name="n0", **told), NodeRecord(id="n1", name="n1", **ended))
+    control._ports.store.record(RecordRequest(execution=RUN, nodes=records, at=SystemClock().now()))
+    assert [reason.partition(" of ")[0] for reason in (await reasons()).values()] == [
+        "no worker takes attempts",
+        "",
+    ]
+    # A worker that serves the cluster takes it in a moment.
+    engine.unserved = set()
+    assert (await reasons())["n0"] == "waits for a place"
     await engine.finish(RUN, RunState(phase=ExecutionPhase.SUCCEEDED))
