@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         TaskMetadata,
     )
     from flyte_temporal.sdk.launch_plans import LaunchPlan
+    from flyte_temporal.sdk.literal_secrets import SecretWarning
     from flyte_temporal.sdk.maps import map_task
     from flyte_temporal.sdk.notifications import (
         Email,
@@ -216,6 +217,7 @@ __all__ = [
     "SQLite3Task",
     "SVGImageFile",
     "Secret",
+    "SecretWarning",
     "ShellTask",
     "Slack",
     "StructuredDataset",
@@ -315,6 +317,7 @@ _HOMES = {
     "SQLite3Task": "sdk.sql",
     "SVGImageFile": "sdk.types.formats",
     "Secret": "sdk.secrets",
+    "SecretWarning": "sdk.literal_secrets",
     "ShellTask": "sdk.shell",
     "Slack": "sdk.notifications",
     "StructuredDataset": "sdk.types.datasets",

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 from flyte_temporal.cli.handle import Update
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.results import duration, taken_from
+from flyte_temporal.spec.clusters import UNSERVED
 from flyte_temporal.spec.execution import NodePhase, NodeRecord
 
 
@@ -48,8 +49,9 @@ class Lines:
         """Print the nodes that changed."""
         for node in update.nodes:
             # Gates say how they are answered; why a task waits changes too often to be a line each time.
-            now = (node.phase, node.attempts, node.reason if node.kind == "gate" else "")
-            if node.phase is NodePhase.QUEUED or self._seen.get(node.id) == now:
+            now = (node.phase, node.attempts, node.reason if _is_told(node) else "")
+            untold = node.phase is NodePhase.QUEUED and not node.reason.startswith(UNSERVED)
+            if untold or self._seen.get(node.id) == now:
                 continue
             self._seen[node.id] = now
             self._output.note("  " + line(node))
@@ -57,6 +59,11 @@ class Lines:
     def say(self, text: str) -> None:
         """Print a line."""
         self._output.note(text)
+
+
+def _is_told(node: NodeRecord) -> bool:
+    """Return whether somebody has to do something about what a node waits for."""
+    return node.kind == "gate" or node.reason.startswith(UNSERVED)
 
 
 def line(node: NodeRecord) -> str:
@@ -70,7 +77,7 @@ def line(node: NodeRecord) -> str:
         parts.append("cache hit")
     if taken := taken_from(node):
         parts.append(taken)
-    if node.reason and node.kind == "gate":
+    if node.reason and _is_told(node):
         parts.append(node.reason)
     if node.error is not None:
         parts.append(visible(node.error.message).split("\n")[0] or node.error.code)

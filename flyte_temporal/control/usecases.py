@@ -28,6 +28,7 @@ from flyte_temporal.control.reconciling import Reconciler
 from flyte_temporal.control.recovering import Recoveries
 from flyte_temporal.control.repairing import Repairing
 from flyte_temporal.control.requests import complete_inputs, default_version
+from flyte_temporal.control.serving import Serving
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
@@ -78,6 +79,7 @@ class Control:
         )
         self._recoveries = Recoveries(ports.store, ports.blobs, self._closures, settings.limits)
         self.repairing = Repairing(ports.engine, ports.store, self._closures, settings.owner)
+        self._serving = Serving(ports.engine, ports.store, settings.clusters)
         self._followers = Followers(Sources(ports.engine, self.get, self._nodes_of, self._endings.write))
 
     async def register(self, closure: Closure, project: str, domain: str, version: str) -> EntityId:
@@ -118,7 +120,9 @@ class Control:
             BadRequest: If anything about the request is wrong; nothing was started.
             PlatformError: If a store failed; asking again with the same id is safe.
         """
-        record = await asyncio.to_thread(self._accept, wish)
+        execution = self._execution(wish)
+        await self._serving.check(execution, wish.environment)
+        record = await asyncio.to_thread(self._accept, wish, execution)
         if not record.phase.terminal:
             await self._launching.launch(record, wish.closure)
         return record
@@ -149,17 +153,19 @@ class Control:
         source = await self.get(wanted.source)
         return await self.start(await asyncio.to_thread(self._recoveries.wish, wanted, source))
 
-    def _accept(self, wish: StartRequest) -> ExecutionRecord:
+    def _execution(self, wish: StartRequest) -> ExecutionId:
+        return ExecutionId(
+            project=wish.project or self._settings.project,
+            domain=wish.domain or self._settings.domain,
+            name=wish.execution_id or new_execution_id(wish.closure.root.name),
+        )
+
+    def _accept(self, wish: StartRequest, execution: ExecutionId) -> ExecutionRecord:
         closure = wish.closure
         # Before its inputs are looked at: a closure that does not hold together has no interface to speak of.
         check_plan(closure, self._settings.limits.max_nodes)
         inputs = complete_inputs(closure, wish.inputs, self._settings.limits)
         version = wish.version or default_version(closure, wish.environment)
-        execution = ExecutionId(
-            project=wish.project or self._settings.project,
-            domain=wish.domain or self._settings.domain,
-            name=wish.execution_id or new_execution_id(closure.root.name),
-        )
         entity = EntityId(
             kind=closure.root.kind,
             project=execution.project,
@@ -230,10 +236,11 @@ class Control:
         Raises:
             NotFound: If there is no such execution.
         """
-        return await asyncio.to_thread(self._listing.nodes, await self.get(execution), wanted)
+        record = await self.get(execution)
+        return await self._serving.noted(record, await asyncio.to_thread(self._listing.nodes, record, wanted))
 
     async def _nodes_of(self, record: ExecutionRecord) -> list[NodeRecord]:
-        return await asyncio.to_thread(self._listing.nodes, record)
+        return await self._serving.noted(record, await asyncio.to_thread(self._listing.nodes, record))
 
     async def node(self, execution: ExecutionId, wanted: str) -> NodeRecord:
         """Return a node by its path or name, also an item of a map in shards.

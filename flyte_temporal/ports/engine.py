@@ -8,7 +8,7 @@ from typing import Protocol
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord
+from flyte_temporal.spec.execution import Environment, ErrorDocument, ExecutionPhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
@@ -71,6 +71,25 @@ class Engine(Protocol):
 
     async def wait(self, execution: ExecutionId, timeout_s: float) -> RunState | None:
         """Return the final state of an execution's newest run; None if it has not ended after `timeout_s` seconds.
+
+        Raises:
+            NotFound: If the engine does not know the run.
+            PlatformUnavailable: If the engine does not answer.
+        """
+
+    async def served(self, environment: Environment) -> bool:
+        """Return whether somebody takes, or has taken in the last minutes, attempts that run there.
+
+        Workers that are full for longer do not count: they take nothing either.
+
+        Raises:
+            PlatformUnavailable: If the engine does not answer.
+        """
+
+    async def waiting(self, execution: ExecutionId) -> set[str]:
+        """Return the paths of nodes whose attempt was asked for and which no worker has, from the engine's own books.
+
+        Items of maps in shards are not among them.
 
         Raises:
             NotFound: If the engine does not know the run.

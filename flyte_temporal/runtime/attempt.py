@@ -19,7 +19,7 @@ from flyte_temporal.sdk.checkpoints import Checkpoint
 from flyte_temporal.sdk.containers import needs_container
 from flyte_temporal.sdk.context import ExecutionParameters, TaskIdentifier, activate
 from flyte_temporal.sdk.decks import Report
-from flyte_temporal.sdk.secrets import SecretsManager, exported
+from flyte_temporal.sdk.secrets import PREFIXES, SecretsManager, exported
 from flyte_temporal.sdk.stopping import Stopping
 from flyte_temporal.sdk.types.engine import ValueContext
 from flyte_temporal.spec import keys
@@ -288,9 +288,14 @@ def _parameters(order: AttemptOrder, files: Path, store: BlobStore, things: _Thi
     )
 
 
-def run_in_process(order: AttemptOrder, desk: Desk, journal: int) -> int:
-    """Run one attempt in this process, whose output already goes into the log, and return its exit code."""
+def run_in_process(order: AttemptOrder, desk: Desk, journal: int, *, contained: bool = False) -> int:
+    """Run one attempt in this process, whose output already goes into the log, and return its exit code.
+
+    In a container (`contained`) secrets have the names by which its launcher has handed them over.
+    """
     os.environ.update(environment_of(order))
+    for name in PREFIXES if contained else ():
+        os.environ.pop(name, None)
     try:
         perform(order, desk)
     except FlyteTemporalError as error:

@@ -98,7 +98,9 @@ def _become_task(signals: SignalPipe, assignment: Assignment) -> None:
         _set_group(0)
         output.redirect(assignment.desk.folder / scratch.LOG)
         output.prepare()
-        code = attempt.run_in_process(assignment.order, assignment.desk, assignment.journal)
+        code = attempt.run_in_process(
+            assignment.order, assignment.desk, assignment.journal, contained=assignment.asks_store
+        )
         output.flush()
     finally:
         # No clean-up of the interpreter: threads and C libraries of user code may hang or crash in it.

@@ -16,6 +16,7 @@ from flyte_temporal.sdk.entities import (
     WorkflowBase,
 )
 from flyte_temporal.sdk.gates import Gate
+from flyte_temporal.sdk.literal_secrets import declared_in, warn_of_secrets
 from flyte_temporal.sdk.map_node import MapNode
 from flyte_temporal.sdk.maps import MapTask
 from flyte_temporal.sdk.recording import Recorded
@@ -172,7 +173,8 @@ class _Compilation:
         if name not in self.tasks:
             if isinstance(entity, DynamicTask):
                 entity.check()
-            self.tasks[name] = _task_spec(entity, name)
+            self.tasks[name] = made = _task_spec(entity, name)
+            warn_of_secrets(declared_in(made.policy), f"task {name}", entity.where)
         return TaskTarget(task=name)
 
     def _launch_plan(self, entity: LaunchPlan[..., object], where: str) -> LaunchPlanTarget:
@@ -253,6 +255,8 @@ class _Compilation:
         return None if handler is None else self.target(handler, where)
 
     def _node(self, draft: NodeDraft) -> Node:
+        if draft.overrides is not None:
+            warn_of_secrets(declared_in(draft.overrides), f"node {draft.id}", draft.where)
         return Node(
             id=draft.id,
             name=draft.name or draft.entity.short_name,

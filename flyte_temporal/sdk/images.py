@@ -1,4 +1,4 @@
-"""`ImageSpec`: which image a task needs, as a declaration. Its tag is a digest of the declaration, equal everywhere.
+"""`ImageSpec`: which image a task needs, as a declaration. Its tag is a digest of what is built from it, equal everywhere.
 
 Building and pushing is the business of a builder, which gets the declaration from the task's policy.
 """
@@ -15,11 +15,16 @@ from typing import Any, Self
 
 from flyte_temporal.errors import CompileError, CredentialStored
 from flyte_temporal.sdk.callsite import call_site, is_ours
+from flyte_temporal.sdk.literal_secrets import refuse_credentials
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.policies import image_declaration
 
 TAG_CHARACTERS = 24
+RECIPE = 2
+"""Number of the way in which declarations become images (`adapters.images.recipe`), a part of each tag: what was built in an
+older way has another tag, and so is built anew. Raised with each change of the recipe (a test compares), and of orders that
+the runtime in older images cannot read."""
 _UNORDERED = frozenset({"packages", "conda_packages", "apt_packages", "runtime_packages"})
 _FILES = frozenset({"requirements", "registry_config"})
 _NOT_CONTENT = frozenset({"name", "registry", "builder", "tag_format"})
@@ -112,6 +117,7 @@ class ImageSpec:
             image_declaration(given)
         except CredentialStored as error:
             raise CompileError(error.message, where) from None
+        refuse_credentials((self.env or {}).items(), "ImageSpec(env=...)", where)
         object.__setattr__(self, "_where", where)
         object.__setattr__(self, "_folder", _caller_folder())
 
@@ -203,7 +209,7 @@ def tag_of(declaration: Mapping[str, Any]) -> str:
         for n, v in declaration.items()
         if n not in _NOT_CONTENT
     }
-    digest = sha256_hex(canonical_json(content))[:TAG_CHARACTERS]
+    digest = sha256_hex(canonical_json([RECIPE, content]))[:TAG_CHARACTERS]
     return str(declaration.get("tag_format") or "{spec_hash}").format(spec_hash=digest)
 
 

@@ -19,6 +19,7 @@ from flyte_temporal.errors import CompileError, InvalidIdentifier
 from flyte_temporal.sdk.accelerators import Accelerator
 from flyte_temporal.sdk.cache import AUTO, Cache
 from flyte_temporal.sdk.images import ImageSpec
+from flyte_temporal.sdk.literal_secrets import in_pod, refuse_credentials
 from flyte_temporal.sdk.pods import PodTemplate
 from flyte_temporal.sdk.retrying import RetryPolicy, Timeouts, retry_policy, time_outs
 from flyte_temporal.sdk.secrets import Secret
@@ -80,6 +81,8 @@ class PolicyOptions(TypedDict, total=False):
         pod_template_name: Name of a template that the cluster has.
         short: True: each attempt takes milliseconds, so that many may travel together; False: each travels alone. By
             default that is decided by how long the first ones took.
+        safe_to_force: True: two copies of an attempt at once do no harm, so that on Kubernetes a pod whose end its node does
+            not confirm is removed by force, a minute after its grace; by default it is waited for.
     """
 
     retries: int | RetryPolicy
@@ -102,6 +105,7 @@ class PolicyOptions(TypedDict, total=False):
     pod_template: PodTemplate
     pod_template_name: str
     short: bool
+    safe_to_force: bool
 
 
 def refuse_unknown(given: Mapping[str, Any], known: type[Any], what: str, where: str) -> None:
@@ -143,14 +147,15 @@ def overrides(
         interruptible=reader.checked("interruptible", bool),
         image=image,
         image_spec=declared,
-        env=reader.texts("environment"),
+        env=reader.environment(),
         secrets=reader.secrets(),
         labels=reader.texts("labels"),
         annotations=reader.texts("annotations"),
         pod_template=reader.checked("pod_template_name", str),
-        pod=None if (pod := reader.checked("pod_template", PodTemplate)) is None else pod.document(),
+        pod=reader.pod(),
         config=reader.config(),
         short=reader.checked("short", bool),
+        safe_to_force=reader.checked("safe_to_force", bool),
     )
 
 
@@ -187,6 +192,17 @@ class _Options:
                 f"{name}={shown(value)} must map texts to texts. Write str(...) around the values."
             )
         return value if value is None else dict(value)
+
+    def environment(self) -> dict[str, str] | None:
+        found = self.texts("environment")
+        refuse_credentials((found or {}).items(), "environment", self._where)
+        return found
+
+    def pod(self) -> spec.PodTemplate | None:
+        given = self.checked("pod_template", PodTemplate)
+        found: spec.PodTemplate | None = None if given is None else given.document()
+        refuse_credentials(in_pod(found), "pod_template", self._where)
+        return found
 
     def config(self) -> dict[str, JsonValue] | None:
         given = self._options.get("task_config")

@@ -24,6 +24,8 @@ FOLDER_VARIABLE = "FLYTE_SECRETS_DEFAULT_DIR"
 FILE_PREFIX_VARIABLE = "FLYTE_SECRETS_FILE_PREFIX"
 DEFAULT_PREFIX = "_FSEC_"
 DEFAULT_FOLDER = "/etc/flyte/secrets"
+PREFIXES = (PREFIX_VARIABLE, FILE_PREFIX_VARIABLE)
+"""Of no account in containers: who hands secrets over to one gives them their names, which are then the usual ones."""
 
 
 class SecretUnavailable(FlyteNonRecoverableException):

@@ -64,17 +64,19 @@ def rendered(task: TaskSpec, inputs: Mapping[str, LiteralValue]) -> tuple[list[s
         named = ", ".join(
             dict.fromkeys(found[2] for found in TEMPLATE.finditer(texts) if found[1] == "inputs")
         )
-        raise InputTooLarge(_too_large(task, f"The inputs {named} of {task.name} are together"))
+        problem = f"are together too large for a command (its arguments have {sum(sizes):,} bytes; at most {_MOST_COMMAND:,}"
+        problem += f", and {_MOST_ARGUMENT:,} each)"
+        raise InputTooLarge(_unfit(task, f"The inputs {named} of {task.name} {problem}"))
     return command, arguments
 
 
-def _too_large(task: TaskSpec, what: str, name: str = "NAME") -> str:
+def _unfit(task: TaskSpec, problem: str, name: str = "NAME") -> str:
     folder = task.container.input_dir.rstrip("/") if task.container is not None else ""
     template = f"{{{{.inputs.{name}}}}}"
     advice = f"{folder}/{name}, without {template} in the command"
     if not folder:
         advice = f'a file: write input_data_dir="/var/inputs", and /var/inputs/{name} in the command instead of {template}'
-    return f"{what} too large for a command, or has a zero byte. Let the command read it from {advice}."
+    return f"{problem}. Let the command read it from {advice}."
 
 
 def _argument(task: TaskSpec, name: str, literal: LiteralValue | None, type_: LiteralType | None) -> str:
@@ -90,13 +92,17 @@ def _argument(task: TaskSpec, name: str, literal: LiteralValue | None, type_: Li
         found = plain(literal)
     except ValueError:
         found = None
-    if found is None and not isinstance(literal, Inline):
-        text = " " * (MOST_BYTES + 1)
-    else:
+    what, size = f"The input {name} of {task.name}", "it is stored apart for its size"
+    if found is not None or isinstance(literal, Inline):
         text = text_of(found, type_)
-    if len(text.encode()) > MOST_BYTES or "\0" in text:
-        raise InputTooLarge(_too_large(task, f"The input {name} of {task.name} is", name))
-    return text
+        if "\0" in text:
+            raise InputTooLarge(_unfit(task, f"{what} has a zero byte, which no command can have", name))
+        if (length := len(text.encode())) <= MOST_BYTES:
+            return text
+        size = f"{length:,} bytes"
+    raise InputTooLarge(
+        _unfit(task, f"{what} is too large for a command ({size}; at most {MOST_BYTES:,} bytes)", name)
+    )
 
 
 def in_files(type_: LiteralType) -> bool:

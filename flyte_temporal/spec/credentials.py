@@ -22,10 +22,53 @@ _HARMLESS = frozenset({
 })  # fmt: skip
 """Names, in lower case, that sound like those of credentials and are none."""
 
+_USER_INFO = r"[A-Za-z][\w+.-]*://[^\s/?#\"'\\:@]*:([^\s/?#\"'\\]+)@"
+_FILLED_IN = r"\$\w+|\$\{[^}]*\}|\{\{.*\}\}|\{\w*\}|%\(\w+\)s|<[^>]*>|[*xX.]+"
+"""What stands where a password is filled in later, or was taken out."""
+_SHAPES = {
+    "a private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----",
+    "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "an Azure key": r"\b(?:Account|SharedAccess)Key=[A-Za-z0-9+/]{40,}={0,2}",
+    "a Google API key": r"\bAIza[0-9A-Za-z_-]{35}\b",
+    "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})\b",
+    "a GitLab token": r"\bglpat-[A-Za-z0-9_-]{20,}",
+    "a Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}\b",
+    "a Slack token": r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",
+    "a Stripe key": r"\b[rs]k_live_[A-Za-z0-9]{20,}\b",
+    "an API key": r"\bsk-(?:[A-Za-z0-9]{48}\b|(?:ant|or|proj|svcacct)-[A-Za-z0-9_-]{20,})",
+    "a Databricks token": r"\bdapi[0-9a-f]{32}\b",
+    "a token of a package index": r"\b(?:npm_[A-Za-z0-9]{36}\b|pypi-[A-Za-z0-9_-]{50,})",
+    "a signed token (JWT)": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+}
+"""Forms that nothing but credentials has. Texts, as what follows: compiled on use, because every attempt imports this."""
+_SAYING_VARIABLE = (
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|(?:^|_)(?:PWD|PW|SECRET|TOKEN|CREDENTIALS?|APIKEY|"
+    r"(?:API|ACCESS|PRIVATE|SECRET|AUTH|ENCRYPTION|SIGNING|ACCOUNT)_?KEY))(?:_(?:VALUE|[0-9]+))?$"
+)
+"""How the names of variables end that hold a secret: `DB_PASSWORD`, and not `TOKENIZERS_PARALLELISM` or `SECRET_NAME`."""
+_HARMLESS_VALUE = r"(?is)|[0-9.]+|true|false|yes|no|on|off|none|null|(?:file://|/|\./|~/).*"
+"""Values that are none: nothing, numbers, switches, paths."""
+
 
 def in_text(text: str) -> bool:
     """Return whether an address in some text has a user or password."""
     return any(not _HARMLESS_USER.fullmatch(user) for user in _USER.findall(text))
+
+
+def form_of(text: str) -> str:
+    """Return what a text certainly is or has in it, in words, such as `a GitHub token`; empty if it is no credential."""
+    if any(not re.fullmatch(_FILLED_IN, password) for password in re.findall(_USER_INFO, text)):
+        return "an address with a password"
+    return next((what for what, form in _SHAPES.items() if re.search(form, text)), "")
+
+
+def may_be_secret(variable: str, text: str) -> bool:
+    """Return whether an environment variable sounds as if it held a secret, and its value may be one."""
+    return bool(
+        re.search(_SAYING_VARIABLE, variable.upper().replace("-", "_"))
+        and not re.fullmatch(_HARMLESS_VALUE, text.strip())
+        and not re.fullmatch(_FILLED_IN, text.strip())
+    )
 
 
 def in_option(text: str) -> bool:

@@ -108,36 +108,6 @@ class Environment(Document):
         return self.model_copy(update={name: getattr(other, name) for name in kept})
 
 
-DEFAULT_CLUSTER = "default"
-"""Name of the cluster that is used where nobody names one."""
-
-WITH_CLUSTERS = "kubernetes"
-"""Name of the launcher that has clusters."""
-
-
-def queue_of(base: str, cluster: str) -> str:
-    """Return the task queue of the attempts that run on a cluster.
-
-    A named cluster has a queue of its own, which only those workers serve that have it among their settings: a worker that
-    cannot reach it is never asked.
-
-    Args:
-        base: Queue of the interpreter.
-        cluster: Name of the cluster; empty = the default one.
-    """
-    return base if cluster in {"", DEFAULT_CLUSTER} else f"{base}@{cluster}"
-
-
-def attempts_queue(base: str, environment: Environment) -> str:
-    """Return the task queue of attempts; launchers without clusters have the interpreter's.
-
-    Args:
-        base: Queue of the interpreter.
-        environment: Where they run.
-    """
-    return queue_of(base, environment.cluster if environment.launcher == WITH_CLUSTERS else "")
-
-
 class ErrorKind(StrEnum):
     """Whose fault a failure is."""
 

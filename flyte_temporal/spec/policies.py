@@ -152,6 +152,8 @@ class TaskPolicy(Document):
         deck: Whether a deck is kept with each attempt.
         deck_fields: The deck's automatic tabs; `default` = the usual ones.
         short: Whether attempts are so short that several may travel together; None = as measured.
+        safe_to_force: Whether a copy of an attempt that lives on unseen does no harm, so that a pod whose end nobody confirms
+            may be given up.
     """
 
     resources: Resources = Resources()
@@ -171,6 +173,7 @@ class TaskPolicy(Document):
     deck: bool = False
     deck_fields: tuple[str, ...] = ("default",)
     short: bool | None = None
+    safe_to_force: bool = False
 
 
 class Overrides(Document):
@@ -195,6 +198,7 @@ class Overrides(Document):
     config: dict[str, JsonValue] | None = None
     pod: PodTemplate | None = None
     short: bool | None = None
+    safe_to_force: bool | None = None
 
     def apply(self, policy: TaskPolicy) -> TaskPolicy:
         """Return the policy with the parts that are set here."""

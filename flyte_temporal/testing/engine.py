@@ -8,7 +8,7 @@ from flyte_temporal.errors import Conflict, NotFound, PlatformUnavailable
 from flyte_temporal.ports.engine import RunState, Started
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import ExecutionPhase, NodeRecord
+from flyte_temporal.spec.execution import Environment, ExecutionPhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
 from flyte_temporal.spec.runs import RunInput
@@ -36,6 +36,10 @@ class FakeEngine:
         """What runs tell of their nodes."""
         self.gate_states: dict[ExecutionId, list[GateState]] = {}
         """What runs tell of their gates."""
+        self.unserved: set[str] = set()
+        """Clusters that no worker serves."""
+        self.waiting_nodes: set[str] = set()
+        """Nodes whose attempts no worker has."""
         self._states: dict[ExecutionId, RunState] = {}
         self._changed = asyncio.Condition()
 
@@ -81,6 +85,17 @@ class FakeEngine:
         except TimeoutError:
             return None
         return self._known(execution)
+
+    async def served(self, environment: Environment) -> bool:
+        """Return whether a cluster is served; see `Engine.served`."""
+        self._answer()
+        return environment.cluster not in self.unserved
+
+    async def waiting(self, execution: ExecutionId) -> set[str]:
+        """Return what a test has set; see `Engine.waiting`."""
+        self._answer()
+        self._known(execution)
+        return self.waiting_nodes
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Return the nodes of a run; see `Engine.nodes`."""

@@ -30,7 +30,7 @@ from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.adapters.temporal.polls import Polls
 from flyte_temporal.config.settings import Settings, WorkerSettings
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.spec.execution import queue_of
+from flyte_temporal.spec.clusters import queue_of
 from flyte_temporal.storage.blobs import open_store
 from flyte_temporal.worker.liveness import Activations
 from flyte_temporal.workflows.interpreter import Interpreter

@@ -11,7 +11,8 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt, attempts_queue
+from flyte_temporal.spec.clusters import attempts_queue
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, FailedAttempt
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.nodes import TaskTarget

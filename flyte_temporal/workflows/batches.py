@@ -13,7 +13,8 @@ from temporalio import workflow
 
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import CacheStatus, attempts_queue
+from flyte_temporal.spec.clusters import attempts_queue
+from flyte_temporal.spec.execution import CacheStatus
 from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.attempts import Attempts, options, task_of
 from flyte_temporal.workflows.failures import document_of, says_itself, was_cancelled

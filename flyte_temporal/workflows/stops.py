@@ -14,7 +14,7 @@ from typing import Any
 from temporalio import workflow
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import attempts_queue
+from flyte_temporal.spec.clusters import attempts_queue
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.attempts import INFRASTRUCTURE

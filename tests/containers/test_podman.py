@@ -94,6 +94,28 @@ async def test_what_a_task_sees(new: Make, bench: AttemptBench, monkeypatch: pyt
     )
 
 
+async def test_secrets_have_the_machines_names_here_and_the_usual_ones_in_the_container(
+    new: Make, bench: AttemptBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept" / "db"
+    kept.mkdir(parents=True)
+    (kept / "p-user").write_text("ada")
+    monkeypatch.setenv("FLYTE_SECRETS_DEFAULT_DIR", str(kept.parent))
+    monkeypatch.setenv("FLYTE_SECRETS_FILE_PREFIX", "p-")
+    monkeypatch.setenv("FLYTE_SECRETS_ENV_PREFIX", "OURS_")
+    monkeypatch.setenv("OURS_DB_PASSWORD", "s3cret")
+    said = {"FLYTE_SECRETS_ENV_PREFIX": "MINE_", "FLYTE_SECRETS_FILE_PREFIX": "q-"}
+    for policy in (
+        TaskPolicy(
+            secrets=(SecretRequest(group="db", key="password"), SecretRequest(group="db", key="user"))
+        ),
+        TaskPolicy(secrets=(SecretRequest(group="db", key=""),), env=said),
+    ):
+        order = bench.order("jobs.reads_secrets", {"path": ""}, ANY, policy)
+        await ended(new(), order)
+        assert output(bench, order) == ["s3cret", "ada"]
+
+
 async def test_limits_and_labels_are_the_engines(new: Make, bench: AttemptBench) -> None:
     limits = ResourceValues(mem="300Mi", cpu="500m", ephemeral_storage="10Mi")
     order = held(bench).model_copy()

@@ -1,4 +1,7 @@
-"""The Containerfile of a declared image. Pure: the same declaration gives the same text."""
+"""The Containerfile of a declared image. Pure: the same declaration gives the same text.
+
+Whoever changes what it writes raises `sdk.images.RECIPE`: tags tell by it what was built in an older way.
+"""
 
 from __future__ import annotations
 

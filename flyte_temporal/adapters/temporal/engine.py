@@ -9,7 +9,13 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, ResetStickyTaskQueueRequest
+from temporalio.api.enums.v1 import PendingActivityState, TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    DescribeTaskQueueRequest,
+    DescribeWorkflowExecutionRequest,
+    ResetStickyTaskQueueRequest,
+)
 from temporalio.client import (
     Client,
     WorkflowContinuedAsNewError,
@@ -44,9 +50,11 @@ from flyte_temporal.errors import (
 )
 from flyte_temporal.ports.engine import RunState, Started
 from flyte_temporal.spec.calls import GateAnswer, GateState, NodeAbort, ShardState
+from flyte_temporal.spec.clusters import attempts_queue
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
+    Environment,
     ErrorDocument,
     ErrorKind,
     ExecutionPhase,
@@ -132,6 +140,27 @@ class TemporalEngine:
                 return await self._result(execution, (await self._newest(execution))[0])
         except TimeoutError:
             return None
+
+    async def served(self, environment: Environment) -> bool:
+        """Ask for the pollers of the queue of attempts; see `Engine.served`."""
+        request = DescribeTaskQueueRequest(
+            namespace=self._client.namespace,
+            task_queue=TaskQueue(name=attempts_queue(self._task_queue, environment)),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        )
+        async with _translated("the workers of a cluster"):
+            found = await self._client.workflow_service.describe_task_queue(request, timeout=_RPC_TIMEOUT)
+        return bool(found.pollers)
+
+    async def waiting(self, execution: ExecutionId) -> set[str]:
+        """Look which activities have not been started, whose ids are `<node>#<attempt>`; see `Engine.waiting`."""
+        async with _translated(execution.name):
+            found = await self._client.get_workflow_handle(execution.name).describe(rpc_timeout=_RPC_TIMEOUT)
+        return {
+            pending.activity_id.rpartition("#")[0]
+            for pending in found.raw_description.pending_activities
+            if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+        }
 
     async def nodes(self, execution: ExecutionId) -> list[NodeRecord]:
         """Ask the run itself for its nodes; see `Engine.nodes`."""

@@ -18,6 +18,7 @@ ONLY_HERE = frozenset(
         "Inputs",
         "PickleWarning",
         "PythonTask",
+        "SecretWarning",
         "Workflow",
         "__version__",
         "gate_answers",

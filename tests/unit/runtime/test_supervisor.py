@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,14 @@ from flyte_temporal.spec.attempt import AttemptOrder, Intent, StorageConfig
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.policies import SecretRequest, TaskPolicy
 from flyte_temporal.spec.types import STRING
 from flyte_temporal.storage import orders, scratch
 from flyte_temporal.testing.attempts import AttemptBench
 
 JOBS = """
 import json, os, signal, subprocess, sys, time
-from flyte_temporal import current_context, task
+from flyte_temporal import Secret, current_context, task
 
 @task
 def about(path: str) -> str:
@@ -33,6 +34,10 @@ def about(path: str) -> str:
     variables = {k: v for k, v in os.environ.items() if k.startswith("FLYTE_")}
     known = [context.execution_id.name, context.task_id.name, context.node, context.attempt, context.raw_output_prefix]
     return json.dumps({"env": variables, "context": known, "cwd": os.listdir("."), "group": os.getpgid(0) == os.getpid()})
+
+@task(secret_requests=[Secret(group="db", key="password")])
+def secret(path: str) -> str:
+    return current_context().secrets.get("db", "password")
 
 @task
 def waits(path: str) -> str:
@@ -99,11 +104,11 @@ def started(bench: AttemptBench, order: AttemptOrder, group: Path | None = None)
 
 
 def as_in_a_container(
-    bench: AttemptBench, key: str, storage: StorageConfig | None
+    bench: AttemptBench, key: str, storage: StorageConfig | None, more: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Start an attempt with its stored order, and with nothing else of this process but a folder for temporary files."""
     (bench.folder / "tmp").mkdir(exist_ok=True)
-    env = {"PATH": os.environ["PATH"], "TMPDIR": str(bench.folder / "tmp")}
+    env = {"PATH": os.environ["PATH"], "TMPDIR": str(bench.folder / "tmp"), **(more or {})}
     if storage is not None:
         env[orders.STORAGE] = storage.model_dump_json()
     command = [sys.executable, "-P", "-m", "flyte_temporal.runtime", "--stored", key]
@@ -226,6 +231,23 @@ def test_an_order_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     assert done.returncode == 2
     assert b"AttemptOrder" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_in_a_container_secrets_have_the_names_that_its_launcher_gave_them(
+    bench: AttemptBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"FLYTE_SECRETS_ENV_PREFIX": "MINE_", "FLYTE_SECRETS_FILE_PREFIX": "p-"}
+    policy = TaskPolicy(secrets=(SecretRequest(group="db", key="password"),))
+    order = bench.order("jobs.secret", {"path": ""}, STRING, policy, said)
+    orders.leave(bench.store, order)
+    handed = {"_FSEC_DB_PASSWORD": "handed", "FLYTE_SECRETS_ENV_PREFIX": "OF_IMAGE_"}
+    assert ended(as_in_a_container(bench, keys.order(order.attempt), order.storage, handed)) == 0
+    assert bench.manifest(order).outputs == {"o0": Inline(value="handed")}  # type: ignore[union-attr]
+    # On this machine itself the task's word holds.
+    monkeypatch.setenv("MINE_DB_PASSWORD", "own")
+    order = bench.order("jobs.secret", {"path": ""}, STRING, policy, said)
+    assert ended(started(bench, order)) == 0
+    assert bench.manifest(order).outputs == {"o0": Inline(value="own")}  # type: ignore[union-attr]
 
 
 def test_a_stored_order_reaches_the_store_as_its_container_does(bench: AttemptBench) -> None:

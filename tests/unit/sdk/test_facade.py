@@ -66,6 +66,7 @@ EXPORTED = [
     "SQLite3Task",
     "SVGImageFile",
     "Secret",
+    "SecretWarning",
     "ShellTask",
     "Slack",
     "StructuredDataset",

@@ -8,6 +8,7 @@ import pytest
 
 from flyte_temporal import Cache, Resources, task
 from flyte_temporal.errors import CompileError
+from flyte_temporal.sdk.policies import overrides
 from flyte_temporal.spec.policies import CacheSettings, ResourceValues, TaskPolicy
 
 
@@ -39,6 +40,7 @@ def test_all_options_are_kept() -> None:
         enable_deck=True,
         docs="What it does.",
         pod_template_name="big",
+        safe_to_force=True,
     )
     def full(n: int) -> None:
         """Overruled."""
@@ -53,6 +55,9 @@ def test_all_options_are_kept() -> None:
     assert (policy.resources.accelerator, policy.resources.shared_memory) == ("nvidia-tesla-t4", "auto")
     assert (policy.labels, policy.annotations) == ({"l": "1"}, {"a": "1"})
     assert (policy.deprecated, policy.deck, policy.pod_template) == ("use other", True, "big")
+    assert policy.safe_to_force
+    assert not TaskPolicy().safe_to_force
+    assert overrides({"safe_to_force": False}, "").apply(policy).safe_to_force is False
     assert full.description == "What it does."
 
 

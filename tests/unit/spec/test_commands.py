@@ -61,10 +61,15 @@ def test_what_several_nodes_gave() -> None:
 
 
 @pytest.mark.parametrize(
-    "literal", [Inline(value="x" * 200_000), Inline(value="a\0b"), Offloaded(key="k", sha256="0", size=99)]
+    ("literal", "problem"),
+    [
+        (Inline(value="x" * 200_000), r"is too large for a command \(200,000 bytes; at most 102,400 bytes\)"),
+        (Inline(value="a\0b"), "has a zero byte"),
+        (Offloaded(key="k", sha256="0", size=99), "is too large for a command .it is stored apart"),
+    ],
 )
-def test_what_has_no_place_in_a_command(literal: LiteralValue) -> None:
-    with pytest.raises(InputTooLarge, match=r"The input x of t is too large.*write input_data_dir="):
+def test_what_has_no_place_in_a_command(literal: LiteralValue, problem: str) -> None:
+    with pytest.raises(InputTooLarge, match=rf"The input x of t {problem}.*write input_data_dir="):
         shown(STRING, literal)
     with pytest.raises(InputTooLarge, match=r"read it from /in/x, without {{\.inputs\.x}} in the command"):
         shown(STRING, literal, "/in/")

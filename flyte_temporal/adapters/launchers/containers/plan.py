@@ -18,6 +18,7 @@ from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, OURS
 from flyte_temporal.adapters.launchers.containers.places import Data
 from flyte_temporal.config.settings import ContainerSettings
 from flyte_temporal.errors import InvalidIdentifier
+from flyte_temporal.sdk.secrets import PREFIXES
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.commands import rendered
 from flyte_temporal.spec.entities import ContainerSpec
@@ -198,7 +199,7 @@ def _of_the_users(
 ) -> list[str]:
     words = []
     for name, value in {**order.environment.env, **order.task.policy.env}.items():
-        words += ["--env", f"{name}={value}"]
+        words += ["--env", f"{name}={value}"] if name not in PREFIXES else []
     if container.input_dir:
         words += _bind(data.inputs, container.input_dir, "readonly")
     if container.output_dir:

@@ -13,7 +13,7 @@ from typing import Any
 from flyte_temporal.adapters.launchers.kubernetes.looks import OURS, Look
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.adapters.launchers.moving import move
-from flyte_temporal.errors import LauncherError, UserCodeError
+from flyte_temporal.errors import InputTooLarge, LauncherError
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.commands import rendered
@@ -47,8 +47,8 @@ def around(
     assert container is not None, "asked for a container only"  # noqa: S101 - a mistake of ours
     try:
         command, arguments = rendered(order.task, order.inputs)
-    except UserCodeError as error:
-        raise PodRefused(str(error)) from error
+    except InputTooLarge as error:
+        raise PodRefused(error.message, error.code) from error
     ours: Json = {
         "image": image,
         "env": list(platforms),

@@ -61,6 +61,12 @@ _PASSING = (
     "context deadline exceeded",
     "timeout: request did not complete",
 )
+_TOO_LARGE = (
+    "etcdserver: request is too large",
+    "request entity too large",
+    "message larger than max",
+)
+"""What a server and its store say of an object that is larger than they take; the store's words come as a 500."""
 _PAUSE_S = 5.0
 
 
@@ -82,7 +88,13 @@ def answer_of(failure: ApiFailure) -> Answer:
         return Answer(Step.PAUSE, "the cluster asks to wait", pause_s=_PAUSE_S)
     if failure.status == 403:
         return _forbidden(failure, text)
-    if failure.status in {400, 413, 422}:
+    if failure.status == 413 or any(words in text for words in _TOO_LARGE):
+        words = (
+            f"The cluster takes no pod as large as this one: {failure.message} What makes pods large is inputs in the command "
+            "of a ContainerTask (let it read them from files), values of environment variables, annotations and templates."
+        )
+        return _fail(ErrorKind.USER, "PodTooLarge", words)
+    if failure.status in {400, 422}:
         return _fail(ErrorKind.USER, "BadPod", f"The cluster refuses the pod: {failure.message}")
     if failure.status == 404:
         words = f"{failure.message} Its namespace must exist: see docs/kubernetes.md."

@@ -252,6 +252,9 @@ class Driver:
             if (entry.stop_s is not None or error is not None) and not entry.told:
                 entry.error = error if entry.stop_s is None else None
                 await self._tell(entry)
+            if self._may_force(entry):
+                await self._force(entry)
+                continue
             if await self._node_is_lost(entry, found):
                 return
             await self._rest(entry, self._patience_s(entry, found))
@@ -291,6 +294,22 @@ class Driver:
             entry.gone = True
             entry.wake.set()
 
+    @staticmethod
+    def _may_force(entry: Entry) -> bool:
+        """Return whether a pod's end is overdue, and its task says that a copy which lives on does no harm."""
+        since = entry.deleting_since
+        if since is None or entry.forced or not entry.order.task.policy.safe_to_force:
+            return False
+        return time.monotonic() - since > entry.seen().grace_s + _MOST_S
+
+    @staticmethod
+    async def _force(entry: Entry) -> None:
+        """Have the cluster forget a pod whose end its node does not confirm: its containers may live on there."""
+        await entry.cluster.api.delete(PODS, entry.namespace, entry.name, entry.uid, 0)
+        _log.warning("The pod %s/%s was removed by force", entry.namespace, entry.name)
+        # What has a finalizer stays nevertheless, and is then waited for as any other.
+        entry.forced = entry.gone = True
+
     async def _is_gone(self, entry: Entry) -> bool:
         """Confirm that the pod is no more, and note how the attempt ended; return False if it is there after all."""
         found = await entry.cluster.api.get(PODS, entry.namespace, entry.name)
@@ -312,10 +331,15 @@ class Driver:
         if entry.error is not None:
             self._refuse(entry, entry.error)
             return True
+        message = "Its pod was deleted." if entry.told else "Its pod was deleted by somebody else."
+        if entry.forced:
+            message += (
+                f" Its node {last.node} did not confirm its end, so it was removed by force (safe_to_force)."
+            )
         entry.end(
             AttemptState(
                 phase=AttemptPhase.EXITED if entry.told else AttemptPhase.LOST,
-                message="Its pod was deleted." if entry.told else "Its pod was deleted by somebody else.",
+                message=message,
                 ran=began,
                 started_at=last.started_at,
                 pod=pod,

@@ -39,6 +39,7 @@ class Entry:
         intent: Why it is being stopped.
         stop_s: Its grace, if it is being stopped.
         told: Whether the cluster was asked to end it.
+        forced: Whether the cluster was asked to forget it though nobody confirmed its end.
     """
 
     order: AttemptOrder
@@ -55,6 +56,7 @@ class Entry:
     intent: Intent = Intent.NONE
     stop_s: float | None = None
     told: bool = False
+    forced: bool = False
     driver: asyncio.Task[None] | None = None
     error: ErrorDocument | None = None
     waits: tuple[str, float] = ("", 0.0)

@@ -19,7 +19,7 @@ from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent, StorageConfig
-from flyte_temporal.spec.execution import DEFAULT_CLUSTER
+from flyte_temporal.spec.clusters import DEFAULT_CLUSTER
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.storage.blobs import open_store
 

@@ -18,6 +18,7 @@ from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.adapters.launchers.kubernetes.secrets import SecretParts, secret_parts
 from flyte_temporal.adapters.launchers.kubernetes.templates import listed, merged
 from flyte_temporal.config.clusters import ClusterSettings
+from flyte_temporal.sdk.secrets import FOLDER_VARIABLE, PREFIXES
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.document import sha256_hex
@@ -118,7 +119,8 @@ def _pod_spec(wanted: Wanted, template: PodTemplate, accounts: tuple[str, ...]) 
     containers = listed(given, "containers")
     mine: Json = next((c for c in containers if c["name"] == template.primary_container), {})
     others = [_hardened(c) for c in containers if c["name"] != template.primary_container]
-    secret = secret_parts(order.task.policy.secrets)
+    said = {**order.environment.env, **order.task.policy.env}
+    secret = secret_parts(order.task.policy.secrets, said.get(FOLDER_VARIABLE, ""))
     primary, volumes = _primary(wanted, template.primary_container, mine, secret)
     own: list[Json] = []
     if order.task.container is not None:
@@ -206,7 +208,8 @@ def _environment(wanted: Wanted, mine: Mapping[str, Any], secret: SecretParts) -
         platforms = _platforms(wanted)
         stores = {name: platforms[name] for name in cluster.secret_env}
         return {**platforms, **own, **stores, **secrets}
-    return {**cluster.env, **order.environment.env, **own, **order.task.policy.env, **secrets}
+    said = {**cluster.env, **order.environment.env, **own, **order.task.policy.env}
+    return {**{name: value for name, value in said.items() if name not in PREFIXES}, **secrets}
 
 
 def _primary(

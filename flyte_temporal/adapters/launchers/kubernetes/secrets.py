@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
-from flyte_temporal.sdk.secrets import DEFAULT_FOLDER, DEFAULT_PREFIX
+from flyte_temporal.errors import InvalidIdentifier
+from flyte_temporal.sdk.secrets import DEFAULT_FOLDER, DEFAULT_PREFIX, FOLDER_VARIABLE
+from flyte_temporal.spec.identifiers import container_folder
 from flyte_temporal.spec.policies import SecretRequest
 
 Json = dict[str, Any]
@@ -26,13 +28,21 @@ class SecretParts:
     mounts: list[Json] = field(default_factory=list)
 
 
-def secret_parts(requests: Iterable[SecretRequest]) -> SecretParts:
+def secret_parts(requests: Iterable[SecretRequest], folder: str = "") -> SecretParts:
     """Return variables, volumes and mounts for what a task requests.
 
+    Args:
+        requests: What it requests.
+        folder: Where it looks for files; empty = the usual place.
+
     Raises:
-        PodRefused: If a request names no group or, for a variable, no key.
+        PodRefused: If a request names no group or, for a variable, no key; or nothing can be mounted in the folder.
     """
     parts = SecretParts()
+    try:
+        container_folder(folder)
+    except InvalidIdentifier as error:
+        raise PodRefused(f"{FOLDER_VARIABLE} in its environment: {error.message}") from None
     for number, request in enumerate(requests):
         if not request.group:
             raise PodRefused(
@@ -42,7 +52,7 @@ def secret_parts(requests: Iterable[SecretRequest]) -> SecretParts:
         # A group's version is a part of where it is looked for, and so of the object's name.
         secret = "-".join(part for part in (request.group, request.version) if part).lower().replace("_", "-")
         if request.mount == "file" or not request.key:
-            _file(parts, request, secret, f"flyte-temporal-secret-{number}")
+            _file(parts, request, secret, (folder or DEFAULT_FOLDER, f"flyte-temporal-secret-{number}"))
             continue
         name = DEFAULT_PREFIX + "_".join(
             part.upper() for part in (request.group, request.version, request.key) if part
@@ -53,8 +63,9 @@ def secret_parts(requests: Iterable[SecretRequest]) -> SecretParts:
     return parts
 
 
-def _file(parts: SecretParts, request: SecretRequest, secret: str, volume: str) -> None:
-    folder = "/".join(part.lower() for part in (DEFAULT_FOLDER, request.group, request.version) if part)
+def _file(parts: SecretParts, request: SecretRequest, secret: str, where: tuple[str, str]) -> None:
+    outer, volume = where
+    folder = "/".join((outer.rstrip("/"), *(p.lower() for p in (request.group, request.version) if p)))
     source: Json = {"secretName": secret, "defaultMode": 0o440}
     mount: Json = {"name": volume, "mountPath": folder, "readOnly": True}
     if request.key:

@@ -117,6 +117,36 @@ def test_secret_files_come_from_the_workers_folder_alone(tmp_path: Path) -> None
     assert mounts(plan(order(policy, "s3://b"))) == []
 
 
+def test_secrets_have_the_workers_names_here_and_the_usual_ones_in_the_container(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    for name in ("db/p-password", "db/p-user", "db/password", "p-token", "token"):
+        (tmp_path / name).touch()
+    environ = {
+        "FLYTE_SECRETS_DEFAULT_DIR": str(tmp_path),
+        "FLYTE_SECRETS_FILE_PREFIX": "p-",
+        "FLYTE_SECRETS_ENV_PREFIX": "OURS_",
+        "OURS_DB_PASSWORD": "pw",
+        "_FSEC_DB_PASSWORD": "another",
+        "MINE_DB_PASSWORD": "a third",
+    }
+    one = (SecretRequest(group="db", key="password"), SecretRequest(group="", key="token"))
+    # What the task says of prefixes is no name of this machine.
+    said = {"FLYTE_SECRETS_ENV_PREFIX": "MINE_", "FLYTE_SECRETS_FILE_PREFIX": "../"}
+    for policy in (TaskPolicy(secrets=one), TaskPolicy(secrets=one, env=said)):
+        made = plan(order(policy, "s3://b"), environ=environ)
+        assert made.env == {"_FSEC_DB_PASSWORD": "pw"}
+        assert mounts(made) == [
+            f"type=bind,source={tmp_path}/db/p-password,target=/etc/flyte/secrets/db/password,readonly",
+            f"type=bind,source={tmp_path}/p-token,target=/etc/flyte/secrets/token,readonly",
+        ]
+    made = plan(order(TaskPolicy(secrets=(SecretRequest(group="db", key=""),)), "s3://b"), environ=environ)
+    assert made.env == {"_FSEC_DB_PASSWORD": "pw"}
+    assert mounts(made) == [
+        f"type=bind,source={tmp_path}/db/p-{name},target=/etc/flyte/secrets/db/{name},readonly"
+        for name in ("password", "user")
+    ]
+
+
 def test_limits() -> None:
     limits = ResourceValues(mem="1Gi", cpu="250m", ephemeral_storage="1Mi")
     words = plan(
@@ -170,7 +200,7 @@ def test_an_image_without_our_runtime() -> None:
     container = ContainerSpec(
         image="alpine:3", command=("sh", "-c", "x"), args=("a",), input_dir="/in", output_dir="/out"
     )
-    environment = Environment(env={"A": "1"})
+    environment = Environment(env={"A": "1", "FLYTE_SECRETS_ENV_PREFIX": "MINE_"})
     made = plan(order(root="s3://b", environment=environment, task={"container": container, "entry": None}))
     words = made.arguments
     assert words[words.index("--entrypoint") :] == ["--entrypoint", "sh", "alpine:3", "-c", "x", "a"]
@@ -180,6 +210,7 @@ def test_an_image_without_our_runtime() -> None:
     ]
     assert value(words, "--network") == "none"
     assert "A=1" in words
+    assert not any("MINE_" in word for word in words)
     assert not any("FLYTE_TEMPORAL_STORAGE" in word for word in words)
 
 

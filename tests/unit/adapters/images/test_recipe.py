@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from flyte_temporal import ImageSpec
+from flyte_temporal._version import __version__
 from flyte_temporal.adapters.images.building import Builder, ImageNotBuilt
 from flyte_temporal.adapters.images.recipe import recipe
 from flyte_temporal.config.defaults import BuilderSettings
 from flyte_temporal.errors import BadRequest
+from flyte_temporal.sdk.images import RECIPE
+from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.images import Declared
 from tools.task_image import STORES, requirements
 
@@ -55,6 +58,48 @@ def test_all_that_can_be_declared(tmp_path: Path) -> None:
     assert made.text.replace(f"/root/{tmp_path}/data", "/root/data") == GOLDEN
     assert made.secrets == {"pip0": "/home/me/pip.conf"}
     assert set(made.files) == {"requirements.txt", "copy/0"}
+
+
+RECIPES = {2: "5622c42619875e6ee45dc8d064a034084d4154e4df54a3ea178987587d9ff039"}
+"""By the number of the recipe: the digest of what it writes. Only added to: of each number there are images somewhere."""
+
+
+def test_a_change_of_the_recipe_has_a_number() -> None:
+    """Else whoever has images that were built in the old way keeps them for ever: their tag would not tell."""
+    file = {"file": "f", "sha256": "0"}
+    everything = {
+        "python_version": "3.12",
+        "packages": ["a", "b"],
+        "runtime_packages": ["c"],
+        "requirements": file,
+        "apt_packages": ["git"],
+        "env": {"A": "1"},
+        "commands": ["echo"],
+        "copy": [file],
+        "source_root": "src",
+        "pip_index": "https://packages.example/simple",
+        "pip_extra_index_url": ["https://more.example/simple"],
+        "pip_extra_args": "--pre",
+        "pip_secret_mounts": [["pip.conf", "/etc/pip.conf"]],
+        "python_exec": "python3.12",
+        "entrypoint": ["run"],
+        "platform": "linux/amd64",
+    }
+    made = [recipe(each) for each in ({}, {"base_image": "debian:12"}, everything)]
+    written = [[m.text.replace(__version__, "VERSION"), m.files, m.secrets, m.platform] for m in made]
+    found = sha256_hex(canonical_json(written))
+    assert max(RECIPES) == RECIPE
+    assert RECIPES[RECIPE] == found, (
+        "The recipe of declared images has changed: raise RECIPE in flyte_temporal/sdk/images.py, and add the new digest "
+        f"to RECIPES here: {found}"
+    )
+
+
+def test_the_number_of_the_recipe_is_in_the_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ImageSpec(packages=["pandas"])
+    before = spec.image_name()
+    monkeypatch.setattr("flyte_temporal.sdk.images.RECIPE", RECIPE + 1)
+    assert ImageSpec(packages=["pandas"]).image_name() != before
 
 
 def test_tasks_of_a_declared_image_reach_each_blob_store() -> None:

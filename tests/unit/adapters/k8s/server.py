@@ -45,6 +45,7 @@ class FakeServer:
     mute: bool = False
     gone_events: int = 0
     lose_answers: int = 0
+    keeps_pods: bool = False
     versions: Any = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -146,6 +147,8 @@ class FakeServer:
         wanted = (options.get("preconditions") or {}).get("uid")
         if wanted and wanted != thing["metadata"]["uid"]:
             return _status(409, "Conflict", "uid")
+        if kind == "pods" and self.keeps_pods:
+            return web.json_response(thing)
         if (
             kind == "pods"
             and thing["status"].get("phase") == "Running"

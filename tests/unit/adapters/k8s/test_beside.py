@@ -33,7 +33,7 @@ def order() -> AttemptOrder:
         type="container",
         interface=interface,
         container=container,
-        policy=TaskPolicy(env={"A": "b"}),
+        policy=TaskPolicy(env={"A": "b", "FLYTE_SECRETS_ENV_PREFIX": "MINE_"}),
     )
     return order_of().model_copy(update={"task": task, "inputs": {"x": Inline(value=7)}})
 

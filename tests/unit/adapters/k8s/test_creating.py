@@ -61,6 +61,7 @@ TABLE = [
     (400, "BadRequest", "cannot unmarshal", Step.FAIL, Verdict.USER_FATAL),
     (422, "Invalid", "spec.containers[0].image: Required", Step.FAIL, Verdict.USER_FATAL),
     (413, "RequestEntityTooLarge", "too large", Step.FAIL, Verdict.USER_FATAL),
+    (500, "", "etcdserver: request is too large", Step.FAIL, Verdict.USER_FATAL),
     (404, "NotFound", 'namespaces "x" not found', Step.FAIL, Verdict.SYSTEM),
     (401, "Unauthorized", "Unauthorized", Step.FAIL, Verdict.SYSTEM),
     (418, "", "teapot", Step.RETRY, None),
@@ -86,6 +87,22 @@ def test_answers(status: int, reason: str, message: str, step: Step, verdict: Ve
 )
 def test_who_is_to_do_what_about_a_refusal(message: str, words: str) -> None:
     assert words in answer_of(ApiFailure(403, "Forbidden", message)).message
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (413, "Request entity too large: limit is 3145728"),
+        (500, "etcdserver: request is too large"),
+        (500, "rpc error: code = ResourceExhausted desc = trying to send message larger than max"),
+    ],
+)
+def test_a_pod_that_is_too_large_is_told_from_a_wrong_one(status: int, message: str) -> None:
+    error = answer_of(ApiFailure(status, "InternalError", message)).error
+    assert error is not None
+    assert (error.code, error.recoverable) == ("PodTooLarge", False)
+    assert message in error.message
+    assert "let it read them from files" in error.message
 
 
 @pytest.mark.parametrize("status", [429, 503])

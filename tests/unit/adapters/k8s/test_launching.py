@@ -10,11 +10,21 @@ from typing import Any
 
 import pytest
 
+from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import ApiFailure
+from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
+from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
+from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Claim, Intent
+from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
+from flyte_temporal.spec.execution import ErrorKind
+from flyte_temporal.spec.interface import Interface, Variable
+from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.policies import TaskPolicy
+from flyte_temporal.spec.types import STRING
 from flyte_temporal.storage import orders
 from flyte_temporal.testing.blobs import MemoryBlobStore
 from tests.unit.adapters.k8s.made import attempt_of, order_of
@@ -198,6 +208,55 @@ async def test_somebody_elses_pod_of_that_name(server: FakeServer, new: New) -> 
     assert (state.error.code, state.error.recoverable, state.ran) == ("NameCollision", False, False)
 
 
+async def test_the_pod_of_another_token_is_a_collision(server: FakeServer, new: New) -> None:
+    """The same node and number of the same execution, made for another run: by its annotation, not by its labels."""
+    launcher, order = new(), order_of()
+    namespace = launcher.cluster().namespace_of(order.attempt.execution)
+    other = pod_of(Wanted(order_of(attempt_of(token="other")), ClusterSettings(image="i")))
+    other["metadata"] |= {"name": name_of(order), "labels": names.pod_labels(order.attempt, 1)}
+    await launcher.cluster().api.create("pods", namespace, other)
+    await launcher.start(order)
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert state.error is not None
+    assert state.error.code == "NameCollision"
+    # It is left alone.
+    assert server.count("DELETE", "") == 0
+
+
+async def test_a_pod_of_another_release_is_adopted(
+    server: FakeServer, new: New, blobs: MemoryBlobStore
+) -> None:
+    """An upgrade changes templates, and with them the hash: what it looks like is not who it is (decision 0061)."""
+    one, order = new(annotations={"release": "1"}, tmp_size="1Gi"), order_of()
+    await one.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    server.running(name_of(order))
+    await one.close()
+    two = new(annotations={"release": "2"}, tmp_size="2Gi")
+    await two.start(order)
+    await until(lambda: bool(server.open))
+    server.ended(name_of(order))
+    assert (await two.observe(order.attempt, SOON_S)).exit_code == 0
+    assert server.count("POST", "/pods") == 1
+
+
+async def test_an_input_too_large_for_a_command_is_told_as_by_podman(server: FakeServer, new: New) -> None:
+    order = order_of()
+    interface = Interface(inputs=(Variable(name="text", type=STRING),))
+    container = ContainerSpec(image="i", command=("echo", "{{.inputs.text}}"), input_dir="/var/inputs")
+    task = TaskSpec(name="m.count", type="container", interface=interface, container=container)
+    large = {"text": Inline(value="x" * 200_000)}
+    launcher = new()
+    await launcher.start(order.model_copy(update={"task": task, "inputs": large}))
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert state.error is not None
+    assert (state.error.code, state.error.recoverable, state.ran) == ("InputTooLarge", False, False)
+    assert "The input text of m.count is too large for a command (200,000 bytes" in state.error.message
+    assert "read it from /var/inputs/text" in state.error.message
+    assert server.pods() == []
+
+
 async def test_quota_is_waited_for_in_words(server: FakeServer, new: New) -> None:
     text = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2'
     server.refusals += [(403, {"reason": "Forbidden", "message": text}, {})] * 2
@@ -292,6 +351,89 @@ async def test_a_stop_gives_the_pod_its_grace(server: FakeServer, new: New, blob
     server.ended(name_of(order), 143)
     state = await stopping
     assert (state.exit_code, state.intent) == (143, Intent.CANCEL)
+
+
+async def ending(
+    server: FakeServer, new: New, blobs: MemoryBlobStore, order: AttemptOrder
+) -> tuple[KubernetesLauncher, Entry]:
+    """Return an attempt whose pod somebody has deleted and whose node does not confirm it."""
+    launcher = new()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()) and bool(server.open))
+    begin(blobs, order)
+    server.running(name_of(order))
+    entry = launcher._entries[order.attempt.key]
+    await until(lambda: entry.state.phase is AttemptPhase.RUNNING)
+    cluster = launcher.cluster()
+    await cluster.api.delete("pods", entry.namespace, entry.name, entry.uid)
+    await until(lambda: entry.deleting_since is not None)
+    return launcher, entry
+
+
+async def passes(entry: Entry, seconds: float) -> None:
+    assert entry.deleting_since is not None
+    entry.deleting_since -= seconds
+    entry.wake.set()
+    await asyncio.sleep(0.3)
+
+
+async def test_a_pod_whose_end_nobody_confirms_is_removed_by_force_if_its_task_says_so(
+    server: FakeServer, new: New, blobs: MemoryBlobStore
+) -> None:
+    order = order_of(policy=TaskPolicy(safe_to_force=True))
+    launcher, entry = await ending(server, new, blobs, order)
+    # Not before its grace of 30 s, and a minute more.
+    await passes(entry, 85)
+    assert (len(server.pods()), server.count("DELETE", "/pods/")) == (1, 1)
+    await passes(entry, 10)
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert (state.phase, state.ran) == (AttemptPhase.LOST, True)
+    assert "removed by force (safe_to_force)" in state.message
+    error = without_manifest(order, state).error
+    assert error is not None
+    assert (error.kind, error.code) == (ErrorKind.SYSTEM, "PodDeletedExternally")
+    assert "removed by force" in error.message
+    assert server.pods() == []
+
+
+async def test_a_pod_whose_end_nobody_confirms_is_left_if_its_task_says_nothing(
+    server: FakeServer, new: New, blobs: MemoryBlobStore
+) -> None:
+    order = order_of()
+    launcher, entry = await ending(server, new, blobs, order)
+    await passes(entry, 1000)
+    assert not (await launcher.observe(order.attempt)).over
+    assert (len(server.pods()), server.count("DELETE", "/pods/")) == (1, 1)
+
+
+async def test_a_stop_removes_by_force_what_does_not_end(
+    server: FakeServer, new: New, blobs: MemoryBlobStore
+) -> None:
+    order = order_of(policy=TaskPolicy(safe_to_force=True))
+    launcher = new()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    server.running(name_of(order))
+    entry = launcher._entries[order.attempt.key]
+    stopping = asyncio.create_task(launcher.stop(order.attempt, 7))
+    await until(lambda: entry.deleting_since is not None)
+    await passes(entry, 60)
+    assert not stopping.done()
+    await passes(entry, 10)
+    state = await stopping
+    assert (state.phase, state.intent) == (AttemptPhase.EXITED, Intent.CANCEL)
+    assert server.pods() == []
+
+
+async def test_a_finalizer_outlives_force(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:
+    """A pod that stays nevertheless is asked for once, not thousands of times."""
+    order = order_of(policy=TaskPolicy(safe_to_force=True))
+    launcher, entry = await ending(server, new, blobs, order)
+    server.keeps_pods = True
+    await passes(entry, 1000)
+    assert not (await launcher.observe(order.attempt, 1)).over
+    assert server.count("DELETE", "/pods/") == 2
 
 
 async def test_a_worker_that_ends_leaves_pods_alone(server: FakeServer, new: New) -> None:

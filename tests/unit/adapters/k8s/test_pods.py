@@ -265,6 +265,17 @@ def test_secrets() -> None:
         made(TaskPolicy(secrets=(SecretRequest(group="", key="k"),)))
 
 
+def test_files_of_secrets_are_where_the_task_looks_for_them() -> None:
+    asked = (SecretRequest(group="certs", key="ca.pem", mount="file"), SecretRequest(group="whole", key=""))
+    env = {"FLYTE_SECRETS_DEFAULT_DIR": "/mine/", "FLYTE_SECRETS_ENV_PREFIX": "MINE_"}
+    pod = made(TaskPolicy(secrets=asked, env=env))
+    mounts = {m["mountPath"] for m in primary(pod)["volumeMounts"]}
+    assert mounts == {"/tmp", "/mine/certs/ca.pem", "/mine/whole"}
+    for wrong in ("relative", "/a/../b", "/a:b"):
+        with pytest.raises(PodRefused, match="FLYTE_SECRETS_DEFAULT_DIR in its environment"):
+            made(TaskPolicy(secrets=asked, env={"FLYTE_SECRETS_DEFAULT_DIR": wrong}))
+
+
 def test_a_template_a_named_one_and_labels_come_together() -> None:
     own = PodTemplate(
         pod_spec={
