@@ -12,11 +12,11 @@ import threading
 from flyte_temporal.errors import StorageError
 from flyte_temporal.ports.blob_store import BlobStore, Put
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.document import Document, canonical_bytes
+from flyte_temporal.spec.document import Stored, canonical_bytes
 from flyte_temporal.storage.logs import CHUNK_BYTES, QUOTA_BYTES, cut_marker
 
 
-class LogPlace(Document):
+class LogPlace(Stored):
     """How far a log has been stored. What is written of it is true for ever: that so many chunks end there.
 
     Args:
@@ -69,7 +69,7 @@ class StreamedLog:
             StorageError: If the store did not answer.
         """
         written = self._store.get(keys.log_place(self._key))
-        place = LogPlace.model_validate_json(written) if written is not None else LogPlace()
+        place = LogPlace.read(written) if written is not None else LogPlace()
         number, ahead = place.chunks, 0
         # A worker may have died between a chunk and its note, or be at it now.
         while (info := self._store.head(keys.log_chunk(self._key, number))) is not None:

@@ -32,6 +32,7 @@ _SILENCE_S = 70.0
 _CALL = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _STREAM = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENCE_S)
 _CONNECTIONS = 64
+_BUFFER = 64 * 1024
 _LOG = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=10)
 _FOLLOWED = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=300)
 """A container may be silent for as long as it likes; but a connection that is gone may be silent, too."""
@@ -220,6 +221,8 @@ async def configuration(cluster: ClusterSettings) -> Any:
     made = client.Configuration()
     # Each log that is followed has a connection all the time, and nothing else may have to wait for one.
     made.connection_pool_maxsize = _CONNECTIONS + LOGS_FOLLOWED + LOGS_READ
+    # The library holds 4 MiB of each answer that nobody has read yet, so that a line fits; we take it in pieces.
+    made.client_session_kwargs = {"read_bufsize": _BUFFER}
     try:
         if cluster.kubeconfig is None and not cluster.context:
             try:

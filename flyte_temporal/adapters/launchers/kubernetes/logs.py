@@ -212,7 +212,7 @@ class _Reader:
                 done, _ = await asyncio.wait(
                     waits, timeout=self._patience_s(over.done() and follow), return_when=FIRST_COMPLETED
                 )
-                if over in done:
+                if over in done and follow:
                     self._moved_at = time.monotonic()
                 if next_ in done:
                     data = next_.result()
@@ -281,7 +281,7 @@ class _Reader:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Have a place among those who read; that of those who follow is not waited for after the end."""
-        place = self._lanes.followed
+        place, began = self._lanes.followed, time.monotonic()
         self._queued = True
         try:
             if not await self._got_in(place):
@@ -289,7 +289,8 @@ class _Reader:
                 await place.acquire()
         finally:
             self._queued = False
-        self._moved_at = time.monotonic()
+        # That others are before it is no reason to give it up; that its tries lead to nothing is.
+        self._moved_at += time.monotonic() - began
         try:
             yield
         finally:
