@@ -15,6 +15,7 @@ from flyte_temporal.adapters.launchers.kubernetes.reaping import Known, Reaper
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.policies import TaskPolicy
 from tests.kubernetes.api_proxy import api_proxy
+from tests.kubernetes.bench import container_order
 from tests.kubernetes.ground import DEPLOY, WORKER, Ground, ground, witness
 from tests.kubernetes.kubectl import Kubectl
 
@@ -77,6 +78,8 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
     stopped, adopted = (bench.order("work.hold") for _ in range(2))
     next_try = done.attempt.model_copy(update={"number": 2, "token": "next"})
     again = done.model_copy(update={"attempt": next_try})
+    # What a container without our runtime prints, the launcher itself stores.
+    printed = container_order(bench.order("work.add", {"n": 1}), "echo a word")
 
     async def closed(_: ExecutionId) -> Known:
         return Known.CLOSED
@@ -84,9 +87,11 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
     with api_proxy(place.kubectl.kubeconfig, place.token()) as proxy, witness(place):
         kubeconfig = proxy.written(tmp_path)
         async with place.launcher(kubeconfig) as first:
-            for order in (done, stopped, adopted):
+            for order in (done, stopped, adopted, printed):
                 await first.start(order)
-            assert (await place.finished(first, [done], 120))[done.attempt.key].exit_code == 0
+            states = await place.finished(first, [done, printed], 120)
+            assert [state.exit_code for state in states.values()] == [0, 0]
+            assert bench.log(printed) == "a word\n"
         async with place.launcher(kubeconfig, owner_ttl_s=0.0) as second:
             for order in (stopped, adopted, again):
                 await second.start(order)
@@ -94,12 +99,12 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
             await asyncio.to_thread(place.let_go, adopted)
             states = await place.finished(second, [adopted, again], 120)
             assert [state.exit_code for state in states.values()] == [0, 0]
-            for order in (done, stopped, adopted, again):
+            for order in (done, stopped, adopted, again, printed):
                 await second.release(order.attempt)
             assert await Reaper(second, closed).sweep([done.attempt.execution]) >= 3
         used = set(proxy.counted())
     await place.emptied()
-    assert place.succeeded(done, adopted, again)
+    assert place.succeeded(done, adopted, again, printed)
     assert used - granted() == set()
     assert granted() - used == set()
 

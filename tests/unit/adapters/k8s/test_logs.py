@@ -18,6 +18,7 @@ from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
 from flyte_temporal.spec.interface import Interface
 from flyte_temporal.storage.logs import read_log
+from flyte_temporal.storage.streamed_logs import StreamedLog
 from flyte_temporal.testing.blobs import MemoryBlobStore
 from tests.unit.adapters.k8s.made import attempt_of, order_of
 from tests.unit.adapters.k8s.server import FakeServer, settings_of
@@ -315,14 +316,14 @@ async def test_little_of_a_long_log_is_in_memory(
     server: FakeServer, new: New, blobs: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 0
-    add = logs.StreamedLog.add
+    add = StreamedLog.add
 
-    def seen(log: logs.StreamedLog, data: bytes) -> None:
+    def seen(log: StreamedLog, data: bytes) -> None:
         nonlocal most
         add(log, data)
         most = max(most, log.pending)
 
-    monkeypatch.setattr(logs.StreamedLog, "add", seen)
+    monkeypatch.setattr(StreamedLog, "add", seen)
     blobs.slow_s = 0.005
     launcher, order = new(), order_at()
     name = await begin(server, launcher, order)

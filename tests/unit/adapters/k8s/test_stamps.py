@@ -13,7 +13,8 @@ Log = list[tuple[int, bytes]]
 
 logs = st.lists(
     st.tuples(
-        st.sampled_from([0, 1, 10**6, 10**9]), st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"") + b"\n")
+        st.sampled_from([0, 1, 10**6, 10**9]),
+        st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"") + b"\n"),
     ),
     max_size=20,
 )
