@@ -162,7 +162,7 @@ class _Reader:
         self._lines = Lines(place.nanos, place.taken)
         pause_s = _FIRST_S
         while not self._out.over:
-            self._got = False
+            self._got, began = False, time.monotonic()
             try:
                 async with self._turn():
                     whole = await self._read()
@@ -172,14 +172,16 @@ class _Reader:
                     await self._flush()
                     await self._say(words)
                     return
-                await self._rest(failure.retry_after_s or pause_s)
+                await self._rest(min(_MOST_S, failure.retry_after_s or pause_s))
             else:
                 if whole and not self.ended.is_set():
                     # The news of its end is on its way; or something between here and there was replaced.
                     await self._rest(pause_s)
                 if whole and self.ended.is_set():
                     break
-            pause_s = _FIRST_S if self._got else min(_MOST_S, pause_s * 2)
+            # One that stood for long was good, though its container said nothing.
+            good = self._got or time.monotonic() - began > 2 * _MOST_S
+            pause_s = _FIRST_S if good else min(_MOST_S, pause_s * 2)
         await self._flush()
 
     def _hopeless(self, failure: ApiFailure) -> str | None:

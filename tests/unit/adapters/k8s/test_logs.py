@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from flyte_temporal.adapters.launchers.kubernetes import driving, logs, names
+from flyte_temporal.adapters.launchers.kubernetes import client, driving, logs, names
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.errors import StorageError
 from flyte_temporal.ports.blob_store import Put
@@ -222,6 +223,21 @@ async def test_a_stream_that_ends_too_early_and_one_that_never_does(
     await over(launcher, order)
     assert log_of(blobs, order) == b"one\n"
     assert asked(server) == 2
+
+
+async def test_a_connection_that_is_silent_for_long_is_opened_anew(
+    server: FakeServer, new: New, blobs: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other end of it may be gone without a word."""
+    monkeypatch.setattr(client, "_FOLLOWED", aiohttp.ClientTimeout(total=None, sock_read=0.2))
+    launcher, order = new(), order_at()
+    name = await begin(server, launcher, order)
+    server.prints(name, b"one\n")
+    await until(lambda: asked(server) >= 3)
+    server.prints(name, b"two\n")
+    server.ended(name)
+    await over(launcher, order)
+    assert log_of(blobs, order) == b"one\ntwo\n"
 
 
 async def test_a_right_that_is_missing_is_told_and_fails_nothing(
