@@ -39,7 +39,7 @@ def test_it_is_read_as_any_other_log() -> None:
 
 
 def test_chunks_are_bounded() -> None:
-    store, log = MemoryBlobStore(), StreamedLog(MemoryBlobStore(), KEY)
+    store = MemoryBlobStore()
     log = StreamedLog(store, KEY)
     log.add(b"x" * (2 * CHUNK_BYTES + 1))
     log.flush(1, 1)
@@ -110,6 +110,19 @@ def test_a_writer_that_died_before_its_note() -> None:
     second.add(b"two\nthree\n")
     second.flush(3, 6)
     assert list(read_log(store, KEY)) == [b"one\n", b"tw", b"o\nthree\n"]
+
+
+def test_a_writer_that_is_behind_another_one_notes_nothing_that_is_not_so() -> None:
+    store = MemoryBlobStore()
+    behind = StreamedLog(store, KEY)
+    store.put_new(keys.log_chunk(KEY, 0), b"abc")  # by another one, which died before its note
+    behind.add(b"ab")
+    behind.flush(1, 2)
+    later = StreamedLog(store, KEY)
+    place = later.resume()
+    later.add(b"abcdef"[place.taken :])
+    later.flush(1, 6)
+    assert whole(store) == b"abcdef"
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.sampled_from(["add", "flush", "die"]))))

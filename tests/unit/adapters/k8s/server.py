@@ -40,6 +40,7 @@ class FakeServer:
         printed: What containers have printed, by pod: the time of each line in nanoseconds, and the line.
         rotated: By pod, how many lines of that are in files of which the kubelet gives nothing any more.
         log_refusals: Answers to the next requests for logs; the last one stays.
+        since: From when on logs were asked for, by each request for one.
         stuck: Whether logs that are followed do not end with their containers.
     """
 
@@ -55,6 +56,7 @@ class FakeServer:
     printed: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
     rotated: dict[str, int] = field(default_factory=dict)
     log_refusals: list[tuple[int, Json]] = field(default_factory=list)
+    since: list[str] = field(default_factory=list)
     stuck: bool = False
     versions: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -217,6 +219,7 @@ class FakeServer:
             refusals.clear()
         asked = request.query
         assert (asked["container"], asked["timestamps"]) == ("primary", "true")
+        self.since.append(asked.get("sinceTime", ""))
         since = int(datetime.fromisoformat(asked["sinceTime"]).timestamp()) if "sinceTime" in asked else 0
         response = web.StreamResponse()
         await response.prepare(request)

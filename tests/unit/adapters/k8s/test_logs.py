@@ -22,7 +22,7 @@ from flyte_temporal.storage.logs import read_log
 from flyte_temporal.storage.streamed_logs import StreamedLog
 from flyte_temporal.testing.blobs import MemoryBlobStore
 from tests.unit.adapters.k8s.made import attempt_of, order_of
-from tests.unit.adapters.k8s.server import FakeServer, settings_of
+from tests.unit.adapters.k8s.server import FakeServer, settings_of, stamp
 
 New = Callable[..., KubernetesLauncher]
 SOON_S = 20.0
@@ -166,11 +166,13 @@ async def test_a_worker_that_comes_later_goes_on_where_the_first_one_was(
     server.prints(name, b"one\n", b"two\n")
     await until(lambda: log_of(blobs, order) == b"one\ntwo\n")
     await first.close()
+    last = server.printed[name][-1][0]
     server.rotate(name)
     server.prints(name, b"three\n")
     second = new()
     await second.start(order)
     await until(lambda: log_of(blobs, order).endswith(b"three\n"))
+    assert server.since == ["", f"{stamp(last).decode()[:19]}Z"]
     await second.close()
     server.prints(name, b"four\n", nanos=server.printed[name][-1][0])
     server.ended(name)
@@ -363,10 +365,27 @@ async def test_more_logs_than_may_be_read_at_once(
         server.prints(name, name.encode() + b"\n")
     await until(lambda: sum(bool(log_of(blobs, order)) for order in orders) == 2)
     assert asked(server) == 2
-    # Those that end first are not those that have a place.
-    for name in reversed(pods):
-        server.ended(name)
-    for order, name in zip(orders, pods, strict=True):
-        await over(launcher, order)
-        assert log_of(blobs, order) == name.encode() + b"\n"
+    # Those that end first are those that have no place.
+    waiting = [order for order in orders if not log_of(blobs, order)]
+    for some in (waiting, [order for order in orders if order not in waiting]):
+        for order in some:
+            server.ended(name_of(order))
+        for order in some:
+            await over(launcher, order)
+            assert log_of(blobs, order) == name_of(order).encode() + b"\n"
     assert asked(server) == 6
+
+
+async def test_a_worker_that_forgets_an_attempt_lets_go_of_its_log(
+    server: FakeServer, new: New, blobs: Store
+) -> None:
+    launcher, order = new(), order_at()
+    name = await begin(server, launcher, order)
+    await until(lambda: bool(server.following))
+    await launcher.release(order.attempt)
+
+    def gone() -> bool:
+        server.prints(name, b"a server that says nothing does not hear that nobody listens\n")
+        return not server.following
+
+    await until(gone)
