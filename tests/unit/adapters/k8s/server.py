@@ -223,8 +223,9 @@ class FakeServer:
         since = int(datetime.fromisoformat(asked["sinceTime"]).timestamp()) if "sinceTime" in asked else 0
         response = web.StreamResponse()
         await response.prepare(request)
-        assert isinstance(request.transport, asyncio.Transport)
-        self.following.add(request.transport)
+        transport = request.transport  # none once it is closed
+        assert isinstance(transport, asyncio.Transport)
+        self.following.add(transport)
         try:
             at, inside = self.rotated.get(name, 0), False
             while True:
@@ -241,7 +242,7 @@ class FakeServer:
         except (ConnectionError, RuntimeError):
             return response
         finally:
-            self.following.discard(request.transport)
+            self.following.discard(transport)
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         since = int(request.query["resourceVersion"])
