@@ -22,7 +22,7 @@ from flyte_temporal.adapters.launchers.kubernetes.looks import Look
 from flyte_temporal.adapters.launchers.kubernetes.stamps import Lines
 from flyte_temporal.errors import StorageError
 from flyte_temporal.ports.blob_store import BlobStore
-from flyte_temporal.storage.logs import INTERVAL_S
+from flyte_temporal.storage.logs import CHUNK_BYTES, INTERVAL_S
 from flyte_temporal.storage.streamed_logs import StreamedLog
 
 T = TypeVar("T")
@@ -30,7 +30,8 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _PIECE = 256 * 1024
-"""What is held of a log in memory, at most, before more of it is read: there may be many."""
+_HELD = 32 * 1024 * 1024
+"""What is held of all logs of a cluster in memory, before more of them is read; but so much more that each may hold `_PIECE`."""
 _THREADS = 4
 """A store that stalls must not take the threads in which claims and orders are written."""
 _FIRST_S = 1.0
@@ -51,10 +52,17 @@ class Lanes:
     Args:
         followed: Places for containers that run.
         read: Places for those that have ended.
+        at_once: How many have a place.
     """
 
     followed: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGS_FOLLOWED))
     read: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGS_READ))
+    at_once: int = 0
+
+    @property
+    def piece(self) -> int:
+        """How much of a log is stored at once: the more, the sooner it is read, before its node puts it away."""
+        return max(_PIECE, min(CHUNK_BYTES, _HELD // max(1, self.at_once)))
 
 
 class PodLogs:
@@ -226,7 +234,9 @@ class _Reader:
                     next_ = asyncio.ensure_future(_next(stream))
                 elif over.done() and follow and time.monotonic() - self._moved_at >= _LINGER_S:
                     return False
-                if self._out.pending >= _PIECE or (self._out.pending and time.monotonic() >= self._due):
+                if self._out.pending >= self._lanes.piece or (
+                    self._out.pending and time.monotonic() >= self._due
+                ):
                     await self._flush()
                     if self._out.over:
                         return True
@@ -293,9 +303,11 @@ class _Reader:
             self._queued = False
         # That others are before it is no reason to give it up; that its tries lead to nothing is.
         self._moved_at += time.monotonic() - began
+        self._lanes.at_once += 1
         try:
             yield
         finally:
+            self._lanes.at_once -= 1
             place.release()
 
     async def _got_in(self, place: asyncio.Semaphore) -> bool:

@@ -18,7 +18,7 @@ from flyte_temporal.ports.blob_store import Put
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
 from flyte_temporal.spec.interface import Interface
-from flyte_temporal.storage.logs import read_log
+from flyte_temporal.storage.logs import CHUNK_BYTES, read_log
 from flyte_temporal.storage.streamed_logs import StreamedLog
 from flyte_temporal.testing.blobs import MemoryBlobStore
 from tests.unit.adapters.k8s.made import attempt_of, order_of
@@ -330,9 +330,12 @@ async def test_a_store_that_stays_away_holds_up_nothing(
     assert log_of(blobs, order) == b""
 
 
+@pytest.mark.parametrize("held", [0, logs._HELD], ids=["of many", "alone"])
 async def test_little_of_a_long_log_is_in_memory(
-    server: FakeServer, new: New, blobs: Store, monkeypatch: pytest.MonkeyPatch
+    server: FakeServer, new: New, blobs: Store, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
+    monkeypatch.setattr(logs, "_HELD", held)
+    monkeypatch.setattr(logs, "INTERVAL_S", 60.0)
     most = 0
     add = StreamedLog.add
 
@@ -350,7 +353,9 @@ async def test_little_of_a_long_log_is_in_memory(
     server.ended(name)
     await over(launcher, order)
     assert log_of(blobs, order) == b"".join(lines)
-    assert most < 600_000
+    piece = CHUNK_BYTES if held else logs._PIECE
+    # A piece, and what came by the connection at once.
+    assert piece <= most < piece + 320_000
     assert asked(server) == 1
 
 
