@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +21,8 @@ from tests.kubernetes.api_proxy import api_proxy
 from tests.kubernetes.bench import container_order
 from tests.kubernetes.ground import DEPLOY, WORKER, Ground, ground, witness
 from tests.kubernetes.kubectl import Kubectl
+
+ROLE = "flyte-temporal-launcher"
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +112,38 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
     assert place.succeeded(done, adopted, again, printed)
     assert used - granted() == set()
     assert granted() - used == set()
+
+
+async def test_a_role_of_an_earlier_release_costs_the_log_alone(place: Ground, tmp_path: Path) -> None:
+    role = place.kubectl.get("role", ROLE, "--namespace", place.namespace)
+    older = {**role, "rules": [rule for rule in role["rules"] if rule["resources"] != ["pods/log"]]}
+    order = container_order(place.bench.order("work.add", {"n": 1}), "echo a word; exit 6")
+    with api_proxy(place.kubectl.kubeconfig, place.token()) as proxy:
+        replace(place, older)
+        try:
+            async with place.launcher(proxy.written(tmp_path)) as launcher:
+                await launcher.start(order)
+                (state,) = (await place.finished(launcher, [order], 120)).values()
+                await launcher.release(order.attempt)
+        finally:
+            replace(place, role)
+    # Its last words are the pod's own.
+    assert (state.exit_code, state.message.splitlines()[0]) == (6, "a word")
+    said = place.bench.log(order)
+    assert "lacks the right to `get` `pods/log`" in said
+    assert said.count("\n") == 1
+    await place.emptied()
+
+
+def replace(place: Ground, role: dict[str, Any]) -> None:
+    """Have the worker's role as it is here, and wait until the cluster goes by it."""
+    wanted = any(rule["resources"] == ["pods/log"] for rule in role["rules"])
+    rules = json.dumps([{"op": "replace", "path": "/rules", "value": role["rules"]}])
+    place.kubectl.run("patch", "role", ROLE, "--namespace", place.namespace, "--type=json", "--patch", rules)
+    end = time.monotonic() + 30
+    while may(place, "get", "pods/log", place.namespace) != wanted:
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 async def test_long_answers_which_come_compressed_are_read_through_the_proxy(
