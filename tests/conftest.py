@@ -1,4 +1,4 @@
-"""The seed of all tests that use chance."""
+"""The seed of all tests that use chance, and the mark of those that only `make chaos` runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 VARIABLE = "CHAOS_SEED"
+CHAOS = pytest.mark.skipif("CHAOS_SEEDS" not in os.environ, reason="make chaos runs it")
+"""For tests that take long, or try more of what another test tries in `make test`."""
 
 
 def chosen_seed() -> int:

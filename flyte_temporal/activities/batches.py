@@ -220,13 +220,12 @@ class _Member:
 
     def __init__(self, parts: Parts, request: BatchRequest, asked: Member) -> None:
         self.asked = asked
-        # Made of parts that were checked when the request was read: to check them once more costs as much as to read them.
-        attempt = AttemptId.model_construct(
+        attempt = AttemptId(
             execution=request.execution, node=asked.node, number=asked.number, token=asked.token
         )
         self.attempt = Attempt(
             parts,
-            AttemptRequest.model_construct(
+            AttemptRequest(
                 attempt=attempt,
                 spec=request.spec,
                 task=asked.task,

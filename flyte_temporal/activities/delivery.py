@@ -66,7 +66,7 @@ class Attempt:
     def order(self, task: TaskSpec) -> AttemptOrder:
         """Return the order for a launcher."""
         request = self.request
-        return AttemptOrder.model_construct(
+        return AttemptOrder(
             attempt=self.id,
             task=task,
             inputs=request.inputs,
@@ -170,8 +170,7 @@ class Attempt:
     ) -> None:
         """Have the state of its node written soon; `unfinished` = there is no manifest that tells what it rests on."""
         request = self.request
-        # Of parts that were checked when the request was read.
-        record = NodeRecord.model_construct(
+        record = NodeRecord(
             id=self.id.node,
             name=request.name or self.id.node,
             kind="dynamic" if spec else self._kind,

@@ -202,8 +202,7 @@ def _is_done(recalled: Recalled | None) -> bool:
 
 
 def _hit(entry: CacheEntry) -> LookupAnswer:
-    # Not checked again: a thousand of them are answered for one map.
-    source = NodeRef.model_construct(
+    source = NodeRef(
         execution=entry.execution, node=entry.node, attempt=entry.attempt, attempt_key=entry.attempt_key
     )
-    return LookupAnswer.model_construct(hit=Hit.model_construct(outputs=entry.outputs, source=source))
+    return LookupAnswer(hit=Hit(outputs=entry.outputs, source=source))

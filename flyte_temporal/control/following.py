@@ -181,7 +181,7 @@ class _Follower:
         found = await self._sources.nodes(record)
         # What has not changed stays the same object: compared here once, however many watch.
         nodes = (old if (old := known.get(node.id)) == node else node for node in found)
-        return Update.model_construct(execution=record, nodes=tuple(nodes))
+        return Update(execution=record, nodes=tuple(nodes))
 
     async def _pause(self, end: asyncio.Task[None], cost_s: float) -> None:
         # Reading the nodes of a big execution takes long; then it is done less often, so that it stays a small share.

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
+from operator import eq
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, PydanticUndefined
 
 from flyte_temporal.errors import UnsupportedSpec
 
@@ -27,26 +30,36 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    _omitted: ClassVar[dict[str, Any]] = {}
+    _always_written: ClassVar[frozenset[str]] = frozenset({"kind"})
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Remember which value of each field need not be written."""
-        super().__pydantic_init_subclass__(**kwargs)
-        cls._omitted = {
-            name: field.get_default(call_default_factory=True)
-            for name, field in cls.model_fields.items()
-            if not field.is_required() and name != "kind"
-        }
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Have pydantic itself leave out the defaults: a serializer in Python takes six times as long.
 
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = write(self)
-        mine = self.__dict__
-        for name, default in self._omitted.items():
-            if mine[name] == default:
-                written.pop(name, None)
-        return written
+        And spare it the deep copies of defaults that it makes for every document: frozen ones can be shared, and an empty
+        dictionary is cheaper made than copied.
+        """
+        for name, field in cls.__pydantic_fields__.items():
+            if field.is_required():
+                continue
+            default = field.default
+            if isinstance(default, Document):
+                field.default, field.default_factory = PydanticUndefined, partial(_same, default)
+            elif default == {}:
+                field.default, field.default_factory = PydanticUndefined, dict
+            if name not in cls._always_written:
+                default = field.get_default(call_default_factory=True)
+                field.exclude_if = partial(_is if isinstance(default, Document) else eq, default)
+        return handler(source)
+
+
+def _same(default: Document) -> Document:
+    return default
+
+
+def _is(default: Document, value: Any) -> bool:
+    # Pydantic's comparison is Python, and does not look for this first.
+    return value is default or bool(value == default)
 
 
 def canonical_bytes(document: Document) -> bytes:
@@ -83,14 +96,7 @@ class Stored(Document):
 
     schema_version: int = SCHEMA_VERSION
 
-    @model_serializer(mode="wrap")
-    def _with_version(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = write(self)
-        mine = self.__dict__
-        for name, default in self._omitted.items():
-            if name != "schema_version" and mine[name] == default:
-                written.pop(name, None)
-        return written
+    _always_written: ClassVar[frozenset[str]] = frozenset({"kind", "schema_version"})
 
     @classmethod
     def read(cls, data: bytes | str) -> Self:

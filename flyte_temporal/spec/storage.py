@@ -6,6 +6,7 @@ for them: environment, profile, service account, metadata server (docs/storage.m
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -58,11 +59,17 @@ def check_no_secrets(root: str, endpoint: str, options: dict[str, Any]) -> None:
         ValueError: If the address of the root or the endpoint has a user or password, or an option is a credential.
     """
     for name, address in (("root", root), ("endpoint", endpoint)):
-        if "@" in urlsplit(address).netloc or credentials.in_option(address):
+        if _has_credentials(address):
             raise ValueError(f"the {name} of the storage has credentials in its address, {_RULE}")
     found = _secret_in(options)
     if found:
         raise ValueError(f"the storage option {found!r} is a credential, or an address with one, {_RULE}")
+
+
+@lru_cache(maxsize=256)
+def _has_credentials(address: str) -> bool:
+    """Kept, because the same two addresses are checked with the order of every attempt."""
+    return "@" in urlsplit(address).netloc or credentials.in_option(address)
 
 
 def _secret_in(options: Any, above: str = "") -> str:

@@ -7,6 +7,7 @@ the control plane gave out (`control.uploads`). Standard library only.
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import time
 import urllib.error
@@ -77,6 +78,8 @@ def _put(path: Path, upload: Upload) -> None:
         raise StorageError(f"An address with the scheme {scheme!r} is none to upload to.")
     headers = {"Content-Type": "application/octet-stream", **upload.headers}
     with path.open("rb") as file:
+        # Else it is sent in chunks, which stores refuse.
+        headers.setdefault("Content-Length", str(os.fstat(file.fileno()).st_size))
         request = urllib.request.Request(upload.url, data=file, method="PUT", headers=headers)  # noqa: S310 - checked above
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - as above
             answer.read()

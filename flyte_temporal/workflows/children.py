@@ -31,7 +31,7 @@ from flyte_temporal.spec.search import search_values
 from flyte_temporal.spec.shown import details_of, summary_of
 from flyte_temporal.workflows.failures import document_of, of_child, was_cancelled
 from flyte_temporal.workflows.fixes import Fixes
-from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.inbox import Ended, Inbox, outcome
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.scope import NodeState
 
@@ -151,7 +151,7 @@ class Children:
         state.child_started = True
         if self.pause is not None:
             await tell(child.name, PAUSED_WITH_PARENT, self.pause)
-        output: RunOutput = await handle
+        output: RunOutput = await outcome(handle)
         return output
 
     async def _start(

@@ -18,6 +18,7 @@ from temporalio.exceptions import TimeoutError as TemporalTimeout
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
+from flyte_temporal.spec.verdicts import NODE_ABORTED
 
 OTHERS = 50
 """Further failures kept in an error document; all are in the records of their nodes."""
@@ -150,6 +151,17 @@ def gathered(errors: Sequence[ErrorDocument]) -> ErrorDocument:
         each.model_copy(update={"traceback": "", "message": each.message[:500]}) for each in others[:OTHERS]
     )
     return first.model_copy(update={"others": short})
+
+
+def ended_outside(node: str) -> ErrorDocument:
+    """Return the error document of a node whose work was ended by nobody whom the run knows, and left no error."""
+    return ErrorDocument(
+        kind=ErrorKind.USER,
+        code=NODE_ABORTED,
+        message="What ran for it was ended from outside of the execution, and said nothing.",
+        node=node,
+        recoverable=False,
+    )
 
 
 def was_cancelled(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from temporalio import workflow
@@ -19,6 +19,8 @@ from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.runs import RunOutput
 from flyte_temporal.workflows.scope import NodeState
+
+T = TypeVar("T")
 
 WAKE_S = 0.25
 """Pause before more nodes are started than one activation may start, if nothing ends before. Servers with Temporal's
@@ -172,6 +174,19 @@ class Inbox:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+async def outcome(task: asyncio.Task[T]) -> T:
+    """Return what something that was started gives, or raise what it raised, even to somebody cancelled at that moment.
+
+    Who asks for a stop and what ends can come in one activation: then the end is known, and only its taker is too late.
+    """
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if task.done() and not task.cancelled():
+            return task.result()
+        raise
 
 
 async def pause(seconds: float, why: str) -> None:

@@ -1,14 +1,11 @@
-"""One execution: starts ready nodes through a window, each by its kind, and takes in what has ended.
+"""One execution: the loop that starts what is ready and takes in what has ended.
 
-The loop is event-driven and bounded by counts, never by time: at most `limits.window` new commands in an activation
-(a slow activation wedges the worker, temporal.md §0.1) and `limits.pending` activities at once (beyond 2,000 Temporal
-refuses the workflow task for ever, §0.5).
+It is event-driven; what bounds an activation is in `starting`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,31 +17,21 @@ from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase
-from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.nodes import (
-    ArrayTarget,
-    BranchTarget,
-    GateTarget,
-    LaunchPlanTarget,
-    TaskTarget,
-    WorkflowTarget,
-)
 from flyte_temporal.spec.repairs import Pause
 from flyte_temporal.spec.runs import RunInput, RunOutput
 from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.workflows.aborts import Aborts
-from flyte_temporal.workflows.arrays import Array, lists
+from flyte_temporal.workflows.arrays import Array
 from flyte_temporal.workflows.attempts import Attempts
 from flyte_temporal.workflows.batches import Batches
 from flyte_temporal.workflows.body import workflow_body
-from flyte_temporal.workflows.branches import operands
 from flyte_temporal.workflows.children import Children
 from flyte_temporal.workflows.deadlines import Deadlines
 from flyte_temporal.workflows.details import ending
 from flyte_temporal.workflows.failures import document_of, was_cancelled
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.gates import Gates
-from flyte_temporal.workflows.inbox import Ended, Inbox, pause
+from flyte_temporal.workflows.inbox import Inbox, pause
 from flyte_temporal.workflows.leaving import Leaving
 from flyte_temporal.workflows.lookups import Lookups
 from flyte_temporal.workflows.openings import Openings
@@ -55,10 +42,10 @@ from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.repairs import Repairs
 from flyte_temporal.workflows.restoring import Restoring, programs_of
-from flyte_temporal.workflows.scope import NodeState, Stage
-from flyte_temporal.workflows.sharded import Room, ShardedArray
+from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.shards import Shards
 from flyte_temporal.workflows.snapshots import take
+from flyte_temporal.workflows.starting import Starting
 from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.stores import Stores
 from flyte_temporal.workflows.taking import Taking
@@ -109,31 +96,49 @@ class Run:
         self._tree = Tree(given, self.records, self.states, workflow.now)
         self._tree.board.namespace = workflow.info().namespace
         self._inbox = Inbox()
-        self._fixes = Fixes(given.request, self._began)
-        self._attempts = Attempts(given, self._inbox, self._tree.forming, self.records.changed, self._fixes)
-        self._batches = Batches(given, self._inbox, self._attempts, self._tree)
-        self._recovering = Recovering(given.request.recover)
-        self._children = Children(given, self._inbox, self._recovering, self._fixes)
-        self.lookups = Lookups(given, self._inbox, self._recovering, self._fixes)
+        fixes = Fixes(given.request, self._began)
+        attempts = Attempts(given, self._inbox, self._tree.forming, self.records.changed, fixes)
+        self._batches = Batches(given, self._inbox, attempts, self._tree)
+        recovering = Recovering(given.request.recover)
+        self._children = Children(given, self._inbox, recovering, fixes)
+        self.lookups = Lookups(given, self._inbox, recovering, fixes)
         self._stores = Stores(given.request.id, self._inbox)
-        self.shards = Shards(given, self._inbox, self._fixes)
+        self.shards = Shards(given, self._inbox, fixes)
         self._own = OwnShard(shard, self._program, self._inbox) if shard else None
         self._stops = Stops(given, self._inbox)
         self._deadlines = Deadlines(self._inbox.wake)
         planned = None if shard else self._program
         self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
-        self.repairs = Repairs(self._tree, self._inbox, self._fixes, self.gates, given.request)
+        self.repairs = Repairs(self._tree, self._inbox, fixes, self.gates, given.request)
         self.repairs.passed_on, self.repairs.mended = self._pass_on, self.shards.mend
         self.aborts = Aborts(self._tree, self._inbox, self.states)
-        self._window = Window(given.limits.window, self._tree)
-        self._openings = Openings(given, self._tree, self.gates, Reads(self._inbox), self._window)
+        window = Window(given.limits.window, self._tree)
+        openings = Openings(given, self._tree, self.gates, Reads(self._inbox), window)
         self._taking = Taking(
-            self._tree, self._openings, self.lookups, self.repairs, self._stops, self.records, self.gates
+            self._tree, openings, self.lookups, self.repairs, self._stops, self.records, self.gates
         )
         self._leaving = Leaving(given, self._inbox)
         self._loading: asyncio.Task[dict[str, Program]] | None = None
-        self._resuming: deque[NodeState] = deque()
-        """Nodes that were at work in the run before this one."""
+        self._starting = Starting(
+            given=given,
+            program=self._program,
+            tree=self._tree,
+            inbox=self._inbox,
+            window=window,
+            leaving=self._leaving,
+            stops=self._stops,
+            deadlines=self._deadlines,
+            fixes=fixes,
+            recovering=recovering,
+            lookups=self.lookups,
+            repairs=self.repairs,
+            gates=self.gates,
+            openings=openings,
+            attempts=attempts,
+            batches=self._batches,
+            children=self._children,
+            shards=self.shards,
+        )
         self.restored = snapshot is None
         """Whether what an earlier run handed over is in place: before, messages have to wait."""
         if snapshot is not None:
@@ -193,7 +198,7 @@ class Run:
     @property
     def rejoined(self) -> bool:
         """Return whether all that an earlier run had under way is watched again, so that news of it find their way."""
-        return self.restored and not self._resuming
+        return self.restored and not self._starting.resuming
 
     def stop(self) -> None:
         """Stop the items of a shard, because the map has failed."""
@@ -243,8 +248,8 @@ class Run:
         if self._snapshot is None:  # pragma: no cover - it was loaded for one
             return
         self._loading = None
-        self._resuming.extend(Restoring(self._snapshot, self._tree, programs).restore())
-        self._leaving.resumed(len(self._resuming))
+        self._starting.resuming.extend(Restoring(self._snapshot, self._tree, programs).restore())
+        self._leaving.resumed(len(self._starting.resuming))
         if self._own is not None and isinstance(self._tree.root, Array):
             self._own.resume(self._tree.root)
         for state in self.states:
@@ -254,7 +259,12 @@ class Run:
     def _has_work(self) -> bool:
         tree = self._tree
         return bool(
-            tree.ready or tree.ready_free or tree.forming or tree.to_store or tree.to_prove or self._resuming
+            tree.ready
+            or tree.ready_free
+            or tree.forming
+            or tree.to_store
+            or tree.to_prove
+            or self._starting.resuming
         ) or bool(self._inbox.open or tree.board.holds)
 
     def show_end(self, phase: ExecutionPhase, reason: str) -> None:
@@ -264,14 +274,14 @@ class Run:
     async def _drive(self) -> None:
         tree, inbox = self._tree, self._inbox
         while self._has_work():
-            self._dispatch()
+            self._starting.dispatch()
             self.repairs.show(self.records)
             self.lookups.flush()
             self._stores.flush(tree.to_store)
             if not self.lookups.busy or self.records.waiting >= HELD_BACK:
                 self.records.flush()
             workflow.set_current_details(tree.board.markdown())
-            if self._held_up() or (tree.forming.wonders and not self.repairs.paused):
+            if self._starting.held_up() or (tree.forming.wonders and not self.repairs.paused):
                 inbox.wake_soon()
             elif not (inbox.open or self._leaving.waits or self.repairs.waits):
                 continue
@@ -299,7 +309,7 @@ class Run:
         root = self._tree.root
         # A batch is over within a moment; to ask for its members one by one would cost more than to wait for it.
         busy = bool(self._tree.to_store) or self._stores.busy or self._batches.busy
-        return not self._resuming and not busy and root is not None and not root.closed
+        return not self._starting.resuming and not busy and root is not None and not root.closed
 
     def _taken(self) -> Snapshot:
         stopping = dict.fromkeys(self._tree.to_cancel)
@@ -324,177 +334,3 @@ class Run:
                 tree.doom(due.of, due.error())
             else:
                 tree.condemn(due.of, due.error())
-
-    def _dispatch(self) -> None:
-        tree = self._tree
-        while self._resuming and self._window.left():
-            self._resume(self._resuming.popleft())
-        self._stops.take(tree.to_prove)
-        while not self._resuming and tree.to_cancel and self._window.left():
-            stopped = tree.to_cancel.popleft()
-            if self.repairs.let_go(stopped) or self.lookups.cancel(stopped):
-                continue
-            if self._cancel(stopped):
-                self._window.take()
-        if self._fixes.all and tree.forming:
-            # Each goes on its own now: it may have been mended, and a batch is of one code.
-            tree.ready.extend(tree.forming.drain())
-        while self._window.left() and not self._leaving.overdue and not self.repairs.paused:
-            if tree.ready_free:
-                self._start(tree.ready_free.popleft())
-            elif tree.ready and not self._fixes.all and tree.forming.takes(tree.ready[0]):
-                self._gather(tree.ready.popleft())
-            elif not self._start_one():
-                return
-
-    def _start_one(self) -> bool:
-        """Start an activity, if one may start; return whether one did."""
-        tree = self._tree
-        if self._inbox.pending >= self._most():
-            return False
-        if tree.ready:
-            self._start(tree.ready.popleft())
-            return True
-        group = tree.forming.next(self._inbox.pending, workflow.now())
-        if len(group) > 1:
-            self._window.take(1 + len(group) // 20)
-            self._batches.start(group)
-            for state in group:
-                state.stage = Stage.NEW if state.stage is Stage.LOOKED_UP else state.stage
-                if state.token:
-                    self._deadlines.watch_node(state)
-        elif group:
-            self._start(group[0])
-        return bool(group)
-
-    def _cancel(self, state: NodeState) -> bool:
-        if not state.is_shard or self._tree.aborting:
-            return self._inbox.cancel(state)
-        return self.shards.stop(state)
-
-    def _wanted(self) -> int:
-        """Return how many attempts and children somebody wants at once at most; 0 = that is left to the limits."""
-        if self.given.shard is not None:
-            return self.given.shard.parallel
-        return self.given.request.max_parallelism or self._program.main.max_parallelism
-
-    def _most(self) -> int:
-        wanted = self._wanted()
-        return min(self.given.limits.pending, wanted) if wanted else self.given.limits.pending
-
-    def _held_up(self) -> bool:
-        """Return whether more could be asked for if only the window of this activation were larger."""
-        if self._window.left():
-            return False
-        tree = self._tree
-        if self.repairs.paused:
-            return bool(tree.to_cancel or self._resuming)
-        room = bool(tree.ready or tree.forming) and self._inbox.pending < self._most()
-        return room or bool(tree.to_cancel) or bool(tree.ready_free) or bool(self._resuming)
-
-    def _start(self, state: NodeState) -> None:
-        self._tree.begin(state)
-        try:
-            self._begin_work(state)
-        except FlyteTemporalError as error:
-            self._tree.forming.landed(state)
-            self._tree.fail(state, document_of(error, state.path))
-
-    def _gather(self, state: NodeState) -> None:
-        """Let a task wait for others to travel with, once it is known that it must be computed."""
-        try:
-            if not state.token:
-                self._recovering.mark(state)
-                # That it was looked up is taken note of when it starts: one that goes alone passes here and there.
-                if state.stage is not Stage.LOOKED_UP and self.lookups.take(state):
-                    self._tree.begin(state)
-                    return
-            self._tree.forming.add(state)
-        except FlyteTemporalError as error:
-            self._tree.fail(state, document_of(error, state.path))
-
-    def _begin_work(self, state: NodeState) -> None:
-        if isinstance(state.scope, ShardedArray):
-            self._start_shard(state, state.scope)
-            return
-        self._recovering.mark(state)
-        self._fixes.mark(state)
-        if not (self._looks_up(state) and self.lookups.take(state)):
-            self._start_kind(state, state.scope.inputs_of(state))
-
-    def _looks_up(self, state: NodeState) -> bool:
-        # What somebody has answered in this run wins over what somebody answered before.
-        match state.node.target:
-            case TaskTarget():
-                return True
-            case GateTarget():
-                return not self.gates.answered(state)
-            case _:
-                return False
-
-    def _start_shard(self, state: NodeState, scope: ShardedArray) -> None:
-        self._window.take()
-        most = self._most()
-        # Without a wish of somebody's, the limit is Temporal's for one workflow: then each shard has its own.
-        shared = bool(self._wanted())
-        shard = scope.order(state, Room(most, most - self._inbox.pending if shared else most))
-        self.shards.start(state, shard, weight=shard.parallel if shared else 1)
-
-    def _resume(self, state: NodeState) -> None:
-        """Ask again for what an earlier run had under way for a node."""
-        if state in self._tree.to_cancel and self._ends_already(state):
-            return
-        try:
-            if isinstance(state.scope, ShardedArray):
-                self._window.take()
-                shard = state.scope.shard(state)
-                self.shards.resume(state, shard, weight=shard.parallel if self._wanted() else 1)
-                return
-            inputs = state.scope.inputs_of(state)
-            if not state.asked:
-                self._begin_work(state)
-                return
-            self._window.take()
-            if isinstance(state.node.target, LaunchPlanTarget):
-                self._children.resume(state, inputs)
-            elif isinstance(state.node.target, TaskTarget):
-                self._attempts.resume(state, inputs)
-        except FlyteTemporalError as error:
-            self._tree.fail(state, document_of(error, state.path))
-
-    def _ends_already(self, state: NodeState) -> bool:
-        """Go on ending an attempt that was asked to end: to ask for it again could start it again."""
-        if not isinstance(state.node.target, TaskTarget) or not state.asked:
-            return False
-        self._tree.to_cancel.remove(state)
-        if state.due is not None:
-            self._inbox.push(Ended(state, cancelled=True))
-        else:
-            self._window.take()
-            self._stops.add(state)
-        return True
-
-    def _start_kind(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
-        target, program = state.node.target, state.scope.program
-        match target:
-            case TaskTarget():
-                self._window.take()
-                self._attempts.start(state, inputs)
-                if self.given.interpreter >= 3 and state.attempts == state.fresh_from + 1:
-                    self._deadlines.watch_node(state)
-            case WorkflowTarget():
-                self._openings.open(
-                    workflow_body(program, program.closure.workflows[target.workflow], inputs, state)
-                )
-            case LaunchPlanTarget():
-                self._window.take()
-                self._children.start(state, inputs)
-                self._tree.changed(state)
-            case GateTarget():
-                self._window.take()
-                self.gates.start(state, inputs)
-                self._tree.changed(state)
-            case BranchTarget():
-                self._openings.read_or_go_on(state, operands(target, inputs))
-            case ArrayTarget():
-                self._openings.read_or_go_on(state, lists(state, inputs))

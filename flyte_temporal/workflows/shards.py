@@ -28,7 +28,7 @@ from flyte_temporal.workflows.arrays import array_target
 from flyte_temporal.workflows.children import ChildFailed, child_name, followed, tell
 from flyte_temporal.workflows.failures import shard_aborted, shard_document_of, was_cancelled
 from flyte_temporal.workflows.fixes import Fixes
-from flyte_temporal.workflows.inbox import Ended, Inbox
+from flyte_temporal.workflows.inbox import Ended, Inbox, outcome
 from flyte_temporal.workflows.scope import NodeState
 
 
@@ -87,7 +87,7 @@ class Shards:
             return await self._followed(state)
         state.child_started = True
         self._tell(state, self._fixes.lasting[len(known) :])
-        output: RunOutput = await handle
+        output: RunOutput = await outcome(handle)
         return output
 
     async def _followed(self, state: NodeState) -> RunOutput:

@@ -19,7 +19,7 @@ from flyte_temporal.spec.types import NONE
 from flyte_temporal.spec.verdicts import DEADLINE_EXCEEDED, NODE_ABORTED
 from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
-from flyte_temporal.workflows.failures import document_of, gathered, split
+from flyte_temporal.workflows.failures import document_of, ended_outside, gathered, split
 from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.recovering import in_handler, phase_of
@@ -406,8 +406,10 @@ class Tree:
             self.result = scope.given
         elif (scope.failed or scope.condemned) and scope.errors:
             self.give_up(scope.parent, gathered(scope.errors))
-        elif scope.failing:
+        elif scope.failing and (self.aborting or scope.parent.scope.failing or scope.parent.doom is not None):
             self.abort(scope.parent)
+        elif scope.failing:
+            self.give_up(scope.parent, ended_outside(scope.parent.path))
         else:
             self.succeed(scope.parent, scope.given, phase_of(scope))
 

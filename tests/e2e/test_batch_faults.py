@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import CHAOS
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
 from tests.invariants import check
@@ -34,7 +35,9 @@ def count(path: Path) -> int:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
-    "victims", [["task"], ["worker"], ["worker", "temporal", "supervisor", "task"]], ids="-".join
+    "victims",
+    [["task"], pytest.param(["worker"], marks=CHAOS), ["worker", "temporal", "supervisor", "task"]],
+    ids="-".join,
 )
 def test_a_kill_repeats_only_what_was_in_flight(
     home: Command, tmp_path: Path, victims: list[str], shape: str

@@ -14,6 +14,7 @@ import pytest
 
 from flyte_temporal.local.layout import Layout
 from flyte_temporal.local.state import read_state
+from tests.conftest import CHAOS
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
 from tests.invariants import check
@@ -134,7 +135,7 @@ def test_the_temporal_server_is_down_for_three_seconds(running: Running) -> None
 
 @pytest.mark.row(4)
 @pytest.mark.timeout(400)
-@pytest.mark.skipif("CHAOS_SEEDS" not in os.environ, reason="takes more than a minute: make chaos runs it")
+@CHAOS
 def test_the_temporal_server_is_down_for_a_minute(running: Running) -> None:
     """It is killed whenever it comes back."""
     deadline = time.monotonic() + 60

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import CHAOS
 from tests.e2e.command import LIMITS, Command
 from tests.e2e.test_commands import until_exists
 from tests.invariants import check
@@ -49,9 +50,9 @@ def count(path: Path) -> int:
 @pytest.mark.parametrize(
     ("victims", "batches"),
     [
-        (["worker"], ""),
-        (["temporal"], ""),
-        (["worker", "temporal", "supervisor"], "off"),
+        pytest.param(["worker"], "", marks=CHAOS),
+        pytest.param(["temporal"], "", marks=CHAOS),
+        pytest.param(["worker", "temporal", "supervisor"], "off", marks=CHAOS),
         (["worker", "temporal", "supervisor"], "always"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),

@@ -85,25 +85,25 @@ async def test_attempts_that_no_worker_has_taken_up_are_simply_started(stage: St
 
 
 @pytest.mark.row(38)
-async def test_a_run_with_500_attempts_at_work_is_continued(stage: Stage) -> None:
+async def test_a_run_with_200_attempts_at_work_is_continued(stage: Stage) -> None:
     held = Held("n")
     launched = Launched(stage, held)
-    closure = beside(closures.fan_out(500), 60)
+    closure = beside(closures.fan_out(200), 60)
 
     async def all_at_work() -> bool:
-        return len(launched.machine.running) >= 500
+        return len(launched.machine.running) >= 200
 
-    given = launched.prepared(closure, "many", 1, RunLimits(window=50, history_events=300, pending=501))
-    async with stage.worker(launched, max_concurrent_activities=1100):  # type: ignore[arg-type]
+    given = launched.prepared(closure, "many", 1, RunLimits(window=50, history_events=300, pending=201))
+    async with stage.worker(launched, max_concurrent_activities=500):  # type: ignore[arg-type]
         await stage.engine.start(given, closure)
         await until(all_at_work, 240)
         await runs_of(stage, "many", 2, 240)
         held.free.set()
         state = await stage.engine.wait(given.request.id, 120)
     assert state is not None
-    assert state.outputs == {"o0": Inline(value=1000)}
+    assert state.outputs == {"o0": Inline(value=400)}
     assert launched.doubled() == []
-    assert len(launched.machine.started) == 561
+    assert len(launched.machine.started) == 261
     assert len(await histories(stage, "many")) > 1
 
 

@@ -13,7 +13,7 @@ import os
 import tempfile
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from flyte_temporal.adapters.launchers.orders import OrderWriter
@@ -119,24 +119,21 @@ class BatchingLauncher(QueueingLauncher):
 
     async def withdraw(self, attempts: Sequence[AttemptId]) -> None:
         """Take back those attempts that have not begun; see the port."""
-        runners: dict[int, object] = {}
-        for attempt in attempts:
-            entry = self._entries.get(attempt.key)
-            if entry is None or not self._waits(entry):
-                continue
-            if entry.batch is not None and entry in entry.batch.waiting:
-                runners[id(entry.batch.runner)] = entry.batch.runner
-            self._take_out(entry)
-            self._drop(entry)
-            self._forget(entry)
-        for runner in runners.values():
-            if runner is not None:
-                self._call_off(runner)
+        entries = [self._entries.get(attempt.key) for attempt in attempts]
+        waiting = [e for e in entries if e is not None and e.batch is not None and e in e.batch.waiting]
+        for runner in _runners(waiting):
+            self._call_off(runner)
+        # What they had begun before they heard of it has begun.
+        self._look(entries)
+        for entry in entries:
+            if entry is not None and self._waits(entry):
+                self._take_out(entry)
+                self._drop(entry)
+                self._forget(entry)
 
     def _look(self, entries: Sequence[Entry | None]) -> None:
         """Find out how far batches have come whose processes have not said so yet."""
-        runners = {id(e.batch): e.batch.runner for e in entries if e is not None and e.batch is not None}
-        for runner in runners.values():
+        for runner in _runners(entries):
             self._catch_up(runner)
 
     def _take_out(self, entry: Entry) -> None:
@@ -165,6 +162,12 @@ class BatchingLauncher(QueueingLauncher):
     def _forget(self, entry: Entry) -> None:
         self._entries.pop(entry.order.attempt.key, None)
         entry.end(_NOT_BEGUN)
+
+
+def _runners(entries: Iterable[Entry | None]) -> list[object]:
+    """Return the processes that have the batches of some attempts, each once."""
+    batches = [e.batch for e in entries if e is not None and e.batch is not None]
+    return list({id(b.runner): b.runner for b in batches if b.runner is not None}.values())
 
 
 def _together(entries: Sequence[Entry]) -> list[Entry]:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -55,22 +56,22 @@ class PoolConfig:
             max_growth_bytes=own.pool_max_rss,
         )
 
-    @property
+    @cached_property
     def attempts(self) -> Path:
         """Return the folder of the attempts' journals."""
         return self.scratch / "attempts"
 
-    @property
+    @cached_property
     def warm(self) -> Path:
         """Return the folder of the warm processes' own folders."""
         return self.scratch / "warm"
 
-    @property
+    @cached_property
     def zygotes(self) -> Path:
         """Return the folder of the zygotes' logs."""
         return self.scratch / "zygotes"
 
-    @property
+    @cached_property
     def bundles(self) -> Path:
         """Return the folder of unpacked bundles."""
         return self.cache or self.scratch / "bundles"

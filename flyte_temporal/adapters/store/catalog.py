@@ -151,10 +151,9 @@ def _row(entry: CacheEntry) -> dict[str, Any]:
 
 def _read(row: RowMapping) -> CacheEntry:
     stored = row["stored"]
-    # Not checked again: a thousand of them are read for one map.
-    return CacheEntry.model_construct(
+    return CacheEntry(
         **{name: row[name] for name in _PLAIN},
         outputs=_OUTPUTS.validate_json(row["outputs"]),
         stored=None if stored is None else Offloaded.model_validate_json(stored),
-        objects=tuple(StoredObject.model_construct(key=k, size=s) for k, s in json.loads(row["objects"])),
+        objects=tuple(StoredObject(key=k, size=s) for k, s in json.loads(row["objects"])),
     )

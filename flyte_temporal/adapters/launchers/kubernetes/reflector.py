@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import OPENED, PODS, ApiFailure, Json, PodApi
 
 _log = logging.getLogger(__name__)
@@ -175,33 +176,38 @@ def _key(pod: Json) -> Key:
 
 
 def slim(pod: Json) -> Json:
-    """Return what is read of a pod: a worker that watches thousands does not keep their environments and volumes."""
-    meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
+    """Return what is read of a pod: a worker that watches thousands keeps none of their environments, volumes and addresses."""
+    meta, spec, status = pod.get("metadata") or {}, pod.get("spec") or {}, pod.get("status") or {}
+    kept = {name: meta[name] for name in _META if name in meta}
+    key = (meta.get("annotations") or {}).get(names.KEY)
+    if key is not None:
+        kept["annotations"] = {names.KEY: key}
     return {
-        "metadata": {k: v for k, v in meta.items() if k in _META},
+        "metadata": kept,
         "spec": {
             "nodeName": spec.get("nodeName") or "",
-            "containers": [{"name": c.get("name")} for c in spec.get("containers") or ()],
+            "containers": [{"name": c.get("name")} for c in (spec.get("containers") or ())[:1]],
             "initContainers": [
                 {"name": c.get("name"), "restartPolicy": c.get("restartPolicy")}
                 for c in spec.get("initContainers") or ()
             ],
         },
-        "status": pod.get("status") or {},
+        "status": {
+            **{name: status[name] for name in _STATUS if status.get(name)},
+            "conditions": [c for c in status.get("conditions") or () if c.get("type") in _CONDITIONS],
+            **{name: _states(status[name]) for name in _CONTAINERS if status.get(name)},
+        },
     }
 
 
-_META = frozenset(
-    {
-        "annotations",
-        "deletionGracePeriodSeconds",
-        "deletionTimestamp",
-        "name",
-        "namespace",
-        "resourceVersion",
-        "uid",
-    }
-)
+def _states(statuses: list[Json]) -> list[Json]:
+    return [{"name": one.get("name"), "state": one.get("state")} for one in statuses]
+
+
+_META = ("deletionGracePeriodSeconds", "deletionTimestamp", "name", "namespace", "resourceVersion", "uid")
+_STATUS = ("phase", "reason", "message")
+_CONDITIONS = frozenset({"PodScheduled", "DisruptionTarget"})
+_CONTAINERS = ("initContainerStatuses", "containerStatuses")
 
 
 def _version(pod: Json) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import Json
 from flyte_temporal.adapters.launchers.kubernetes.client import KubernetesApi
 from flyte_temporal.adapters.launchers.kubernetes.reflector import Key, Reflector
@@ -171,9 +172,19 @@ async def test_one_bad_pod_blinds_nobody(server: FakeServer, watched: Watched) -
 
 
 async def test_what_is_not_read_of_a_pod_is_not_kept(server: FakeServer, watched: Watched) -> None:
+    ended = {"terminated": {"exitCode": 1}}
     pod = {
-        "metadata": {"name": "a", "managedFields": [{"x": 1}], "annotations": {"k": "v"}},
+        "metadata": {"name": "a", "managedFields": [{"x": 1}], "annotations": {"k": "v", names.KEY: "me"}},
         "spec": {"containers": [{"name": "primary", "env": [{"name": "A", "value": "b"}]}], "volumes": []},
+        "status": {
+            "phase": "Failed",
+            "podIPs": [{"ip": "10.0.0.1"}],
+            "conditions": [
+                {"type": "Ready", "status": "False"},
+                {"type": "DisruptionTarget", "status": "True"},
+            ],
+            "containerStatuses": [{"name": "primary", "image": "i", "volumeMounts": [], "state": ended}],
+        },
     }
     await watched.api.create("pods", "ns", pod)
     await until(lambda: watched.names == {"a"})
@@ -181,4 +192,9 @@ async def test_what_is_not_read_of_a_pod_is_not_kept(server: FakeServer, watched
     assert set(kept["spec"]) == {"nodeName", "containers", "initContainers"}
     assert kept["spec"]["containers"] == [{"name": "primary"}]
     assert "managedFields" not in kept["metadata"]
-    assert kept["metadata"]["annotations"] == {"k": "v"}
+    assert kept["metadata"]["annotations"] == {names.KEY: "me"}
+    assert kept["status"] == {
+        "phase": "Failed",
+        "conditions": [{"type": "DisruptionTarget", "status": "True"}],
+        "containerStatuses": [{"name": "primary", "state": ended}],
+    }
