@@ -75,6 +75,11 @@ def log_chunk(attempt_key: str, number: int) -> str:
     return f"{log_prefix(attempt_key)}/{number:06d}.log"
 
 
+def log_place(attempt_key: str) -> str:
+    """Return the key of how far a log is stored that workers read as a stream (`storage.streamed_logs`)."""
+    return f"{log_prefix(attempt_key)}/place.json"
+
+
 def attempts_prefix(execution: ExecutionId, node: str) -> str:
     """Return the folder that holds all attempts of a node; `AttemptId.key` lies below it."""
     return f"attempts/{execution.project}/{execution.domain}/{execution.name}/{node}"

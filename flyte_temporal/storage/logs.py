@@ -85,7 +85,7 @@ class AttemptLog:
             file.seek(offset)
             while not done and (data := file.read(min(CHUNK_BYTES, self.quota - offset) or 1)):
                 if offset >= self.quota:
-                    data, done = _marker(self.quota), True
+                    data, done = cut_marker(self.quota).encode(), True
                 # Not put_new: a process may have died after its upload and before its entry in the index.
                 store.put(keys.log_chunk(self.attempt_key, number), data)
                 number, offset = number + 1, offset + len(data)
@@ -108,8 +108,9 @@ def read_log(store: BlobStore, attempt_key: str, first: int = 0) -> Iterator[byt
         number += 1
 
 
-def _marker(quota: int) -> bytes:
-    return f"\n[flyte-temporal: the log is cut here, after {quota // (1024 * 1024)} MiB]\n".encode()
+def cut_marker(quota: int) -> str:
+    """Return the last words of a log that is longer than what is kept of it."""
+    return f"\n[flyte-temporal: the log is cut here, after {quota // (1024 * 1024)} MiB]\n"
 
 
 def _read_index(index: int) -> tuple[int, int, bool]:

@@ -16,10 +16,13 @@ from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.config.clusters import Amounts, ClusterSettings
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptState, StorageConfig
+from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
 from flyte_temporal.spec.execution import ErrorDocument
 from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.interface import Interface
 from flyte_temporal.spec.policies import TaskPolicy
 from flyte_temporal.testing.attempts import AttemptBench
+from tests.kubernetes import images
 from tests.kubernetes.installation import HOST, KEYS
 from tests.kubernetes.kubectl import Kubectl
 
@@ -111,6 +114,13 @@ class PodBench:
         manifest = self.attempts.manifest(order) or without_manifest(order, state)
         assert manifest.error is not None, manifest
         return manifest.error
+
+
+def container_order(order: AttemptOrder, script: str) -> AttemptOrder:
+    """Return an order for a shell script in an image without anything of ours, in place of another one."""
+    container = ContainerSpec(image=images.plain(), command=("sh", "-c", script))
+    task = TaskSpec(name="tools.script", type="container", interface=Interface(), container=container)
+    return order.model_copy(update={"task": task, "inputs": {}})
 
 
 def storage_of(port: int, host: str = "127.0.0.1") -> StorageConfig:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,8 +18,11 @@ from flyte_temporal.adapters.launchers.kubernetes.reaping import Known, Reaper
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.policies import TaskPolicy
 from tests.kubernetes.api_proxy import api_proxy
+from tests.kubernetes.bench import container_order
 from tests.kubernetes.ground import DEPLOY, WORKER, Ground, ground, witness
 from tests.kubernetes.kubectl import Kubectl
+
+ROLE = "flyte-temporal-launcher"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,8 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
     stopped, adopted = (bench.order("work.hold") for _ in range(2))
     next_try = done.attempt.model_copy(update={"number": 2, "token": "next"})
     again = done.model_copy(update={"attempt": next_try})
+    # What a container without our runtime prints, the launcher itself stores.
+    printed = container_order(bench.order("work.add", {"n": 1}), "echo a word")
 
     async def closed(_: ExecutionId) -> Known:
         return Known.CLOSED
@@ -84,9 +92,11 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
     with api_proxy(place.kubectl.kubeconfig, place.token()) as proxy, witness(place):
         kubeconfig = proxy.written(tmp_path)
         async with place.launcher(kubeconfig) as first:
-            for order in (done, stopped, adopted):
+            for order in (done, stopped, adopted, printed):
                 await first.start(order)
-            assert (await place.finished(first, [done], 120))[done.attempt.key].exit_code == 0
+            states = await place.finished(first, [done, printed], 120)
+            assert [state.exit_code for state in states.values()] == [0, 0]
+            assert bench.log(printed) == "a word\n"
         async with place.launcher(kubeconfig, owner_ttl_s=0.0) as second:
             for order in (stopped, adopted, again):
                 await second.start(order)
@@ -94,14 +104,46 @@ async def test_what_is_granted_is_needed_and_suffices(place: Ground, tmp_path: P
             await asyncio.to_thread(place.let_go, adopted)
             states = await place.finished(second, [adopted, again], 120)
             assert [state.exit_code for state in states.values()] == [0, 0]
-            for order in (done, stopped, adopted, again):
+            for order in (done, stopped, adopted, again, printed):
                 await second.release(order.attempt)
             assert await Reaper(second, closed).sweep([done.attempt.execution]) >= 3
         used = set(proxy.counted())
     await place.emptied()
-    assert place.succeeded(done, adopted, again)
+    assert place.succeeded(done, adopted, again, printed)
     assert used - granted() == set()
     assert granted() - used == set()
+
+
+async def test_a_role_of_an_earlier_release_costs_the_log_alone(place: Ground, tmp_path: Path) -> None:
+    role = place.kubectl.get("role", ROLE, "--namespace", place.namespace)
+    older = {**role, "rules": [rule for rule in role["rules"] if rule["resources"] != ["pods/log"]]}
+    order = container_order(place.bench.order("work.add", {"n": 1}), "echo a word; exit 6")
+    with api_proxy(place.kubectl.kubeconfig, place.token()) as proxy:
+        replace(place, older)
+        try:
+            async with place.launcher(proxy.written(tmp_path)) as launcher:
+                await launcher.start(order)
+                (state,) = (await place.finished(launcher, [order], 120)).values()
+                await launcher.release(order.attempt)
+        finally:
+            replace(place, role)
+    # Its last words are the pod's own.
+    assert (state.exit_code, state.message.splitlines()[0]) == (6, "a word")
+    said = place.bench.log(order)
+    assert "lacks the right to `get` `pods/log`" in said
+    assert said.count("\n") == 1
+    await place.emptied()
+
+
+def replace(place: Ground, role: dict[str, Any]) -> None:
+    """Have the worker's role as it is here, and wait until the cluster goes by it."""
+    wanted = any(rule["resources"] == ["pods/log"] for rule in role["rules"])
+    rules = json.dumps([{"op": "replace", "path": "/rules", "value": role["rules"]}])
+    place.kubectl.run("patch", "role", ROLE, "--namespace", place.namespace, "--type=json", "--patch", rules)
+    end = time.monotonic() + 30
+    while may(place, "get", "pods/log", place.namespace) != wanted:
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 async def test_long_answers_which_come_compressed_are_read_through_the_proxy(

@@ -90,19 +90,26 @@ def test_the_example_gives_on_kubernetes_what_it_gives_here(cli: Command, kubect
     assert len(owned["items"]) == 1
 
 
-def test_logs_are_followed_while_the_pod_runs_and_stay(cli: Command, kubectl: Kubectl, program: Path) -> None:
-    cli("run", "--detach", "--launcher", "kubernetes", "--name", "talks", program, "talking", "--lines", "12")
-    (node,) = waited(lambda: rows(cli, "talks"))
-    with cli.started("logs", "talks", node["id"], "--follow") as following:
+@pytest.mark.parametrize(
+    ("entity", "words"), [("talking", ["--lines", "12"]), ("chatting", [])], ids=["runtime", "container"]
+)
+def test_logs_are_followed_while_the_pod_runs_and_stay(
+    cli: Command, kubectl: Kubectl, program: Path, entity: str, words: list[str]
+) -> None:
+    how = ["--detach", "--launcher", "kubernetes", "--image", f"tools={images.plain()}", "--name", entity]
+    cli("run", *how, program, entity, *words)
+    (node,) = waited(lambda: rows(cli, entity))
+    with cli.started("logs", entity, node["id"], "--follow") as following:
         assert following.stdout is not None
         first = following.stdout.readline()
         assert "line 0" in first
-        assert any(pod["status"]["phase"] == "Running" for pod in pods(kubectl, "talks"))
+        assert any(pod["status"]["phase"] == "Running" for pod in pods(kubectl, entity))
         rest = following.stdout.read()
     assert "line 11" in rest
-    assert ended(cli, "talks")["phase"] == "SUCCEEDED"
-    nothing_lives_on(kubectl, "talks")
-    assert "line 7" in cli("logs", "talks", node["id"]).stdout
+    assert ended(cli, entity)["phase"] == "SUCCEEDED"
+    nothing_lives_on(kubectl, entity)
+    kept = cli("logs", entity, node["id"]).stdout
+    assert [kept.count(f"line {number}\n") for number in range(12)] == [1] * 12
 
 
 def test_a_worker_that_is_killed_with_twenty_pods(cli: Command, kubectl: Kubectl, program: Path) -> None:
@@ -178,7 +185,7 @@ def test_a_container_without_our_python_between_tasks_with_it(
 
 @pytest.mark.parametrize(
     ("entity", "message"),
-    [("refuses", "no luck"), ("exits", "exit code 4"), ("forgets", "x")],
+    [("refuses", "no luck"), ("exits", "first words\nlast words"), ("forgets", "x")],
     ids=["says", "exits", "forgets"],
 )
 def test_a_container_that_fails(
@@ -189,6 +196,8 @@ def test_a_container_that_fails(
     assert done.document["error"]["kind"] == "user", done.document
     assert message in done.document["error"]["message"]
     nothing_lives_on(kubectl, entity)
+    printed = cli("logs", entity).stdout
+    assert [printed.count(words) for words in ("first words", "last words")] == [int(entity == "exits")] * 2
 
 
 def test_a_project_has_its_own_cluster_watched_in_parts(

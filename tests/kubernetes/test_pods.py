@@ -23,9 +23,10 @@ from flyte_temporal.spec.policies import (
     TaskPolicy,
     Timeouts,
 )
+from flyte_temporal.storage.logs import read_log
 from flyte_temporal.testing.attempts import AttemptBench
 from tests.kubernetes import images
-from tests.kubernetes.bench import LONG_S, PodBench, namespace, storage_of, write
+from tests.kubernetes.bench import LONG_S, PodBench, container_order, namespace, storage_of, write
 from tests.kubernetes.installation import KEYS, s3_server
 from tests.kubernetes.kubectl import Kubectl
 
@@ -155,6 +156,69 @@ async def test_a_worker_that_comes_later_adopts_all_twenty(
     await asyncio.gather(*(second.release(order.attempt) for order in orders))
     for order in orders:
         await no_pod(bench, order)
+
+
+async def said(bench: PodBench, order: AttemptOrder, words: str) -> None:
+    """Wait until a log that is stored has some words."""
+    end = time.monotonic() + LONG_S
+    while words not in await asyncio.to_thread(bench.attempts.log, order):
+        assert time.monotonic() < end
+        await asyncio.sleep(0.2)
+
+
+async def test_the_log_of_a_container_without_our_runtime(
+    bench: PodBench, launcher: KubernetesLauncher
+) -> None:
+    """Of a short one, whatever it writes; by four requests for the pod as a whole."""
+    script = r"printf '\377\376 one\n'; head -c 20000 /dev/zero | tr '\0' x; printf 'no end' >&2"
+    order = container_order(bench.order("jobs.double", x=1), script)
+    assert (await finish(launcher, order)).exit_code == 0
+    stored = b"".join(read_log(bench.attempts.store, order.attempt.key))
+    assert stored.startswith(b"\xff\xfe one\n")
+    # How the cluster puts two streams together is its own business.
+    assert (stored.count(b"x"), stored.count(b"no end")) == (20_000, 1)
+    manifest = bench.attempts.manifest(order)
+    assert manifest is not None
+    assert manifest.log_chunks == 1
+    await launcher.release(order.attempt)
+    await no_pod(bench, order)
+    assert launcher.cluster().api.calls - len(launcher.cluster().reflectors) * 2 <= 4
+
+
+async def test_workers_that_are_replaced_leave_one_log(
+    bench: PodBench, new: Callable[..., KubernetesLauncher]
+) -> None:
+    script = "n=0; while test $n -lt 300; do echo line $n; n=$((n+1)); sleep 0.1; done; exit 5"
+    order = container_order(bench.order("jobs.double", x=1), script)
+    one = new()
+    await one.start(order)
+    await said(bench, order, "line 0\n")
+    # This one is cut off, and does not know that another one has its place.
+    other = new()
+    await other.start(order)
+    await said(bench, order, "line 80\n")
+    await one.close()
+    await said(bench, order, "line 150\n")
+    await other.close()
+    last = new()
+    state = await finish(last, order)
+    lines = [f"line {number}" for number in range(300)]
+    assert (await asyncio.to_thread(bench.attempts.log, order)).splitlines() == lines
+    error = bench.error(order, state)
+    assert (error.kind, "line 299" in error.message) == (ErrorKind.USER, True)
+    await last.release(order.attempt)
+    await no_pod(bench, order)
+
+
+async def test_the_log_of_a_pod_that_is_deleted_stays(bench: PodBench, launcher: KubernetesLauncher) -> None:
+    script = "trap 'echo the last word; exit 1' TERM; echo at work; while :; do sleep 0.1; done"
+    order = container_order(bench.order("jobs.double", x=1), script)
+    await launcher.start(order)
+    await said(bench, order, "at work\n")
+    await launcher.stop(order.attempt, 20)
+    assert await asyncio.to_thread(bench.attempts.log, order) == "at work\nthe last word\n"
+    await launcher.release(order.attempt)
+    await no_pod(bench, order)
 
 
 async def test_an_image_that_is_not_there(bench: PodBench, new: Callable[..., KubernetesLauncher]) -> None:

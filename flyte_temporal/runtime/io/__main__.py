@@ -45,6 +45,7 @@ def main() -> int:
     parser.add_argument("--exit-code", type=int, metavar="CODE", help="of the command")
     parser.add_argument("--oom", action="store_true", help="the engine says that it ran out of memory")
     parser.add_argument("--log", type=Path, metavar="FILE", help="what it wrote")
+    parser.add_argument("--log-chunks", type=int, default=0, metavar="N", help="commit: chunks of its log")
     parser.add_argument("--started", type=datetime.fromisoformat, metavar="TIME", help="when it was started")
     parser.add_argument("--stage", action="store_true", help="upload: leave it to `commit` to make it count")
     parser.add_argument("--on-sigterm", action="store_true", help="upload: wait for SIGTERM first")
@@ -100,11 +101,14 @@ def _commit(order: AttemptOrder, arguments: argparse.Namespace) -> None:
     staged = store.get(keys.staged(order.attempt))
     if staged is None:
         raise LauncherError(f"Nothing is staged for {order.attempt.label}.")
-    if arguments.exit_code and not Manifest.read(staged).told:
+    manifest = Manifest.read(staged)
+    if arguments.exit_code and not manifest.told:
         raise LauncherError(
             f"The command of {order.attempt.label} ended with {arguments.exit_code}; it has failed."
         )
-    store.put_new(keys.manifest(order.attempt), staged)
+    # Its log was stored by whoever asks for this: a sidecar does not see it.
+    made = canonical_bytes(manifest.model_copy(update={"log_chunks": arguments.log_chunks}))
+    store.put_new(keys.manifest(order.attempt), made)
 
 
 @contextmanager

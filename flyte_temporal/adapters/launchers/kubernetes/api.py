@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Protocol
 
 Json = dict[str, Any]
@@ -12,6 +12,11 @@ OWNERS = "configmaps"
 TEMPLATES = "podtemplates"
 OPENED = "OPENED"
 """Type of the first event of each watch: the server has accepted it."""
+
+LOGS_FOLLOWED = 128
+"""Logs of containers that are followed at once on a cluster, each by a connection of its own."""
+LOGS_READ = 16
+"""Logs of containers that have ended which are read at once, beside those."""
 
 
 class ApiFailure(Exception):
@@ -71,6 +76,19 @@ class PodApi(Protocol):
         """Yield events about pods after a version, bookmarks among them, until the server ends it.
 
         The first one is of type `OPENED`. A server that is silent for longer than bookmarks are apart does not answer.
+        """
+
+    def log(
+        self, namespace: str, pod: str, container: str, since: str = "", *, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the log of a container in pieces, with the time of each line before it.
+
+        Args:
+            namespace: Namespace of its pod.
+            pod: Name of its pod.
+            container: Its name.
+            since: Time of the first line; empty = from the beginning.
+            follow: Whether to wait for what it writes, until it has ended.
         """
 
     async def node_ready(self, name: str) -> bool | None:

@@ -85,7 +85,7 @@ def volumes() -> list[Json]:
     return [{"name": name, "emptyDir": {}} for name in (_INPUTS, _OUTPUTS)]
 
 
-async def commit(order: AttemptOrder, found: Look) -> str:
+async def commit(order: AttemptOrder, found: Look, log_chunks: int = 0) -> str:
     """Make what the sidecar staged count, if the command has not failed; return why not, if not.
 
     A command that was made to end, or whose end nobody saw, has not done what it was to do, whatever it left by then.
@@ -93,10 +93,12 @@ async def commit(order: AttemptOrder, found: Look) -> str:
     Args:
         order: What ran.
         found: How its container ended.
+        log_chunks: Number of chunks of its log.
     """
     if found.exit_code is None or found.taken:
         return ""
     words = ["commit", keys.order(order.attempt), "--exit-code", str(found.exit_code)]
+    words += ["--log-chunks", str(log_chunks)]
     code, said = await move(order, *words)
     if code and not said:
         raise LauncherError(f"The result of {order.attempt.label} could not be committed.")

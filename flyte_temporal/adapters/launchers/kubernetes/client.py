@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import client, config
 
-from flyte_temporal.adapters.launchers.kubernetes.api import OPENED, ApiFailure, Json
+from flyte_temporal.adapters.launchers.kubernetes.api import (
+    LOGS_FOLLOWED,
+    LOGS_READ,
+    OPENED,
+    ApiFailure,
+    Json,
+)
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.errors import LauncherError
 
@@ -26,6 +32,10 @@ _SILENCE_S = 70.0
 _CALL = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _STREAM = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENCE_S)
 _CONNECTIONS = 64
+_BUFFER = 64 * 1024
+_LOG = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=10)
+_FOLLOWED = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=300)
+"""A container may be silent for as long as it likes; but a connection that is gone may be silent, too."""
 
 
 class KubernetesApi:
@@ -106,6 +116,31 @@ class KubernetesApi:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise _away(error) from error
 
+    async def log(
+        self, namespace: str, pod: str, container: str, since: str = "", *, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the log of a container in pieces, with the time of each line before it."""
+        query = [("container", container), ("timestamps", "true")]
+        if follow:
+            query.append(("follow", "true"))
+        if since:
+            query.append(("sinceTime", since))
+        path = f"{_path('pods', namespace, pod)}/log"
+        try:
+            response = await self._send("GET", path, None, query, _FOLLOWED if follow else _LOG)
+            try:
+                if response.status == 401:
+                    # As in `watch`.
+                    await self.close()
+                if response.status != 200:
+                    raise _failure(response, await response.read())
+                async for piece in response.content.iter_any():
+                    yield piece
+            finally:
+                _hang_up(response)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _away(error) from error
+
     async def node_ready(self, name: str) -> bool | None:
         """Return whether a node is ready; None if we may not know."""
         try:
@@ -157,7 +192,7 @@ class KubernetesApi:
     ) -> aiohttp.ClientResponse:
         api = await self._open()
         self.calls += 1
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        headers = {"Accept": "application/json, */*", "Content-Type": "application/json"}
         sent = await api.param_serialize(
             method=method,
             resource_path=path,
@@ -184,7 +219,10 @@ async def configuration(cluster: ClusterSettings) -> Any:
         LauncherError: If there is none, or it does not fit.
     """
     made = client.Configuration()
-    made.connection_pool_maxsize = _CONNECTIONS
+    # Each log that is followed has a connection all the time, and nothing else may have to wait for one.
+    made.connection_pool_maxsize = _CONNECTIONS + LOGS_FOLLOWED + LOGS_READ
+    # The library holds 4 MiB of each answer that nobody has read yet, so that a line fits; we take it in pieces.
+    made.client_session_kwargs = {"read_bufsize": _BUFFER}
     try:
         if cluster.kubeconfig is None and not cluster.context:
             try:

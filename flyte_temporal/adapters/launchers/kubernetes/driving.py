@@ -16,6 +16,7 @@ from flyte_temporal.adapters.launchers.kubernetes.beside import commit
 from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.creating import Answer, Step, answer_of
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry, is_of
+from flyte_temporal.adapters.launchers.kubernetes.logs import PodLogs
 from flyte_temporal.adapters.launchers.kubernetes.looks import Look
 from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
 from flyte_temporal.adapters.launchers.kubernetes.reflector import slim
@@ -52,11 +53,13 @@ class Driver:
 
     Args:
         claims: What is written beside them.
+        logs: Of those whose container has nobody else who stores it.
         run_s: Longest run of an attempt whose task sets no time-out; 0 = none.
     """
 
-    def __init__(self, claims: Claims, run_s: float = 0.0) -> None:
+    def __init__(self, claims: Claims, logs: PodLogs, run_s: float = 0.0) -> None:
         self._claims = claims
+        self._logs = logs
         self._run_s = run_s
 
     async def drive(self, entry: Entry) -> None:
@@ -245,6 +248,7 @@ class Driver:
             if entry.gone and await self._is_gone(entry):
                 return
             found = entry.look()
+            self._logs.look(entry, found)
             if found.over:
                 await self._conclude(entry, found)
                 return
@@ -322,6 +326,7 @@ class Driver:
             await asyncio.sleep(left_s)
             return await self._is_gone(entry)
         last = entry.look()
+        await self._logs.finish(entry)
         pod = entry.seen(gone=True)
         if last.exit_code is not None or last.over:
             await self._conclude(entry, last, gone=True)
@@ -352,6 +357,7 @@ class Driver:
         entry.intent = entry.intent or (
             await self._claims.stop(entry.attempt) if found.deleting else Intent.NONE
         )
+        chunks = await self._logs.finish(entry)
         if entry.error is not None:
             self._refuse(entry, entry.error)
             return
@@ -359,7 +365,7 @@ class Driver:
             entry.end(_never_began())
             return
         state = entry.ended(found)
-        if entry.order.task.container is not None and (why := await commit(entry.order, found)):
+        if entry.order.task.container is not None and (why := await commit(entry.order, found, chunks)):
             state = state.model_copy(update={"message": f"{state.message}\n{why}".strip()})
         entry.end(state.model_copy(update={"pod": entry.seen(gone=True)}) if gone else state)
 
@@ -385,6 +391,7 @@ class Driver:
         seen = entry.seen(node_ready=ready is not False)
         if judge(Evidence(over=False, pod=seen)).verdict is Verdict.WAIT:
             return False
+        await self._logs.finish(entry)
         message = f"Its node {found.node} does not answer."
         entry.end(AttemptState(phase=AttemptPhase.LOST, message=message, pod=seen))
         return True

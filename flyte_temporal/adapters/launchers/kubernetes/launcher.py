@@ -13,6 +13,7 @@ from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
 from flyte_temporal.adapters.launchers.kubernetes.driving import Driver
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
+from flyte_temporal.adapters.launchers.kubernetes.logs import PodLogs
 from flyte_temporal.adapters.launchers.kubernetes.reflector import Key, slim
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.config.settings import Settings
@@ -54,7 +55,8 @@ class KubernetesLauncher:
         self._settings = dict(clusters)
         self._make_api = make_api or _library
         self.claims = Claims(blobs, storage)
-        self._driver = Driver(self.claims, run_s)
+        self._logs = PodLogs(blobs)
+        self._driver = Driver(self.claims, self._logs, run_s)
         self._clusters: dict[str, Cluster] = {}
         self._entries: dict[str, Entry] = {}
         self._by_pod: dict[tuple[str, Key], Entry] = {}
@@ -116,6 +118,7 @@ class KubernetesLauncher:
         self._by_pod.pop(_pod_key(entry), None)
         if entry.driver is not None:
             entry.driver.cancel()
+        self._logs.drop(key)
         if entry.gone and entry.over.done():
             return
         removing = asyncio.create_task(self._remove(entry), name=f"remove {entry.name}")
@@ -130,6 +133,7 @@ class KubernetesLauncher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._logs.close()
         for cluster in self._clusters.values():
             await cluster.close()
         self._clusters.clear()

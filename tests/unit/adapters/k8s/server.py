@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ class FakeServer:
         keeps: How many of the latest events a watch may begin behind.
         page: Objects of a page.
         mute: Whether watches are silent though their connection is open.
+        gone_events: How often a list is too old on its way through the pages.
+        lose_answers: Creates whose answer is lost.
+        printed: What containers have printed, by pod: the time of each line in nanoseconds, and the line.
+        rotated: By pod, how many lines of that are in files of which the kubelet gives nothing any more.
+        log_refusals: Answers to the next requests for logs; the last one stays.
+        since: From when on logs were asked for, by each request for one.
+        stuck: Whether logs that are followed do not end with their containers.
     """
 
     objects: dict[tuple[str, str, str], Json] = field(default_factory=dict)
@@ -46,6 +54,11 @@ class FakeServer:
     gone_events: int = 0
     lose_answers: int = 0
     keeps_pods: bool = False
+    printed: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    rotated: dict[str, int] = field(default_factory=dict)
+    log_refusals: list[tuple[int, Json]] = field(default_factory=list)
+    since: list[str] = field(default_factory=list)
+    stuck: bool = False
     versions: Any = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -53,6 +66,7 @@ class FakeServer:
         self.changed = asyncio.Event()
         self.port = 0
         self.open: set[asyncio.Transport] = set()
+        self.following: set[asyncio.Transport] = set()
 
     # ---- what a test does
 
@@ -90,6 +104,25 @@ class FakeServer:
         for transport in list(self.open):
             transport.abort()
 
+    def sever_logs(self) -> None:
+        for transport in list(self.following):
+            transport.abort()
+
+    def prints(self, name: str, *lines: bytes, nanos: int = 0) -> None:
+        """Do what a container does, at a time; each at one of its own, if none is given."""
+        said = self.printed.setdefault(name, [])
+        for line in lines:
+            last = said[-1][0] if said else 1_764_201_600_000_000_000
+            said.append((nanos or last + 123_456_789, line))
+        self._stir()
+
+    def rotate(self, name: str) -> None:
+        self.rotated[name] = len(self.printed[name])
+
+    def _stir(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
     def count(self, method: str, word: str) -> int:
         return sum(m == method and word in path for m, path in self.calls)
 
@@ -100,8 +133,7 @@ class FakeServer:
         thing["metadata"]["resourceVersion"] = str(self.version)
         if plural == "pods":
             self.log.append((self.version, {"type": kind, "object": json.loads(json.dumps(thing))}))
-        self.changed.set()
-        self.changed = asyncio.Event()
+        self._stir()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.calls.append((request.method, request.path + ("?watch" if "watch" in request.query else "")))
@@ -114,6 +146,8 @@ class FakeServer:
             return await self._create(request, kind, namespace)
         if request.method == "DELETE":
             return await self._delete(request, kind, namespace, name)
+        if parts[2:] == ["log"]:
+            return await self._log(request, namespace, name)
         if name:
             thing = self.objects.get((kind, namespace, name))
             return web.json_response(thing) if thing else _status(404, "NotFound", f"{kind} {name} not found")
@@ -176,6 +210,43 @@ class FakeServer:
             meta["continue"] = str(start + self.page)
         return web.json_response({"items": found[start : start + self.page], "metadata": meta})
 
+    async def _log(self, request: web.Request, namespace: str, name: str) -> web.StreamResponse:
+        pod = self.objects.get(("pods", namespace, name))
+        if pod is None:
+            return _status(404, "NotFound", f"pods {name} not found")
+        if self.log_refusals:
+            refusals = self.log_refusals
+            status, body = refusals.pop(0) if len(refusals) > 1 else refusals[0]
+            if status:
+                return web.json_response(body, status=status)
+            refusals.clear()
+        asked = request.query
+        assert (asked["container"], asked["timestamps"]) == ("primary", "true")
+        self.since.append(asked.get("sinceTime", ""))
+        since = int(datetime.fromisoformat(asked["sinceTime"]).timestamp()) if "sinceTime" in asked else 0
+        response = web.StreamResponse()
+        await response.prepare(request)
+        transport = request.transport  # none once it is closed
+        assert isinstance(transport, asyncio.Transport)
+        self.following.add(transport)
+        try:
+            at, inside = self.rotated.get(name, 0), False
+            while True:
+                waiter, said = self.changed, self.printed.get(name, [])
+                ended = _ended(pod)
+                for nanos, line in said[at:]:
+                    if nanos // 10**9 >= since:
+                        await response.write(line if inside else stamp(nanos) + b" " + line)
+                    inside = not line.endswith(b"\n")
+                at = len(said)
+                if "follow" not in asked or (ended and not self.stuck):
+                    return response
+                await waiter.wait()
+        except (ConnectionError, RuntimeError):
+            return response
+        finally:
+            self.following.discard(transport)
+
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         since = int(request.query["resourceVersion"])
         oldest = self.log[-self.keeps][0] if len(self.log) > self.keeps else 0
@@ -202,6 +273,17 @@ class FakeServer:
             self.open.discard(request.transport)
 
 
+def stamp(nanos: int) -> bytes:
+    """Return a time as the kubelet writes it."""
+    second = datetime.fromtimestamp(nanos // 10**9, UTC)
+    return f"{second:%Y-%m-%dT%H:%M:%S}.{nanos % 10**9:09d}Z".encode()
+
+
+def _ended(pod: Json) -> bool:
+    statuses = pod["status"].get("containerStatuses") or ()
+    return any("terminated" in one["state"] for one in statuses if one["name"] == "primary")
+
+
 async def _line(response: web.StreamResponse, event: Json) -> None:
     await response.write(json.dumps(event).encode() + b"\n")
 
@@ -224,6 +306,7 @@ async def serving(server: FakeServer) -> AsyncIterator[FakeServer]:
         yield server
     finally:
         server.sever()
+        server.sever_logs()
         await runner.cleanup()
 
 
