@@ -16,6 +16,7 @@ import uvloop
 
 from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, ContainerEngine
+from flyte_temporal.adapters.launchers.containers.launcher import ContainerLauncher
 from flyte_temporal.adapters.launchers.containers.plan import HOME, container_name
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.execution import ErrorKind
@@ -41,6 +42,14 @@ def held(bench: AttemptBench) -> AttemptOrder:
 
 async def begun(bench: AttemptBench) -> None:
     await eventually(bench.folder / "store" / "held")
+
+
+async def found_at_work(launcher: ContainerLauncher, order: AttemptOrder) -> None:
+    """Wait until a launcher knows that an attempt runs, for which it asks podman."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while (state := await launcher.observe(order.attempt, 0.3)).phase is AttemptPhase.QUEUED:
+            pass
+    assert state.phase is AttemptPhase.RUNNING
 
 
 async def eventually(path: Path) -> None:
@@ -248,7 +257,7 @@ async def test_a_killed_monitor_costs_the_exit_code_only(
     os.kill(seen.monitor, signal.SIGKILL)
     other = new()
     await other.start(order)
-    assert (await other.observe(order.attempt, 0.3)).phase is AttemptPhase.RUNNING
+    await found_at_work(other, order)
     if then == "ends":
         (bench.folder / "store" / "held.go").touch()
     else:
