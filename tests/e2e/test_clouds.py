@@ -24,6 +24,7 @@ from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec.attempt import AttemptOrder, StorageConfig
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
+from tests.conftest import CHAOS
 from tests.contract.stores import CLOUDS, cloud_config, gcs_port, s3_port
 from tests.e2e.command import Command, made_of
 from tests.google import service_account
@@ -103,6 +104,12 @@ class Place:
             for form in (text, text.replace("/", "\\/"), text.replace("\n", "\\n"))
         }
         return {name for name, data in self.kept() if any(form in data for form in forms)}
+
+
+S3_AND_BY_CHAOS_ALL = [
+    pytest.param("s3", marks=pytest.mark.s3),
+    pytest.param("gcs", marks=[pytest.mark.gcs, CHAOS]),
+]
 
 
 @pytest.fixture(scope="module", params=CLOUDS)
@@ -214,6 +221,7 @@ def test_faults_of_the_store_cost_time_and_nothing_else(place: Place, data: Path
 
 
 @pytest.mark.row(11)
+@pytest.mark.parametrize("place", S3_AND_BY_CHAOS_ALL, indirect=True)
 def test_a_store_that_is_away_for_a_while_costs_no_attempt(place: Place, data: Path, tmp_path: Path) -> None:
     """What a task has computed is kept until the store takes it (row 11): longer than the store's five tries."""
     flag = tmp_path / "go"

@@ -14,6 +14,7 @@ import pytest
 from flyte_temporal.client import Client
 from flyte_temporal.local.processes import leftovers
 from flyte_temporal.sdk.loader import find_entity, load_file
+from tests.conftest import CHAOS
 from tests.invariants import check
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -114,7 +115,11 @@ def home(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.row(3)
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [("spins", "goes on and on"), ("blocks", "event loop does not turn"), ("deaf", "hears no polls")],
+    [
+        ("spins", "goes on and on"),
+        pytest.param("blocks", "event loop does not turn", marks=CHAOS),
+        pytest.param("deaf", "hears no polls", marks=CHAOS),
+    ],
 )
 def test_a_wedged_worker_is_replaced_and_its_run_goes_on(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
