@@ -203,11 +203,12 @@ class ContainerLauncher:
         if left:
             # A program that is killed while it starts a container may leave half of one.
             await asyncio.wait(left, timeout=_CLOSE_S)
-        lives = [entry.life for entry in self._entries.values() if entry.life is not None]
-        for life in lives:
-            life.cancel()
-        if lives:
-            await asyncio.wait(lives, timeout=_CLOSE_S)
+        tasks = [entry.life for entry in self._entries.values() if entry.life is not None]
+        tasks += [self._sweeping] if self._sweeping is not None else []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_S)
         await self._engine.close()
 
     @property
