@@ -105,8 +105,8 @@ SEEDS ?= 20
 MINUTES ?= 10
 chaos: $(VENV)/$(INSTALLED)
 	@$(BIN)/python -m tests.faults.rows
-	@CHAOS_SEEDS=$(SEEDS) $(BIN)/$(PYTEST) tests/faults/test_seeded.py tests/e2e/test_clouds.py tests/integration/test_wedged_worker.py \
-	  $(PYTEST_ARGS)
+	@CHAOS_SEEDS=$(SEEDS) $(BIN)/$(PYTEST) tests/faults/test_seeded.py $(PYTEST_ARGS)
+	@CHAOS_SEEDS=$(SEEDS) $(BIN)/$(PYTEST) -m chaos $(PYTEST_ARGS)
 	@for batches in off always; do \
 	  echo "with batches $$batches"; \
 	  export CHAOS_SEEDS=$(SEEDS) FLYTE_TEMPORAL_LIMITS__BATCHES=$$batches; \

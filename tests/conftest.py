@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 VARIABLE = "CHAOS_SEED"
-CHAOS = pytest.mark.skipif("CHAOS_SEEDS" not in os.environ, reason="make chaos runs it")
+CHAOS = pytest.mark.chaos
 """For tests that take long, or try more of what another test tries in `make test`."""
 
 
@@ -21,6 +21,13 @@ def chosen_seed() -> int:
     line = ["git", "rev-parse", "--short=6", "HEAD"]
     done = subprocess.run(line, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return int(done.stdout, 16) if done.returncode == 0 and done.stdout.strip() else 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "CHAOS_SEEDS" not in os.environ:
+        for item in items:
+            if item.get_closest_marker("chaos"):
+                item.add_marker(pytest.mark.skip(reason="make chaos runs it"))
 
 
 def pytest_report_header() -> str:

@@ -23,6 +23,7 @@ from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.types import FLOAT, STRING, LiteralType
 from flyte_temporal.storage import scratch
 from flyte_temporal.testing.attempts import AttemptBench
+from tests.conftest import CHAOS
 
 TIMEOUT_S = 60.0
 
@@ -139,7 +140,9 @@ MODEL = HistGradientBoostingClassifier(max_iter=3).fit(X, Y)
 """
 
 
-@pytest.mark.parametrize("at_import", ["", AT_IMPORT], ids=["imported", "used at import"])
+@pytest.mark.parametrize(
+    "at_import", [pytest.param("", marks=CHAOS), AT_IMPORT], ids=["imported", "used at import"]
+)
 async def test_numeric_libraries_work_after_the_fork(tmp_path: Path, at_import: str) -> None:
     """OpenMP (scikit-learn), OpenBLAS (numpy) and Arrow keep thread pools, which a fork does not copy."""
     bench = make_bench(

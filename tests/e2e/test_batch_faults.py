@@ -36,7 +36,11 @@ def count(path: Path) -> int:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
     "victims",
-    [["task"], pytest.param(["worker"], marks=CHAOS), ["worker", "temporal", "supervisor", "task"]],
+    [
+        ["task"],
+        pytest.param(["worker"], marks=CHAOS),
+        pytest.param(["worker", "temporal", "supervisor", "task"], marks=CHAOS),
+    ],
     ids="-".join,
 )
 def test_a_kill_repeats_only_what_was_in_flight(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import CHAOS
 from tests.e2e.command import Command
 from tests.e2e.test_commands import until_exists
 from tests.e2e.test_faults import until
@@ -77,7 +78,7 @@ def node(home: Command, name: str, path: str = "n0") -> Any:
 
 
 @pytest.mark.row(30)
-@pytest.mark.parametrize("launcher", ["pool", "process"])
+@pytest.mark.parametrize("launcher", ["pool", pytest.param("process", marks=CHAOS)])
 def test_a_timed_out_process_is_dead_before_the_next_attempt(
     home: Command, source: Path, marks: Path, launcher: str
 ) -> None:

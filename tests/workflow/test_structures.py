@@ -284,7 +284,7 @@ async def emits(request: AttemptRequest) -> Any:
     return AttemptResult(spec=digest(given), closure=given)
 
 
-@pytest.mark.parametrize("count", [0, 3, 800])
+@pytest.mark.parametrize("count", [0, 3, 400])
 async def test_a_dynamic_task_runs_what_it_gives(stage: Stage, count: int) -> None:
     stage.store_closure(emitted(count))
     state, seen = await run(stage, dynamic(), count, Attempted(emits))
