@@ -178,11 +178,18 @@ async def test_a_map_over_nothing_gives_an_empty_list(stage: Stage) -> None:
 
 @IN_SHARDS
 async def test_a_map_runs_no_more_items_at_once_than_it_allows(stage: Stage, shard: int) -> None:
-    async def slow(request: AttemptRequest) -> int:
-        await asyncio.sleep(0.02)
+    three = asyncio.Event()
+
+    async def together(request: AttemptRequest) -> int:
+        # The first ones wait for each other, however slow the machine is.
+        if attempted.at_once >= 3:
+            three.set()
+        async with asyncio.timeout(60):
+            await three.wait()
+        await asyncio.sleep(0.03)
         return await arithmetic(request)
 
-    attempted = Attempted(slow)
+    attempted = Attempted(together)
     state, _ = await run(stage, mapped(range(12), concurrency=3), attempted=attempted, shard=shard)
     assert plain(state.outputs["o0"]) == list(range(1, 13))
     assert attempted.most_at_once == 3
