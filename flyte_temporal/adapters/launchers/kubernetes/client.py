@@ -51,6 +51,7 @@ class KubernetesApi:
         self._stream = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence_s)
         self._api: client.ApiClient | None = None
         self._opening = asyncio.Lock()
+        self._places = asyncio.Semaphore(_CONNECTIONS)
         self.calls = 0
 
     async def create(self, kind: str, namespace: str, document: Json) -> Json:
@@ -165,11 +166,13 @@ class KubernetesApi:
     ) -> Json:
         for last in (False, True):
             try:
-                response = await self._send(method, path, body, query, _CALL)
-                try:
-                    data = await response.read()
-                finally:
-                    response.release()
+                # The connections kept for logs are not theirs: each costs a worker a quarter of a megabyte for as long as it lives.
+                async with self._places:
+                    response = await self._send(method, path, body, query, _CALL)
+                    try:
+                        data = await response.read()
+                    finally:
+                        response.release()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise _away(error) from error
             if response.status == 401 and not last:
