@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
 from typing import Any
 
 from flyte_temporal.spec.attempt import AttemptOrder, StorageConfig
@@ -31,3 +34,13 @@ def order_of(
     return AttemptOrder(
         attempt=attempt or attempt_of(), task=task, environment=environment, storage=storage, **more
     )
+
+
+SOON_S = 20.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + SOON_S
+    while not condition():
+        assert time.monotonic() < end, "the awaited state did not come"
+        await asyncio.sleep(0.01)

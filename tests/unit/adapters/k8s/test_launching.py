@@ -27,11 +27,10 @@ from flyte_temporal.spec.policies import TaskPolicy
 from flyte_temporal.spec.types import STRING
 from flyte_temporal.storage import orders
 from flyte_temporal.testing.blobs import MemoryBlobStore
-from tests.unit.adapters.k8s.made import attempt_of, order_of
+from tests.unit.adapters.k8s.made import SOON_S, attempt_of, order_of, until
 from tests.unit.adapters.k8s.server import FakeServer, settings_of
 
 New = Callable[..., KubernetesLauncher]
-SOON_S = 20.0
 
 
 @pytest.fixture
@@ -51,13 +50,6 @@ async def new(server: FakeServer, blobs: MemoryBlobStore, tmp_path: Path) -> Asy
     yield one
     for launcher in made:
         await launcher.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + SOON_S
-    while not condition():
-        assert time.monotonic() < end, "the awaited state did not come"
-        await asyncio.sleep(0.01)
 
 
 async def message(launcher: KubernetesLauncher, order: AttemptOrder, words: str) -> AttemptState:

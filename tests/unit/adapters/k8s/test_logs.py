@@ -21,11 +21,10 @@ from flyte_temporal.spec.interface import Interface
 from flyte_temporal.storage.logs import CHUNK_BYTES, read_log
 from flyte_temporal.storage.streamed_logs import StreamedLog
 from flyte_temporal.testing.blobs import MemoryBlobStore
-from tests.unit.adapters.k8s.made import attempt_of, order_of
+from tests.unit.adapters.k8s.made import SOON_S, attempt_of, order_of, until
 from tests.unit.adapters.k8s.server import FakeServer, settings_of, stamp
 
 New = Callable[..., KubernetesLauncher]
-SOON_S = 20.0
 
 
 class Store(MemoryBlobStore):
@@ -75,13 +74,6 @@ async def new(
     yield one
     for launcher in made:
         await launcher.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + SOON_S
-    while not condition():
-        assert time.monotonic() < end, "the awaited state did not come"
-        await asyncio.sleep(0.01)
 
 
 def order_at(node: str = "n0") -> AttemptOrder:
