@@ -26,6 +26,8 @@ NO_MANIFEST = 70
 
 NOT_CLAIMED = 75
 """Exit code of our runtime when the attempt was claimed before, so that it did nothing (EX_TEMPFAIL)."""
+NO_STORE = 69
+"""Exit code of `runtime.io` when the blob store did not answer (EX_UNAVAILABLE): what it was to do can be done later."""
 
 
 class Intent(StrEnum):

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from flyte_temporal.spec.attempt import NO_MANIFEST, OUTAGE_S, AttemptOrder, AttemptPhase
+from flyte_temporal.adapters.launchers.moving import move
+from flyte_temporal.spec.attempt import NO_MANIFEST, NO_STORE, OUTAGE_S, AttemptOrder, AttemptPhase
+from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
+from flyte_temporal.spec.interface import Interface, Variable
+from flyte_temporal.spec.keys import order as key_of_order
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.types import BlobType
+from flyte_temporal.spec.types import INTEGER, BlobType
+from flyte_temporal.storage.orders import leave
 from flyte_temporal.testing.attempts import AttemptBench
 from tests.contract.launching import TIMEOUT_S, Make, alive, eventually, lines, pool, real
 from tests.contract.test_blob_faults import through
@@ -112,3 +117,63 @@ async def test_row_12_who_waits_for_the_store_can_be_stopped(
         assert (await launcher.stop(order.attempt, 10.0)).over
         assert time.monotonic() - began < 20
         assert not alive(int(lines(computed)[0]))
+
+
+def of_a_container(bench: AttemptBench, proxy: FaultyProxy, outage_s: float = OUTAGE_S) -> AttemptOrder:
+    """Return an order without our runtime, as it is left in the store for who moves its data."""
+    order = ordered(bench, proxy, Path("/none"), outage_s)
+    interface = Interface(outputs=(Variable(name="o0", type=INTEGER),))
+    container = ContainerSpec(image="i", command=("true",), output_dir="/out")
+    task = TaskSpec(name="t", type="container", interface=interface, container=container)
+    order = order.model_copy(update={"task": task, "inputs": {}})
+    leave(bench.store, order)
+    return order
+
+
+@pytest.mark.row(11)
+async def test_row_11_what_a_container_left_outlasts_an_outage_of_the_store(
+    bench: AttemptBench, s3_port: int, tmp_path: Path
+) -> None:
+    """Who stores it, and who makes it count, waits as long as an attempt of our own."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "o0").write_text("42")
+    began: list[float] = []
+
+    def at_first(request: Request) -> Fault | None:
+        del request
+        began.append(time.monotonic())
+        return Fault("reset") if began[-1] < began[0] + 2.5 * ORDINARY_S else None
+
+    with proxied(s3_port, at_first) as proxy:
+        order = of_a_container(bench, proxy)
+        words = [key_of_order(order.attempt), "--exit-code", "0"]
+        for what in (["upload", *words, "--stage", "--from", str(tmp_path / "out")], ["commit", *words]):
+            assert bench.manifest(order) is None
+            began.clear()
+            assert await move(order, *what) == (0, "")
+            assert len(began) > 2
+    manifest = bench.manifest(order)
+    assert manifest is not None
+    assert manifest.outputs == {"o0": Inline(value=42)}
+
+
+@pytest.mark.row(11)
+async def test_row_11_what_a_container_left_can_be_stored_later(
+    bench: AttemptBench, s3_port: int, tmp_path: Path
+) -> None:
+    """An outage that outlasts all patience is told apart from what can never be stored: its launcher tries again."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "o0").write_text("42")
+
+    def nothing_is_written(request: Request) -> Fault | None:
+        return Fault("reset") if request.method == "PUT" else None
+
+    with proxied(s3_port, nothing_is_written) as proxy:
+        order = of_a_container(bench, proxy, outage_s=0.5)
+        words = ("upload", key_of_order(order.attempt), "--exit-code", "0", "--from", str(tmp_path / "out"))
+        code, said = await move(order, *words)
+        assert code == NO_STORE, said
+    assert bench.manifest(order) is None
+    order = order.model_copy(update={"storage": bench.storage})
+    assert await move(order, *words) == (0, "")
+    assert bench.manifest(order) is not None

@@ -1,7 +1,8 @@
 """`python -m flyte_temporal.runtime.io download|upload|commit KEY`: see the package.
 
 The environment says how the blob store is reached (`storage.orders`). `upload --stage` is for whoever cannot see the
-command's exit code, such as a sidecar: the manifest waits under another key until `commit` knows it.
+command's exit code, such as a sidecar: the manifest waits under another key until `commit` knows it. An outage of the store
+must not cost what a command has computed: `upload` and `commit` wait it out, as an attempt of our own does.
 """
 
 from __future__ import annotations
@@ -16,22 +17,23 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from flyte_temporal.errors import FlyteTemporalError, LauncherError
+from flyte_temporal.errors import FlyteTemporalError, LauncherError, StorageError
 from flyte_temporal.runtime.io.endings import Left, manifest_of
 from flyte_temporal.runtime.io.inputs import write_inputs
 from flyte_temporal.sdk.types.converter import ValueContext
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import NO_MANIFEST, AttemptOrder, Manifest
+from flyte_temporal.spec.attempt import NO_MANIFEST, NO_STORE, OUTAGE_S, AttemptOrder, Manifest
 from flyte_temporal.spec.document import canonical_bytes
 from flyte_temporal.storage import orders
 from flyte_temporal.storage.blobs import open_store
+from flyte_temporal.storage.patience import Patience
 
 
 def main() -> int:
     """Do what the arguments say.
 
     Returns:
-        Exit code: 0, or `NO_MANIFEST` if it could not be done.
+        Exit code: 0; `NO_STORE` if the blob store did not answer, `NO_MANIFEST` if it cannot be done.
     """
     parser = argparse.ArgumentParser(
         prog="python -m flyte_temporal.runtime.io", description="Move data of containers."
@@ -55,12 +57,26 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        order = orders.read(arguments.key, orders.storage_of(os.environ))
-        {"download": _download, "upload": _upload, "commit": _commit}[arguments.what](order, arguments)
+        _move(arguments)
     except (FlyteTemporalError, OSError) as error:
         sys.stderr.write(f"flyte-temporal: {error}\n")
-        return NO_MANIFEST
+        return NO_STORE if isinstance(error, StorageError) else NO_MANIFEST
     return 0
+
+
+def _move(arguments: argparse.Namespace) -> None:
+    storage = orders.storage_of(os.environ)
+    if arguments.what == "download":
+        _download(orders.read(arguments.key, storage), arguments)
+        return
+    if arguments.on_sigterm:
+        _await_sigterm(arguments.ready)
+    with Patience(OUTAGE_S) as patience:
+        patience.begin()
+        order = orders.read(arguments.key, storage)
+    with Patience(order.outage_s) as patience:
+        patience.begin()
+        (_upload if arguments.what == "upload" else _commit)(order, arguments)
 
 
 def _download(order: AttemptOrder, arguments: argparse.Namespace) -> None:
@@ -73,16 +89,18 @@ def _download(order: AttemptOrder, arguments: argparse.Namespace) -> None:
         write_inputs(order, arguments.to, context)
 
 
+def _await_sigterm(ready: Path | None) -> None:
+    # Blocked, not handled: it must not get lost if it comes before the line that waits. What comes before this line is
+    # lost if this is PID 1, which ignores it: who sends it waits for the file.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if ready is not None:
+        ready.touch()
+    signal.sigwait({signal.SIGTERM})
+
+
 def _upload(order: AttemptOrder, arguments: argparse.Namespace) -> None:
     if arguments.source is None:
         raise LauncherError("upload needs --from, the folder with the outputs.")
-    if arguments.on_sigterm:
-        # Blocked, not handled: it must not get lost if it comes before the line that waits. What comes before this line is
-        # lost if this is PID 1, which ignores it: who sends it waits for the file.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        if arguments.ready is not None:
-            arguments.ready.touch()
-        signal.sigwait({signal.SIGTERM})
     store = open_store(order.storage)
     if store.head(keys.manifest(order.attempt)) is not None:
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flyte_temporal.adapters.launchers.containers.engine import Container
 from flyte_temporal.adapters.launchers.containers.places import Data
 from flyte_temporal.adapters.launchers.moving import move
-from flyte_temporal.errors import LauncherError
-from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.errors import LauncherError, StorageError
+from flyte_temporal.spec.attempt import NO_STORE, AttemptOrder
 
 
 async def prepare(order: AttemptOrder, key: str, data: Data) -> None:
@@ -19,6 +19,7 @@ async def prepare(order: AttemptOrder, key: str, data: Data) -> None:
 
     Raises:
         LauncherError: If they cannot be had.
+        StorageError: If the blob store did not answer.
     """
     data.inputs.mkdir(parents=True, exist_ok=True)
     data.outputs.mkdir(exist_ok=True)
@@ -37,7 +38,8 @@ async def collect(order: AttemptOrder, key: str, data: Data, seen: Container) ->
         seen: How it ended.
 
     Raises:
-        LauncherError: If no manifest could be left.
+        LauncherError: If no manifest can be left.
+        StorageError: If the blob store did not answer; it can be tried again.
     """
     words = ["--from", str(data.outputs), "--log", str(data.log), "--exit-code", str(seen.exit_code)]
     if seen.started_at is not None:
@@ -47,5 +49,7 @@ async def collect(order: AttemptOrder, key: str, data: Data, seen: Container) ->
 
 async def _io(order: AttemptOrder, *words: str) -> None:
     code, said = await move(order, *words)
+    if code == NO_STORE:
+        raise StorageError(said)
     if code:
         raise LauncherError(f"The data of {order.attempt.label} could not be moved ({words[0]}): {said}")

@@ -12,7 +12,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,11 @@ from flyte_temporal.adapters.launchers.containers.engine import (
     EngineFailed,
     NotInstalled,
 )
+from flyte_temporal.adapters.launchers.containers.entries import Entry
 from flyte_temporal.adapters.launchers.containers.leftovers import sweep
 from flyte_temporal.adapters.launchers.containers.places import Place, Places, Stage, folder_in
 from flyte_temporal.config.settings import ContainerSettings, Settings
-from flyte_temporal.errors import FlyteTemporalError, LauncherError, UserCodeError
+from flyte_temporal.errors import FlyteTemporalError, LauncherError, StorageError, UserCodeError
 from flyte_temporal.faults import buggify
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
@@ -47,47 +47,9 @@ _SETTLE_S = 10.0
 _CLOSE_S = 15.0
 _REPORT_S = 5.0
 _SWEEP_S = 300.0
-_QUEUED = AttemptState(phase=AttemptPhase.QUEUED, message="waiting for a free place")
 _NEVER_BEGUN = AttemptState(
     phase=AttemptPhase.EXITED, exit_code=-15, message="It was stopped before it started.", ran=False
 )
-
-
-@dataclass(eq=False)
-class Entry:
-    """An attempt as this launcher knows it.
-
-    Args:
-        attempt: It.
-        name: Name of its container.
-        order: What it runs; None if only its container is known.
-        over: Set to the final state.
-        state: The last state that is known.
-        seen: What the engine showed last.
-        intent: Why it is being stopped, if it is.
-        life: What sees it through.
-        fresh: Whether this launcher has just started its container.
-    """
-
-    attempt: AttemptId
-    name: str
-    order: AttemptOrder | None = None
-    over: asyncio.Future[AttemptState] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-    state: AttemptState = _QUEUED
-    seen: Container | None = None
-    intent: Intent = Intent.NONE
-    life: asyncio.Task[None] | None = None
-    fresh: bool = False
-
-    def end(self, state: AttemptState) -> None:
-        """Note the final state."""
-        if self.intent:
-            state = state.model_copy(update={"intent": self.intent})
-        self.state = state
-        if not self.over.done():
-            self.over.set_result(state)
 
 
 class ContainerLauncher:
@@ -190,7 +152,9 @@ class ContainerLauncher:
             self._released.popitem(last=False)
         if entry is not None and entry.life is not None and not entry.over.done():
             entry.life.cancel()
-        self._keep(self._remove(plan.container_name(attempt)))
+        # Whose container it is that has its name is known of those that were seen.
+        sure = entry is not None and entry.seen is not None
+        self._keep(self._remove(attempt, sure=sure))
 
     async def close(self) -> None:
         """Let go of everything without stopping attempts at work; another launcher can adopt them."""
@@ -220,10 +184,12 @@ class ContainerLauncher:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _remove(self, name: str) -> None:
+    async def _remove(self, attempt: AttemptId, *, sure: bool) -> None:
+        name = plan.container_name(attempt)
         with suppress(LauncherError):
             # What fails here is done by the next sweep.
-            await self._engine.remove(name)
+            if sure or await self._own(attempt) is not None:
+                await self._engine.remove(name)
             self._places.remove(name)
 
     async def _sweep(self) -> None:
@@ -240,13 +206,12 @@ class ContainerLauncher:
 
     async def _found(self, attempt: AttemptId) -> Entry | None:
         """Return an entry for an attempt that this launcher was not asked to start, if its container is there."""
-        name = plan.container_name(attempt)
-        seen = await self._engine.inspect(name)
+        seen = await self._own(attempt)
         if seen is None or not seen.begun:
             return None
         entry = self._entries.get(attempt.key)
         if entry is None:
-            entry = self._entries[attempt.key] = Entry(attempt, name, seen=seen)
+            entry = self._entries[attempt.key] = Entry(attempt, plan.container_name(attempt), seen=seen)
             entry.state = states.running(seen)
             entry.life = asyncio.create_task(self._follow_safely(entry))
             if seen.over or (self._engine.local and not is_alive(seen.pid)):
@@ -274,8 +239,8 @@ class ContainerLauncher:
             entry.end(AttemptState(phase=AttemptPhase.EXITED, message=str(error), ran=False))
 
     async def _is_there(self, entry: Entry) -> bool:
-        """Return whether a container has been started, by somebody else."""
-        seen = await self._engine.inspect(entry.name)
+        """Return whether its container has been started, by somebody else."""
+        seen = await self._own(entry.attempt)
         if seen is not None and seen.begun:
             entry.seen, entry.state = seen, states.running(seen)
             return True
@@ -327,8 +292,7 @@ class ContainerLauncher:
             if "already in use" not in error.words:
                 entry.end(plan.refused(asked.image, error.words, self._engine.program))
                 return False
-            seen = await self._engine.inspect(entry.name)
-            if seen is None or seen.attempt != entry.attempt.key:
+            if await self._own(entry.attempt) is None:
                 entry.end(states.unfit(self._taken(entry.name)))
                 return False
         return True
@@ -340,7 +304,7 @@ class ContainerLauncher:
             await self._engine.start(entry.name, place.lock, self._places.folder)
             entry.fresh = True
         except EngineFailed as error:
-            seen = await self._engine.inspect(entry.name)
+            seen = await self._own(entry.attempt)
             if seen is None or not seen.begun:
                 entry.end(plan.not_started(order, plan.image_of(order, self._settings.image), error.words))
 
@@ -367,20 +331,14 @@ class ContainerLauncher:
             await wait_for_end(pid, _LOOK_S)
         while not entry.over.done():
             try:
-                seen = await self._engine.inspect(entry.name)
-            except EngineFailed as error:
-                # What runs, runs on without its engine; the attempt's own time limits hold.
-                entry.state = entry.state.model_copy(
-                    update={"message": f"the engine does not answer: {error.words}"}
-                )
+                seen = await self._looked(entry)
+            except (EngineFailed, StorageError) as error:
+                # What runs, runs on without its engine, and what it has left stays; the attempt's own time limits hold.
+                who = "engine" if isinstance(error, EngineFailed) else "blob store"
+                entry.say(f"the {who} does not answer: {error}")
                 await asyncio.sleep(_AWAY_S)
                 continue
             if seen is None:
-                entry.end(await self._with_intent(entry, states.gone()))
-                return
-            entry.seen = seen
-            if seen.over:
-                await self._ended(entry, seen)
                 return
             entry.state = states.running(seen)
             if seen.pid and not is_alive(seen.pid) and self._engine.local:
@@ -393,6 +351,23 @@ class ContainerLauncher:
                 continue
             silent_s, pause_s = 0.0, 0.01
             await wait_for_end(seen.pid if self._engine.local else 0, _LOOK_S)
+
+    async def _looked(self, entry: Entry) -> Container | None:
+        """Return what the engine shows of a container at work; end the entry of one that is not, and return None."""
+        seen = await self._own(entry.attempt)
+        if seen is None:
+            entry.end(await self._with_intent(entry, states.gone()))
+            return None
+        entry.seen = seen
+        if seen.over:
+            await self._ended(entry, seen)
+            return None
+        return seen
+
+    async def _own(self, attempt: AttemptId) -> Container | None:
+        """Return what the engine shows of an attempt's container; one of its name that is another's is none."""
+        seen = await self._engine.inspect(plan.container_name(attempt))
+        return seen if seen is not None and seen.attempt == attempt.key else None
 
     async def _ended(self, entry: Entry, seen: Container) -> None:
         order = entry.order
@@ -451,7 +426,7 @@ class ContainerLauncher:
                     if place.stage is Stage.NEW:
                         place.write(Stage.NEVER)
                     return place.stage is Stage.NEVER
-            seen = await self._engine.inspect(name)
+            seen = await self._own(attempt)
             if seen is not None and seen.begun:
                 return False
             await asyncio.sleep(_HELD_S)

@@ -15,7 +15,7 @@ from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.adapters.launchers.moving import move
 from flyte_temporal.errors import InputTooLarge, LauncherError
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.attempt import AttemptOrder
+from flyte_temporal.spec.attempt import NO_STORE, AttemptOrder
 from flyte_temporal.spec.commands import rendered
 from flyte_temporal.spec.entities import ContainerSpec
 
@@ -94,14 +94,19 @@ async def commit(order: AttemptOrder, found: Look, log_chunks: int = 0) -> str:
         order: What ran.
         found: How its container ended.
         log_chunks: Number of chunks of its log.
+
+    Raises:
+        LauncherError: If it is to be tried again: what the sidecar stored stays.
     """
     if found.exit_code is None or found.taken:
         return ""
     words = ["commit", keys.order(order.attempt), "--exit-code", str(found.exit_code)]
     words += ["--log-chunks", str(log_chunks)]
     code, said = await move(order, *words)
-    if code and not said:
-        raise LauncherError(f"The result of {order.attempt.label} could not be committed.")
+    if code == NO_STORE or (code and not said):
+        raise LauncherError(
+            f"The result of {order.attempt.label} could not be committed yet. {said}".rstrip()
+        )
     return said if code else ""
 
 

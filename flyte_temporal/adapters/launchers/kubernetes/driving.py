@@ -15,7 +15,7 @@ from flyte_temporal.adapters.launchers.kubernetes.api import PODS, ApiFailure, J
 from flyte_temporal.adapters.launchers.kubernetes.beside import commit
 from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.creating import Answer, Step, answer_of
-from flyte_temporal.adapters.launchers.kubernetes.entries import Entry, is_of
+from flyte_temporal.adapters.launchers.kubernetes.entries import Entry, delete_own, is_of
 from flyte_temporal.adapters.launchers.kubernetes.logs import PodLogs
 from flyte_temporal.adapters.launchers.kubernetes.looks import Look
 from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
@@ -235,7 +235,7 @@ class Driver:
         if claim.began:
             return False
         # A create whose answer was lost may have left a pod, which finds the claim taken and does nothing.
-        await entry.cluster.api.delete(PODS, entry.namespace, entry.name, grace_s=0)
+        await delete_own(entry, grace_s=0)
         entry.end(_never_began())
         return True
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from flyte_temporal.adapters.launchers.kubernetes import names
-from flyte_temporal.adapters.launchers.kubernetes.api import Json
+from flyte_temporal.adapters.launchers.kubernetes.api import PODS, Json
 from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
 from flyte_temporal.adapters.launchers.kubernetes.looks import Look, evidence, look
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
@@ -165,6 +165,25 @@ class Entry:
             message=f"The pod could not start: {why.text}"[:4096],
             recoverable=says.verdict is not Verdict.USER_FATAL,
         )
+
+
+async def delete_own(entry: Entry, grace_s: float | None = None) -> None:
+    """Delete an attempt's pod; another one that has its name is left alone (decision 0061).
+
+    Args:
+        entry: The attempt.
+        grace_s: The pod's own grace, if None.
+
+    Raises:
+        ApiFailure: If the cluster refused or did not answer.
+    """
+    api, uid = entry.cluster.api, entry.uid
+    if not uid:
+        found = await api.get(PODS, entry.namespace, entry.name)
+        if found is None or not is_of(found, entry.attempt):
+            return
+        uid = found["metadata"]["uid"]
+    await api.delete(PODS, entry.namespace, entry.name, uid, grace_s)
 
 
 def is_of(pod: Json, attempt: AttemptId) -> bool:

@@ -12,7 +12,7 @@ from flyte_temporal.adapters.launchers.kubernetes.api import PODS, ApiFailure, J
 from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
 from flyte_temporal.adapters.launchers.kubernetes.driving import Driver
-from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
+from flyte_temporal.adapters.launchers.kubernetes.entries import Entry, delete_own
 from flyte_temporal.adapters.launchers.kubernetes.logs import PodLogs
 from flyte_temporal.adapters.launchers.kubernetes.reflector import Key, slim
 from flyte_temporal.config.clusters import ClusterSettings
@@ -222,7 +222,7 @@ class KubernetesLauncher:
         pause_s = 0.5
         while True:
             try:
-                await entry.cluster.api.delete(PODS, entry.namespace, entry.name, entry.uid)
+                await delete_own(entry)
             except ApiFailure as failure:
                 _log.info("The pod %s is not removed yet: %s", entry.name, failure)
                 await asyncio.sleep(pause_s)

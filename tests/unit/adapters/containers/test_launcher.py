@@ -1,17 +1,22 @@
 """Attempts whose containers are not made at all, on an engine that nobody asks; the contract is tested on a real one."""
 
+# ruff: noqa: ASYNC240
+# Nothing else runs in the event loop of a test while it looks at files.
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from flyte_temporal.activities.outcome import without_manifest
+from flyte_temporal.adapters.launchers.containers import beside
 from flyte_temporal.adapters.launchers.containers.engine import ContainerEngine
 from flyte_temporal.adapters.launchers.containers.launcher import ContainerLauncher
+from flyte_temporal.adapters.launchers.containers.plan import container_name
 from flyte_temporal.config.settings import ContainerSettings
-from flyte_temporal.spec.attempt import AttemptOrder, StorageConfig
+from flyte_temporal.spec.attempt import NO_STORE, AttemptOrder, AttemptPhase, StorageConfig
 from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
@@ -20,24 +25,25 @@ from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.types import STRING
 
 
+def order_of(storage: StorageConfig) -> AttemptOrder:
+    execution = ExecutionId(project="p", domain="d", name="e")
+    container = ContainerSpec(image="i", command=("true",), output_dir="/out")
+    return AttemptOrder(
+        attempt=AttemptId(execution=execution, node="n0", number=1, token="t"),
+        task=TaskSpec(name="m.count", type="container", interface=Interface(), container=container),
+        storage=storage,
+    )
+
+
 async def test_an_input_too_large_for_a_command_is_the_users_and_not_tried_again(tmp_path: Path) -> None:
     storage = StorageConfig(root=(tmp_path / "store").as_uri())
     engine = ContainerEngine("/nowhere/podman", podman=True)
     launcher = ContainerLauncher(engine, ContainerSettings(image="i"), tmp_path / "scratch", storage, 1)
     container = ContainerSpec(image="i", command=("echo", "{{.inputs.text}}"), input_dir="/var/inputs")
-    order = AttemptOrder(
-        attempt=AttemptId(
-            execution=ExecutionId(project="p", domain="d", name="e"), node="n0", number=1, token="t"
-        ),
-        task=TaskSpec(
-            name="m.count",
-            type="container",
-            interface=Interface(inputs=(Variable(name="text", type=STRING),)),
-            container=container,
-        ),
-        inputs={"text": Inline(value="x" * 200_000)},
-        storage=storage,
-    )
+    order = order_of(storage)
+    interface = Interface(inputs=(Variable(name="text", type=STRING),))
+    task = order.task.model_copy(update={"interface": interface, "container": container})
+    order = order.model_copy(update={"task": task, "inputs": {"text": Inline(value="x" * 200_000)}})
     try:
         await launcher.start(order)
         state = await launcher.observe(order.attempt, 30)
@@ -49,6 +55,97 @@ async def test_an_input_too_large_for_a_command_is_the_users_and_not_tried_again
         assert not state.ran
     finally:
         await launcher.close()
+
+
+PODMAN = """\
+#!/bin/sh
+# A podman whose containers end at once; each is a file that holds the key of its attempt.
+cd {folder}
+for name; do :; done
+case "$1" in
+create)
+    last=
+    for word; do
+        test "$last" != --name || name=$word
+        case "$word" in *flyte-temporal.attempt=*) key=${{word#*flyte-temporal.attempt=}} ;; esac
+        last=$word
+    done
+    test ! -e "$name" || {{ echo "the container name is already in use" >&2; exit 125; }}
+    echo "$key" > "$name" ;;
+start) test -e "$name" ;;
+inspect)
+    test -e "$name" || {{ echo "no such container" >&2; exit 125; }}
+    printf '[{{"State": {{"Status": "exited", "ExitCode": 0}},'
+    printf ' "Config": {{"Labels": {{"flyte-temporal.attempt": "%s"}}}}}}]' "$(cat "$name")" ;;
+rm) rm -f "$name" ;;
+esac
+"""
+
+
+@pytest.fixture
+def containers(tmp_path: Path) -> Path:
+    folder = tmp_path / "containers"
+    folder.mkdir()
+    program = tmp_path / "podman"
+    program.write_text(PODMAN.format(folder=folder))
+    program.chmod(0o755)
+    return folder
+
+
+def launcher_on(containers: Path, storage: StorageConfig) -> ContainerLauncher:
+    engine = ContainerEngine(str(containers.parent / "podman"), podman=True)
+    scratch = containers.parent / "scratch"
+    return ContainerLauncher(engine, ContainerSettings(image="i"), scratch, storage, 1)
+
+
+async def gone(path: Path) -> None:
+    end = time.monotonic() + 20
+    while path.exists():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
+async def test_an_outage_of_the_store_after_a_commands_end_is_waited_out(
+    tmp_path: Path, containers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = StorageConfig(root=(tmp_path / "store").as_uri())
+    order, launcher = order_of(storage), launcher_on(containers, storage)
+    answers = [(0, ""), (NO_STORE, "the store does not answer"), (0, "")]
+    asked: list[str] = []
+
+    async def moved(order: AttemptOrder, *words: str) -> tuple[int, str]:
+        del order
+        asked.append(words[0])
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(beside, "move", moved)
+    monkeypatch.setattr("flyte_temporal.adapters.launchers.containers.launcher._AWAY_S", 0.3)
+    name = container_name(order.attempt)
+    try:
+        await launcher.start(order)
+        state = await launcher.observe(order.attempt, 20)
+        assert (state.phase, state.exit_code, state.message, state.ran) == (AttemptPhase.EXITED, 0, "", True)
+        assert asked == ["download", "upload", "upload"]
+        await launcher.release(order.attempt)
+        await gone(containers / name)
+    finally:
+        await launcher.close()
+
+
+async def test_a_container_of_somebody_else_is_left_alone(tmp_path: Path, containers: Path) -> None:
+    storage = StorageConfig(root=(tmp_path / "store").as_uri())
+    order, launcher = order_of(storage), launcher_on(containers, storage)
+    other = containers / container_name(order.attempt)
+    other.write_text("another/attempt")
+    try:
+        await launcher.start(order)
+        state = await launcher.observe(order.attempt, 20)
+        assert "that is not of this attempt. Remove it:" in state.message
+        assert not state.ran
+        await launcher.release(order.attempt)
+    finally:
+        await launcher.close()
+    assert other.read_text() == "another/attempt"
 
 
 async def test_a_call_whose_caller_leaves_is_waited_for(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from flyte_temporal.activities.outcome import without_manifest
-from flyte_temporal.adapters.launchers.kubernetes import names
+from flyte_temporal.adapters.launchers.kubernetes import beside, names
 from flyte_temporal.adapters.launchers.kubernetes.api import ApiFailure
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.errors import UnsupportedSpec
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Claim, Intent
+from flyte_temporal.spec.attempt import NO_STORE, AttemptOrder, AttemptPhase, AttemptState, Claim, Intent
 from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.interface import Interface, Variable
@@ -198,6 +198,9 @@ async def test_somebody_elses_pod_of_that_name(server: FakeServer, new: New) -> 
     state = await launcher.observe(order.attempt, SOON_S)
     assert state.error is not None
     assert (state.error.code, state.error.recoverable, state.ran) == ("NameCollision", False, False)
+    await launcher.release(order.attempt)
+    assert server.count("DELETE", "") == 0
+    assert len(server.pods()) == 1
 
 
 async def test_the_pod_of_another_token_is_a_collision(server: FakeServer, new: New) -> None:
@@ -211,7 +214,9 @@ async def test_the_pod_of_another_token_is_a_collision(server: FakeServer, new: 
     state = await launcher.observe(order.attempt, SOON_S)
     assert state.error is not None
     assert state.error.code == "NameCollision"
-    # It is left alone.
+    # It is left alone, also by who releases the attempt or stops it without having seen its pod.
+    await launcher.release(order.attempt)
+    await new().stop(order.attempt, 0)
     assert server.count("DELETE", "") == 0
 
 
@@ -426,6 +431,34 @@ async def test_a_finalizer_outlives_force(server: FakeServer, new: New, blobs: M
     await passes(entry, 1000)
     assert not (await launcher.observe(order.attempt, 1)).over
     assert server.count("DELETE", "/pods/") == 2
+
+
+async def test_an_outage_of_the_store_after_a_commands_end_is_waited_out(
+    server: FakeServer, new: New, blobs: MemoryBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the sidecar has stored is there; that it cannot be committed yet is no reason to compute it again."""
+    given = order_of()
+    container = ContainerSpec(image="i", command=("true",), output_dir="/out")
+    order = given.model_copy(update={"task": given.task.model_copy(update={"container": container})})
+    answers = [(NO_STORE, "the store does not answer"), (0, "")]
+    asked: list[tuple[str, ...]] = []
+
+    async def moved(order: AttemptOrder, *words: str) -> tuple[int, str]:
+        del order
+        asked.append(words)
+        return answers[min(len(asked), len(answers)) - 1]
+
+    monkeypatch.setattr(beside, "move", moved)
+    launcher = new()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    server.running(name_of(order))
+    server.ended(name_of(order), 0)
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert (state.phase, state.exit_code, state.message) == (AttemptPhase.EXITED, 0, "")
+    assert [words[0] for words in asked] == ["commit", "commit"]
+    assert server.count("POST", "/pods") == 1
 
 
 async def test_a_worker_that_ends_leaves_pods_alone(server: FakeServer, new: New) -> None:

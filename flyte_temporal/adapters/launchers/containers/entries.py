@@ -1,0 +1,53 @@
+"""`Entry`: one attempt as the container launcher knows it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from flyte_temporal.adapters.launchers.containers.engine import Container
+from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
+from flyte_temporal.spec.identifiers import AttemptId
+
+_QUEUED = AttemptState(phase=AttemptPhase.QUEUED, message="waiting for a free place")
+
+
+@dataclass(eq=False)
+class Entry:
+    """An attempt as this launcher knows it.
+
+    Args:
+        attempt: It.
+        name: Name of its container.
+        order: What it runs; None if only its container is known.
+        over: Set to the final state.
+        state: The last state that is known.
+        seen: What the engine showed last.
+        intent: Why it is being stopped, if it is.
+        life: What sees it through.
+        fresh: Whether this launcher has just started its container.
+    """
+
+    attempt: AttemptId
+    name: str
+    order: AttemptOrder | None = None
+    over: asyncio.Future[AttemptState] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    state: AttemptState = _QUEUED
+    seen: Container | None = None
+    intent: Intent = Intent.NONE
+    life: asyncio.Task[None] | None = None
+    fresh: bool = False
+
+    def say(self, words: str) -> None:
+        """Note why nothing more is known for now."""
+        self.state = self.state.model_copy(update={"message": words})
+
+    def end(self, state: AttemptState) -> None:
+        """Note the final state."""
+        if self.intent:
+            state = state.model_copy(update={"intent": self.intent})
+        self.state = state
+        if not self.over.done():
+            self.over.set_result(state)
