@@ -1,22 +1,31 @@
-"""One local stack for all end-to-end tests, on a home of its own, and surely stopped."""
+"""One local stack for all end-to-end tests, on a home of its own, and surely stopped; and the ways to command it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.command import Command
+from tests.e2e.forking import forked
+
+
+@contextmanager
+def stacked(home: Path, variables: tuple[tuple[str, str], ...] = ()) -> Iterator[Command]:
+    """Return the commands of a local stack, in forks of one process; it is stopped when the block ends."""
+    with forked(home, variables) as command:
+        try:
+            yield command
+        finally:
+            command("down", expect=None)
 
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    command = Command(tmp_path_factory.mktemp("home") / "h")
-    try:
+    with stacked(tmp_path_factory.mktemp("home") / "h") as command:
         yield command
-    finally:
-        command("down", expect=None)
 
 
 @pytest.fixture

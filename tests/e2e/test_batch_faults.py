@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import CHAOS
 from tests.e2e.command import Command
+from tests.e2e.conftest import stacked
 from tests.e2e.test_commands import until_exists
 from tests.invariants import check
 
@@ -22,11 +23,8 @@ SHAPES = {"chained": (range(24), 12, 24), "mapped": (range(100, 140), 112, 80)}
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    command = Command(tmp_path_factory.mktemp("batches") / "h")
-    try:
+    with stacked(tmp_path_factory.mktemp("batches") / "h") as command:
         yield command
-    finally:
-        command("down", expect=None)
 
 
 def count(path: Path) -> int:

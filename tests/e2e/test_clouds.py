@@ -27,6 +27,7 @@ from flyte_temporal.storage.blobs import open_store
 from tests.conftest import CHAOS
 from tests.contract.stores import CLOUDS, cloud_config, gcs_port, s3_port
 from tests.e2e.command import Command, made_of
+from tests.e2e.conftest import stacked
 from tests.google import service_account
 from tests.invariants import check
 from tests.proxies import Decide, Fault, FaultyProxy, Request, proxied
@@ -133,8 +134,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             secrets = (account.token, account.key.splitlines()[5])
             theirs = {"GOOGLE_APPLICATION_CREDENTIALS": str(account.file)}
         ours = {f"FLYTE_TEMPORAL_{name}": value for name, value in variables.items()}
-        cli = Command(folder / "h", (*ours.items(), *theirs.items()))
-        stack.callback(cli, "down", expect=None)
+        cli = stack.enter_context(stacked(folder / "h", (*ours.items(), *theirs.items())))
         direct = open_store(plain)
         assert direct.head("nothing") is None  # it has found its credentials, which a test takes away
         yield Place(

@@ -24,6 +24,12 @@ def until_exists(path: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture
+def cli(cli: Command) -> Command:
+    """Each command is a process of its own here, as a person's are."""
+    return Command(cli.home, cli.variables)
+
+
 def test_a_run_and_what_can_be_asked_about_it(cli: Command, program: Path) -> None:
     run = cli("run", "--name", "seen-1", "-o", "json", program, "doubled", "--n", "3").document
     assert run == {"id": "seen-1", "phase": "SUCCEEDED", "outputs": {"o0": 12}, "error": None}

@@ -63,6 +63,12 @@ def test_every_example_says_what_it_gives() -> None:
     assert {case.file.parent for case in cases()} == set(EXAMPLES)
 
 
+@pytest.fixture
+def cli(cli: Command) -> Command:
+    """Each command is a process of its own here, as a person's are."""
+    return Command(cli.home, cli.variables)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [["--local"], []], ids=["plain", "durable"])
 @pytest.mark.parametrize("case", cases(), ids=str)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import Command
+from tests.e2e.conftest import stacked
 from tests.e2e.test_commands import until_exists
 from tests.invariants import check
 
@@ -24,8 +25,7 @@ def test_a_killed_worker_repeats_no_finished_item_of_a_map_in_shards(tmp_path: P
     marks.mkdir()
     source.parent.mkdir()
     source.write_text(Path(__file__).with_name("sharded.py.txt").read_text(encoding="utf-8"))
-    cli = Command(tmp_path / "h", (("FLYTE_TEMPORAL_LIMITS__SHARD", "7"),))
-    try:
+    with stacked(tmp_path / "h", (("FLYTE_TEMPORAL_LIMITS__SHARD", "7"),)) as cli:
         given = ("--folder", str(marks), "--count", str(COUNT))
         cli("run", "--detach", "--name", "s1", source, "sharded", *given)
         until_exists(marks / "finished-10")
@@ -38,8 +38,6 @@ def test_a_killed_worker_repeats_no_finished_item_of_a_map_in_shards(tmp_path: P
         assert set(finished.values()) == {1}
         _is_listed(cli)
         check(cli.home)
-    finally:
-        cli("down", expect=None)
 
 
 def _is_listed(cli: Command) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import CHAOS
 from tests.e2e.command import Command
+from tests.e2e.conftest import stacked
 from tests.e2e.test_commands import until_exists
 from tests.e2e.test_faults import until
 from tests.invariants import check
@@ -26,11 +27,8 @@ GRACE_S = 1.5
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     grace = ("FLYTE_TEMPORAL_WORKER__STOP_GRACE_S", str(GRACE_S))
     places = ("FLYTE_TEMPORAL_WORKER__POOL_SIZE", "4")
-    command = Command(tmp_path_factory.mktemp("stops") / "h", (grace, places))
-    try:
+    with stacked(tmp_path_factory.mktemp("stops") / "h", (grace, places)) as command:
         yield command
-    finally:
-        command("down", expect=None)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import CHAOS
 from tests.e2e.command import LIMITS, Command
+from tests.e2e.conftest import stacked
 from tests.e2e.test_commands import until_exists
 from tests.invariants import check
 
@@ -35,11 +36,8 @@ def batches() -> str:
 
 @pytest.fixture
 def home(tmp_path: Path, batches: str) -> Iterator[Command]:
-    command = Command(tmp_path / "h", ((f"{LIMITS}BATCHES", batches),) if batches else ())
-    try:
+    with stacked(tmp_path / "h", ((f"{LIMITS}BATCHES", batches),) if batches else ()) as command:
         yield command
-    finally:
-        command("down", expect=None)
 
 
 def count(path: Path) -> int:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.command import Command
+from tests.e2e.forking import forked
 from tests.kubernetes import images
 from tests.kubernetes.bench import DOMAIN, namespace, storage_of
 from tests.kubernetes.installation import HOST, KEYS, s3_server
 from tests.kubernetes.kubectl import Kubectl
-from tests.parity.forking import forked
 
 PROJECT = "runs"
 NAMESPACE = f"{PROJECT}-{DOMAIN}"

@@ -15,13 +15,13 @@ import pytest
 
 from flyte_temporal.storage.blobs import open_store
 from tests.e2e.command import Command
+from tests.e2e.forking import forked
 from tests.kubernetes.bench import storage_of
 from tests.kubernetes.installation import KEYS
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.stack import NAMESPACE
 from tests.parity import case as case_module
 from tests.parity.case import Case, cases
-from tests.parity.forking import forked
 from tests.parity.test_parity import runs_durably
 
 CHOSEN = {

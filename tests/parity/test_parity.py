@@ -15,8 +15,8 @@ import pytest
 
 from tests.containers import engines
 from tests.e2e.command import LIMITS, Command, Done
+from tests.e2e.forking import forked
 from tests.parity.case import CASES, Case, cases, matches
-from tests.parity.forking import forked
 
 ANSWERED_WITHIN_S = 60.0
 SECRETS = {"_FSEC_DB_PASSWORD": "s3cret ", "_FSEC_SHOP_LEVEL": "IMMEDIATE"}

@@ -2,7 +2,7 @@
 
 A process of its own costs a second of imports for each of hundreds of runs that take milliseconds. What a fork runs is the
 same `main` with the same words, environment and streams, and it leaves by the same exit. Processes of their own are what
-tests/e2e runs.
+test_commands.py, test_refusals.py, test_examples.py and test_faults.py of this folder run.
 
 Run as a program it is that process: a request is a line of JSON on stdin, its answer the exit code as a line on stdout.
 """
@@ -30,7 +30,10 @@ COMMON = (
     "flyte_temporal.cli.plain_run",
     "flyte_temporal.cli.durable_run",
     "flyte_temporal.cli.gates",
+    "flyte_temporal.cli.pauses",
     "flyte_temporal.cli.queries",
+    "flyte_temporal.cli.recover",
+    "flyte_temporal.cli.repairs",
 )
 """What commands import anyway; libraries of user programs are left to the programs."""
 
@@ -77,7 +80,7 @@ class ForkedCommand(Command):
 @contextmanager
 def forked(home: Path, variables: tuple[tuple[str, str], ...] = ()) -> Iterator[ForkedCommand]:
     """Start the process, and end it when the block ends."""
-    command = [sys.executable, "-m", "tests.parity.forking"]
+    command = [sys.executable, "-m", "tests.e2e.forking"]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
