@@ -32,6 +32,7 @@ class Cluster:
         api: Its API server.
         changed: Called with news of pods, see `Reflector`.
         synced: Called after each whole list.
+        installation: Mark of what is made there; empty = none.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class Cluster:
         api: PodApi,
         changed: Callable[[Key, Json, bool], None],
         synced: Callable[[], None],
+        installation: str = "",
     ) -> None:
         self.name = name
         self.settings = settings
         self.api = api
+        self.installation = installation
         self.turns = Turns(settings.creates_per_s, settings.creates_burst)
         self._changed = changed
         self._synced = synced
@@ -99,7 +102,7 @@ class Cluster:
         Raises:
             ApiFailure: If it cannot be made.
         """
-        name = names.owner_name(execution)
+        name = names.owner_name(execution, self.installation)
         lock = self._owning.setdefault(name, asyncio.Lock())
         try:
             async with lock:
@@ -116,7 +119,7 @@ class Cluster:
 
     def forget_owner(self, execution: ExecutionId) -> None:
         """Look for the owner anew, because somebody has deleted it."""
-        self._owners.pop(names.owner_name(execution), None)
+        self._owners.pop(names.owner_name(execution, self.installation), None)
 
     async def _make_owner(self, name: str, execution: ExecutionId) -> str:
         namespace = self.namespace_of(execution)
@@ -127,7 +130,7 @@ class Cluster:
             "metadata": {
                 "name": name,
                 "namespace": namespace,
-                "labels": names.execution_labels(execution),
+                "labels": names.execution_labels(execution, self.installation),
                 "annotations": {names.EXECUTION: whole},
             },
         }

@@ -162,7 +162,8 @@ class Driver:
                 await cluster.template(entry.namespace, policy.pod_template) if policy.pod_template else None
             )
             owner = await cluster.owner(entry.attempt.execution)
-            pod = pod_of(Wanted(self._as_sent(entry), cluster.settings, named, owner, self._run_s))
+            sent, mark = self._as_sent(entry), cluster.installation
+            pod = pod_of(Wanted(sent, cluster.settings, named, owner, self._run_s, mark))
             buggify("pod.before")
             made = await cluster.api.create(PODS, entry.namespace, pod)
             buggify("pod.after")

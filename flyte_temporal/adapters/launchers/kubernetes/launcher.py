@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
+from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import PODS, ApiFailure, Json, PodApi
 from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
@@ -41,7 +42,8 @@ class KubernetesLauncher:
         blobs: The blob store: orders travel by it, and what is written beside attempts.
         make_api: Opens a cluster's API; by default by the Kubernetes library.
         run_s: Longest run of an attempt whose task sets no time-out; 0 = none.
-        storage: How the blob store is reached from here, for attempts that another worker gave; None = as pods reach it.
+        storage: How the blob store is reached from here, for attempts that another worker gave; None = as pods reach it. Its
+            root marks what is made as this installation's.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class KubernetesLauncher:
     ) -> None:
         self._settings = dict(clusters)
         self._make_api = make_api or _library
+        self._installation = names.installation_of(storage.root) if storage is not None else ""
         self.claims = Claims(blobs, storage)
         self._logs = PodLogs(blobs)
         self._driver = Driver(self.claims, self._logs, run_s)
@@ -151,9 +154,9 @@ class KubernetesLauncher:
         if known is None:
             settings = self._settings.get(name)
             if settings is None:
-                names = ", ".join(sorted(self._settings)) or "none"
+                known_names = ", ".join(sorted(self._settings)) or "none"
                 raise UnsupportedSpec(
-                    f"This worker has no cluster {name!r} in its settings; it has: {names}."
+                    f"This worker has no cluster {name!r} in its settings; it has: {known_names}."
                 )
             known = self._clusters[name] = Cluster(
                 name,
@@ -161,6 +164,7 @@ class KubernetesLauncher:
                 self._make_api(settings),
                 lambda key, pod, gone: self._heard(name, key, pod, gone=gone),
                 lambda: self._synced(name),
+                self._installation,
             )
         return known
 

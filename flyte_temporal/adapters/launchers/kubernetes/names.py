@@ -18,6 +18,8 @@ EXECUTION = f"{PREFIX}execution"
 PROJECT = f"{PREFIX}project"
 DOMAIN = f"{PREFIX}domain"
 SHARD = f"{PREFIX}shard"
+INSTALLATION = f"{PREFIX}installation"
+"""Label with whose an object is: workers of several installations may have pods in one namespace."""
 SPOT = f"{PREFIX}interruptible"
 SPEC_HASH = f"{PREFIX}spec-hash"
 """Annotation with a digest of the pod's specification, for people who compare two pods; whose a pod is, `KEY` says (0061)."""
@@ -35,9 +37,15 @@ def pod_name(attempt: AttemptId) -> str:
     return f"{_first(attempt.execution)}-{slug}-{_digest(attempt.key)}-{attempt.number}"[:_NAME].rstrip("-")
 
 
-def owner_name(execution: ExecutionId) -> str:
-    """Return the name of the object to which all pods of an execution belong."""
-    return f"{_first(execution)}-{_digest(_of(execution))}"
+def installation_of(root: str) -> str:
+    """Return how the objects of an installation are marked: by the root of its blob store, which all its workers have."""
+    return _digest(root.rstrip("/"))
+
+
+def owner_name(execution: ExecutionId, installation: str = "") -> str:
+    """Return the name of the object to which all pods of an execution belong; two installations may have one of each name."""
+    whole = f"{installation}/{_of(execution)}" if installation else _of(execution)
+    return f"{_first(execution)}-{_digest(whole)}"
 
 
 def shard_of(execution: ExecutionId, shards: int) -> int:
@@ -45,9 +53,11 @@ def shard_of(execution: ExecutionId, shards: int) -> int:
     return int(hashlib.sha256(_of(execution).encode()).hexdigest()[:8], 16) % shards
 
 
-def execution_labels(execution: ExecutionId) -> dict[str, str]:
+def execution_labels(execution: ExecutionId, installation: str = "") -> dict[str, str]:
     """Return the labels of everything that belongs to an execution."""
+    mark = {INSTALLATION: installation} if installation else {}
     return {
+        **mark,
         MANAGED_BY: MANAGER,
         PROJECT: label(execution.project),
         DOMAIN: label(execution.domain),
@@ -55,10 +65,10 @@ def execution_labels(execution: ExecutionId) -> dict[str, str]:
     }
 
 
-def pod_labels(attempt: AttemptId, shards: int) -> dict[str, str]:
+def pod_labels(attempt: AttemptId, shards: int, installation: str = "") -> dict[str, str]:
     """Return the labels of an attempt's pod."""
     return {
-        **execution_labels(attempt.execution),
+        **execution_labels(attempt.execution, installation),
         ATTEMPT: _digest(attempt.key),
         SHARD: str(shard_of(attempt.execution, shards)),
     }

@@ -47,6 +47,7 @@ class Wanted:
         named: The template of the cluster that the task names, as the API server gives it.
         owner: Name and uid of the object to which it belongs.
         run_s: Longest run of an attempt whose task sets no time-out; 0 = none.
+        installation: Mark of whose it is; empty = none.
     """
 
     order: AttemptOrder
@@ -54,6 +55,7 @@ class Wanted:
     named: Json | None = None
     owner: tuple[str, str] | None = None
     run_s: float = 0.0
+    installation: str = ""
 
 
 def pod_of(wanted: Wanted) -> Json:
@@ -95,7 +97,7 @@ def _made(wanted: Wanted) -> Json:
     metadata: Json = {
         "name": names.pod_name(attempt),
         "namespace": cluster.namespace_of(where.project, where.domain),
-        "labels": {**asked, **names.pod_labels(attempt, cluster.shards)},
+        "labels": {**asked, **names.pod_labels(attempt, cluster.shards, wanted.installation)},
         "annotations": annotations,
     }
     if wanted.owner is not None:

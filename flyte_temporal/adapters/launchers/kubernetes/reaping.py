@@ -1,7 +1,8 @@
 """`Reaper`: removes pods and owners that nobody needs any more: those of closed attempts, ended executions, and of nobody.
 
 A worker removes its pods itself; this finds what it left when it died between a result and the deletion, or while the
-cluster did not answer. What is closed is asked of the blob store and of the records, never of the cluster.
+cluster did not answer. What is closed is asked of the blob store and of the records, never of the cluster. Another
+installation may have pods in the same namespace, of which ours know nothing: what it has marked as its own is left alone.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Reaper:
         """Remove one object if nobody has needed it for long enough."""
         meta = thing["metadata"]
         uid = meta["uid"]
+        if _mark(meta) not in {"", cluster.installation}:
+            return False  # another installation's, whatever our records say of an execution of that name
         kept_s = await self._kept_s(cluster, kind, meta)
         if kept_s is None:
             return False
@@ -111,8 +114,16 @@ class Reaper:
                 return None
             case Known.CLOSED:
                 return closed_s
-            case Known.ABSENT:
+            case Known.ABSENT if _mark(meta) == cluster.installation:
                 return max(closed_s, _ABSENT_S)
+            case Known.ABSENT:
+                # Without a mark it may be another installation's, which an older release has made.
+                return None
+
+
+def _mark(meta: Json) -> str:
+    """Return of which installation an object says it is; empty if it does not say."""
+    return str((meta.get("labels") or {}).get(names.INSTALLATION, ""))
 
 
 def _namespaces(cluster: Cluster, places: Iterable[ExecutionId]) -> list[str]:

@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from flyte_temporal.adapters.launchers.kubernetes import names
+from flyte_temporal.adapters.launchers.kubernetes import names, reaping
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.adapters.launchers.kubernetes.reaping import Known, Reaper
 from flyte_temporal.spec import keys
+from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.testing.blobs import MemoryBlobStore
-from tests.unit.adapters.k8s.made import attempt_of, order_of
+from tests.unit.adapters.k8s.made import attempt_of, order_of, until
 from tests.unit.adapters.k8s.server import FakeServer, settings_of
 
 
@@ -89,3 +91,43 @@ async def test_what_is_closed_stays_for_a_while(server: FakeServer, tmp_path: Pa
     assert await Reaper(later, known).sweep([order.attempt.execution]) == 0
     assert len(server.pods()) == 1
     await later.close()
+
+
+async def test_pods_of_another_installation_in_the_namespace_are_left_alone(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaping, "_ABSENT_S", 0.0)
+    cluster = settings_of(server, tmp_path, reap_closed_s=0, owner_ttl_s=0)
+    said = {"same": Known.CLOSED}
+
+    async def known(execution: ExecutionId) -> Known:
+        return said.get(execution.name, Known.ABSENT)
+
+    def there(count: int) -> bool:
+        return len(server.pods()) == count
+
+    # Each has an execution of the same name, and one that the other one has not; an older release marked nothing.
+    made = [("s3://ours/root", "same"), ("s3://ours/root/", "ours"), ("s3://theirs/root", "same")]
+    made += [("s3://theirs/root", "theirs"), ("", "old"), ("", "same")]
+    orders = [order_of(attempt_of(token=f"t{number}", name=name)) for number, (_, name) in enumerate(made)]
+    for number, (root, _) in enumerate(made):
+        storage = StorageConfig(root=root) if root else None
+        before = KubernetesLauncher({"default": cluster}, MemoryBlobStore(), storage=storage)
+        await before.start(orders[number])
+        await until(partial(there, number + 1))
+        await before.close()
+
+    ours = KubernetesLauncher(
+        {"default": cluster}, MemoryBlobStore(), storage=StorageConfig(root="s3://ours/root")
+    )
+    assert await Reaper(ours, known).sweep([orders[0].attempt.execution]) == 6
+    left = {pod["metadata"]["name"] for pod in server.pods()}
+    assert left == {names.pod_name(orders[number].attempt) for number in (2, 3, 4)}
+    theirs = names.installation_of("s3://theirs/root")
+    owners = {key[2] for key in server.objects if key[0] == "configmaps"}
+    assert owners == {
+        names.owner_name(orders[2].attempt.execution, theirs),
+        names.owner_name(orders[3].attempt.execution, theirs),
+        names.owner_name(orders[4].attempt.execution),
+    }
+    await ours.close()
