@@ -143,6 +143,7 @@ def test_a_stored_result_ends_the_lease(catalog: Catalog) -> None:
     assert reserve(catalog, "run-2").token == token + 1
 
 
+@pytest.mark.row(32)
 def test_a_lease_is_extended_and_otherwise_ends_by_the_stores_clock(catalog: Catalog) -> None:
     token = reserve(catalog, "run-1", 0.4).token
     assert catalog.extend(lease("run-1", token), 60)

@@ -56,6 +56,10 @@ MATRIX: dict[int, tuple[str, str]] = {
     29: ("a cancel while outputs are committed", "SUCCEEDED or ABORTED, never both"),
     30: ("a zombie after a time-out or cancel", "it is killed, and its result not taken"),
     31: ("what watches a process is lost", "told apart from a process at work; nothing waits for ever"),
+    32: (
+        "clocks of workers, nodes and the store differ by minutes",
+        "leases end by the store's clock, time-outs of pods count by the worker's",
+    ),
     36: ("the interpreter itself raises", "the run waits, it does not fail; with the fix it goes on"),
     37: ("an upgrade changes commands", "histories of before replay; a change that breaks them is seen"),
     38: ("a history near its limit", "the run continues as new, and loses nothing"),

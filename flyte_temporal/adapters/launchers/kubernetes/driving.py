@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+from datetime import UTC, datetime
 
 from flyte_temporal.adapters.launchers.kubernetes.api import PODS, ApiFailure, Json
 from flyte_temporal.adapters.launchers.kubernetes.beside import commit
@@ -97,6 +98,8 @@ class Driver:
         new = entry.may_create and await self._claims.give(self._as_sent(entry))
         # Somebody may have stopped it before it was ever ordered.
         new = new and await self._claims.claim(entry.attempt) is None
+        if new:
+            entry.idle_at = datetime.now(UTC)  # a create whose answer is lost comes after this
         if not new and await self._find(entry):
             return
         if not entry.may_create:

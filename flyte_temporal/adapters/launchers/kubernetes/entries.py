@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import PODS, Json
@@ -35,6 +36,7 @@ class Entry:
         pod: The newest object of its pod.
         gone: Whether the cluster has said that the pod is no more.
         sent_at: When its pod was created by us, by our own clock.
+        idle_at: Until when it surely had not begun, by our own clock; None = nobody here knows.
         wake: Set by whatever is new.
         intent: Why it is being stopped.
         stop_s: Its grace, if it is being stopped.
@@ -52,6 +54,7 @@ class Entry:
     pod: Json | None = None
     gone: bool = False
     sent_at: float = field(default_factory=time.monotonic)
+    idle_at: datetime | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     intent: Intent = Intent.NONE
     stop_s: float | None = None
@@ -61,6 +64,8 @@ class Entry:
     error: ErrorDocument | None = None
     waits: tuple[str, float] = ("", 0.0)
     deleting_since: float | None = None
+    begun_by: datetime | None = None
+    """When it was first seen to have begun, by our own clock."""
     node_at: float = 0.0
     """Before when its node is not asked for again."""
     ask_at: float = field(default_factory=lambda: time.monotonic() + random.uniform(60, 120))  # noqa: S311
@@ -88,6 +93,8 @@ class Entry:
         if self.pod is not None and not gone and _version(pod) < _version(self.pod):
             return
         self.pod, self.gone = pod, gone
+        if look(pod, self.primary).started_at is None:
+            self.idle_at = datetime.now(UTC)
         self.ask_at = time.monotonic() + random.uniform(60, 120)  # noqa: S311 - spreads load
         self.wake.set()
 
@@ -119,7 +126,7 @@ class Entry:
 
     def look(self) -> Look:
         """Return how the pod is, and note the state that follows from it while it is not over."""
-        found = look(self.pod or {}, self.primary)
+        found = self._by_our_clock(look(self.pod or {}, self.primary))
         if found.deleting and self.deleting_since is None:
             self.deleting_since = time.monotonic()
         if found.running:
@@ -131,6 +138,19 @@ class Entry:
         elif not found.over and found.exit_code is None:
             self.say(found.waiting.text if found.waiting else "its pod waits for a place")
         return found
+
+    def _by_our_clock(self, found: Look) -> Look:
+        """Return a look whose start can be compared with our clock: time-outs count from it, and its node's may be minutes off.
+
+        It lies between the last word that it had not begun and the first one that it had. Only of a pod that was at work when
+        it was found here is the node's word all there is.
+        """
+        if found.started_at is None:
+            return found
+        if self.begun_by is None:
+            self.begun_by = datetime.now(UTC)
+        began = max(found.started_at, self.idle_at or found.started_at)
+        return replace(found, started_at=min(began, self.begun_by))
 
     def ended(self, found: Look) -> AttemptState:
         """Return the final state of a pod whose containers have ended."""

@@ -80,8 +80,8 @@ class FakeServer:
         thing["status"] = {**thing.get("status", {}), **status}
         self._note("MODIFIED", key[0], thing)
 
-    def running(self, name: str) -> None:
-        state = {"running": {"startedAt": "2026-11-26T10:00:00Z"}}
+    def running(self, name: str, started_at: str = "2026-11-26T10:00:00Z") -> None:
+        state = {"running": {"startedAt": started_at}}
         self.status(name, phase="Running", containerStatuses=[{"name": "primary", "state": state}])
 
     def ended(self, name: str, code: int = 0, **more: Any) -> None:
