@@ -123,7 +123,7 @@ class ClusterSettings(Part):
     scheduling_timeout_s: float = Field(default=1800.0, gt=0)
     """How long a pod may find no place before its attempt is lost; it costs none of the user's retries."""
     image_grace_s: float = Field(default=180.0, ge=0)
-    """How long an image may fail to be pulled, or a container to be made, before the attempt fails."""
+    """How long an image may fail to be pulled, or a container to be made or a sidecar to start, before the attempt fails."""
     quota_wait_s: float = Field(default=30.0, gt=0)
     """How often a pod is asked for again for which the namespace has no quota left: after this to twice this time."""
     reap_s: float = Field(default=300.0, ge=0)

@@ -239,7 +239,7 @@ _ROWS: tuple[Callable[[Evidence], Judgement | None], ...] = (
 )
 
 IMAGE_GRACE_S = 180.0
-"""How long an image may fail to be pulled, or a container to be made, unless a setting says otherwise."""
+"""How long an image may fail to be pulled, or a container to be made or to start, unless a setting says otherwise."""
 _CONFIG_GRACE_S = 30.0
 SCHEDULING_TIMEOUT_S = 30 * 60.0
 """How long a pod may find no place, unless a setting says otherwise."""
@@ -276,7 +276,7 @@ def judge_waiting(
         message: What it says about it.
         age_s: For how long it has been in that state, by our own clock; the cluster's are not in step with it.
         scheduling_timeout_s: How long a pod may find no place.
-        image_grace_s: How long an image may fail to be pulled, or a container to be made.
+        image_grace_s: How long an image may fail to be pulled, or a container to be made or to start.
     """
     wait = Judgement(verdict=Verdict.WAIT, code="", reason=reason)
     match reason:
@@ -290,6 +290,9 @@ def judge_waiting(
             late, verdict, code = True, Verdict.USER_FATAL, "BadImage"
         case "CreateContainerError":
             late, verdict, code = age_s > image_grace_s, Verdict.USER_FATAL, "CreateContainer"
+        case "CrashLoopBackOff":
+            # A container before the task's, or beside it, that never gets ready.
+            late, verdict, code = age_s > image_grace_s, Verdict.USER_FATAL, "InitFailed"
         case "CreateContainerConfigError":
             # A secret may still be on its way.
             late, verdict, code = (

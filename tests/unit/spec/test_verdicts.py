@@ -215,6 +215,8 @@ WAITING = [
     ("ImageInspectError", "", 0, Verdict.USER_FATAL),
     ("CreateContainerError", "", 179, Verdict.WAIT),
     ("CreateContainerError", "", 181, Verdict.USER_FATAL),
+    ("CrashLoopBackOff", "", 179, Verdict.WAIT),
+    ("CrashLoopBackOff", "", 181, Verdict.USER_FATAL),
     ("CreateContainerConfigError", "", 29, Verdict.WAIT),
     ("CreateContainerConfigError", "", 31, Verdict.USER_FATAL),
     ("Unschedulable", "0/3 nodes", 1799, Verdict.WAIT),

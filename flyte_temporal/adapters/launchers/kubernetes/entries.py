@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import PODS, Json
 from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
-from flyte_temporal.adapters.launchers.kubernetes.looks import Look, evidence, look
+from flyte_temporal.adapters.launchers.kubernetes.looks import Look, Waiting, evidence, look
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, Verdict
 from flyte_temporal.spec.identifiers import AttemptId
@@ -136,8 +136,24 @@ class Entry:
                 message="its pod is being ended" if found.deleting else "",
             )
         elif not found.over and found.exit_code is None:
-            self.say(found.waiting.text if found.waiting else "its pod waits for a place")
+            self.say(self._words(found.waiting) if found.waiting else "its pod waits for a place")
         return found
+
+    def _words(self, why: Waiting) -> str:
+        """Return what a pod waits for; what the cluster does not say in the pod's status, it says to who asks for more."""
+        if why.reason != "ContainerCreating" or self._waited_s(why) <= self.cluster.settings.image_grace_s:
+            return why.text
+        return (
+            f"{why.text}; a secret, config map or volume that it names may be missing: "
+            f"`kubectl -n {self.namespace} describe pod {self.name}` says more"
+        )
+
+    def _waited_s(self, why: Waiting | None) -> float:
+        """Return for how long the pod has waited for this, by our own clock."""
+        family, now = why.family if why is not None else "", time.monotonic()
+        if family != self.waits[0]:
+            self.waits = (family, now)
+        return now - self.waits[1]
 
     def _by_our_clock(self, found: Look) -> Look:
         """Return a look whose start can be compared with our clock: time-outs count from it, and its node's may be minutes off.
@@ -167,15 +183,12 @@ class Entry:
     def given_up(self, found: Look) -> ErrorDocument | None:
         """Return why it is no use to wait for the pod any longer, if it is."""
         why = found.waiting
-        now = time.monotonic()
+        waited_s = self._waited_s(why)
         if why is None:
-            self.waits = ("", now)
             return None
-        if why.family != self.waits[0]:
-            self.waits = (why.family, now)
         limits = self.cluster.settings
         says = judge_waiting(
-            why.reason, why.message, now - self.waits[1], limits.scheduling_timeout_s, limits.image_grace_s
+            why.reason, why.message, waited_s, limits.scheduling_timeout_s, limits.image_grace_s
         )
         if says.verdict is Verdict.WAIT:
             return None

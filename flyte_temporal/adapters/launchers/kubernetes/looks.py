@@ -135,14 +135,27 @@ def waiting(pod: Json) -> Waiting | None:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return Waiting(condition.get("reason") or "Unschedulable", condition.get("message") or "")
+    if crashing := _crashing(pod):
+        return crashing
     for one in _statuses(pod):
         why = (one.get("state") or {}).get("waiting")
         # What only waits for containers before it says nothing.
         if why and why.get("reason") not in {None, "PodInitializing"}:
             return Waiting(why["reason"], why.get("message") or "")
-    if status.get("initContainerStatuses"):
+    first: list[Json] = [one.get("state") or {} for one in status.get("initContainerStatuses") or ()]
+    # Before any of them has begun, the kubelet says of all that they wait for those before them.
+    if any("running" in state or "terminated" in state for state in first):
         return Waiting("PodInitializing")
     return Waiting("ContainerCreating") if (pod.get("spec") or {}).get("nodeName") else None
+
+
+def _crashing(pod: Json) -> Waiting | None:
+    """Return which container beside the task's ends again and again before it is ready, also while it runs between two ends."""
+    beside = _restarted(pod)
+    for one in (pod.get("status") or {}).get("initContainerStatuses") or ():
+        if one.get("name") in beside and one.get("restartCount") and not one.get("started"):
+            return Waiting("CrashLoopBackOff", f"{one['name']} has ended {one['restartCount']} times")
+    return None
 
 
 def evidence(pod: Json | None, primary: str, **clocks: Any) -> PodEvidence:
@@ -185,13 +198,18 @@ def _disruption(status: Json) -> str:
 
 
 def _failed_init(pod: Json) -> InitEnd | None:
-    specs = {c.get("name"): c for c in (pod.get("spec") or {}).get("initContainers") or ()}
+    beside = _restarted(pod)
     for one in (pod.get("status") or {}).get("initContainerStatuses") or ():
         name, end = one.get("name", ""), (one.get("state") or {}).get("terminated")
-        beside = (specs.get(name) or {}).get("restartPolicy") == "Always"
-        if end and end.get("exitCode") and not beside:
+        if end and end.get("exitCode") and name not in beside:
             return InitEnd(name=name, exit_code=end["exitCode"], ours=name.startswith(OURS))
     return None
+
+
+def _restarted(pod: Json) -> set[str]:
+    """Return the names of native sidecars: containers that are restarted whenever they end."""
+    containers = (pod.get("spec") or {}).get("initContainers") or ()
+    return {c.get("name", "") for c in containers if c.get("restartPolicy") == "Always"}
 
 
 def _statuses(pod: Json) -> Iterator[Json]:

@@ -201,7 +201,18 @@ def slim(pod: Json) -> Json:
 
 
 def _states(statuses: list[Json]) -> list[Json]:
-    return [{"name": one.get("name"), "state": one.get("state")} for one in statuses]
+    return [
+        {
+            "name": one.get("name"),
+            "state": one.get("state"),
+            **{
+                name: one[name]
+                for name in ("restartCount", "started")
+                if one.get(name) and one.get("restartCount")
+            },
+        }
+        for one in statuses
+    ]
 
 
 _META = ("deletionGracePeriodSeconds", "deletionTimestamp", "name", "namespace", "resourceVersion", "uid")

@@ -254,6 +254,18 @@ async def test_an_input_too_large_for_a_command_is_told_as_by_podman(server: Fak
     assert server.pods() == []
 
 
+async def test_a_pod_that_is_not_made_in_time_says_where_to_look(server: FakeServer, new: New) -> None:
+    patient, hasty, order = new(), new(image_grace_s=0), order_of()
+    await patient.start(order)
+    await until(lambda: bool(server.pods()))
+    server.pods()[0]["spec"]["nodeName"] = "n"
+    server.status(name_of(order), phase="Pending")
+    state = await message(patient, order, "its container is being made")
+    assert "describe" not in state.message
+    state = await message(hasty, order, f"`kubectl -n pro-j-dev describe pod {name_of(order)}`")
+    assert state.phase is AttemptPhase.QUEUED
+
+
 async def test_quota_is_waited_for_in_words(server: FakeServer, new: New) -> None:
     text = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2'
     server.refusals += [(403, {"reason": "Forbidden", "message": text}, {})] * 2

@@ -8,6 +8,7 @@ import pytest
 
 from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.adapters.launchers.kubernetes.looks import evidence, look, waiting
+from flyte_temporal.adapters.launchers.kubernetes.reflector import slim
 from flyte_temporal.spec.attempt import AttemptPhase, AttemptState
 from tests.unit.adapters.k8s.made import order_of
 
@@ -182,3 +183,43 @@ def test_what_it_waits_for() -> None:
     created = waiting(pod("Pending"))
     assert created is not None
     assert created.reason == "ContainerCreating"
+
+
+NEXT = {"waiting": {"reason": "PodInitializing"}}
+
+
+def test_before_its_first_container_has_begun_a_pod_is_being_made() -> None:
+    def reason(first: dict[str, Any]) -> str:
+        found = waiting(
+            pod("Pending", NEXT, status={"initContainerStatuses": [{"name": "i", "state": first}]})
+        )
+        assert found is not None
+        return found.reason
+
+    # So the kubelet writes it while a volume is missing, too.
+    assert reason(NEXT) == "ContainerCreating"
+    assert reason({"running": {"startedAt": BEGAN}}) == "PodInitializing"
+    assert reason(terminated(0)) == "PodInitializing"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}},
+        {"running": {"startedAt": BEGAN}},
+        terminated(1),
+    ],
+)
+def test_a_sidecar_that_never_gets_ready_is_one_wait(state: dict[str, Any]) -> None:
+    def found(**more: Any) -> str:
+        first = {"name": "proxy", "state": state, "restartCount": 3, "started": False, **more}
+        spec = {"initContainers": [{"name": "proxy", "restartPolicy": "Always"}]}
+        # As a worker keeps it.
+        seen = slim(pod("Pending", NEXT, spec=spec, status={"initContainerStatuses": [first]}))
+        why = waiting(seen)
+        assert why is not None
+        return why.text
+
+    assert found() == "CrashLoopBackOff: proxy has ended 3 times"
+    if "running" in state:
+        assert found(started=True) == found(restartCount=0) == "its first containers run"
