@@ -50,7 +50,7 @@ class Reaper:
         """By uid, when something was first seen to be needed by nobody, by our own clock."""
 
     async def sweep(self, executions: Iterable[ExecutionId]) -> int:
-        """Look through all clusters once; return how many objects were removed.
+        """Look through all clusters once but those that are never to be; return how many objects were removed.
 
         Args:
             executions: Recent ones: where pods may be.
@@ -59,6 +59,8 @@ class Reaper:
         places = {(one.project, one.domain): one for one in executions}.values()
         for name in self._launcher.names:
             cluster = self._launcher.cluster(name)
+            if not cluster.settings.reap_s:
+                continue
             for namespace in _namespaces(cluster, places):
                 try:
                     removed += await self._sweep(cluster, namespace, seen)

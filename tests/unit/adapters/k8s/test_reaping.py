@@ -131,3 +131,27 @@ async def test_pods_of_another_installation_in_the_namespace_are_left_alone(
         names.owner_name(orders[4].attempt.execution),
     }
     await ours.close()
+
+
+async def test_a_cluster_that_is_never_to_be_swept_is_not_swept_with_another(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    clusters = {
+        name: settings_of(server, tmp_path, namespace=name, reap_s=every, reap_closed_s=0, owner_ttl_s=0)
+        for name, every in (("default", 60.0), ("kept", 0.0))
+    }
+    before = KubernetesLauncher(clusters, MemoryBlobStore())
+    for number, name in enumerate(clusters):
+        order = order_of(attempt_of(f"n{number}"))
+        environment = order.environment.model_copy(update={"cluster": name})
+        await before.start(order.model_copy(update={"environment": environment}))
+    await until(lambda: len(server.pods()) == len(clusters))
+    await before.close()
+
+    async def known(_: ExecutionId) -> Known:
+        return Known.CLOSED
+
+    later = KubernetesLauncher(clusters, MemoryBlobStore())
+    await Reaper(later, known).sweep([attempt_of().execution])
+    assert {namespace for _, namespace, _ in server.objects} == {"kept"}
+    await later.close()
