@@ -157,6 +157,7 @@ async def test_it_is_kept_until_it_is_released(
     assert list((bench.folder / "scratch" / "containers").iterdir()) == []
 
 
+@pytest.mark.row(22)
 async def test_an_image_that_is_not_there(new: Make, bench: AttemptBench) -> None:
     order = bench.order("jobs.surroundings", {"path": ""}, ANY)
     state = await ended(new(image="localhost/flyte-temporal-nothing:1"), order)
@@ -166,12 +167,14 @@ async def test_an_image_that_is_not_there(new: Make, bench: AttemptBench) -> Non
     assert "make task-image" in message
 
 
+@pytest.mark.row(22)
 async def test_an_image_without_a_name(new: Make, bench: AttemptBench) -> None:
     order = bench.order("jobs.surroundings", {"path": ""}, ANY)
     state = await ended(new(image="Not A Name"), order)
     assert judged(order, state)[1:3] == ("BadImage", False)
 
 
+@pytest.mark.row(23)
 async def test_a_program_that_is_not_installed(new: Make, bench: AttemptBench) -> None:
     launcher, order = new(), bench.order("jobs.surroundings", {"path": ""}, ANY)
     launcher._engine = ContainerEngine("/nowhere/podman", podman=True)

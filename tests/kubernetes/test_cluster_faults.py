@@ -38,6 +38,7 @@ async def running(place: Ground, count: int, within_s: float = 180) -> None:
         await asyncio.sleep(0.5)
 
 
+@pytest.mark.row(24)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("away_s", [10.0, pytest.param(60.0, marks=pytest.mark.long)])
 async def test_the_api_server_is_away(place: Ground, tmp_path: Path, away_s: float) -> None:
@@ -79,6 +80,7 @@ async def manifests(place: Ground, *orders: AttemptOrder, within_s: float = 120)
         await asyncio.sleep(0.2)
 
 
+@pytest.mark.row(24)
 @pytest.mark.timeout(300)
 async def test_the_watch_is_severed_again_and_again(place: Ground, tmp_path: Path) -> None:
     orders = [place.bench.order("work.nap", {"seconds": 8.0}) for _ in range(5)]
@@ -100,6 +102,7 @@ async def test_the_watch_is_severed_again_and_again(place: Ground, tmp_path: Pat
     assert 2 <= watches <= cut + 3
 
 
+@pytest.mark.row(19)
 @pytest.mark.timeout(300)
 async def test_a_drained_node_costs_no_retry_of_the_users(place: Ground, tmp_path: Path) -> None:
     orders = [place.bench.order("work.nap", {"seconds": 300.0}) for _ in range(3)]
@@ -133,6 +136,7 @@ async def test_a_drained_node_costs_no_retry_of_the_users(place: Ground, tmp_pat
     await place.emptied()
 
 
+@pytest.mark.row(21, 30)
 @pytest.mark.timeout(500)
 async def test_a_lost_node_loses_the_attempt_and_its_zombie_changes_nothing(
     place: Ground, tmp_path: Path

@@ -104,6 +104,7 @@ def test_a_task_has_no_rights_in_the_cluster(installation: Installation) -> None
         assert said.stdout.strip() == "no", (verb, what)
 
 
+@pytest.mark.row(2)
 def test_a_worker_that_is_told_to_stop_does_so_in_its_time(installation: Installation) -> None:
     (worker,) = installation.workers()
     began = time.monotonic()

@@ -19,6 +19,7 @@ from tests.kubernetes.images import ROOT
 from tests.kubernetes.kubectl import Kubectl
 
 
+@pytest.mark.row(1)
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("pods", "kills"), [(30, 4), pytest.param(200, 10, marks=pytest.mark.long)])
 def test_every_pod_is_adopted_and_none_is_made_twice(

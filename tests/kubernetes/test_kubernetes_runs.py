@@ -112,6 +112,7 @@ def test_logs_are_followed_while_the_pod_runs_and_stay(
     assert [kept.count(f"line {number}\n") for number in range(12)] == [1] * 12
 
 
+@pytest.mark.row(1)
 def test_a_worker_that_is_killed_with_twenty_pods(cli: Command, kubectl: Kubectl, program: Path) -> None:
     numbers = json.dumps(list(range(20)))
     cli("run", "--detach", "--launcher", "kubernetes", "--name", "twenty", program, "many", "--ns", numbers)
@@ -130,6 +131,7 @@ def test_a_worker_that_is_killed_with_twenty_pods(cli: Command, kubectl: Kubectl
     nothing_lives_on(kubectl, "twenty")
 
 
+@pytest.mark.row(22)
 def test_what_a_pod_waits_for_is_shown(cli: Command, kubectl: Kubectl, program: Path) -> None:
     cli("run", "--detach", "--launcher", "kubernetes", "--name", "no-image", program, "without_image")
     waited(lambda: pods(kubectl, "no-image"))
@@ -138,6 +140,7 @@ def test_what_a_pod_waits_for_is_shown(cli: Command, kubectl: Kubectl, program: 
     nothing_lives_on(kubectl, "no-image")
 
 
+@pytest.mark.row(19)
 def test_after_a_machine_was_taken_away_the_next_one_stays(
     cli: Command, kubectl: Kubectl, program: Path
 ) -> None:
@@ -157,6 +160,7 @@ def test_after_a_machine_was_taken_away_the_next_one_stays(
     assert row["attempts"] == 2
 
 
+@pytest.mark.row(17)
 def test_more_memory_after_an_attempt_without_enough(cli: Command, kubectl: Kubectl, program: Path) -> None:
     cli("run", "--detach", "--launcher", "kubernetes", "--name", "grows", program, "grows")
     limits: set[str] = set()

@@ -117,6 +117,7 @@ async def test_an_exception_has_its_words_in_the_error(bench: PodBench, launcher
     assert "no luck" in error.message
 
 
+@pytest.mark.row(6)
 async def test_starting_twice_and_from_two_workers_makes_one_pod(
     bench: PodBench, new: Callable[..., KubernetesLauncher]
 ) -> None:
@@ -135,6 +136,7 @@ async def test_starting_twice_and_from_two_workers_makes_one_pod(
         await no_pod(bench, order)
 
 
+@pytest.mark.row(1)
 @pytest.mark.long
 async def test_a_worker_that_comes_later_adopts_all_twenty(
     bench: PodBench, new: Callable[..., KubernetesLauncher]
@@ -222,6 +224,7 @@ async def test_the_log_of_a_pod_that_is_deleted_stays(bench: PodBench, launcher:
     await no_pod(bench, order)
 
 
+@pytest.mark.row(22)
 async def test_an_image_that_is_not_there(bench: PodBench, new: Callable[..., KubernetesLauncher]) -> None:
     launcher = new(image_grace_s=15)
     order = bench.order("jobs.double", policy=TaskPolicy(image="kube.local/missing:1"), x=1)
@@ -234,6 +237,7 @@ async def test_an_image_that_is_not_there(bench: PodBench, new: Callable[..., Ku
     await no_pod(bench, order)
 
 
+@pytest.mark.row(22)
 async def test_an_image_that_may_not_be_pulled_at_all(
     bench: PodBench, new: Callable[..., KubernetesLauncher]
 ) -> None:
@@ -244,6 +248,7 @@ async def test_an_image_that_may_not_be_pulled_at_all(
     await no_pod(bench, order)
 
 
+@pytest.mark.row(23)
 async def test_an_image_without_our_python(bench: PodBench, new: Callable[..., KubernetesLauncher]) -> None:
     launcher = new(python="no-such-python")
     order = bench.order("jobs.double", x=1)
@@ -252,6 +257,7 @@ async def test_an_image_without_our_python(bench: PodBench, new: Callable[..., K
     assert "no-such-python" in error.message
 
 
+@pytest.mark.row(17)
 async def test_out_of_memory_and_more_of_it_the_next_time(
     bench: PodBench, launcher: KubernetesLauncher
 ) -> None:
@@ -269,6 +275,7 @@ async def test_out_of_memory_and_more_of_it_the_next_time(
     assert pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == "600Mi"
 
 
+@pytest.mark.row(19)
 async def test_an_eviction_is_the_platforms_failure(bench: PodBench, launcher: KubernetesLauncher) -> None:
     order = bench.order("jobs.sleep", seconds=60.0)
     await launcher.start(order)
@@ -317,6 +324,7 @@ async def test_a_stop_ends_the_pod_and_says_why(
     await no_pod(bench, order)
 
 
+@pytest.mark.row(30)
 async def test_a_task_that_ignores_sigterm_is_killed(bench: PodBench, launcher: KubernetesLauncher) -> None:
     order = bench.order("jobs.stubborn", seconds=60.0)
     await launcher.start(order)
@@ -330,6 +338,7 @@ async def test_a_task_that_ignores_sigterm_is_killed(bench: PodBench, launcher: 
     await no_pod(bench, order)
 
 
+@pytest.mark.row(28)
 async def test_a_stop_before_during_and_after_the_creation(
     bench: PodBench, new: Callable[..., KubernetesLauncher]
 ) -> None:
@@ -361,6 +370,7 @@ async def test_an_account_that_is_not_the_projects(bench: PodBench, launcher: Ku
     assert await asyncio.to_thread(bench.pod, order) is None
 
 
+@pytest.mark.row(26)
 async def test_a_quota_is_waited_for(bench: PodBench, launcher: KubernetesLauncher) -> None:
     quota = {
         "apiVersion": "v1",

@@ -178,6 +178,7 @@ TABLE = [
 ]
 
 
+@pytest.mark.row(19, 20, 21, 23)
 @pytest.mark.parametrize(
     ("evidence", "verdict", "code"), [row[1:] for row in TABLE], ids=[r[0] for r in TABLE]
 )
@@ -224,6 +225,7 @@ WAITING = [
 ]
 
 
+@pytest.mark.row(22)
 @pytest.mark.parametrize(("reason", "message", "age_s", "verdict"), WAITING)
 def test_waiting(reason: str, message: str, age_s: float, verdict: Verdict) -> None:
     assert judge_waiting(reason, message, age_s).verdict is verdict

@@ -104,6 +104,7 @@ async def test_an_end_that_comes_before_the_answer_of_the_create(server: FakeSer
     await playing
 
 
+@pytest.mark.row(27)
 async def test_an_answer_that_is_lost_makes_no_second_pod(server: FakeServer, new: New) -> None:
     server.lose_answers = 1
     launcher, order = new(), order_of()
@@ -115,6 +116,7 @@ async def test_an_answer_that_is_lost_makes_no_second_pod(server: FakeServer, ne
     assert (await launcher.observe(order.attempt, SOON_S)).exit_code == 3
 
 
+@pytest.mark.row(1)
 async def test_a_worker_that_comes_later_adopts(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:
     one, order = new(), order_of()
     await one.start(order)
@@ -171,6 +173,7 @@ async def test_a_pod_that_vanishes(server: FakeServer, new: New, blobs: MemoryBl
     assert (state.phase, state.ran) == (AttemptPhase.LOST, True)
 
 
+@pytest.mark.row(25)
 async def test_news_that_were_lost_are_found_by_asking(server: FakeServer, new: New) -> None:
     launcher, order = new(), order_of()
     await launcher.start(order)
@@ -266,6 +269,7 @@ async def test_a_pod_that_is_not_made_in_time_says_where_to_look(server: FakeSer
     assert state.phase is AttemptPhase.QUEUED
 
 
+@pytest.mark.row(26)
 async def test_quota_is_waited_for_in_words(server: FakeServer, new: New) -> None:
     text = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2'
     server.refusals += [(403, {"reason": "Forbidden", "message": text}, {})] * 2
@@ -276,6 +280,7 @@ async def test_quota_is_waited_for_in_words(server: FakeServer, new: New) -> Non
     await until(lambda: bool(server.pods()))
 
 
+@pytest.mark.row(24)
 async def test_a_busy_server_holds_up_all_creates(server: FakeServer, new: New) -> None:
     server.refusals.append((429, {"message": "busy"}, {"Retry-After": "1"}))
     launcher = new()
@@ -386,6 +391,7 @@ async def passes(entry: Entry, seconds: float) -> None:
     await asyncio.sleep(0.3)
 
 
+@pytest.mark.row(21)
 async def test_a_pod_whose_end_nobody_confirms_is_removed_by_force_if_its_task_says_so(
     server: FakeServer, new: New, blobs: MemoryBlobStore
 ) -> None:
@@ -405,6 +411,7 @@ async def test_a_pod_whose_end_nobody_confirms_is_removed_by_force_if_its_task_s
     assert server.pods() == []
 
 
+@pytest.mark.row(21)
 async def test_a_pod_whose_end_nobody_confirms_is_left_if_its_task_says_nothing(
     server: FakeServer, new: New, blobs: MemoryBlobStore
 ) -> None:
@@ -473,6 +480,7 @@ async def test_an_outage_of_the_store_after_a_commands_end_is_waited_out(
     assert server.count("POST", "/pods") == 1
 
 
+@pytest.mark.row(2)
 async def test_a_worker_that_ends_leaves_pods_alone(server: FakeServer, new: New) -> None:
     launcher, order = new(), order_of()
     await launcher.start(order)

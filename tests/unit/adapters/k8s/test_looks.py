@@ -80,6 +80,7 @@ DISRUPTED = {
 }
 
 
+@pytest.mark.row(20)
 @pytest.mark.parametrize(
     ("more", "finished", "taken"),
     [
@@ -150,6 +151,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.row(19, 20, 23)
 @pytest.mark.parametrize(
     ("seen", "code", "recoverable"), ENDS, ids=[f"{e[1]}-{i}" for i, e in enumerate(ENDS)]
 )

@@ -98,6 +98,7 @@ async def test_a_watch_that_is_cut_goes_on_where_it_was(server: FakeServer, watc
     assert watched.lists == 1
 
 
+@pytest.mark.row(25)
 async def test_410_as_an_event_lists_again_and_tells_who_vanished(
     server: FakeServer, watched: Watched
 ) -> None:
@@ -111,6 +112,7 @@ async def test_410_as_an_event_lists_again_and_tells_who_vanished(
     assert watched.lists == 2
 
 
+@pytest.mark.row(25)
 async def test_410_as_a_status_lists_again(server: FakeServer, watched: Watched) -> None:
     await add(watched.api, "a")
     await until(lambda: watched.names == {"a"})
@@ -120,6 +122,7 @@ async def test_410_as_a_status_lists_again(server: FakeServer, watched: Watched)
     await until(lambda: watched.names == {"a", "b", "c", "d"})
 
 
+@pytest.mark.row(25)
 async def test_a_version_that_stays_too_old_is_no_storm(server: FakeServer, watched: Watched) -> None:
     """A busy cluster may answer 410 to each watch: lists come with growing pauses."""
     await add(watched.api, *(f"p{i}" for i in range(4)))
@@ -133,6 +136,7 @@ async def test_a_version_that_stays_too_old_is_no_storm(server: FakeServer, watc
     assert len(server.calls) - before < 20
 
 
+@pytest.mark.row(24)
 async def test_no_cpu_while_the_server_is_away(tmp_path: Path) -> None:
     server = FakeServer()
     async with serving(server):
@@ -152,6 +156,7 @@ async def test_no_cpu_while_the_server_is_away(tmp_path: Path) -> None:
     await watched.close()
 
 
+@pytest.mark.row(24)
 async def test_a_server_that_falls_silent_is_left(server: FakeServer, tmp_path: Path) -> None:
     watched = Watched(api_of(server, tmp_path, silence_s=0.3))
     await until(lambda: watched.reflector.complete)
