@@ -5,12 +5,14 @@ Apart from `settings` because there may be several, each under a name of its own
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from flyte_temporal.spec.attempt import StorageConfig
+from flyte_temporal.spec.quantities import amount
 
 
 class Part(BaseModel):
@@ -89,9 +91,11 @@ class ClusterSettings(Part):
     """User and group of the processes, unless a template names others; never root."""
 
     requests: Amounts = Amounts(cpu="500m", mem="512Mi", ephemeral_storage="1Gi")
-    """What a pod asks for whose task says nothing. Of what has a limit and no request, the cluster would reserve the limit."""
+    """What a pod asks for whose task says nothing. Of what has a limit and no request, the cluster would reserve the limit.
+    What is not written of it is as it is here; `""` = none."""
     limits: Amounts = Amounts(ephemeral_storage="10Gi")
-    """Limits of a pod whose task says nothing; memory without one is limited to what it asks for."""
+    """Limits of a pod whose task says nothing; memory without one is limited to what it asks for. What is not written of it is
+    as it is here; `""` = none."""
     most: Amounts = Amounts()
     """Largest request and limit of one container; a task that wants more is refused."""
     tmp_size: str = "5Gi"
@@ -133,6 +137,24 @@ class ClusterSettings(Part):
     owner_ttl_s: float = Field(default=3600.0, ge=0)
     """How long after its end the object stays to which all pods of an execution belong."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, written: Any) -> Any:
+        """Take what is not written of `requests` and `limits` from their defaults.
+
+        Otherwise, who only writes how much memory pods ask for would have each of them reserve all the disk that it may fill.
+        A default request yields to a limit that is written: larger than it, it would raise it.
+        """
+        if not isinstance(written, Mapping):
+            return written
+        asked, bounds = written.get("requests", {}), written.get("limits", {})
+        if not isinstance(asked, Mapping) or not isinstance(bounds, Mapping):
+            return written
+        requests, limits = (cls.model_fields[side].default.model_dump() for side in ("requests", "limits"))
+        for name in requests.keys() & bounds.keys():
+            requests[name] = min(requests[name], bounds[name] or requests[name], key=_size)
+        return {**written, "requests": {**requests, **asked}, "limits": {**limits, **bounds}}
+
     def namespace_of(self, project: str, domain: str) -> str:
         """Return the namespace of a project and domain, as Kubernetes writes names."""
         return (
@@ -166,6 +188,10 @@ class KubernetesSettings(Part):
             return self.clusters
         written = KubernetesSettings(clusters=_read(self.file))
         return {**written.clusters, **self.clusters}
+
+
+def _size(quantity: object) -> float:
+    return amount(str(quantity)) or 0.0
 
 
 def _read(path: Path) -> Any:

@@ -43,7 +43,9 @@ class Backoff:
 
 @dataclass(frozen=True)
 class OnOom:
-    """More memory for the attempt after one that ran out of it.
+    """More memory for the attempt after one that ran out of it, for a task that says how much it has.
+
+    What an installation gives a task that says nothing (neither `limits` nor `requests` with `mem`) is not raised.
 
     Args:
         memory_factor: The memory is multiplied by this.

@@ -13,7 +13,8 @@ from flyte_temporal.storage.sealing import remove
 
 _UNFINISHED_S = 60.0
 _REPORTED_S = 3600.0
-_FORGOTTEN_S = 30 * 24 * 3600.0
+FORGOTTEN_S = 30 * 24 * 3600.0
+"""How long what nobody has asked for is kept."""
 
 
 def sweep_attempts(root: Path) -> None:
@@ -25,7 +26,7 @@ def sweep_attempts(root: Path) -> None:
         if path.name.startswith((scratch.OLD, scratch.NEW)):
             if _age_s(path) > _UNFINISHED_S:
                 remove(path)
-        elif _age_s(path) > _FORGOTTEN_S and not scratch.is_held(path.with_suffix("")):
+        elif _age_s(path) > FORGOTTEN_S and not scratch.is_held(path.with_suffix("")):
             remove(path)
 
 
@@ -47,7 +48,7 @@ def sweep_processes(folders: Path) -> None:
 def sweep_files(folder: Path) -> None:
     """Remove files that nobody has written to for a month (logs of zygotes)."""
     for path in folder.iterdir():
-        if _age_s(path) > _FORGOTTEN_S:
+        if _age_s(path) > FORGOTTEN_S:
             remove(path)
 
 

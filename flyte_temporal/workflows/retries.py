@@ -113,8 +113,11 @@ def _more_memory(error: ErrorDocument, budget: Budget, policy: TaskPolicy) -> st
     """Raise the memory of the next attempt after one that ran out of it; return what is said of it."""
     retries, given = policy.retries, policy.resources
     now = budget.memory or given.limits.mem or given.requests.mem
-    if error.code != OUT_OF_MEMORY or not retries.oom_memory_factor or not now:
+    if error.code != OUT_OF_MEMORY or not retries.oom_memory_factor:
         return ""
+    if not now:
+        # What an installation gives a task that says nothing is known to its launcher alone, and another one may give more.
+        return " with the same memory, because OnOom raises only what the task itself asks for (`mem=`)"
     budget.memory = raised(now, retries.oom_memory_factor, retries.oom_memory_max)
     return f" with {budget.memory} of memory"
 

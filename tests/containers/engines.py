@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flyte_temporal.adapters.launchers.containers.launcher import home_of
-from flyte_temporal.adapters.launchers.containers.plan import HOME
+from flyte_temporal.adapters.launchers.containers.plan import HOME, home_of
 from tools.task_image import build
 
 REQUIRED = "FLYTE_TEMPORAL_TEST_CONTAINERS"

@@ -21,7 +21,7 @@ from flyte_temporal.adapters.launchers.containers.plan import HOME, container_na
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.policies import Resources, ResourceValues, SecretRequest, TaskPolicy
+from flyte_temporal.spec.policies import Resources, ResourceValues, SecretRequest, TaskPolicy, Timeouts
 from flyte_temporal.spec.types import ANY
 from flyte_temporal.storage.scratch import start_time
 from flyte_temporal.testing.attempts import AttemptBench
@@ -128,7 +128,9 @@ async def test_secrets_have_the_machines_names_here_and_the_usual_ones_in_the_co
 async def test_limits_and_labels_are_the_engines(new: Make, bench: AttemptBench) -> None:
     limits = ResourceValues(mem="300Mi", cpu="500m", ephemeral_storage="10Mi")
     order = held(bench).model_copy()
-    policy = TaskPolicy(resources=Resources(limits=limits, shared_memory="8Mi"))
+    policy = TaskPolicy(
+        resources=Resources(limits=limits, shared_memory="8Mi"), timeouts=Timeouts(run_s=600.0)
+    )
     order = order.model_copy(update={"task": order.task.model_copy(update={"policy": policy})})
     launcher = new(pids=77)
     await launcher.start(order)
@@ -140,6 +142,7 @@ async def test_limits_and_labels_are_the_engines(new: Make, bench: AttemptBench)
         "inspect", "--format", f'{{{{index .Config.Labels "{ATTEMPT}"}}}}', name
     )
     assert podman("inspect", "--format", f'{{{{index .Config.Labels "{HOME}"}}}}', name)
+    assert podman("inspect", "--format", "{{.Config.Timeout}}", name) == "660"
     assert "size=10485760" in podman("inspect", "--format", "{{.HostConfig.Tmpfs}}", name)
     await launcher.stop(order.attempt, 1)
 

@@ -32,8 +32,8 @@ def cluster(kubectl: Kubectl, port: int, image: str) -> dict[str, Any]:
         "image_pull_policy": "IfNotPresent",
         "storage": storage_of(port, HOST).model_dump(),
         "env": KEYS,
-        "requests": {"cpu": "20m", "mem": "400Mi"},
-        "limits": {},
+        "requests": {"cpu": "20m", "mem": "400Mi", "ephemeral_storage": ""},
+        "limits": {"ephemeral_storage": ""},
         "grace_s": 5,
         "spot": {"node_selector": {"kubernetes.io/os": "linux"}},
     }

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from flyte_temporal.adapters.launchers.kubernetes.amounts import resources
 from flyte_temporal.config.clusters import KubernetesSettings
 from flyte_temporal.config.settings import Settings
+from flyte_temporal.spec.policies import Resources
+from flyte_temporal.spec.quantities import amount
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 YAML_FILES = sorted(DEPLOY.rglob("*.yaml"))
@@ -65,6 +68,16 @@ def test_clusters_fit(path: Path) -> None:
     clusters = KubernetesSettings(file=path).all()
     assert list(clusters) == ["default"]
     assert clusters["default"].accounts_of("default", "development")[0] == account
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("clusters.yaml")), ids=relative)
+def test_a_pod_does_not_reserve_all_the_disk_that_it_may_fill(path: Path) -> None:
+    """Of what has a limit and no request, the API server reserves the limit: ten times fewer pods fit the quota."""
+    found = resources(Resources(), {}, KubernetesSettings(file=path).all()["default"])
+    reserved, most = (amount(found[side]["ephemeral-storage"]) for side in ("requests", "limits"))
+    assert reserved is not None
+    assert most is not None
+    assert reserved < most
 
 
 def test_compose_sets_what_exists_and_mounts_what_is_there() -> None:

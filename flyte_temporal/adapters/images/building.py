@@ -44,6 +44,8 @@ class Builder:
     def provide(self, declared: Declared, root: Path | None) -> None:
         """See to it that an image exists; build it if it does not, and push it if it has a registry.
 
+        One with a registry exists once it is there: that it is on this machine may be all that a push which failed has left.
+
         Args:
             declared: The image.
             root: Folder of the code, below which the files of the declaration are.
@@ -62,23 +64,14 @@ class Builder:
                 "leave it out."
             )
         program = self._program(builder, declared)
-        if self._exists(program, declared, pushed=bool(declaration.get("registry"))):
-            self._there.add(declared.image)
-            return
-        base = declaration.get("base_image")
-        if isinstance(base, dict):
-            inner = Declared(_name_of(base), base, declared.by)
-            self.provide(inner, root)
-            declaration["base_image"] = inner.image
-        self.say(f"Building the image {declared.image} ({program}); later runs find it.")
-        self._build(program, declared, declaration, root)
-        if declaration.get("registry"):
-            self.say(f"Pushing {declared.image}.")
-            self._run(
-                program,
-                ["push", "--quiet", declared.image],
-                f"The image {declared.image} could not be pushed",
-            )
+        pushed = bool(declaration.get("registry"))
+        if not (pushed and self._asks(program, ["manifest", "inspect", declared.image])):
+            if not self._asks(program, ["image", "inspect", declared.image]):
+                self._build(program, declared, declaration, root)
+            if pushed:
+                self.say(f"Pushing {declared.image}.")
+                problem = f"The image {declared.image} could not be pushed"
+                self._run(program, ["push", "--quiet", declared.image], problem)
         self._there.add(declared.image)
 
     def _program(self, builder: str, declared: Declared) -> str:
@@ -98,14 +91,15 @@ class Builder:
             'podman), or build and push the image elsewhere and write builder="noop".'
         )
 
-    def _exists(self, program: str, declared: Declared, *, pushed: bool) -> bool:
-        if self._asks(program, ["image", "inspect", declared.image]):
-            return True
-        return pushed and self._asks(program, ["manifest", "inspect", declared.image])
-
     def _build(
-        self, program: str, declared: Declared, declaration: Mapping[str, Any], root: Path | None
+        self, program: str, declared: Declared, declaration: dict[str, Any], root: Path | None
     ) -> None:
+        base = declaration.get("base_image")
+        if isinstance(base, dict):
+            inner = Declared(_name_of(base), base, declared.by)
+            self.provide(inner, root)
+            declaration["base_image"] = inner.image
+        self.say(f"Building the image {declared.image} ({program}); later runs find it.")
         made = (
             recipe(declaration)
             if self.settings.runtime is None

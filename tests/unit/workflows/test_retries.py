@@ -88,6 +88,14 @@ def test_memory_grows_after_each_attempt_that_ran_out_of_it() -> None:
     assert decision.why == "retry 3 of 3 with 3Gi of memory"
 
 
+def test_memory_that_a_task_does_not_name_is_not_raised_and_the_retry_says_so() -> None:
+    budget = Budget()
+    policy = TaskPolicy(retries=RetryPolicy(count=1, oom_memory_factor=2))
+    decision = decide(OOM, budget, policy, LIMITS, 0.5)
+    assert (decision.again, budget.memory) == (True, "")
+    assert decision.why.startswith("retry 1 of 1 with the same memory, because OnOom raises only")
+
+
 def test_a_task_leaves_machines_that_are_taken_away() -> None:
     limits = RunLimits(system_retries=5, interruptible_failures=2)
     budget, chosen = Budget(), []

@@ -25,6 +25,8 @@ OURS = "flyte-temporal.runtime"
 _ASK_S = 60.0
 _CLOSE_S = 5.0
 _NOT_BEGUN = frozenset({"created", "configured", "initialized"})
+_EARLY_S = 5.0
+"""By how much the engine's clock for the longest run may start before the container does."""
 _OVER = frozenset({"exited", "stopped", "dead"})
 _NO_SUCH = ("no such container", "no such object", "no container with name", "no such volume or container")
 
@@ -61,6 +63,7 @@ class Container:
         attempt: Key of its attempt; empty if it is none of ours.
         problem: What the engine says of its failure.
         ours: Whether its first process is our runtime.
+        longest_s: After how many seconds the engine itself ends it; 0 = never.
     """
 
     status: str
@@ -73,6 +76,7 @@ class Container:
     attempt: str = ""
     problem: str = ""
     ours: bool = False
+    longest_s: float = 0.0
 
     @property
     def begun(self) -> bool:
@@ -83,6 +87,14 @@ class Container:
     def over(self) -> bool:
         """Return whether it has ended, and how is known."""
         return self.status in _OVER
+
+    @property
+    def out_of_time(self) -> bool:
+        """Return whether the engine itself has ended it, because it ran for as long as it may at most."""
+        if not self.over or not self.exit_code or self.started_at is None or self.finished_at is None:
+            return False
+        ran_s = (self.finished_at - self.started_at).total_seconds()
+        return 0 < self.longest_s <= ran_s + _EARLY_S
 
 
 class ContainerEngine:
@@ -290,6 +302,7 @@ def _container(found: dict[str, Any]) -> Container:
         attempt=str(labels.get(ATTEMPT, "")),
         problem=str(state.get("Error", "")),
         ours=OURS in labels,
+        longest_s=float(found.get("Config", {}).get("Timeout") or 0),
     )
 
 

@@ -7,7 +7,6 @@ matter which worker started it. That a container is started once, and made once,
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Coroutine
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from flyte_temporal.adapters.launchers.backstop import NEVER, Backstop
 from flyte_temporal.adapters.launchers.containers import beside, plan, states
 from flyte_temporal.adapters.launchers.containers.endings import is_alive, wait_for_end
 from flyte_temporal.adapters.launchers.containers.engine import (
@@ -61,6 +61,7 @@ class ContainerLauncher:
         scratch: Folder for everything of this machine's attempts.
         storage: The blob store.
         size: Containers at work at once; further attempts wait.
+        backstop: When the engine itself ends a container.
     """
 
     def __init__(
@@ -70,10 +71,12 @@ class ContainerLauncher:
         scratch: Path,
         storage: StorageConfig,
         size: int,
+        backstop: Backstop = NEVER,
     ) -> None:
         self._engine, self._settings, self._storage = engine, settings, storage
         self._places = Places(folder_in(scratch.absolute()), engine.program)
-        self._home = home_of(scratch)
+        home = plan.home_of(scratch)
+        self._around = plan.Surroundings(settings, os.environ, home, engine.podman, backstop)
         self._free = asyncio.Semaphore(size)
         self._entries: dict[str, Entry] = {}
         self._released: OrderedDict[str, None] = OrderedDict()
@@ -198,7 +201,7 @@ class ContainerLauncher:
                 await sweep(
                     self._engine,
                     self._places,
-                    f"{plan.HOME}={self._home}",
+                    f"{plan.HOME}={self._around.home}",
                     self._store,
                     self._entries.__contains__,
                 )
@@ -277,8 +280,7 @@ class ContainerLauncher:
     async def _create(self, entry: Entry, order: AttemptOrder) -> bool:
         key = await asyncio.to_thread(orders.leave, self._store, order)
         data = self._places.data(entry.name)
-        around = plan.Surroundings(self._settings, os.environ, self._home, self._engine.podman)
-        asked = plan.planned(order, key, data, around)
+        asked = plan.planned(order, key, data, self._around)
         if asked.problem:
             entry.end(states.unfit(asked.problem, asked.refusal))
             return False
@@ -373,6 +375,9 @@ class ContainerLauncher:
         order = entry.order
         code, message = seen.exit_code, seen.problem
         left = await asyncio.to_thread(self._has_manifest, entry.attempt)
+        if not left and seen.out_of_time:
+            # The engine has done what nobody of us was left to do; it is judged as if we had.
+            await asyncio.to_thread(orders.request_stop, self._store, entry.attempt, Intent.TIMEOUT)
         if not left and order is None:
             order = await asyncio.to_thread(self._order, entry.attempt)
         if not left and order is not None and order.task.container is not None:
@@ -441,17 +446,14 @@ class ContainerLauncher:
                     os.kill(entry.seen.pid, 9)
 
 
-def home_of(scratch: Path) -> str:
-    """Return by what the containers of a launcher's scratch folder are known."""
-    return hashlib.sha256(str(scratch.absolute()).encode()).hexdigest()[:16]
-
-
 def make(settings: Settings, *, podman: bool) -> ContainerLauncher:
     """Return a launcher with the settings of this installation."""
     own = settings.containers
     engine = ContainerEngine(own.podman if podman else own.docker, podman=podman, runtime=own.runtime)
     size = own.size or settings.worker.pool_size
-    return ContainerLauncher(engine, own, settings.worker.scratch, settings.storage.config(), size)
+    backstop = Backstop(settings.limits.run_timeout_s, settings.worker.stop_grace_s)
+    storage = settings.storage.config()
+    return ContainerLauncher(engine, own, settings.worker.scratch, storage, size, backstop)
 
 
 def make_podman(settings: Settings) -> ContainerLauncher:

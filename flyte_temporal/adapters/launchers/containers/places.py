@@ -2,7 +2,8 @@
 
 Engines start an ended container again when told to, and make one anew under the name of one that somebody removed. So
 both are decided under a lock, which the program that starts a container holds too: whoever gets it knows that nobody is
-about to, and who does not get it finds a container that runs, soon. The file stays until the attempt is released.
+about to, and who does not get it finds a container that runs, soon. The file stays until the attempt is released, or
+forgotten (`leftovers`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -141,7 +143,7 @@ class Places:
             if not _take(lock):
                 yield None
                 return
-            note = _read(lock) or {
+            note = _noted(os.pread(lock, 1024**2, 0)) or {
                 "program": self._program,
                 "attempt": attempt.model_dump(mode="json"),
                 "storage": storage.model_dump(mode="json"),
@@ -151,17 +153,31 @@ class Places:
             os.close(lock)
 
     def remove(self, name: str) -> None:
-        """Forget an attempt."""
+        """Forget an attempt; its file goes last, so that what is left of a worker that is killed meanwhile is found by it."""
+        shutil.rmtree(self.folder / f"{name}.d", ignore_errors=True)
         for path in (self.pid_file(name), self.folder / f"{name}{SUFFIX}"):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.folder / f"{name}.d", ignore_errors=True)
+
+    def remove_old(self, name: str, age_s: float) -> bool:
+        """Forget an attempt whose file nobody has written for so many seconds, nor holds; return whether it is forgotten."""
+        try:
+            lock = os.open(self.folder / f"{name}{SUFFIX}", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            if time.time() - os.fstat(lock).st_mtime < age_s or not _take(lock):
+                return False
+            self.remove(name)
+        finally:
+            os.close(lock)
+        return True
 
     def notes(self) -> dict[str, dict[str, Any]]:
         """Return what stands in each file, by name of container."""
         found = {}
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            with suppress(OSError, ValueError):
-                found[path.name.removesuffix(SUFFIX)] = json.loads(path.read_bytes() or b"{}")
+            with suppress(OSError):
+                found[path.name.removesuffix(SUFFIX)] = _noted(path.read_bytes())
         return found
 
 
@@ -173,9 +189,9 @@ def _take(lock: int) -> bool:
     return True
 
 
-def _read(lock: int) -> dict[str, Any]:
+def _noted(data: bytes) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(os.pread(lock, 1024**2, 0) or b"{}")
+        found: dict[str, Any] = json.loads(data or b"{}")
     except ValueError:
         # Half a note, of a worker that was killed while it wrote: its container was not started yet.
         return {}

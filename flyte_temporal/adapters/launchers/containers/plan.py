@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from flyte_temporal._version import __version__
+from flyte_temporal.adapters.launchers.backstop import NEVER, Backstop
 from flyte_temporal.adapters.launchers.containers import secrets
 from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, OURS
 from flyte_temporal.adapters.launchers.containers.places import Data
@@ -91,6 +92,11 @@ def container_name(attempt: AttemptId) -> str:
     return f"ft-{_slug(attempt.execution.name)[:32]}-{_slug(attempt.node)[-24:]}-{attempt.number}-{unique}".lower()
 
 
+def home_of(scratch: Path) -> str:
+    """Return by what the containers of a launcher's scratch folder are known."""
+    return hashlib.sha256(str(scratch.absolute()).encode()).hexdigest()[:16]
+
+
 def image_of(order: AttemptOrder, default: str) -> str:
     """Return the image that an attempt runs in: that of its task, else of its execution, else of the installation."""
     own = order.task.policy.image or (order.task.container.image if order.task.container else "")
@@ -106,12 +112,14 @@ class Surroundings:
         environ: The worker's environment.
         home: Whose the container is: a digest of the launcher's scratch folder.
         podman: Whether the engine is podman.
+        backstop: When the engine itself ends a container. Docker cannot.
     """
 
     settings: ContainerSettings
     environ: Mapping[str, str]
     home: str = ""
     podman: bool = True
+    backstop: Backstop = NEVER
 
 
 def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> Plan:
@@ -147,6 +155,8 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
     pull = "never" if image.startswith("localhost/") else settings.pull
     words = ["--name", container_name(order.attempt), "--pull", pull]
     words += ["--label", f"{ATTEMPT}={order.attempt.key}", "--label", f"{HOME}={around.home}"]
+    longest = around.backstop.after_s(order.task.policy.timeouts)
+    words += ["--timeout", str(longest)] if longest and around.podman else []
     words += _limits(order, settings)
     words += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
     words += ["--read-only"] if settings.read_only else []

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flyte_temporal.adapters.launchers.backstop import Backstop
 from flyte_temporal.adapters.launchers.kubernetes import beside, names
 from flyte_temporal.adapters.launchers.kubernetes.amounts import resources
 from flyte_temporal.adapters.launchers.kubernetes.checking import check_pod
@@ -27,10 +28,6 @@ from flyte_temporal.storage.orders import ECHO, STORAGE
 
 Json = dict[str, Any]
 
-BACKSTOP_S = 60
-"""How long after its time-out the cluster itself ends a pod, if nobody of us is left to do it. Its clock starts when a node
-has taken the pod, before images are pulled; ours when the task begins: what lies between is added (`image_grace_s`, and as
-much again for containers before it)."""
 TMP = "/tmp"  # noqa: S108 - of the container, which nobody else has
 _OURS_TMP = "flyte-temporal-tmp"
 _OURS_SHM = "flyte-temporal-shm"
@@ -134,7 +131,9 @@ def _pod_spec(wanted: Wanted, template: PodTemplate, accounts: tuple[str, ...]) 
         platforms = [_variable(name, value) for name, value in _platforms(wanted).items()]
         primary, own = beside.around(order, primary, _image(wanted, mine, of_task=False), platforms)
         volumes += beside.volumes()
-    timeout = order.task.policy.timeouts.run_s or wanted.run_s
+    # The cluster's clock starts when a node has taken the pod, before images are pulled; ours when the task begins. What
+    # lies between is added, and as much again for containers before it.
+    longest = Backstop(wanted.run_s, 2 * cluster.image_grace_s).after_s(order.task.policy.timeouts)
     spec: Json = {
         **{k: v for k, v in given.items() if k in _TAKEN_AS_THEY_ARE},
         "restartPolicy": "Never",
@@ -164,8 +163,8 @@ def _pod_spec(wanted: Wanted, template: PodTemplate, accounts: tuple[str, ...]) 
         ),
         "initContainers": [_hardened(c) for c in (*listed(given, "initContainers"), *own)],
     }
-    if timeout:
-        spec["activeDeadlineSeconds"] = math.ceil(timeout + 2 * cluster.image_grace_s) + BACKSTOP_S
+    if longest:
+        spec["activeDeadlineSeconds"] = longest
     _check_volume_names(spec["volumes"])
     return {k: v for k, v in spec.items() if v not in ([], {})}
 

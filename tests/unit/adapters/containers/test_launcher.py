@@ -5,18 +5,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from flyte_temporal.activities.outcome import without_manifest
 from flyte_temporal.adapters.launchers.containers import beside
-from flyte_temporal.adapters.launchers.containers.engine import ContainerEngine
+from flyte_temporal.adapters.launchers.containers.engine import ATTEMPT, ContainerEngine
 from flyte_temporal.adapters.launchers.containers.launcher import ContainerLauncher
 from flyte_temporal.adapters.launchers.containers.plan import container_name
 from flyte_temporal.config.settings import ContainerSettings
-from flyte_temporal.spec.attempt import NO_STORE, AttemptOrder, AttemptPhase, StorageConfig
+from flyte_temporal.spec.attempt import NO_STORE, AttemptOrder, AttemptPhase, Intent, StorageConfig
 from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
@@ -146,6 +148,33 @@ async def test_a_container_of_somebody_else_is_left_alone(tmp_path: Path, contai
     finally:
         await launcher.close()
     assert other.read_text() == "another/attempt"
+
+
+@pytest.mark.parametrize(
+    ("ran_s", "code", "intent"),
+    [(129.0, -1, Intent.TIMEOUT), (30.0, -1, Intent.NONE), (130.0, 0, Intent.NONE)],
+)
+async def test_what_podman_itself_has_ended_has_used_up_its_time(
+    tmp_path: Path, containers: Path, ran_s: float, code: int, intent: Intent
+) -> None:
+    storage = StorageConfig(root=(tmp_path / "store").as_uri())
+    attempt = order_of(storage).attempt
+    begun = datetime.now(UTC) - timedelta(days=1)
+    state = {
+        "Status": "exited",
+        "ExitCode": code,
+        "StartedAt": begun.isoformat(),
+        "FinishedAt": (begun + timedelta(seconds=ran_s)).isoformat(),
+    }
+    shown = {"State": state, "Config": {"Timeout": 130, "Labels": {ATTEMPT: attempt.key}}}
+    (tmp_path / "shown").write_text(json.dumps([shown]))
+    (tmp_path / "podman").write_text(f'#!/bin/sh\ncase "$1" in inspect) cat {tmp_path}/shown;; esac\n')
+    launcher = launcher_on(containers, storage)
+    try:
+        seen = await launcher.observe(attempt, 30)
+        assert (seen.over, seen.exit_code, seen.intent) == (True, code, intent)
+    finally:
+        await launcher.close()
 
 
 async def test_a_call_whose_caller_leaves_is_waited_for(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flyte_temporal.activities.outcome import without_manifest
+from flyte_temporal.adapters.launchers.backstop import Backstop
 from flyte_temporal.adapters.launchers.containers.places import Data, Places, Stage
 from flyte_temporal.adapters.launchers.containers.plan import (
     Plan,
@@ -26,7 +28,7 @@ from flyte_temporal.spec.entities import ContainerSpec, EntryPoint, TaskSpec
 from flyte_temporal.spec.execution import Environment, ErrorKind
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.images import filled
-from flyte_temporal.spec.policies import Resources, ResourceValues, SecretRequest, TaskPolicy
+from flyte_temporal.spec.policies import Resources, ResourceValues, SecretRequest, TaskPolicy, Timeouts
 
 EXECUTION = ExecutionId(project="p", domain="d", name="My.Run_1")
 DATA = Data(Path("/data/in"), Path("/data/out"), Path("/data/log"))
@@ -68,6 +70,17 @@ def test_the_nearest_image_wins() -> None:
     assert image_of(order(), "default:1") == "default:1"
     assert image_of(order(environment=environment), "default:1") == "of-run:1"
     assert image_of(order(TaskPolicy(image="own:1"), environment=environment), "default:1") == "own:1"
+
+
+@pytest.mark.parametrize(
+    ("run_s", "of_all_s", "longest"), [(90.5, 3600.0, "161"), (0.0, 3600.0, "3670"), (0.0, 0.0, "")]
+)
+def test_podman_ends_what_nobody_is_left_to_end(run_s: float, of_all_s: float, longest: str) -> None:
+    given = order(TaskPolicy(timeouts=Timeouts(run_s=run_s)))
+    around = Surroundings(ContainerSettings(image="i"), {}, backstop=Backstop(of_all_s, 10.0))
+    words = planned(given, "key", DATA, around).arguments
+    assert ("--timeout" in words, longest and value(words, "--timeout")) == (bool(longest), longest)
+    assert "--timeout" not in planned(given, "key", DATA, replace(around, podman=False)).arguments
 
 
 def test_a_local_store_is_seen_by_its_owner_without_a_network() -> None:

@@ -141,15 +141,24 @@ def test_without_a_builder_it_says_what_to_do() -> None:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """A builder that notes its calls; it has no image, and fails where it is told to."""
+    """A builder that notes its calls; it has what it has built and pushed, and no push succeeds while it is told so."""
     path = tmp_path / "podman"
     path.write_text(
         f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
-        f'case "$1" in image|manifest) test -e {tmp_path}/there;; push) test ! -e {tmp_path}/full || '
-        '{ echo "no space left" >&2; exit 125; };; esac\n'
+        f'case "$1" in image) test -e {tmp_path}/built;; build) touch {tmp_path}/built;; '
+        f"manifest) test -e {tmp_path}/pushed;; push) test ! -e {tmp_path}/full || "
+        f'{{ echo "no space left" >&2; exit 125; }}; touch {tmp_path}/pushed;; esac\n'
     )
     path.chmod(0o755)
     return path
+
+
+def called(tmp_path: Path) -> list[str]:
+    """Return what the builder was asked for since the last look, without what it was asked it for."""
+    calls = tmp_path / "calls"
+    found = [line.split()[0] for line in calls.read_text().splitlines()]
+    calls.unlink()
+    return found
 
 
 def test_built_once_pushed_where_there_is_a_registry(program: Path, tmp_path: Path) -> None:
@@ -157,12 +166,17 @@ def test_built_once_pushed_where_there_is_a_registry(program: Path, tmp_path: Pa
     builder = Builder(BuilderSettings(str(program)), said.append)
     builder.provide(declared(spec), None)
     builder.provide(declared(spec), None)
-    calls = [line.split()[0] for line in (tmp_path / "calls").read_text().splitlines()]
-    assert calls == ["image", "manifest", "build", "push"]
+    assert called(tmp_path) == ["manifest", "image", "build", "push"]
     assert said[0].startswith(f"Building the image {spec.image_name()}")
-    (tmp_path / "there").touch()
+    (tmp_path / "built").unlink()
     Builder(BuilderSettings(str(program))).provide(declared(spec), None)
-    assert (tmp_path / "calls").read_text().splitlines()[4:] == [f"image inspect {spec.image_name()}"]
+    assert (tmp_path / "calls").read_text().splitlines() == [f"manifest inspect {spec.image_name()}"]
+
+
+def test_without_a_registry_the_machine_alone_is_asked(program: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        Builder(BuilderSettings(str(program))).provide(declared(ImageSpec(packages=["rich"])), None)
+    assert called(tmp_path) == ["image", "build", "image"]
 
 
 def test_a_base_that_is_declared_is_built_first(program: Path, tmp_path: Path) -> None:
@@ -181,6 +195,19 @@ def test_a_failed_push_says_so(program: Path, tmp_path: Path) -> None:
     (tmp_path / "full").touch()
     with pytest.raises(ImageNotBuilt, match=r"could not be pushed: .* ended with 125\.\nno space left"):
         Builder(BuilderSettings(str(program))).provide(declared(ImageSpec(registry="ghcr.io/me")), None)
+
+
+def test_what_was_built_and_could_not_be_pushed_is_pushed_by_the_next_run(
+    program: Path, tmp_path: Path
+) -> None:
+    spec = declared(ImageSpec(registry="ghcr.io/me"))
+    (tmp_path / "full").touch()
+    with pytest.raises(ImageNotBuilt):
+        Builder(BuilderSettings(str(program))).provide(spec, None)
+    (tmp_path / "full").unlink()
+    called(tmp_path)
+    Builder(BuilderSettings(str(program))).provide(spec, None)
+    assert called(tmp_path) == ["manifest", "image", "push"]
 
 
 def test_files_are_found_by_their_digest(program: Path, tmp_path: Path) -> None:

@@ -188,6 +188,31 @@ def test_of_what_is_limited_by_default_less_is_reserved() -> None:
     assert found["requests"]["ephemeral-storage"] == "1Gi"
 
 
+@pytest.mark.parametrize(
+    ("written", "requests", "limits"),
+    [
+        ({"requests": {"mem": "2Gi"}}, {"cpu": "500m", "memory": "2Gi", "ephemeral-storage": "1Gi"}, "10Gi"),
+        ({"limits": {"cpu": "4"}}, {"cpu": "500m", "memory": "512Mi", "ephemeral-storage": "1Gi"}, "10Gi"),
+        (
+            {"limits": {"ephemeral_storage": "256Mi"}},
+            {"cpu": "500m", "memory": "512Mi", "ephemeral-storage": "256Mi"},
+            "256Mi",
+        ),
+        (
+            {"requests": {"cpu": ""}, "limits": {"ephemeral_storage": ""}},
+            {"memory": "512Mi", "ephemeral-storage": "1Gi"},
+            None,
+        ),
+    ],
+)
+def test_what_a_clusters_settings_do_not_write_is_as_by_default(
+    written: dict[str, Any], requests: dict[str, str], limits: str | None
+) -> None:
+    found = primary(made(cluster=ClusterSettings.model_validate({"image": "i"} | written)))["resources"]
+    assert found["requests"] == requests
+    assert found["limits"].get("ephemeral-storage") == limits
+
+
 def test_what_stands_beside_a_task_keeps_to_the_maxima_too() -> None:
     cluster = CLUSTER.model_copy(update={"most": Amounts(mem="8Gi")})
     made(sidecar(resources={"limits": {"memory": "8Gi"}}), cluster)
