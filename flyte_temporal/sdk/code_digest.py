@@ -13,12 +13,13 @@ import enum
 import functools
 import importlib.util
 import inspect
+import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Any, TypeGuard
 
 from flyte_temporal.sdk.modules import source_root
 from flyte_temporal.spec.document import sha256_hex
@@ -27,6 +28,10 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _MISSING = object()
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCALARS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
+_CONTAINERS = (list, tuple, set, frozenset, dict, MappingProxyType, functools.partial)
+_MOST_PARTS = 10_000
+"""Of a container, so many parts are looked at that are no plain data."""
+_Cached = type(functools.cache(len))
 
 
 def code_digest(function: Callable[..., Any]) -> str:
@@ -34,12 +39,11 @@ def code_digest(function: Callable[..., Any]) -> str:
 
     Moving all of it to a module of another name changes nothing: the function's own module is not named.
     """
-    walk = _Walk(_root_of(function))
+    walk = _Walk(_root_of(function), f"{getattr(function, '__module__', '')}.")
     walk.add(function)
     while walk.todo:
         walk.todo.pop()()
-    own = f"{getattr(function, '__module__', '')}."
-    texts = (text.removeprefix(own) for text in walk.found.values())
+    texts = (text.removeprefix(walk.own) for text in walk.found)
     return sha256_hex("\n".join(sorted(texts)).encode())
 
 
@@ -63,30 +67,42 @@ def _file_of(thing: object) -> Path | None:
 
 @dataclass
 class _Walk:
-    """Code that was reached so far, by the name of what it is."""
+    """Code that was reached so far.
+
+    Args:
+        root: Where code that counts lies.
+        own: What names of the first function's module begin with.
+        found: All texts that are in the digest.
+        names: What was taken in, by name.
+        functions: All functions of one name: lambdas, or what a function that makes functions has returned.
+        todo: What is yet to be followed.
+    """
 
     root: Path | None
-    found: dict[str, str] = field(default_factory=dict)
+    own: str
+    found: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    functions: dict[str, dict[int, FunctionType]] = field(default_factory=dict)
     todo: list[Callable[[], None]] = field(default_factory=list)
 
-    def add(self, thing: object) -> None:
-        """Take in a value that some code uses."""
+    def add(self, thing: object) -> bool:
+        """Take in a value that some code uses; return whether there is code in it that counts."""
         if isinstance(thing, functools.partial):
-            for part in (thing.func, *thing.args, *thing.keywords.values()):
-                self.add(part)
-            return
-        function = getattr(thing, "function", None)
-        if _is_entity(thing) and callable(function):
-            thing = function
+            return self._add_all(_parts_of(thing))
+        thing = _behind(thing)
         if isinstance(thing, MethodType):
-            self.add(type(thing.__self__) if not isinstance(thing.__self__, type) else thing.__self__)
-            return
+            return self.add(type(thing.__self__) if not isinstance(thing.__self__, type) else thing.__self__)
         if isinstance(thing, FunctionType):
-            self._add_function(thing)
-        elif isinstance(thing, type):
-            self._add_class(thing)
-        elif not isinstance(thing, ModuleType) and self._is_ours(type(thing)):
-            self._add_class(type(thing))
+            return self._add_function(thing)
+        if isinstance(thing, type):
+            return self._add_class(thing)
+        return not isinstance(thing, ModuleType) and self._add_class(type(thing))
+
+    def _add_all(self, things: Iterable[object]) -> bool:
+        leads = False
+        for thing in things:
+            leads = self.add(thing) or leads
+        return leads
 
     def _is_ours(self, thing: object) -> bool:
         file = _file_of(thing)
@@ -95,40 +111,62 @@ class _Walk:
         inside = file.is_relative_to(self.root)
         return inside and ("site-packages" not in file.parts or "site-packages" in self.root.parts)
 
-    def _add_function(self, function: FunctionType) -> None:
+    def _add_function(self, function: FunctionType) -> bool:
         wrapped = getattr(function, "__wrapped__", None)
-        if wrapped is not None:
-            self.add(wrapped)
+        leads = wrapped is not None and self.add(wrapped)
         if not self._is_ours(function):
-            return
+            return leads
         name = f"{function.__module__}.{function.__qualname__}"
-        if name in self.found:
-            return
+        if not self._is_known(name, function):
+            self._add_new(name, function)
+        return True
+
+    def _add_new(self, name: str, function: FunctionType) -> None:
         node = _definition(function)
         if node is None:
             # Not written as a `def`: its compiled form has no comments and lines either.
-            code = function.__code__
-            self.found[name] = f"{name}: {code.co_code.hex()} {code.co_names} {_constants(code.co_consts)}"
-            names: Mapping[str, ast.AST | None] = dict.fromkeys(code.co_names)
-            self.todo.append(lambda: self._follow_names(names, _namespace(function), name))
+            self.found.add(f"{name}: {_compiled(function.__code__)}")
+            self.todo.append(lambda: self._follow_compiled(function, name))
             return
         clean = _without_noise(node, _namespace(function))
-        self.found[name] = f"{name}: {ast.dump(clean)}"
+        self.found.add(f"{name}: {ast.dump(clean)}")
         self.todo.append(lambda: self._follow(clean, _namespace(function), name))
 
-    def _add_class(self, kind: type) -> None:
+    def _is_known(self, name: str, function: FunctionType) -> bool:
+        """Return whether a function was taken in; note that it is.
+
+        Of one name are also a function and what a decorator has put around it. That one is known by the decorator's own
+        code, and its name says nothing. But lambdas differ, and so may what closures of the same code hold.
+        """
+        of_name = self.functions.setdefault(name, {})
+        code = function.__code__
+        known = id(function) in of_name or (
+            name in self.names
+            and not _is_lambda(function)
+            and all(code != each.__code__ for each in of_name.values())
+        )
+        if not known:
+            of_name[id(function)] = function
+            self.names.add(name)
+        return known
+
+    def _add_class(self, kind: type) -> bool:
         name = f"{kind.__module__}.{kind.__qualname__}"
-        if name in self.found or not self._is_ours(kind):
-            return
+        if name in self.names:
+            return True
+        if not self._is_ours(kind):
+            return False
         node = _class_definition(kind)
         if node is None:
-            return
+            return True
         namespace = vars(sys.modules.get(kind.__module__, builtins))
         clean = _without_noise(node, namespace)
-        self.found[name] = f"{name}: {ast.dump(clean)}"
+        self.names.add(name)
+        self.found.add(f"{name}: {ast.dump(clean)}")
         for base in kind.__mro__[1:]:
             self._add_class(base)
         self.todo.append(lambda: self._follow(clean, namespace, name))
+        return True
 
     def _follow(self, tree: ast.AST, namespace: Mapping[str, Any], inside: str) -> None:
         for node in ast.walk(tree):
@@ -149,20 +187,34 @@ class _Walk:
                 case _:
                     pass
 
-    def _follow_names(
-        self, names: Mapping[str, ast.AST | None], namespace: Mapping[str, Any], inside: str
-    ) -> None:
-        for name in names:
-            self._add_value(namespace.get(name, _MISSING), name, inside)
+    def _follow_compiled(self, function: FunctionType, inside: str) -> None:
+        """Follow all names of compiled code; which of them are attributes of a module does not show there."""
+        for number, default in enumerate(_defaults(function)):
+            self._add_value(default, f"default {number}", inside)
+        names = dict.fromkeys(_names(function.__code__))
+        spaces: list[tuple[str, Mapping[str, Any]]] = [("", _namespace(function))]
+        followed: set[str] = set()
+        for before, space in spaces:
+            for name in names:
+                value = space.get(name, _MISSING)
+                if not isinstance(value, ModuleType):
+                    self._add_value(value, before + name, inside)
+                elif value.__name__ not in followed and self._is_ours(value):
+                    followed.add(value.__name__)
+                    spaces.append((f"{before}{name}.", vars(value)))
 
     def _add_value(self, value: object, name: str, inside: str) -> None:
         if value is _MISSING or isinstance(value, ModuleType):
             return
         text = _constant(value)
+        if text is None:
+            parts: list[object] = []
+            described = _described(value, self.own, parts)
+            # A container without code of ours may hold whatever it likes, as `sys.modules` does.
+            if self._add_all(parts) and isinstance(value, _CONTAINERS):
+                text = described
         if text is not None:
-            self.found[f"{inside}:{name}"] = f"{inside}:{name} = {text}"
-        else:
-            self.add(value)
+            self.found.add(f"{inside}:{name} = {text}")
 
     def _add_module(self, name: str) -> None:
         """Take in a whole module that a body imports: which of it is used is not known before it runs."""
@@ -176,19 +228,69 @@ class _Walk:
             file is None
             or self.root is None
             or not file.is_relative_to(self.root)
-            or f"{name}:" in self.found
+            or f"{name}:" in self.names
         ):
             return
         if file.suffix == ".py" and ("site-packages" not in file.parts or "site-packages" in self.root.parts):
             tree = _parsed(file, file.stat().st_mtime_ns)
             if tree is not None:
-                self.found[f"{name}:"] = f"{name}: {ast.dump(_without_noise(tree, {}))}"
+                self.names.add(f"{name}:")
+                self.found.add(f"{name}: {ast.dump(_without_noise(tree, {}))}")
 
 
 def _is_entity(thing: object) -> bool:
     return type(thing).__module__.startswith("flyte_temporal.") or any(
         base.__module__.startswith("flyte_temporal.sdk") for base in type(thing).__mro__
     )
+
+
+def _behind(thing: object) -> object:
+    """Return the function of one of our entities, or the one whose results are kept by `functools.cache`."""
+    function = None
+    if isinstance(thing, _Cached):
+        function = thing.__wrapped__
+    elif _is_entity(thing):
+        function = getattr(thing, "function", None)
+    return function if callable(function) else thing
+
+
+def _described(value: object, own: str, parts: list[object], around: tuple[int, ...] = ()) -> str:
+    """Return a container as text, with names in place of what is not plain data, and put that into `parts`."""
+    text = _constant(value)
+    if text is not None:
+        return text
+    if not isinstance(value, _CONTAINERS):
+        parts.append(value)
+        return _named(value, own)
+    if id(value) in around:
+        return "…"
+    around = (*around, id(value))
+    texts: list[str] = []
+    for part in _parts_of(value):
+        if len(parts) >= _MOST_PARTS:
+            break
+        texts.append(_described(part, own, parts, around))
+    ordered = sorted(texts) if isinstance(value, set | frozenset) else texts
+    return f"{type(value).__name__}({', '.join(ordered)})"
+
+
+def _named(value: object, own: str) -> str:
+    """Return what stands for a function, class or instance in the text of its container."""
+    thing = _behind(value)
+    if not isinstance(thing, FunctionType | MethodType | type):
+        thing = type(thing)
+    code = f" {_compiled(thing.__code__)}" if _is_lambda(thing) else ""
+    return f"<{f'{thing.__module__}.{thing.__qualname__}'.removeprefix(own)}{code}>"
+
+
+def _parts_of(container: Any) -> Iterator[object]:
+    match container:
+        case functools.partial():
+            yield from (container.func, *container.args, *itertools.chain(*container.keywords.items()))
+        case Mapping():
+            yield from itertools.chain.from_iterable(container.items())
+        case _:
+            yield from container
 
 
 def _namespace(function: FunctionType) -> Mapping[str, Any]:
@@ -213,19 +315,22 @@ def _resolved(node: ast.expr, namespace: Mapping[str, Any]) -> object:
     return _MISSING
 
 
-def _constant(value: object) -> str | None:
+def _constant(value: object, around: tuple[int, ...] = ()) -> str | None:
     """Return a value as text if it is plain data, else None."""
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name}={value.value!r}"
     if type(value) in _SCALARS:
         return repr(value)
+    if id(value) in around:
+        return None
+    around = (*around, id(value))
     if isinstance(value, list | tuple):
-        return _joined(type(value).__name__, [_constant(item) for item in value])
+        return _joined(type(value).__name__, [_constant(item, around) for item in value])
     if isinstance(value, set | frozenset):
-        texts = [_constant(item) for item in value]
+        texts = [_constant(item, around) for item in value]
         return _joined("set", sorted(t for t in texts if t is not None)) if None not in texts else None
     if isinstance(value, dict):
-        return _joined("dict", [_constant(part) for pair in value.items() for part in pair])
+        return _joined("dict", [_constant(part, around) for pair in value.items() for part in pair])
     return None
 
 
@@ -233,8 +338,26 @@ def _joined(kind: str, parts: list[str | None] | list[str]) -> str | None:
     return None if None in parts else f"{kind}({', '.join(map(str, parts))})"
 
 
-def _constants(values: tuple[object, ...]) -> str:
-    return ", ".join(text for value in values if (text := _constant(value)) is not None)
+def _compiled(code: CodeType) -> str:
+    """Return code as text, with that of lambdas and comprehensions in it."""
+    constants = (f"({_compiled(c)})" if isinstance(c, CodeType) else _constant(c) for c in code.co_consts)
+    return f"{code.co_code.hex()} {code.co_names} {', '.join(c for c in constants if c is not None)}"
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Yield all names that code uses and does not set itself, and those of attributes."""
+    yield from (*code.co_names, *code.co_freevars)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _defaults(function: FunctionType) -> tuple[object, ...]:
+    return (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+
+
+def _is_lambda(thing: object) -> TypeGuard[FunctionType]:
+    return isinstance(thing, FunctionType) and thing.__code__.co_name == "<lambda>"
 
 
 def _definition(function: FunctionType) -> ast.AST | None:

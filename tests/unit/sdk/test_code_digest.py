@@ -16,6 +16,7 @@ from flyte_temporal.sdk.loader import find_entity, load_file
 
 PROGRAM = """
 from flyte_temporal import Cache, dynamic, task, workflow
+import functools, re, sys
 import helpers
 from helpers import Model, shared
 import math
@@ -41,6 +42,29 @@ def fit(x: int = 1) -> int:
 def lazy(x: int) -> int:
     from late import value
     return value(x)
+
+each = lambda xs, less=11: sum(helpers.attribute(x) * 12 + unrelated(x) - less for x in xs)
+
+def times(by):
+    def timed(x):
+        return x * by
+    return timed
+
+def minus(x, y):
+    return x - y
+
+@functools.cache
+def kept(x):
+    return x + 13
+
+OPS = {"text": ["plain", 14], "minus": [minus], "more": lambda x: x + 15, "less": lambda x: x - 16, "model": MODEL}
+OPS = {**OPS, "six": times(6), "seven": times(17), "part": functools.partial(minus, y=18), "own": fit}
+OPS["all"] = OPS
+MAYBE = [re.compile("a"), "of no account"]
+
+@task(cache=True)
+def calc(x: int) -> int:
+    return each([x]) + OPS["minus"](x) + kept(x) + len(MAYBE) + len(sys.modules)
 
 @workflow
 def wf(x: int = 1) -> int:
@@ -144,6 +168,45 @@ def test_what_does_not_matter_changes_nothing(version: Versions, old: str, new: 
 )  # fmt: skip
 def test_what_matters_changes_it(version: Versions, old: str, new: str) -> None:
     assert version((old, new)) != version()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("* 12", "* 22"),
+        ("less=11", "less=21"),
+        ("def unrelated(x):\n    return x", "def unrelated(x):\n    return x + 1"),
+        ("def attribute(x):\n    return x", "def attribute(x):\n    return -x"),
+        ('["plain", 14]', '["plain", 24]'),
+        ("return x - y", "return y - x"),
+        ("x + 15", "x + 25"),
+        ("x - 16", "x - 26"),
+        ('x + 15, "less": lambda x: x - 16', 'x - 16, "less": lambda x: x + 15'),
+        ("* 3", "* 4"),
+        ("x * by", "x / by"),
+        ("times(17)", "times(27)"),
+        ("y=18", "y=28"),
+        ("def deeper(x):\n    return x + 1", "def deeper(x):\n    return x + 2"),
+        ("x + 13", "x + 23"),
+    ],
+    ids=[
+        "generator in a lambda", "default of a lambda", "called in a lambda", "attribute of a module in a lambda",
+        "plain data beside a function", "function in a list", "lambda", "second lambda", "lambdas that change places",
+        "class of an instance", "what a closure does", "what the second closure holds", "partial",
+        "called by a task", "function with kept results",
+    ],
+)  # fmt: skip
+def test_code_in_lambdas_and_containers_changes_it(version: Versions, old: str, new: str) -> None:
+    assert version((old, new), task="calc") != version(task="calc")
+
+
+def test_a_container_without_code_that_counts_says_nothing(
+    version: Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = version(task="calc")
+    assert version(("of no account", "of some account"), task="calc") == before
+    monkeypatch.setitem(sys.modules, "one_more", sys)
+    assert version(task="calc") == before
 
 
 def test_a_module_that_is_imported_in_the_body_counts_as_a_whole(version: Versions) -> None:
