@@ -5,13 +5,13 @@ Called by `usecases`. Synchronous: called in threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 
 from flyte_temporal.config.settings import LimitSettings
 from flyte_temporal.control.closures import Closures
-from flyte_temporal.control.documents import RecoverRequest, RecoveryPlan, StartRequest
+from flyte_temporal.control.documents import Fate, RecoverRequest, RecoveryPlan, StartRequest
 from flyte_temporal.control.plan import check_plan, planned_nodes
 from flyte_temporal.control.rehearsal import Rehearsal
 from flyte_temporal.control.requests import complete_inputs
@@ -20,13 +20,16 @@ from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec import lookup_calls
 from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.cache import interface_digest
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root
-from flyte_temporal.spec.execution import ExecutionRecord, NodeRecord, Recovery
+from flyte_temporal.spec.execution import ExecutionRecord, NodePhase, NodeRecord, Recovery
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.storage.recall import Earlier
 
 _AT_ONCE = 16
 """Manifests that are fetched at once from a store that is far away."""
+_NAMED = 20
+"""Nodes that a message names."""
 
 
 class Recoveries:
@@ -92,6 +95,65 @@ class Recoveries:
                 module=moved(before.root.name, closure.root.name),
             ),
         )
+
+    def checked(self, wanted: RecoverRequest, source: ExecutionRecord) -> StartRequest:
+        """Return the request for the new execution, unless it would bring back what was fixed while the earlier one ran.
+
+        Raises:
+            Conflict: If nodes that ran with fixed code would run again without it.
+            InvalidInputs: If the inputs do not fit.
+            PlatformError: If a store did not answer.
+        """
+        start = self.wish(wanted, source)
+        mended = [] if wanted.closure is not None else self._mended(source)
+        if mended:
+            fates = {node.id: node.fate for node in self.plan(start, source).nodes}
+            again = [path for path in mended if _fate(path, fates) in {Fate.RUNS, Fate.OPEN}]
+            if again:
+                raise Conflict(
+                    f"{_ran_fixed(again)} Without it they would run again with the code that {source.request.id.name} began "
+                    "with: give the code that is to run with --file."
+                )
+        return start
+
+    def preview(self, wanted: RecoverRequest, source: ExecutionRecord) -> RecoveryPlan:
+        """Return what the new execution would copy and run; raises as `wish` and `plan`."""
+        plan = self.plan(self.wish(wanted, source), source)
+        mended = [] if wanted.closure is not None else self._mended(source)
+        more = (f"{_ran_fixed(mended)} Give it with --file.",) if mended else ()
+        return plan.model_copy(update={"notes": (*plan.notes, *more)})
+
+    def _mended(self, source: ExecutionRecord) -> list[str]:
+        """Return the nodes of an execution that ran with code that was brought into it, or into one that started it."""
+        other = self._other_tasks(source)
+        return [
+            node.id
+            for node in self._store.nodes(source.request.id)
+            if any(repair.spec for repair in node.repairs)
+            or node.task in other
+            or self._child_mended(source, node)
+        ]
+
+    def _child_mended(self, source: ExecutionRecord, node: NodeRecord) -> bool:
+        """Return whether that is so of the execution that a node started, if that would start again."""
+        if not node.child or node.phase in {NodePhase.SUCCEEDED, NodePhase.RECOVERED}:
+            return False
+        child = self._store.execution(source.request.id.model_copy(update={"name": node.child}))
+        return child is not None and bool(self._mended(child))
+
+    def _other_tasks(self, source: ExecutionRecord) -> set[str]:
+        """Return the tasks of which an execution has got other code from the one that started it."""
+        if not source.request.fixes:
+            return set()
+        began = self._closures.find(source.request.spec).tasks
+        newest = {task: (fix, mended) for fix in source.request.fixes for task, mended in fix.tasks.items()}
+        return {
+            task
+            for task, (fix, mended) in newest.items()
+            if task in began
+            and mended.interface == interface_digest(began[task].interface)
+            and self._closures.find(fix.spec).tasks[mended.name].code != began[task].code
+        }
 
     def _path(self, wanted: str, closure: Closure, source: ExecutionRecord) -> str:
         nodes = {node.id: node for node in self._store.nodes(source.request.id)}
@@ -204,6 +266,18 @@ def moved(old: str, new: str) -> tuple[str, ...]:
         before.pop()
         after.pop()
     return (".".join(before), ".".join(after)) if before and after and before != old.split(".") else ()
+
+
+def _ran_fixed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return f"Nodes ran with fixed code of `retry`, which `recover` does not take over: {', '.join(paths[:_NAMED])}{more}."
+
+
+def _fate(path: str, fates: Mapping[str, Fate]) -> Fate | None:
+    """Return what becomes of a node; of one that was not looked at, what becomes of the node that holds it."""
+    while path and path not in fates:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return fates.get(path)
 
 
 def _fixed(closure: Closure) -> dict[str, LiteralValue]:

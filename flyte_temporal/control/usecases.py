@@ -135,23 +135,19 @@ class Control:
             PlatformError: If a store failed.
         """
         source = await self.get(wanted.source)
-
-        def plan() -> RecoveryPlan:
-            return self._recoveries.plan(self._recoveries.wish(wanted, source), source)
-
-        return await asyncio.to_thread(plan)
+        return await asyncio.to_thread(self._recoveries.preview, wanted, source)
 
     async def recover(self, wanted: RecoverRequest) -> ExecutionRecord:
         """Start an execution that copies what an earlier one has done as far as that still stands, and runs the rest.
 
         Raises:
             NotFound: If there is no such execution, or no node of a name that is given.
-            Conflict: If the earlier execution is not over.
+            Conflict: If the earlier execution is not over, or nodes that ran with fixed code would run again without it.
             BadRequest: If anything else about the request is wrong; nothing was started.
             PlatformError: If a store failed; asking again with the same id is safe.
         """
         source = await self.get(wanted.source)
-        return await self.start(await asyncio.to_thread(self._recoveries.wish, wanted, source))
+        return await self.start(await asyncio.to_thread(self._recoveries.checked, wanted, source))
 
     def _execution(self, wish: StartRequest) -> ExecutionId:
         return ExecutionId(

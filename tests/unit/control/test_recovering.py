@@ -9,8 +9,9 @@ import pytest
 
 from flyte_temporal.config.settings import LimitSettings
 from flyte_temporal.control.closures import Closures
-from flyte_temporal.control.documents import RecoverRequest, StartRequest
+from flyte_temporal.control.documents import Fate, PlannedNode, RecoverRequest, RecoveryPlan, StartRequest
 from flyte_temporal.control.recovering import Recoveries
+from flyte_temporal.control.repairing import match
 from flyte_temporal.errors import BadRequest, Conflict, InvalidInputs, NotFound
 from flyte_temporal.ports.clock import SystemClock
 from flyte_temporal.spec import keys
@@ -18,7 +19,15 @@ from flyte_temporal.spec.bindings import InputRef
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import BundleRef, Environment, ExecutionPhase
+from flyte_temporal.spec.execution import (
+    BundleRef,
+    Environment,
+    ExecutionPhase,
+    Fix,
+    NodePhase,
+    NodeRecord,
+    Repair,
+)
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.types import STRING
 from flyte_temporal.testing import closures
@@ -46,13 +55,18 @@ THEN = Environment(
 class House:
     """An execution of `train.flow`, and what can be made of it."""
 
-    def __init__(self, phase: ExecutionPhase = ExecutionPhase.FAILED) -> None:
+    def __init__(self, phase: ExecutionPhase = ExecutionPhase.FAILED, mended: Closure | None = None) -> None:
         self.store, blobs = MemoryMetadataStore(), MemoryBlobStore()
         blobs.put_new(keys.closure(digest(CLOSURE)), canonical_bytes(CLOSURE))
         limits = LimitSettings()
         found = Closures(blobs, self.store, SystemClock(), limits)
         self.recoveries = Recoveries(self.store, blobs, found, limits)
         request = closures.run_input(CLOSURE, "before", 7, environment=THEN).request
+        if mended is not None:
+            blobs.put_new(keys.closure(digest(mended)), canonical_bytes(mended))
+            tasks, _ = match(CLOSURE.tasks.values(), mended, ())
+            fix = Fix(spec=digest(mended), environment=THEN, tasks=tasks)
+            request = request.model_copy(update={"fixes": (fix,)})
         self.store.create_execution(request, datetime.now(UTC))
         self.store.record(RecordRequest(execution=request.id, phase=phase, at=datetime.now(UTC)))
         self.key = request.id
@@ -65,7 +79,17 @@ class House:
     def plan(self, **changes: Any) -> Any:
         source = self.store.execution(self.key)
         assert source is not None
-        return self.recoveries.plan(self.wish(**changes), source)
+        return self.recoveries.preview(RecoverRequest(source=self.key, **changes), source)
+
+    def checked(self, **changes: Any) -> StartRequest:
+        source = self.store.execution(self.key)
+        assert source is not None
+        return self.recoveries.checked(RecoverRequest(source=self.key, **changes), source)
+
+    def ran(self, node: str, **changes: Any) -> None:
+        """Note a node of the execution."""
+        record = NodeRecord(id=node, name=node, kind="task", phase=NodePhase.SUCCEEDED, attempts=1, **changes)
+        self.store.record(RecordRequest(execution=self.key, nodes=(record,), at=datetime.now(UTC)))
 
 
 def test_all_is_as_it_was_unless_it_is_said_otherwise() -> None:
@@ -119,3 +143,74 @@ def test_inputs_that_no_longer_fit_are_told_before_anything_starts() -> None:
         House().plan(closure=with_inputs(variable.model_copy(update={"type": STRING})))
     with pytest.raises(InvalidInputs, match="Missing: y"):
         House().plan(closure=with_inputs(variable, variable.model_copy(update={"name": "y"})))
+
+
+FIXED = (Repair(kind="retry", spec="f" * 64),)
+
+
+def test_code_that_was_fixed_in_place_is_not_left_out_silently() -> None:
+    house = House()
+    assert house.checked() == house.wish()
+    house.ran("twin", repairs=(Repair(kind="retry"),))
+    assert house.plan().notes == ()
+    house.ran("a", repairs=FIXED)
+    assert house.plan().notes == (
+        "Nodes ran with fixed code of `retry`, which `recover` does not take over: a. Give it with --file.",
+    )
+    with pytest.raises(Conflict, match=r"does not take over: a\. Without it they would run again .* --file"):
+        house.checked()
+    assert house.plan(closure=CLOSURE).notes == ()
+    assert house.checked(closure=CLOSURE).closure == CLOSURE
+
+
+def test_fixed_nodes_that_are_copied_or_not_there_are_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    house.ran("gone", repairs=FIXED)
+    assert house.checked() == house.wish()
+    house.ran("a", repairs=FIXED)
+    copied = RecoveryPlan(
+        source="before", nodes=(PlannedNode(id="a", name="a", kind="task", fate=Fate.COPIED),)
+    )
+    monkeypatch.setattr(house.recoveries, "plan", lambda *_: copied)
+    assert house.checked() == house.wish()
+
+
+def test_items_that_were_not_looked_at_count_as_the_map_that_holds_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House()
+    house.ran("m[3].n0", repairs=FIXED)
+    open_map = RecoveryPlan(
+        source="before", nodes=(PlannedNode(id="m", name="m", kind="array", fate=Fate.OPEN),)
+    )
+    monkeypatch.setattr(house.recoveries, "plan", lambda *_: open_map)
+    with pytest.raises(Conflict, match=r"m\[3\].n0"):
+        house.checked()
+
+
+def test_fixed_code_that_came_with_the_parent_counts_where_it_differs() -> None:
+    task = next(iter(CLOSURE.tasks.values()))
+    mended = CLOSURE.model_copy(
+        update={"tasks": {**CLOSURE.tasks, task.name: task.model_copy(update={"code": "9" * 64})}}
+    )
+    house = House(mended=mended)
+    house.ran("a", task=task.name)
+    with pytest.raises(Conflict, match="take over: a"):
+        house.checked()
+    same = House(mended=CLOSURE)
+    same.ran("a", task=task.name)
+    assert same.checked() == same.wish()
+
+
+def test_a_launch_plans_execution_that_was_fixed_counts_for_its_node() -> None:
+    house = House()
+    child = closures.run_input(CLOSURE, "before.a", 7, environment=THEN).request
+    house.store.create_execution(child, datetime.now(UTC))
+    inner = NodeRecord(id="x", name="x", kind="task", phase=NodePhase.FAILED, repairs=FIXED)
+    house.store.record(RecordRequest(execution=child.id, nodes=(inner,), at=datetime.now(UTC)))
+    house.ran("a", child="before.a")
+    assert house.checked() == house.wish()
+    failed = NodeRecord(id="b", name="b", kind="launch_plan", phase=NodePhase.FAILED, child="before.a")
+    house.store.record(RecordRequest(execution=house.key, nodes=(failed,), at=datetime.now(UTC)))
+    with pytest.raises(Conflict, match="take over: b"):
+        house.checked()

@@ -12,7 +12,7 @@ import pytest
 
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.control import listing
-from flyte_temporal.control.documents import StartRequest
+from flyte_temporal.control.documents import RecoverRequest, StartRequest
 from flyte_temporal.control.usecases import Control, Ports
 from flyte_temporal.errors import Conflict, InvalidInputs, LimitExceeded, NotFound, PlatformUnavailable
 from flyte_temporal.ports.engine import RunState
@@ -20,7 +20,7 @@ from flyte_temporal.spec import keys
 from flyte_temporal.spec.calls import NodeAbort, RecordRequest
 from flyte_temporal.spec.document import digest, sha256_hex
 from flyte_temporal.spec.entities import Closure, Root, TaskSpec
-from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord, Repair
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.listing import NodeFilter
@@ -103,6 +103,19 @@ async def test_attaching_to_an_execution_that_is_over_starts_nothing(house: Hous
     house.engine.forget(RUN)
     assert (await house.control.start(wish())).phase is ExecutionPhase.SUCCEEDED
     assert len(house.engine.started) == 1
+
+
+async def test_a_recovery_never_brings_back_what_was_fixed_in_place(house: House) -> None:
+    await house.start()
+    repairs = (Repair(kind="retry", spec="f" * 64),)
+    node = NodeRecord(id="n0", name="double", kind="task", phase=NodePhase.FAILED, repairs=repairs)
+    house.store.record(RecordRequest(execution=RUN, phase=ExecutionPhase.FAILED, nodes=(node,), at=T0))
+    assert "n0" in (await house.control.plan_recovery(RecoverRequest(source=RUN))).notes[0]
+    with pytest.raises(Conflict, match="n0"):
+        await house.control.recover(RecoverRequest(source=RUN))
+    assert len(house.engine.started) == 1
+    await house.control.recover(RecoverRequest(source=RUN, closure=CLOSURE))
+    assert len(house.engine.started) == 2
 
 
 async def test_a_wrong_request_leaves_no_trace(house: House) -> None:
