@@ -32,7 +32,7 @@ from flyte_temporal.spec.nodes import (
 )
 from flyte_temporal.spec.resolving import OutputMissing, at, resolve
 from flyte_temporal.spec.types import ANY, NONE, ListType, LiteralType
-from flyte_temporal.storage.recall import BEFORE
+from flyte_temporal.storage.recall import why_nothing
 from flyte_temporal.workflows.branches import choose, operands
 from flyte_temporal.workflows.plan import Graph, Progress
 from flyte_temporal.workflows.programs import Program
@@ -386,4 +386,4 @@ def _may_have_result(record: NodeRecord) -> bool:
 
 
 def _before(record: NodeRecord | None) -> str:
-    return "it is new" if record is None else BEFORE.get(record.phase, "it had not ended")
+    return "it is new" if record is None else why_nothing(record)

@@ -39,12 +39,11 @@ _KEPT = 1_000
 
 _DONE = frozenset({NodePhase.SUCCEEDED, NodePhase.RECOVERED})
 _TRIED = _DONE | {NodePhase.FAILED}
-BEFORE = {
+_BEFORE = {
     NodePhase.FAILED: "it failed before",
     NodePhase.ABORTED: "it was aborted before it had ended",
     NodePhase.SKIPPED: "it was not reached before",
 }
-"""Why a node that had ended so has nothing to copy."""
 UNKNOWN_BASIS = "an earlier release ran it, which did not note what its result rests on"
 
 _Line = tuple[Recovery, ...]
@@ -197,7 +196,7 @@ class Earlier:
     @staticmethod
     def _gate(record: NodeRecord, basis: Basis) -> Recalled:
         if record.phase not in _DONE:
-            return Recalled(reason=BEFORE.get(record.phase, "it had not ended"))
+            return Recalled(reason=why_nothing(record))
         if record.basis is None:
             return Recalled(reason=UNKNOWN_BASIS)
         changed = difference(record.basis, basis)
@@ -208,12 +207,12 @@ class Earlier:
         manifest = self._manifest(key) if key else None
         if manifest is None or manifest.error is not None:
             was_done = record.phase in _DONE
-            reason = "its result is gone" if was_done else BEFORE.get(record.phase, "it had not ended")
+            reason = "its result is gone" if was_done else why_nothing(record)
             old = _moved(manifest.basis if manifest is not None else record.basis, recoveries)
             folders = () if was_done else (keys.checkpoints(execution, record.id),)
             return Recalled(reason=reason, checkpoint_from=folders if _same_inputs(old, basis) else ())
         if record.phase is NodePhase.FAILED and not manifest.spec:
-            return Recalled(reason=BEFORE[NodePhase.FAILED])
+            return Recalled(reason=_BEFORE[NodePhase.FAILED])
         # What was copied itself rests on what it was copied for: its names may have moved since it was produced.
         old = _moved(record.basis if record.phase is NodePhase.RECOVERED else manifest.basis, recoveries)
         if old is None:
@@ -299,6 +298,13 @@ class Earlier:
             return self._blobs.key(uri)
         except InvalidIdentifier:
             return None
+
+
+def why_nothing(record: NodeRecord) -> str:
+    """Return why a node that did not end well has nothing to copy."""
+    if record.phase is NodePhase.SKIPPED and record.repairs and record.repairs[-1].kind == "skip":
+        return "it was skipped by hand with given outputs, which are not copied"
+    return _BEFORE.get(record.phase, "it had not ended")
 
 
 def untried(record: NodeRecord | None) -> bool:

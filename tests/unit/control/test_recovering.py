@@ -214,3 +214,27 @@ def test_a_launch_plans_execution_that_was_fixed_counts_for_its_node() -> None:
     house.store.record(RecordRequest(execution=house.key, nodes=(failed,), at=datetime.now(UTC)))
     with pytest.raises(Conflict, match="take over: b"):
         house.checked()
+
+
+@pytest.mark.parametrize(
+    ("repairs", "reason"),
+    [
+        (
+            (Repair(kind="retry"), Repair(kind="skip")),
+            "it was skipped by hand with given outputs, which are not copied",
+        ),
+        ((Repair(kind="retry"),), "it was not reached before"),
+        ((), "it was not reached before"),
+    ],
+    ids=["by hand", "tried again, then not reached", "not reached"],
+)
+def test_the_plan_tells_a_node_that_was_skipped_by_hand(repairs: tuple[Repair, ...], reason: str) -> None:
+    house = House()
+    nodes = [
+        NodeRecord(id=path, name=path, kind="task", phase=NodePhase.SKIPPED, attempts=1, repairs=repairs)
+        for path in ("a", "b")
+    ]
+    house.store.record(RecordRequest(execution=house.key, nodes=tuple(nodes), at=datetime.now(UTC)))
+    told = {node.id: node.reason for node in house.plan().nodes}
+    assert told["a"] == reason
+    assert told["b"] == f"{reason}; it comes after a"
