@@ -146,7 +146,7 @@ golden: $(VENV)/$(INSTALLED)
 	@FLYTE_TEMPORAL_REWRITE_GOLDEN=1 $(BIN)/$(PYTEST) tests/unit/compiler/test_golden.py -q
 
 golden-histories: $(VENV)/$(INSTALLED)
-	@RECORD_HISTORIES=1 $(BIN)/$(PYTEST) tests/workflow/test_replay.py -q
+	@RECORD_HISTORIES=1 $(BIN)/$(PYTEST) tests/workflow/test_replay.py tests/workflow/test_golden_stories.py -q
 	@$(BIN)/python tools/record_histories.py
 
 screenshots: $(VENV)/$(INSTALLED)

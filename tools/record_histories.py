@@ -1,6 +1,6 @@
 """`make golden-histories`, second half: runs every example durably and stores the history of its run.
 
-The first half is `RECORD_HISTORIES=1 pytest tests/workflow/test_replay.py`, which stores the shapes.
+The first half is `RECORD_HISTORIES=1 pytest tests/workflow/test_replay.py tests/workflow/test_golden_stories.py`.
 """
 
 from __future__ import annotations
