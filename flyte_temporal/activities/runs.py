@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from temporalio import activity
@@ -45,11 +45,13 @@ class RunStatus(NamedTuple):
         run: Its id.
         status: Its status.
         reset: Whether a reset has made it. (A run that continues such a one as new does not say so.)
+        began: When it began; if a reset has made it, when the run began that it repeats.
     """
 
     run: str
     status: WorkflowExecutionStatus | None
     reset: bool
+    began: datetime
 
 
 class Runs:
@@ -97,15 +99,17 @@ class Runs:
         record, run = await asyncio.to_thread(self._store.execution, execution), newest.run
         if record is None or record.run == run:
             return record is not None
-        anew = await self._is_anew(record, newest)
+        anew = newest.began if await self._is_anew(record, newest) else None
         if not await asyncio.to_thread(self._store.follow_run, execution, record.run, run, anew=anew):
             # Another word of the same run was faster, or one of a later run.
             latest = await asyncio.to_thread(self._store.execution, execution)
             return latest is not None and latest.run == run
-        if anew:
+        if anew is not None:
             _log.info("Execution %s was reset; its record follows run %s.", execution.name, run)
             # Not awaited: a run answers no query while it waits for this very activity.
-            telling = asyncio.create_task(self._tell_nodes(execution, run), name=f"nodes of {execution.name}")
+            telling = asyncio.create_task(
+                self._tell_nodes(execution, run, anew), name=f"nodes of {execution.name}"
+            )
             self._telling.add(telling)
             telling.add_done_callback(self._telling.discard)
         return True
@@ -118,7 +122,7 @@ class Runs:
         before = await status_of(self._client, record.request.id.name, record.run) if record.run else None
         return before is not None and before.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW
 
-    async def _tell_nodes(self, execution: ExecutionId, run: str) -> None:
+    async def _tell_nodes(self, execution: ExecutionId, run: str, anew: datetime) -> None:
         """Write the nodes that a run had behind it when it was reset; what is newer in the store stays."""
         handle = self._client.get_workflow_handle(execution.name, run_id=run)
         for _ in range(_TRIES):
@@ -127,7 +131,7 @@ class Runs:
                 nodes: list[NodeRecord] = await handle.query(
                     "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
                 )
-                await asyncio.to_thread(self._store.record_nodes, execution, nodes)
+                await asyncio.to_thread(self._store.record_nodes, execution, nodes, anew=anew)
             except (RPCError, WorkflowQueryFailedError, PlatformError) as error:
                 _log.info("The run %s does not tell its nodes yet: %s", execution.name, error)
             else:
@@ -153,7 +157,8 @@ async def status_of(client: Client, workflow: str, run: str | None = None) -> Ru
             return None
         raise
     more = found.raw_description.workflow_extended_info
-    return RunStatus(found.run_id, found.status, more.HasField("last_reset_time"))
+    began = more.original_start_time.ToDatetime(UTC)
+    return RunStatus(found.run_id, found.status, more.HasField("last_reset_time"), began)
 
 
 async def stop_is_wanted(attempt: AttemptId) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from flyte_temporal.activities.runs import Runs
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.runs import SHARDED_ORDER
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.metadata import MemoryMetadataStore
 
@@ -36,9 +38,11 @@ class Temporal:
     """Runs of one execution, the last one the newest."""
 
     runs: dict[str, Described] = field(default_factory=dict)
+    nodes: list[NodeRecord] = field(default_factory=list)
 
     def add(self, run: str, status: WorkflowExecutionStatus, *, reset: bool = False) -> None:
         more = WorkflowExecutionExtendedInfo()
+        more.original_start_time.FromDatetime(T0)
         if reset:
             more.last_reset_time.FromDatetime(T0)
         raw = DescribeWorkflowExecutionResponse(workflow_extended_info=more)
@@ -57,6 +61,9 @@ class Handle:
         if self.run not in self.temporal.runs:
             raise RPCError("unknown", RPCStatusCode.NOT_FOUND, b"")
         return self.temporal.runs[self.run]
+
+    async def query(self, name: str, **options: Any) -> list[NodeRecord]:
+        return self.temporal.nodes
 
 
 @dataclass
@@ -133,3 +140,20 @@ async def test_a_run_that_continues_a_reset_one_undoes_what_was_recorded(told: T
     told.temporal.add("r3", WorkflowExecutionStatus.RUNNING)
     assert await told.runs.heard(RUN, "r3") == "r3"
     assert told.kept() == []
+
+
+async def test_after_a_reset_what_it_did_not_undo_is_kept(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had ended before the run that is repeated, and the items of maps in shards that had ended before the reset."""
+    monkeypatch.setattr("flyte_temporal.activities.runs._PAUSE_S", 0.0)
+    old = DONE.model_copy(update={"id": "old", "finished_at": T0 - timedelta(seconds=1)})
+    items = [DONE.model_copy(update={"id": f"{m}[0]", "order": SHARDED_ORDER}) for m in ("map", "gone")]
+    told.says("r1", ExecutionPhase.FAILED, old, *items)
+    told.temporal.add("r1", WorkflowExecutionStatus.FAILED)
+    told.temporal.add("r2", WorkflowExecutionStatus.RUNNING, reset=True)
+    told.temporal.nodes = [DONE.model_copy(update={"id": "map"})]
+    assert await told.runs.heard(RUN, "r2") == "r2"
+    assert set(told.kept()) == {"old", "map[0]", "gone[0]"}, "the new run has told nothing yet"
+    await asyncio.gather(*told.runs._telling)
+    assert set(told.kept()) == {"old", "map", "map[0]"}
