@@ -227,15 +227,30 @@ def _catalog(house: House, store: SqlMetadataStore, chosen: list[ExecutionRecord
                 same(entry.outputs, manifest.outputs or {}),
                 f"I5 the entry {entry.key[:12]} is not what {where} gave",
             )
+    _leases(house, over, {one.request.id.name for one in chosen if _over(one)} - over)
+
+
+def _leases(house: House, succeeded: set[str], stopped: set[str]) -> None:
+    """I5: who has succeeded holds no lease. Of others the one who was to end it may be dead: it ends by itself, soon."""
+    held = _held(house)
+    for key, where in held:
+        if where.partition("/")[0] in succeeded:
+            house.broken.append(f"I5 {where} holds a lease on {key[:12]} though the execution is over")
+    left = {lease: ends for lease, ends in held.items() if lease[1].partition("/")[0] in stopped}
+    if not left:
+        return
+    time.sleep(max(0.0, max(left.values()) - time.time()) + 0.1)
+    for key, where in left.keys() & _held(house).keys():
+        house.broken.append(f"I5 the lease of {where} on {key[:12]} is extended though the execution is over")
+
+
+def _held(house: House) -> dict[tuple[str, str], float]:
+    """Return when the leases end that hold, by key and node."""
     engine = create_engine(house.metadata)
     with engine.connect() as connection:
-        leases = connection.execute(text("SELECT key, execution, node, expires_at FROM cache_leases")).all()
+        rows = connection.execute(text("SELECT key, execution, node, expires_at FROM cache_leases")).all()
     engine.dispose()
-    for key, execution, node, expires_at in leases:
-        held = execution in over and expires_at > time.time()
-        house.expect(
-            not held, f"I5 {execution}/{node} holds a lease on {key[:12]} though the execution is over"
-        )
+    return {(key, f"{execution}/{node}"): ends for key, execution, node, ends in rows if ends > time.time()}
 
 
 def same(one: dict[str, LiteralValue], other: dict[str, LiteralValue]) -> bool:

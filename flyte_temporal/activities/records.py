@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 INTERVAL_S = 0.1
 """Longest time that a state waits to be written, in seconds; short tasks then cost one write instead of two."""
 
+_KEPT = 1000
 
 _Source = tuple[ExecutionId, str]
 """Who says something: a run of an execution."""
@@ -43,6 +44,7 @@ class Records:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._writer: asyncio.Task[None] | None = None
         self._running: dict[_Source, None] = {}
+        """Of whom the store knows that they run; the latest ones. The end of a run may be written by another worker."""
 
     def note(self, execution: ExecutionId, record: NodeRecord) -> None:
         """Have a state written soon; a later state of the same node replaces it."""
@@ -71,7 +73,13 @@ class Records:
             except (PlatformError, RPCError) as error:
                 _log.warning("Node states of %s were not written now: %s", execution.name, error)
             else:
-                self._running[source] = None
+                self._heard_of(source)
+
+    def _heard_of(self, source: _Source) -> None:
+        self._running.pop(source, None)
+        self._running[source] = None
+        if len(self._running) > _KEPT:
+            del self._running[next(iter(self._running))]
 
     async def _write(self, change: calls.RecordRequest) -> None:
         """Write a change, unless it comes from a run that is not the newest any more."""

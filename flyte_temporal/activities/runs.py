@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryFailedError
@@ -16,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from flyte_temporal.errors import PlatformError
 from flyte_temporal.ports.metadata_store import MetadataStore
-from flyte_temporal.spec.execution import NodeRecord
+from flyte_temporal.spec.execution import ExecutionRecord, NodeRecord
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,22 @@ def run_of(execution: ExecutionId) -> str:
     """Return the run that the current activity belongs to; empty if it is not the execution's own (a shard)."""
     info = activity.info()
     return (info.workflow_run_id or "") if info.workflow_id == execution.name else ""
+
+
+class RunStatus(NamedTuple):
+    """What Temporal says of one run.
+
+    Args:
+        run: Its id.
+        status: Its status.
+        reset: Whether a reset has made it. (A run that continues such a one as new does not say so.)
+        began: When it began; if a reset has made it, when the run began that it repeats.
+    """
+
+    run: str
+    status: WorkflowExecutionStatus | None
+    reset: bool
+    began: datetime
 
 
 class Runs:
@@ -67,35 +84,45 @@ class Runs:
         if run in self._continued:
             return ""
         newest = await status_of(self._client, execution.name)
-        if newest == (run, WorkflowExecutionStatus.RUNNING) and await self._follow(execution, run):
+        goes_on = newest is not None and newest[:2] == (run, WorkflowExecutionStatus.RUNNING)
+        if newest is not None and goes_on and await self._follow(execution, newest):
             return run
         said = await status_of(self._client, execution.name, run)
-        if said is None or said[1] is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
+        if said is None or said.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
             return None
         self._continued[run] = None
         if len(self._continued) > _KEPT:
             del self._continued[next(iter(self._continued))]
         return ""
 
-    async def _follow(self, execution: ExecutionId, run: str) -> bool:
-        record = await asyncio.to_thread(self._store.execution, execution)
+    async def _follow(self, execution: ExecutionId, newest: RunStatus) -> bool:
+        record, run = await asyncio.to_thread(self._store.execution, execution), newest.run
         if record is None or record.run == run:
             return record is not None
-        before = await status_of(self._client, execution.name, record.run) if record.run else None
-        anew = before is None or before[1] is not WorkflowExecutionStatus.CONTINUED_AS_NEW
+        anew = newest.began if await self._is_anew(record, newest) else None
         if not await asyncio.to_thread(self._store.follow_run, execution, record.run, run, anew=anew):
             # Another word of the same run was faster, or one of a later run.
             latest = await asyncio.to_thread(self._store.execution, execution)
             return latest is not None and latest.run == run
-        if anew:
+        if anew is not None:
             _log.info("Execution %s was reset; its record follows run %s.", execution.name, run)
             # Not awaited: a run answers no query while it waits for this very activity.
-            telling = asyncio.create_task(self._tell_nodes(execution, run), name=f"nodes of {execution.name}")
+            telling = asyncio.create_task(
+                self._tell_nodes(execution, run, anew), name=f"nodes of {execution.name}"
+            )
             self._telling.add(telling)
             telling.add_done_callback(self._telling.discard)
         return True
 
-    async def _tell_nodes(self, execution: ExecutionId, run: str) -> None:
+    async def _is_anew(self, record: ExecutionRecord, newest: RunStatus) -> bool:
+        """Return whether the newest run repeats what was recorded, instead of going on with it."""
+        if newest.reset or record.phase.terminal:
+            return True
+        # Of a run that Temporal no longer knows (retention, or somebody deleted it), nothing says that it was reset.
+        before = await status_of(self._client, record.request.id.name, record.run) if record.run else None
+        return before is not None and before.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW
+
+    async def _tell_nodes(self, execution: ExecutionId, run: str, anew: datetime) -> None:
         """Write the nodes that a run had behind it when it was reset; what is newer in the store stays."""
         handle = self._client.get_workflow_handle(execution.name, run_id=run)
         for _ in range(_TRIES):
@@ -104,7 +131,7 @@ class Runs:
                 nodes: list[NodeRecord] = await handle.query(
                     "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
                 )
-                await asyncio.to_thread(self._store.record_nodes, execution, nodes)
+                await asyncio.to_thread(self._store.record_nodes, execution, nodes, anew=anew)
             except (RPCError, WorkflowQueryFailedError, PlatformError) as error:
                 _log.info("The run %s does not tell its nodes yet: %s", execution.name, error)
             else:
@@ -117,10 +144,8 @@ class Runs:
         await asyncio.gather(*self._telling, return_exceptions=True)
 
 
-async def status_of(
-    client: Client, workflow: str, run: str | None = None
-) -> tuple[str, WorkflowExecutionStatus | None] | None:
-    """Return the id and status of a run, by default of the newest one; None if Temporal does not know it.
+async def status_of(client: Client, workflow: str, run: str | None = None) -> RunStatus | None:
+    """Return what Temporal says of a run, by default of the newest one; None if Temporal does not know it.
 
     Raises:
         RPCError: If Temporal does not answer.
@@ -131,7 +156,9 @@ async def status_of(
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
-    return found.run_id, found.status
+    more = found.raw_description.workflow_extended_info
+    began = more.original_start_time.ToDatetime(UTC)
+    return RunStatus(found.run_id, found.status, more.HasField("last_reset_time"), began)
 
 
 async def stop_is_wanted(attempt: AttemptId) -> bool:
@@ -156,16 +183,16 @@ async def _abandoned(attempt: AttemptId, workflow: str, run: str | None) -> bool
     """Temporal knows this delivery no more: another one has the attempt now, or its run was ended from outside."""
     client = activity.client()
     mine = await status_of(client, workflow, run)
-    if mine is not None and mine[1] in {
+    if mine is not None and mine.status in {
         WorkflowExecutionStatus.RUNNING,
         WorkflowExecutionStatus.CONTINUED_AS_NEW,
     }:
         return False
     newest = await status_of(client, workflow)
-    if newest is None or newest[0] == run or newest[1] is not WorkflowExecutionStatus.RUNNING:
+    if newest is None or newest.run == run or newest.status is not WorkflowExecutionStatus.RUNNING:
         return True
     # A reset: the new run has asked for the same attempt if it was at work already at the point of the reset.
-    nodes: list[NodeRecord] = await client.get_workflow_handle(workflow, run_id=newest[0]).query(
+    nodes: list[NodeRecord] = await client.get_workflow_handle(workflow, run_id=newest.run).query(
         "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
     )
     return all(node.attempt_key != attempt.key or node.phase.terminal for node in nodes)

@@ -46,7 +46,7 @@ class Endings:
             # The run that ended is one after that of the record: continued or reset, it had no time to say so.
             if await self._follows_a_later_one(execution, final):
                 return
-            await asyncio.to_thread(self._store.follow_run, execution, record.run, final.run, anew=False)
+            await asyncio.to_thread(self._store.follow_run, execution, record.run, final.run)
         now = self._clock.now()
         nodes = [_ended(node, final.phase, now) for node in await self._nodes(execution)]
         change = RecordRequest(

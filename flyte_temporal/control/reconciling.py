@@ -83,7 +83,8 @@ class Reconciler:
         state = await self._engine.state(execution)
         if state is None or state.phase.terminal or state.run == record.run:
             return False
-        if not await asyncio.to_thread(self._store.follow_run, execution, record.run, state.run, anew=True):
+        anew = state.began or record.created_at
+        if not await asyncio.to_thread(self._store.follow_run, execution, record.run, state.run, anew=anew):
             return False
         _log.info("Execution %s was reset; its record follows run %s.", execution.name, state.run)
         try:
@@ -91,7 +92,7 @@ class Reconciler:
         except (NotFound, PlatformError) as error:
             _log.info("The run %s does not tell its nodes yet: %s", execution.name, error)
         else:
-            await asyncio.to_thread(self._store.record_nodes, execution, nodes)
+            await asyncio.to_thread(self._store.record_nodes, execution, nodes, anew=anew)
         return True
 
     async def _still_open(self, record: ExecutionRecord, run: str, *, lost: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -32,6 +33,7 @@ class RunState(Document):
         reason: Why it was aborted.
         shard: For a shard of a map, how its items ended.
         run: The engine's id of the run: after a reset, an execution is another one.
+        began: For a run that goes on, when it began; if a reset has made it, when the run began that it repeats.
     """
 
     phase: ExecutionPhase
@@ -40,6 +42,7 @@ class RunState(Document):
     reason: str = ""
     shard: ShardEnd | None = None
     run: str = ""
+    began: datetime | None = None
 
 
 class Engine(Protocol):

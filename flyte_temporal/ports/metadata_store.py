@@ -48,22 +48,34 @@ class MetadataStore(Protocol):
             Whoever knows which of them is the newer one calls `follow_run`, or lets it be.
         """
 
-    def follow_run(self, execution: ExecutionId, before: str, run: str, *, anew: bool) -> bool:
+    def follow_run(
+        self, execution: ExecutionId, before: str, run: str, *, anew: datetime | None = None
+    ) -> bool:
         """Let the record of an execution follow another run of Temporal from now on.
 
         Args:
             execution: The execution.
             before: The run that it follows now, as the caller knows it.
             run: The run that it is to follow.
-            anew: Whether that run repeats what the one before has done (a reset): the end of that one is forgotten, and
-                the states of its nodes.
+            anew: If that run repeats another one (a reset), when that one had begun: its end is forgotten, and the states
+                of the nodes that have not ended before. Those of nodes in shards of maps stay, because whether they are
+                undone only the new run can tell (`record_nodes`).
 
         Returns:
             False, with nothing changed, if the record does not follow `before` (any more).
         """
 
-    def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
-        """Write states of nodes; a state of a later attempt, or a terminal one, is never replaced by an older."""
+    def record_nodes(
+        self, execution: ExecutionId, nodes: Sequence[NodeRecord], *, anew: datetime | None = None
+    ) -> None:
+        """Write states of nodes; a state of a later attempt, or a terminal one, is never replaced by an older.
+
+        Args:
+            execution: The execution.
+            nodes: The states.
+            anew: If they are all nodes of a run after a reset, as in `follow_run`: states of nodes in shards of maps
+                that it has still to run are forgotten.
+        """
 
     def execution(self, execution: ExecutionId) -> ExecutionRecord | None:
         """Return an execution, or None."""

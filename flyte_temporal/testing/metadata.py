@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from flyte_temporal.adapters.store.merging import (
     check_same_request,
     follow,
     is_foreign,
+    is_undone,
     merge_execution,
     merge_node,
 )
@@ -71,21 +72,33 @@ class MemoryMetadataStore:
                 self._executions[change.execution] = merge_execution(old, change)
             return True
 
-    def follow_run(self, execution: ExecutionId, before: str, run: str, *, anew: bool) -> bool:
+    def follow_run(
+        self, execution: ExecutionId, before: str, run: str, *, anew: datetime | None = None
+    ) -> bool:
         """Let a record follow another run."""
         with self._lock:
             old = self._executions.get(execution)
             if old is None or old.run != before:
                 return False
-            if anew:
-                self._nodes.pop(execution, None)
-            self._executions[execution] = follow(old, run, anew=anew)
+            if anew is not None:
+                self._forget(execution, lambda node: is_undone(node, anew))
+            self._executions[execution] = follow(old, run, anew=anew is not None)
             return True
 
-    def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
+    def record_nodes(
+        self, execution: ExecutionId, nodes: Sequence[NodeRecord], *, anew: datetime | None = None
+    ) -> None:
         """Write states of nodes."""
+        told = {node.id: node for node in nodes}
         with self._lock:
+            if anew is not None:
+                in_shards = NodeFilter(in_shards=True)
+                self._forget(execution, lambda n: _matches(n, in_shards) and is_undone(n, anew, told))
             self._merge(execution, nodes, authoritative=False)
+
+    def _forget(self, execution: ExecutionId, undone: Callable[[NodeRecord], bool]) -> None:
+        mine = self._nodes.get(execution, {})
+        self._nodes[execution] = {path: node for path, node in mine.items() if not undone(node)}
 
     def _merge(self, execution: ExecutionId, nodes: Sequence[NodeRecord], *, authoritative: bool) -> None:
         mine = self._nodes.setdefault(execution, {})

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from flyte_temporal.adapters.launchers.table import KEPT_S
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptPhase, Intent
 from flyte_temporal.spec.execution import ErrorKind
@@ -110,6 +112,26 @@ async def test_a_released_attempt_does_not_start_again(
     await launcher.start(order)
     assert (await launcher.observe(order.attempt, 0.2)).phase is AttemptPhase.LOST
     assert len(lines(tmp_path / "count")) == 1
+
+
+@real
+async def test_what_another_launcher_has_released_is_not_kept_for_ever(
+    new: Make, bench: AttemptBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = new(), new()
+    order = bench.order("jobs.hold", {"path": str(tmp_path / "held")})
+    await one.start(order)
+    await eventually(lambda: bool(lines(tmp_path / "held")))
+    await two.start(order)
+    (tmp_path / "held.go").touch()
+    for launcher in (one, two):
+        assert (await launcher.observe(order.attempt, TIMEOUT_S)).over
+    await two.release(order.attempt)
+    known = one._entries  # type: ignore[attr-defined]
+    assert order.attempt.key in known
+    monkeypatch.setattr(known, "_clock", lambda: time.monotonic() + 2 * KEPT_S)
+    assert order.attempt.key not in known
+    assert len(lines(tmp_path / "held")) == 1
 
 
 @local

@@ -360,8 +360,8 @@ def test_a_record_follows_one_run_at_a_time(store: MetadataStore) -> None:
     late = RecordRequest(execution=eid(), nodes=(a_node(NodePhase.SUCCEEDED),), run="run-2")
     assert store.record(late) is False
     assert [n.phase for n in store.nodes(eid())] == [NodePhase.RUNNING]
-    assert store.follow_run(eid(), "other", "run-2", anew=False) is False
-    assert store.follow_run(eid(), "run-1", "run-2", anew=False)
+    assert store.follow_run(eid(), "other", "run-2") is False
+    assert store.follow_run(eid(), "run-1", "run-2")
     assert store.record(late)
     assert store.record(running) is False
     found = store.execution(eid())
@@ -382,7 +382,7 @@ def test_a_run_that_begins_anew_makes_the_end_of_the_one_before_forgotten(store:
     store.record(ended)
     fresh = RecordRequest(execution=eid(), phase=ExecutionPhase.RUNNING, nodes=(a_node(),), run="run-2")
     assert store.record(fresh) is False, "whether it is the newest run, the store cannot know"
-    assert store.follow_run(eid(), "", "run-2", anew=True)
+    assert store.follow_run(eid(), "", "run-2", anew=T0)
     found = store.execution(eid())
     assert found is not None
     assert (found.phase, found.error, found.abort_reason, found.aborted_by, found.finished_at) == (
@@ -396,4 +396,44 @@ def test_a_run_that_begins_anew_makes_the_end_of_the_one_before_forgotten(store:
     assert store.record(fresh)
     assert [r.request.id.name for r in store.executions_named(["run-1", "none"])] == ["run-1"]
     assert store.executions_named([]) == []
-    assert store.follow_run(eid("none"), "", "run-1", anew=False) is False
+    assert store.follow_run(eid("none"), "", "run-1") is False
+
+
+def test_what_had_ended_before_the_run_that_a_reset_repeats_is_kept(store: MetadataStore) -> None:
+    store.create_execution(a_request(), T0)
+    before, later = T0 - timedelta(seconds=1), T0 + timedelta(seconds=1)
+    ended: dict[str, Any] = {"finished_at": later}
+    shard: dict[str, Any] = {"order": SHARDED_ORDER, **ended}
+    nodes = [
+        a_node(NodePhase.SUCCEEDED, id="old", finished_at=before),
+        a_node(NodePhase.SUCCEEDED, id="old-map[0]", order=SHARDED_ORDER, finished_at=before),
+        a_node(NodePhase.SUCCEEDED, id="n1", **ended),
+        a_node(NodePhase.QUEUED, id="n2"),
+        *(a_node(NodePhase.SUCCEEDED, id=f"done[{i}]", **shard) for i in range(1200)),
+        a_node(NodePhase.FAILED, id="done[1200]", **shard),
+        a_node(NodePhase.SUCCEEDED, id="n3[2].inner[0]", **shard),
+        a_node(NodePhase.SUCCEEDED, id="n3[3].inner[0]", **shard),
+        a_node(NodePhase.SUCCEEDED, id="open[0]", **shard),
+        a_node(NodePhase.FAILED, id="open[1]", **shard),
+        a_node(NodePhase.RUNNING, id="open[2].n0", order=SHARDED_ORDER),
+        a_node(NodePhase.SUCCEEDED, id="waits[0]", **shard),
+        a_node(NodePhase.SUCCEEDED, id="gone[0]", **shard),
+    ]
+    store.record(RecordRequest(execution=eid(), phase=ExecutionPhase.FAILED, nodes=tuple(nodes), run="run-1"))
+    assert store.follow_run(eid(), "run-1", "run-2", anew=T0)
+    kept = {node.id for node in store.nodes(eid())}
+    assert kept == {node.id for node in nodes} - {"n1", "n2"}, "of shards, the new run has to tell first"
+    told = [
+        a_node(NodePhase.RUNNING, id="n1"),
+        a_node(NodePhase.SUCCEEDED, id="done"),
+        a_node(NodePhase.RUNNING, id="n3"),
+        a_node(NodePhase.RUNNING, id="n3[2]"),
+        a_node(NodePhase.RUNNING, id="n3[2].inner"),
+        a_node(NodePhase.RUNNING, id="n3[3]"),
+        a_node(NodePhase.RUNNING, id="open"),
+        a_node(NodePhase.QUEUED, id="waits"),
+    ]
+    store.record_nodes(eid(), told, anew=T0)
+    undone = {"n2", "n3[3].inner[0]", "open[1]", "open[2].n0", "waits[0]", "gone[0]"}
+    assert {node.id for node in store.nodes(eid())} == {n.id for n in [*nodes, *told]} - undone
+    assert store.some_nodes(eid(), ["n1"])["n1"].phase is NodePhase.RUNNING

@@ -219,7 +219,7 @@ def test_reset_of_an_open_run_to_its_beginning(stack: Stack, tmp_path: Path) -> 
     run.reset(run.task_before("n0#1"))
     until(lambda: len(run.begun("held")) == 2)
     until(lambda: len(at_work(stack.home)) == 1)
-    assert run.nodes()["n1"] == "RUNNING"
+    until(lambda: run.nodes()["n1"] == "RUNNING")
     run.give("10")
     run.ends_well()
     assert [len(run.begun(step)) for step in ("first", "held", "last")] == [2, 2, 1]

@@ -74,7 +74,7 @@ async def test_a_zombie_of_the_run_before_a_reset_is_not_heard(stage: Stage) -> 
     await stage.engine.start(given, closure)
     newest = (await stage.client.get_workflow_handle(stage.name).describe()).run_id
     runs, before = Runs(stage.client, stage.store), str(uuid4())
-    assert stage.store.follow_run(given.request.id, "", before, anew=False)
+    assert stage.store.follow_run(given.request.id, "", before)
     assert await runs.heard(given.request.id, str(uuid4())) is None
     assert await runs.heard(given.request.id, newest) == newest
     record = stage.store.execution(given.request.id)

@@ -14,6 +14,7 @@ from typing import Any
 from flyte_temporal.adapters.launchers.journals import JournalAttempt, checkpoint_of, exited
 from flyte_temporal.adapters.launchers.orders import OrderWriter
 from flyte_temporal.adapters.launchers.settings import PoolConfig
+from flyte_temporal.adapters.launchers.table import Table
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
 from flyte_temporal.spec.identifiers import AttemptId
@@ -79,7 +80,7 @@ class QueueingLauncher(ABC):
 
     def __init__(self, config: PoolConfig) -> None:
         self._config = config
-        self._entries: dict[str, Entry] = {}
+        self._entries: Table[Entry] = Table()
         self._queue: deque[Entry] = deque()
         self._released: OrderedDict[str, None] = OrderedDict()
         self._writer = OrderWriter()

@@ -6,6 +6,7 @@ and reconciliation. So a state is replaced only by one that is further on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from flyte_temporal.errors import Conflict
@@ -17,6 +18,7 @@ from flyte_temporal.spec.execution import (
     NodePhase,
     NodeRecord,
 )
+from flyte_temporal.spec.runs import SHARDED_ORDER
 
 
 def check_same_request(found: ExecutionRecord, wanted: ExecutionRequest) -> None:
@@ -126,6 +128,38 @@ def follow(old: ExecutionRecord, run: str, *, anew: bool) -> ExecutionRecord:
         started_at=old.started_at,
         run=run,
     )
+
+
+def is_undone(node: NodeRecord, anew: datetime, told: Mapping[str, NodeRecord] | None = None) -> bool:
+    """Return whether a reset has made the state of a node undone.
+
+    What had ended before the run that is repeated stays done: that run began with it, and the new one does too, without
+    telling it. Items of maps in shards are told by no run; the new one tells their map.
+
+    Args:
+        node: What is stored of the node.
+        anew: When the run had begun that is repeated.
+        told: All nodes that the new run tells, by their paths; None while it has not: what hangs on that stays.
+    """
+    if node.finished_at is not None and node.finished_at < anew:
+        return False
+    if node.order < SHARDED_ORDER:
+        return True
+    if told is None:
+        return False
+    above, rest = _nearest(node.id, told)
+    if above is None or not rest.startswith("[") or above.phase is NodePhase.QUEUED:
+        return True
+    # A map that is under way may start a shard again; a state that is not the last one might then hide those to come.
+    return not above.phase.terminal and node.phase not in {NodePhase.SUCCEEDED, NodePhase.RECOVERED}
+
+
+def _nearest(path: str, told: Mapping[str, NodeRecord]) -> tuple[NodeRecord | None, str]:
+    """Return the nearest node above a path that is told, and what of the path is below it."""
+    for end in range(len(path) - 1, 0, -1):
+        if path[end] in ".[" and path[:end] in told:
+            return told[path[:end]], path[end:]
+    return None, path
 
 
 def merge_execution(old: ExecutionRecord, change: RecordRequest) -> ExecutionRecord:

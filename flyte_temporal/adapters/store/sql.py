@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from flyte_temporal.adapters.store.merging import (
     check_same_request,
     follow,
     is_foreign,
+    is_undone,
     merge_execution,
     merge_node,
 )
@@ -130,22 +131,29 @@ class SqlMetadataStore:
                 self._write_execution(connection, new)
             return True
 
-    def follow_run(self, execution: ExecutionId, before: str, run: str, *, anew: bool) -> bool:
+    def follow_run(
+        self, execution: ExecutionId, before: str, run: str, *, anew: datetime | None = None
+    ) -> bool:
         """Let a record follow another run; see the port."""
         with writing(self._engine) as connection:
             found = self._locked(connection, execution)
             old = None if found is None else read_execution(found._mapping)  # noqa: SLF001
             if old is None or old.run != before:
                 return False
-            if anew:
-                connection.execute(delete(nodes).where(_of(execution)))
-            self._write_execution(connection, follow(old, run, anew=anew))
+            if anew is not None:
+                self._forget(connection, execution, lambda node: is_undone(node, anew), in_shards=False)
+            self._write_execution(connection, follow(old, run, anew=anew is not None))
             return True
 
-    def record_nodes(self, execution: ExecutionId, nodes: Sequence[NodeRecord]) -> None:
+    def record_nodes(
+        self, execution: ExecutionId, nodes: Sequence[NodeRecord], *, anew: datetime | None = None
+    ) -> None:
         """Write states of nodes; see the port."""
+        told = {node.id: node for node in nodes}
         with writing(self._engine) as connection:
             self._locked(connection, execution)
+            if anew is not None:
+                self._forget(connection, execution, lambda node: is_undone(node, anew, told), in_shards=True)
             self._write_nodes(connection, execution, nodes, authoritative=False)
 
     def execution(self, execution: ExecutionId) -> ExecutionRecord | None:
@@ -247,6 +255,21 @@ class SqlMetadataStore:
                 if merged != old:
                     kept[record.id] = changed[record.id] = merged
             self._upsert_nodes(connection, [node_row(execution, record) for record in changed.values()])
+
+    @staticmethod
+    def _forget(
+        connection: Connection,
+        execution: ExecutionId,
+        undone: Callable[[NodeRecord], bool],
+        *,
+        in_shards: bool,
+    ) -> None:
+        wanted = conditions(NodeFilter(in_shards=in_shards))
+        rows = connection.execute(select(nodes.c.document).where(_of(execution), *wanted)).mappings()
+        paths = [node.id for node in map(read_node, rows) if undone(node)]
+        for start in range(0, len(paths), _BATCH):
+            some = nodes.c.node.in_(paths[start : start + _BATCH])
+            connection.execute(delete(nodes).where(_of(execution), some))
 
     @staticmethod
     def _some(connection: Connection, execution: ExecutionId, paths: Sequence[str]) -> dict[str, NodeRecord]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -118,11 +118,11 @@ class TemporalEngine:
     async def state(self, execution: ExecutionId) -> RunState | None:
         """Return a run's state; see `Engine.state`."""
         try:
-            run, goes_on = await self._newest(execution)
+            run, began = await self._newest(execution)
         except NotFound:
             return None
-        if goes_on:
-            return RunState(phase=ExecutionPhase.RUNNING, run=run)
+        if began is not None:
+            return RunState(phase=ExecutionPhase.RUNNING, run=run, began=began)
         return await self._result(execution, run)
 
     async def open_runs(self) -> dict[str, str]:
@@ -282,8 +282,8 @@ class TemporalEngine:
         async with _translated(execution.name):
             await handle.cancel(reason=reason, rpc_timeout=_RPC_TIMEOUT)
 
-    async def _newest(self, execution: ExecutionId) -> tuple[str, bool]:
-        """Return the id of the newest run, and whether it goes on."""
+    async def _newest(self, execution: ExecutionId) -> tuple[str, datetime | None]:
+        """Return the id of the newest run and, if it goes on, when it, or the run that it repeats, began."""
         request = DescribeWorkflowExecutionRequest(
             namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=execution.name)
         )
@@ -293,7 +293,9 @@ class TemporalEngine:
             )
         # Not by the handle: that fails on a run that is paused, a status that the SDK does not know (temporal.md §0.12).
         info = found.workflow_execution_info
-        return info.execution.run_id, not info.HasField("close_time")
+        if info.HasField("close_time"):
+            return info.execution.run_id, None
+        return info.execution.run_id, found.workflow_extended_info.original_start_time.ToDatetime(UTC)
 
     async def _result(self, execution: ExecutionId, run: str) -> RunState:
         """Wait for the end of a run, and of those that follow it: a run that is continued or reset has not ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,9 +14,17 @@ from flyte_temporal.ports.engine import RunState
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.runs import SHARDED_ORDER
 from tests.unit.control.test_usecases import DONE, RUN, T0, House, house  # noqa: F401 - the fixture
 
 N0 = NodeRecord(id="n0", name="double", kind="task", phase=NodePhase.RUNNING, attempts=1, attempt_key="a/1")
+
+DONE_NODE = N0.model_copy(update={"phase": NodePhase.SUCCEEDED})
+OLD = DONE_NODE.model_copy(update={"id": "old", "finished_at": T0 - timedelta(seconds=1)})
+MAP = DONE_NODE.model_copy(update={"id": "map"})
+ITEMS = [
+    DONE_NODE.model_copy(update={"id": f"{path}[0]", "order": SHARDED_ORDER}) for path in ("map", "gone")
+]
 
 
 def begun(house: House, run: str = "run-1", **changes: Any) -> bool:  # noqa: F811
@@ -67,14 +76,20 @@ async def test_an_execution_that_was_over_is_reopened_by_a_reset_and_follows_the
     await house.start()
     failed = N0.model_copy(update={"phase": NodePhase.FAILED})
     begun(house)
-    begun(house, phase=ExecutionPhase.FAILED, nodes=(failed,))
-    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.RUNNING, run="run-2"))
-    house.engine.node_records[RUN] = [N0.model_copy(update={"attempt_key": "a/2"})]
+    begun(house, phase=ExecutionPhase.FAILED, nodes=(failed, OLD, *ITEMS))
+    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.RUNNING, run="run-2", began=T0))
+    house.engine.node_records[RUN] = [N0.model_copy(update={"attempt_key": "a/2"}), MAP]
     assert await house.control.reconcile() == 1
     record = await house.control.get(RUN)
     assert (record.phase, record.run, record.finished_at) == (ExecutionPhase.RUNNING, "run-2", None)
-    (node,) = await house.control.nodes(RUN)
+    node = house.store.some_nodes(RUN, ["n0"])["n0"]
     assert (node.phase, node.attempt_key) == (NodePhase.RUNNING, "a/2")
+    assert {node.id for node in house.store.nodes(RUN)} == {
+        "old",
+        "n0",
+        "map",
+        "map[0]",
+    }
     # What the run before has still to say comes too late.
     assert begun(house, phase=ExecutionPhase.FAILED, nodes=(failed,)) is False
     await house.engine.finish(RUN, DONE.model_copy(update={"run": "run-2"}))

@@ -27,6 +27,7 @@ from flyte_temporal.adapters.launchers.containers.engine import (
 from flyte_temporal.adapters.launchers.containers.entries import Entry
 from flyte_temporal.adapters.launchers.containers.leftovers import sweep
 from flyte_temporal.adapters.launchers.containers.places import Place, Places, Stage, folder_in
+from flyte_temporal.adapters.launchers.table import Table
 from flyte_temporal.config.settings import ContainerSettings, Settings
 from flyte_temporal.errors import FlyteTemporalError, LauncherError, StorageError, UserCodeError
 from flyte_temporal.faults import buggify
@@ -78,7 +79,7 @@ class ContainerLauncher:
         home = plan.home_of(scratch)
         self._around = plan.Surroundings(settings, os.environ, home, engine.podman, backstop)
         self._free = asyncio.Semaphore(size)
-        self._entries: dict[str, Entry] = {}
+        self._entries: Table[Entry] = Table()
         self._released: OrderedDict[str, None] = OrderedDict()
         self._background: set[asyncio.Task[Any]] = set()
         self._beginning: set[asyncio.Task[Any]] = set()

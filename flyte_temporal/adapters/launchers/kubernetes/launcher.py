@@ -16,6 +16,7 @@ from flyte_temporal.adapters.launchers.kubernetes.driving import Driver
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry, delete_own
 from flyte_temporal.adapters.launchers.kubernetes.logs import PodLogs
 from flyte_temporal.adapters.launchers.kubernetes.reflector import Key, slim
+from flyte_temporal.adapters.launchers.table import Table
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import UnsupportedSpec
@@ -61,7 +62,7 @@ class KubernetesLauncher:
         self._logs = PodLogs(blobs)
         self._driver = Driver(self.claims, self._logs, run_s)
         self._clusters: dict[str, Cluster] = {}
-        self._entries: dict[str, Entry] = {}
+        self._entries: Table[Entry] = Table(self._let_go)
         self._by_pod: dict[tuple[str, Key], Entry] = {}
         self._released: OrderedDict[str, None] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
@@ -118,10 +119,7 @@ class KubernetesLauncher:
             if order is None:
                 return
             entry = Entry(order, self.cluster(order.environment.cluster), may_create=False)
-        self._by_pod.pop(_pod_key(entry), None)
-        if entry.driver is not None:
-            entry.driver.cancel()
-        self._logs.drop(key)
+        self._let_go(entry)
         if entry.gone and entry.over.done():
             return
         removing = asyncio.create_task(self._remove(entry), name=f"remove {entry.name}")
@@ -182,6 +180,12 @@ class KubernetesLauncher:
         self._by_pod[_pod_key(entry)] = entry
         entry.driver = asyncio.create_task(self._driver.drive(entry), name=f"pod of {entry.attempt.label}")
         return entry
+
+    def _let_go(self, entry: Entry) -> None:
+        self._by_pod.pop(_pod_key(entry), None)
+        if entry.driver is not None:
+            entry.driver.cancel()
+        self._logs.drop(entry.attempt.key)
 
     async def _entry(self, attempt: AttemptId) -> Entry | AttemptState:
         """Return what is known of an attempt; one that was not started here is looked for."""

@@ -16,6 +16,7 @@ from flyte_temporal.adapters.launchers.kubernetes.api import ApiFailure
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry
 from flyte_temporal.adapters.launchers.kubernetes.launcher import KubernetesLauncher
 from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
+from flyte_temporal.adapters.launchers.table import KEPT_S
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.errors import UnsupportedSpec
 from flyte_temporal.spec.attempt import NO_STORE, AttemptOrder, AttemptPhase, AttemptState, Claim, Intent
@@ -131,6 +132,24 @@ async def test_a_worker_that_comes_later_adopts(server: FakeServer, new: New, bl
     server.ended(name_of(order))
     assert (await two.observe(order.attempt, SOON_S)).exit_code == 0
     assert server.count("POST", "/pods") == 1
+
+
+async def test_what_another_worker_has_released_is_not_kept_for_ever(
+    server: FakeServer, new: New, blobs: MemoryBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, order = new(), new(), order_of()
+    await one.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    await two.start(order)
+    server.ended(name_of(order))
+    for launcher in (one, two):
+        assert (await launcher.observe(order.attempt, SOON_S)).exit_code == 0
+    await two.release(order.attempt)
+    assert one.looks_after(order.attempt.key)
+    monkeypatch.setattr(one._entries, "_clock", lambda: time.monotonic() + 2 * KEPT_S)
+    assert not one.looks_after(order.attempt.key)
+    assert one._by_pod == {}
 
 
 async def test_what_has_run_and_is_gone_is_lost_and_never_run_again(
