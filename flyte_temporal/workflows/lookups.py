@@ -28,8 +28,9 @@ from flyte_temporal.spec import lookup_calls
 from flyte_temporal.spec.cache import Recipe
 from flyte_temporal.spec.execution import CacheStatus, NodeRef
 from flyte_temporal.spec.nodes import TaskTarget
-from flyte_temporal.spec.policies import CacheSettings
+from flyte_temporal.spec.policies import Backoff, CacheSettings
 from flyte_temporal.spec.runs import RunInput
+from flyte_temporal.workflows import retries
 from flyte_temporal.workflows.failures import document_of
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
@@ -39,8 +40,7 @@ from flyte_temporal.workflows.scope import NodeState, Stage
 BATCH = 200
 """Nodes per call: some 10 ms of the activation that asks, and again of the one that takes the answers in."""
 
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 15.0
+WAITS = Backoff(initial_s=1.0, factor=2.0, max_s=15.0)
 """Pauses between two questions about a value that another execution computes; the end of its lease comes earlier, and a
 signal from its owner as well."""
 
@@ -214,10 +214,9 @@ class Lookups:
         mine = holder.execution == self._request.id.name
         where = f"node {holder.node}" if mine else f"node {holder.node} of execution {holder.execution}"
         state.reason = f"waits for {where}, which computes the same"
-        # One of this run wakes it when it ends; the pause is for what nobody foresees.
-        longest = LONGEST_WAIT_S if mine else min(FIRST_WAIT_S * 2**state.told, LONGEST_WAIT_S)
+        seconds = asks_after(state.told, again_s, mine=mine)
         state.told += 1
-        state.again_at = workflow.now() + timedelta(seconds=max(0.1, min(longest, again_s + 0.1)))
+        state.again_at = workflow.now() + timedelta(seconds=seconds)
         self._inbox.hold(state)
         self._waiting[state.path] = state
         self._arm(state.again_at)
@@ -265,6 +264,18 @@ class Lookups:
         if not self._waiting and self._timer is not None:
             self._timer.cancel()
         return True
+
+
+def asks_after(told: int, lease_s: float, *, mine: bool) -> float:
+    """Return after how many seconds a node that waits for another one asks again.
+
+    Args:
+        told: How often it was told before that it has to wait.
+        lease_s: When the lease of the other one ends.
+        mine: Whether that is of the same run, and so wakes it when it ends: the pause is for what nobody foresees.
+    """
+    longest = WAITS.max_s if mine else retries.pause(WAITS, told + 1, 0.5)
+    return max(0.1, min(longest, lease_s + 0.1))
 
 
 def _summary(states: list[NodeState]) -> str:

@@ -143,7 +143,11 @@ def listed(error: ErrorDocument, policy: RetryPolicy) -> bool:
 
 def pause(backoff: Backoff, failure: int, chance: float) -> float:
     """Return the pause in seconds after the given failure, counted from 1."""
-    base = min(backoff.initial_s * backoff.factor ** (failure - 1), backoff.max_s)
+    try:
+        base = min(backoff.initial_s * backoff.factor ** (failure - 1), backoff.max_s)
+    except OverflowError:
+        # After some hundreds of failures the power is no float any more.
+        base = backoff.max_s if backoff.initial_s else 0.0
     return max(0.0, base * (1 + backoff.jitter * (2 * chance - 1)))
 
 

@@ -121,3 +121,11 @@ def test_the_pause_grows_to_its_maximum_and_varies() -> None:
     backoff = Backoff(initial_s=1, factor=3, max_s=20, jitter=0.5)
     assert [pause(backoff, n, 0.5) for n in (1, 2, 3, 4)] == [1, 3, 9, 20]
     assert (pause(backoff, 1, 0.0), pause(backoff, 1, 1.0)) == (0.5, 1.5)
+
+
+@pytest.mark.parametrize(("initial_s", "longest"), [(1.0, 20.0), (0.0, 0.0)])
+def test_the_pause_stays_at_its_maximum_however_often_it_failed(initial_s: float, longest: float) -> None:
+    backoff = Backoff(initial_s=initial_s, factor=10, max_s=20)
+    assert [pause(backoff, n, 0.5) for n in (309, 310, 1_025, 100_000)] == [longest] * 4
+    often = Budget(user=1_999)
+    assert decide(USER, often, TaskPolicy(retries=RetryPolicy(count=2_000)), LIMITS, 0.5).wait_s == 0
