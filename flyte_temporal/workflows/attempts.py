@@ -95,7 +95,7 @@ class Attempts:
             summary=_summary(state),
         )
         self._inbox.watch(state, handle, costly=True)
-        handle.add_done_callback(lambda done: self._on_end(state, done))
+        self._inbox.after(handle, lambda done: self._on_end(state, done))
 
     def attempt_of(self, state: NodeState) -> AttemptId:
         """Return the attempt that a node is at: a new one, unless one was asked for that has not ended."""
@@ -196,7 +196,7 @@ class Attempts:
         why = f"{state.path}: pause before attempt {state.attempts + 1} ({reason})"
         timer = asyncio.create_task(pause(max(wait, 0.0), why))
         self._inbox.watch(state, timer, costly=True)
-        timer.add_done_callback(lambda done: self._on_pause(state, error, done))
+        self._inbox.after(timer, lambda done: self._on_pause(state, error, done))
 
     def _on_pause(self, state: NodeState, error: ErrorDocument, done: asyncio.Task[Any]) -> None:
         self._inbox.forget(state)

@@ -87,7 +87,7 @@ class Batches:
             self._inbox.watch(state, handle, costly=state is first)
         began_with = group[0]
         self._open += 1
-        handle.add_done_callback(lambda done: self._on_end(began_with, taken, done))
+        self._inbox.after(handle, lambda done: self._on_end(began_with, taken, done))
 
     def _member(self, state: NodeState, under_way: set[str]) -> calls.Member | None:
         """Return a member of a request, and begin it; None if it cannot be one.

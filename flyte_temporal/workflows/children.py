@@ -104,7 +104,7 @@ class Children:
     def _watch(self, state: NodeState, work: Coroutine[Any, Any, RunOutput | lookup_calls.Recalled]) -> None:
         running = asyncio.create_task(work)
         self._inbox.watch(state, running, costly=True)
-        running.add_done_callback(lambda done: self._on_end(state, done))
+        self._inbox.after(running, lambda done: self._on_end(state, done))
 
     async def _run(
         self, state: NodeState, inputs: dict[str, LiteralValue], *, anew: bool, again: bool

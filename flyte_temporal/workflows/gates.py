@@ -85,7 +85,7 @@ class Gates:
             state.reason = _how(self._execution, gate, self._handle(state.path, gate.name))
             waiting = asyncio.create_task(self._reply(state, gate))
         self._inbox.watch(state, waiting, costly=False)
-        waiting.add_done_callback(lambda done: self._on_end(state, gate, inputs, done))
+        self._inbox.after(waiting, lambda done: self._on_end(state, gate, inputs, done))
 
     def answered(self, state: NodeState) -> bool:
         """Return whether a gate was answered before it was reached."""

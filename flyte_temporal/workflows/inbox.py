@@ -7,6 +7,7 @@ loop of `run` takes them in, in order.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -84,13 +85,15 @@ class Inbox:
         self._held: set[str] = set()
         """Paths of nodes that wait for something which is not theirs alone; counted only."""
         self._ended: list[Ended] = []
+        self._broken: Exception | None = None
+        """What was raised where an end was to be handed over."""
         self._wake = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
 
     @property
     def open(self) -> int:
         """Return how many things are under way, or have ended and were not taken in."""
-        return len(self._running) + len(self._held) + len(self._ended)
+        return len(self._running) + len(self._held) + len(self._ended) + (self._broken is not None)
 
     @property
     def pending(self) -> int:
@@ -112,6 +115,22 @@ class Inbox:
         if costly:
             self._costly[state.path] = weight
             self._pending += weight
+
+    def after(self, task: asyncio.Task[T], then: Callable[[asyncio.Task[T]], None]) -> None:
+        """Have something done when a task is over, which pushes what has ended by it.
+
+        What it raises is raised to the loop: as a callback's it would only be logged, the end would be lost, and the run would
+        wait for it for ever, or end without it. So the workflow task fails until a better build of ours takes it.
+        """
+
+        def done(task: asyncio.Task[T]) -> None:
+            try:
+                then(task)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not be lost
+                self._broken = self._broken or error
+                self.wake()
+
+        task.add_done_callback(done)
 
     def hold(self, state: NodeState) -> None:
         """Keep the loop waiting for a node which has no task of its own that could be cancelled."""
@@ -157,9 +176,15 @@ class Inbox:
         self._wake.set()
 
     async def ended(self) -> list[Ended]:
-        """Wait until something has ended, or somebody wakes the loop; return what has ended, in order."""
+        """Wait until something has ended, or somebody wakes the loop; return what has ended, in order.
+
+        Raises:
+            RuntimeError: If an end was lost by an error of ours (`after`).
+        """
         await self._wake.wait()
         self._wake.clear()
+        if self._broken is not None:
+            raise RuntimeError(f"An end was not taken in: {self._broken!r}") from self._broken
         taken, self._ended = self._ended, []
         return taken
 

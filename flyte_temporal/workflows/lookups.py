@@ -149,7 +149,7 @@ class Lookups:
             **(_RECALL if self._request.recover is not None else _CALL),
         )
         self._asking = True
-        handle.add_done_callback(lambda done: self._on_answers(states, done))
+        self._inbox.after(handle, lambda done: self._on_answers(states, done))
 
     def _batch(self) -> tuple[list[NodeState], list[lookup_calls.LookupItem]]:
         states: list[NodeState] = []

@@ -70,7 +70,7 @@ class Reads:
 
     def _watch(self, state: NodeState, handle: asyncio.Task[Any]) -> None:
         self._inbox.watch(state, handle, costly=False)
-        handle.add_done_callback(lambda done: self._on_end(state, done))
+        self._inbox.after(handle, lambda done: self._on_end(state, done))
 
     def _on_end(self, state: NodeState, done: asyncio.Task[Any]) -> None:
         self._inbox.forget(state)

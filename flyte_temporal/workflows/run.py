@@ -178,7 +178,10 @@ class Run:
             raise
         if self._tree.failure is not None:
             raise RunFailed(self._tree.failure)
-        results = self._tree.result or {}
+        results = self._tree.result
+        if results is None:
+            # Never by a spec: an end was lost. The workflow task fails, instead of the run ending without its outputs.
+            raise RuntimeError("Nothing is under way any more, and the execution has not ended.")
         if self._own is None:
             return RunOutput(outputs=results)
         with self._failing():

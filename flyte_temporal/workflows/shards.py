@@ -72,7 +72,7 @@ class Shards:
         self._running[shard.path, shard.offset] = state, shard
         running = asyncio.create_task(work)
         self._inbox.watch(state, running, costly=True, weight=weight)
-        running.add_done_callback(lambda done: self._on_end(state, shard, done))
+        self._inbox.after(running, lambda done: self._on_end(state, shard, done))
 
     async def _run(self, state: NodeState, shard: Shard, *, again: bool) -> RunOutput:
         known = self._fixes.lasting

@@ -68,7 +68,7 @@ class Stops:
         )
         for state in states:
             self._inbox.watch(state, handle, costly=False)
-        handle.add_done_callback(lambda done: self._on_end(states, done))
+        self._inbox.after(handle, lambda done: self._on_end(states, done))
 
     def _on_end(self, states: list[NodeState], done: asyncio.Task[Any]) -> None:
         if not done.cancelled():

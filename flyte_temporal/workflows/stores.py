@@ -56,7 +56,7 @@ class Stores:
             for state in states:
                 self._inbox.hold(state)
             self._open += 1
-            handle.add_done_callback(partial(self._on_end, states))
+            self._inbox.after(handle, partial(self._on_end, states))
 
     def _on_end(self, states: list[NodeState], done: asyncio.Task[Any]) -> None:
         self._open -= 1
