@@ -57,9 +57,12 @@ class Array(Scope):
         return self.states[:at_once]
 
     def after(self, state: NodeState, outputs: dict[str, LiteralValue] | None) -> list[NodeState]:
-        """Take in the end of an item; another one takes its place."""
+        """Take in the end of an item; another one takes its place, if it had one."""
         if outputs is None:
             self.failures += 1
+            if state in self._waiting:  # it was aborted before it began
+                self._waiting.remove(state)
+                return []
         else:
             self._results[self._position(state)] = outputs
         return [self._waiting.popleft()] if self._waiting else []

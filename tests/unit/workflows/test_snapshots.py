@@ -34,6 +34,7 @@ from flyte_temporal.spec.policies import Resources, ResourceValues
 from flyte_temporal.spec.runs import RunInput, Shard
 from flyte_temporal.spec.snapshot import Snapshot
 from flyte_temporal.testing import closures
+from flyte_temporal.workflows.aborts import error_of
 from flyte_temporal.workflows.arrays import Array, whole_map
 from flyte_temporal.workflows.body import branch_body, workflow_body
 from flyte_temporal.workflows.branches import choose
@@ -47,7 +48,8 @@ from flyte_temporal.workflows.scope import NodeState, Stage
 from flyte_temporal.workflows.snapshots import DERIVED, apply, row_of, take
 from flyte_temporal.workflows.tree import Tree
 from tests.workflow import dags
-from tests.workflow.test_structures import emitted
+from tests.workflow.conftest import plain
+from tests.workflow.test_structures import emitted, mapped
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 1, tzinfo=UTC)
 
@@ -161,6 +163,34 @@ def test_a_run_that_is_handed_over_after_every_step_goes_on_the_same(seed: int) 
     straight.end(lambda _: None)
     handed.end(Simulation.through_json)
     assert handed.result() == straight.result()
+
+
+@pytest.mark.parametrize("handed_over", [False, True], ids=["straight", "handed-over"])
+@pytest.mark.parametrize("item", [1, 2])
+def test_an_item_that_is_aborted_while_it_waits_never_begins_and_leaves_the_others_their_places(
+    item: int, *, handed_over: bool
+) -> None:
+    closure = mapped([0] * 4, concurrency=1, min_successes=2)
+    simulation = Simulation(closures.run_input(closure, "e", 1), closure, 0)
+    simulation.begin(simulation.tree.ready_free.popleft())
+    simulation.begin(simulation.tree.ready.popleft())
+    node = next(state for state in simulation.states if state.path == f"m[{item}]")
+    simulation.tree.doom(node, error_of(calls.NodeAbort(node=node.path), node))
+    assert (node.phase, node.attempts) == (NodePhase.FAILED, 0)
+    assert not simulation.tree.ready, "another one took a place that the aborted one did not have"
+    if handed_over:
+        simulation.through_json()
+    begun = [simulation.running[0].path]
+    while simulation.running:
+        (state,) = simulation.running
+        simulation.running.clear()
+        simulation.tree.succeed(state, {"o0": Inline(value=state.index)})
+        while simulation.tree.ready:
+            simulation.begin(simulation.tree.ready.popleft())
+            begun.append(simulation.running[-1].path)
+    assert begun == [f"m[{i}]" for i in range(4) if i != item]
+    assert simulation.tree.result is not None
+    assert plain(simulation.tree.result["o0"]) == [None if i == item else i for i in range(4)]
 
 
 def test_every_field_of_a_nodes_state_is_carried() -> None:
