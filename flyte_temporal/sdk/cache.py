@@ -12,7 +12,7 @@ from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.document import canonical_bytes, canonical_json, sha256_hex
 from flyte_temporal.spec.entities import ContainerSpec
 from flyte_temporal.spec.interface import Interface
-from flyte_temporal.spec.policies import CacheSettings, TaskPolicy
+from flyte_temporal.spec.policies import COMPUTED_VERSION, CacheSettings, TaskPolicy
 
 AUTO = "auto"
 """The version that stands for a digest of the task's code and declared environment."""
@@ -128,7 +128,7 @@ def settled(
         pod = None if policy.pod is None else policy.pod.model_dump(mode="json")
         version = given.get_version(VersionParameters(task.function, policy.image, pod, policy.pod_template))
     if version == AUTO:
-        version = f"{AUTO}-{sha256_hex(canonical_json(_parts(task, policy)))[:32]}"
+        version = f"{COMPUTED_VERSION}{sha256_hex(canonical_json(_parts(task, policy)))[:32]}"
     return settings.model_copy(update={"version": version})
 
 

@@ -99,6 +99,10 @@ class Timeouts(Document):
     total_s: float = 0.0
 
 
+COMPUTED_VERSION = "auto-"
+"""With what the version of a cache begins that was made from the code, because its author gave none."""
+
+
 class CacheSettings(Document):
     """Memoization of a task's outputs.
 

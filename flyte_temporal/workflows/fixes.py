@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flyte_temporal.spec.cache import interface_digest
+from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.execution import Environment, ExecutionRequest, Fix
 from flyte_temporal.spec.nodes import TaskTarget
-from flyte_temporal.spec.policies import CacheSettings
+from flyte_temporal.spec.policies import COMPUTED_VERSION, CacheSettings
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.scope import NodeState, Scope
 
@@ -107,6 +108,20 @@ class Fixes:
     def cache(self, state: NodeState, task: str) -> CacheSettings | None:
         """Return the cache settings of a node's fixed code; None if it runs with that of before."""
         return self._all[state.fix - 1].tasks[task].cache if state.fix else None
+
+    def overridden(self, state: NodeState, given: CacheSettings) -> CacheSettings:
+        """Return the cache settings that a node overrides its task's with, as they are for the code that it runs with.
+
+        A computed version is of the code that the DAG was compiled from, and of all that the node overrides besides; what the
+        node would have got from the fixed code nobody has compiled. It gets one that only runs with the same fix share.
+        """
+        if not state.fix or not given.version.startswith(COMPUTED_VERSION):
+            return given
+        fix = self._all[state.fix - 1]
+        parts = [given.version, fix.spec, fix.environment.model_dump(mode="json")]
+        return given.model_copy(
+            update={"version": f"{COMPUTED_VERSION}{sha256_hex(canonical_json(parts))[:32]}"}
+        )
 
     def request(self) -> ExecutionRequest:
         """Return the request as executions that are started from here inherit it."""

@@ -91,12 +91,9 @@ class Lookups:
         if state.stage is Stage.LOOKED_UP:
             state.stage = Stage.NEW
             return False
-        settings = self._settings(state) if self._on else None
-        if settings is not None and (self._request.overwrite_cache or state.rerun):
-            state.cache = CacheStatus.SKIPPED
+        settings = self._decide(state)
+        if settings is not None and state.cache is CacheStatus.SKIPPED:
             state.memo = self._recipe(state, settings).order(state.scope.inputs_of(state))
-        elif settings is not None:
-            state.cache = CacheStatus.MISS
         if state.cache is not CacheStatus.MISS and not self._recovering.may_recall(state):
             return False
         self._enqueue(state)
@@ -107,6 +104,17 @@ class Lookups:
         self._inbox.hold(state)
         self._queue.append(state)
 
+    def _decide(self, state: NodeState) -> CacheSettings | None:
+        """Note what the cache does for a node with the code that it is to run with; return its settings if it does."""
+        settings = self._settings(state) if self._on else None
+        if settings is None:
+            state.cache, state.memo = CacheStatus.DISABLED, None
+        elif self._request.overwrite_cache or state.rerun:
+            state.cache = CacheStatus.SKIPPED
+        else:
+            state.cache = CacheStatus.MISS
+        return settings
+
     def _settings(self, state: NodeState) -> CacheSettings | None:
         target = state.node.target
         if not isinstance(target, TaskTarget):
@@ -115,7 +123,7 @@ class Lookups:
         settings = state.scope.program.closure.tasks[target.task].policy.cache
         settings = self._fixes.cache(state, target.task) or settings
         if overrides is not None and overrides.cache is not None:
-            settings = overrides.cache
+            settings = self._fixes.overridden(state, overrides.cache)
         return settings if settings.enabled else None
 
     def _recipe(self, state: NodeState, settings: CacheSettings) -> Recipe:
@@ -165,12 +173,16 @@ class Lookups:
         return states, items
 
     def _item(self, state: NodeState) -> lookup_calls.LookupItem:
+        # It may have been queued, or have waited for another node, since before the newest code was brought.
+        self._fixes.mark(state)
         recall = self._recovering.may_recall(state)
         basis = self._recovering.basis(state) if recall else None
-        settings = self._settings(state)
-        if settings is None or state.cache is not CacheStatus.MISS:
+        settings = self._decide(state)
+        if settings is None:
             return lookup_calls.LookupItem(node=state.path, basis=basis)
         state.memo = self._recipe(state, settings).order(state.scope.inputs_of(state))
+        if state.cache is CacheStatus.SKIPPED:
+            return lookup_calls.LookupItem(node=state.path, basis=basis)
         # A dynamic task's lease would have to be kept while what it gave runs, by nobody.
         serialize = settings.serialize and not state.scope.program.is_dynamic(state.node.target)
         return lookup_calls.LookupItem(node=state.path, key=state.memo.key, serialize=serialize, basis=basis)

@@ -166,7 +166,11 @@ class Starting:
             self._start_shard(state, state.scope)
             return
         self.recovering.mark(state)
+        before = state.fix
         self.fixes.mark(state)
+        if state.fix != before and state.stage is Stage.LOOKED_UP:
+            # By the key of the code that it will not run with: what it gives must not be remembered by that.
+            state.stage = Stage.NEW
         if not (self._looks_up(state) and self.lookups.take(state)):
             self._start_kind(state, state.scope.inputs_of(state))
 

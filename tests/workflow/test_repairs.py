@@ -29,7 +29,14 @@ from flyte_temporal.spec.execution import (
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, TaskTarget
-from flyte_temporal.spec.policies import Resources, ResourceValues, RetryPolicy, TaskPolicy, Timeouts
+from flyte_temporal.spec.policies import (
+    CacheSettings,
+    Resources,
+    ResourceValues,
+    RetryPolicy,
+    TaskPolicy,
+    Timeouts,
+)
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
 from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.search import PHASE
@@ -322,69 +329,9 @@ async def test_a_held_node_ends_with_what_is_stopped(stage: Stage, how: str) -> 
 
 def fixed(task: str, closure: Closure, **changes: Any) -> Fix:
     interface = changes.get("interface") or interface_digest(closure.tasks[task].interface)
-    mended = MendedTask(name=changes.get("name", task), interface=interface)
+    cache = changes.get("cache", CacheSettings())
+    mended = MendedTask(name=changes.get("name", task), interface=interface, cache=cache)
     return Fix(spec="f" * 64, environment=Environment(interpreter="fixed"), tasks={task: mended})
-
-
-@pytest.mark.parametrize("only_these", [False, True])
-async def test_fixed_code_is_for_what_starts_from_then_on(stage: Stage, only_these: bool) -> None:
-    closure = closures.chain(4)
-    async with story(stage, closure, fails("n1")) as told:
-        await told.held("n1")
-        with pytest.raises(InvalidInputs, match="n1 has another interface there"):
-            await told.ask(NodeRetry(node="n1", fix=fixed(closures.STEP, closure, interface="0")))
-        fix = fixed(closures.STEP, closure, name="fixed.step")
-        await told.ask(NodeRetry(node="n1", fix=fix, only_these=only_these, by="ann"))
-        await told.end()
-    new = [r for r in told.seen.requests if r.task == "fixed.step"]
-    assert {(r.spec, r.environment.interpreter) for r in new} == {("f" * 64, "fixed")}
-    assert [r.attempt.node for r in new] == (["n1"] if only_these else ["n1", "n2", "n3"])
-    assert (told.last("n1").repairs[0].spec, told.last("n1").repairs[0].note) == ("f" * 64, "fixed code")
-
-
-async def test_what_a_fixed_dynamic_task_gives_runs_where_it_ran(stage: Stage) -> None:
-    closure = dynamic()
-    async with story(stage, closure, fails("d"), 2) as told:
-        await told.held("d")
-        await told.ask(NodeRetry(node="d", fix=fixed("shapes.dynamic", closure)))
-        await told.end()
-    where = {r.attempt.node: r.environment.interpreter for r in told.seen.requests}
-    assert where == {"d": "fixed", "d.n0": "fixed", "d.n1": "fixed", "d.t": "fixed", "n1": ""}
-
-
-async def test_fixed_code_reaches_the_shards_of_a_map(stage: Stage) -> None:
-    """Those under way, and those to come."""
-    array = Node(
-        id="m",
-        target=ArrayTarget(item=TaskTarget(task=closures.STEP), over=("x",), concurrency=1),
-        inputs={"x": Constant(value=list(range(6)))},
-    )
-    closure = one("shapes.beside", [closures.step("n0", 1), array], closures.out("n0"))
-    go = asyncio.Event()
-
-    async def behave(request: AttemptRequest) -> Any:
-        if request.attempt.node == "n0" and request.task != "fixed.step":
-            raise failing(user_error("n0 is broken"))
-        while request.attempt.node == "m[0]" and not go.is_set():  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.02)
-        return await arithmetic(request)
-
-    limits = RunLimits(shard=2, nodes=6, batches="off")
-    async with story(stage, closure, behave, limits=limits) as told:
-        await told.held("n0")
-        await until(lambda: told.tries("m[0]") == 1)
-        await told.ask(NodeRetry(node="n0", fix=fixed(closures.STEP, closure, name="fixed.step")))
-        await until(lambda: told.tries("n0") == 2)
-        # It was sent before n0 was asked for, but nothing orders two workflows.
-        shard = stage.client.get_workflow_handle(f"{told.id.name}.m.0")
-        async with asyncio.timeout(30):
-            while "fixed_with_parent" not in signals(await shard.fetch_history()):  # noqa: ASYNC110 - the server is asked
-                await asyncio.sleep(0.02)
-        go.set()
-        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
-    ran = {r.attempt.node: r.task for r in told.seen.requests if r.attempt.node.startswith("m")}
-    assert ran == {"m[0]": closures.STEP} | {f"m[{i}]": "fixed.step" for i in range(1, 6)}
-    await replayed(stage, shard.id)
 
 
 def signals(history: Any) -> set[str]:
