@@ -36,7 +36,7 @@ from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.retries import Budget
-from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.scope import NodeState, Stage
 from flyte_temporal.workflows.tree import Tree
 
 _PHASE = SearchAttributeKey.for_keyword(PHASE)
@@ -232,7 +232,7 @@ class Repairs:
             self._note(state, "retry", request.by, _with(request))
             if fix is not None and self._fixes.mends(fix, state):
                 state.repairs[-1] = state.repairs[-1].model_copy(update={"spec": fix.spec})
-            state.spec, state.due, state.child_started = "", None, False
+            state.spec, state.due, state.child_started, state.stage = "", None, False, Stage.NEW
             if isinstance(state.node.target, GateTarget):
                 self._gates.forget(state)
             self._inbox.revive(state)

@@ -108,8 +108,9 @@ class Starting:
             self.window.take(1 + len(group) // 20)
             self.batches.start(group)
             for state in group:
-                state.stage = Stage.NEW if state.stage is Stage.LOOKED_UP else state.stage
-                if state.token:
+                if state.stage is Stage.LOOKED_UP:
+                    state.stage = Stage.NEW
+                elif state.token:
                     self.deadlines.watch_node(state)
         elif group:
             self._start(group[0])
@@ -156,6 +157,7 @@ class Starting:
                 # That it was looked up is taken note of when it starts: one that goes alone passes here and there.
                 if state.stage is not Stage.LOOKED_UP and self.lookups.take(state):
                     self.tree.begin(state)
+                    self.deadlines.watch_node(state)
                     return
             self.tree.forming.add(state)
         except FlyteTemporalError as error:
@@ -165,6 +167,9 @@ class Starting:
         if isinstance(state.scope, ShardedArray):
             self._start_shard(state, state.scope)
             return
+        if self.given.interpreter >= 3 and state.stage is Stage.NEW and state.attempts == state.fresh_from:
+            # From its first lookup on: it may wait for long before its first attempt.
+            self.deadlines.watch_node(state)
         self.recovering.mark(state)
         before = state.fix
         self.fixes.mark(state)
@@ -232,8 +237,6 @@ class Starting:
             case TaskTarget():
                 self.window.take()
                 self.attempts.start(state, inputs)
-                if self.given.interpreter >= 3 and state.attempts == state.fresh_from + 1:
-                    self.deadlines.watch_node(state)
             case WorkflowTarget():
                 self.openings.open(
                     workflow_body(program, program.closure.workflows[target.workflow], inputs, state)

@@ -14,12 +14,15 @@ from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.engine import RunState
 from flyte_temporal.spec.bindings import Constant, InputRef, OutputRef
+from flyte_temporal.spec.cache import LeaseOwner, Recipe
 from flyte_temporal.spec.calls import AttemptRequest, NodeAbort
 from flyte_temporal.spec.entities import Closure, FailurePolicy, TaskSpec
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, ExecutionPhase, NodeRecord
+from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, GateTarget, Node, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.policies import (
     Backoff,
+    CacheSettings,
     Resources,
     ResourceValues,
     RetryPolicy,
@@ -159,6 +162,40 @@ async def test_the_whole_time_of_a_node_is_limited_wherever_it_stands(stage: Sta
     assert {e.code for e in failed} == {"TotalTimedOut"}
     assert len(seen.requests) == 4
     assert seen.phases()["b.cased"] == "FAILED"
+    await replayed(stage, f"run-0-{stage.name}")
+
+
+async def test_the_whole_time_of_a_node_counts_while_another_execution_computes_the_same(
+    stage: Stage,
+) -> None:
+    settings = CacheSettings(enabled=True, version="1", serialize=True)
+    closure = under(TaskPolicy(timeouts=Timeouts(total_s=1), cache=settings))
+    task = closure.tasks["shapes.under_policy"]
+    where = closures.run_input(closure, "any", 0).request.id
+    key = Recipe(where, task, settings).order({"x": Inline(value=1)}).key
+    stage.catalog.reserve([key], [LeaseOwner(execution="other", node="n0")], 600)
+    state, seen = await run(stage, closure, attempted=Attempted(hold))
+    assert state.error is not None
+    assert state.error.code == "TotalTimedOut"
+    assert not seen.requests
+    await replayed(stage, f"run-0-{stage.name}")
+
+
+async def test_the_whole_time_of_a_node_counts_while_it_waits_for_a_place(stage: Stage) -> None:
+    """As soon as it was looked up; what ends while it waits never starts."""
+    settings = CacheSettings(enabled=True, version="1")
+    task, nodes = tasks(TaskPolicy(timeouts=Timeouts(total_s=1), cache=settings), "n0", "n1")
+    main = closures.workflow("shapes.places", nodes, None)
+    main = main.model_copy(update={"max_parallelism": 1, "failure_policy": LENIENT})
+    closure = closures.closure(main, task)
+    stage.store_closure(closure)
+    seen = Attempted(hold)
+    given = closures.run_input(closure, f"run-0-{stage.name}", 0, RunLimits(batches="on"))
+    state = await stage.run(given, closure, seen)
+    assert state.error is not None
+    assert {e.code for e in [state.error, *state.error.others]} == {"TotalTimedOut"}
+    assert seen.phases() == {"n0": "FAILED", "n1": "FAILED"}
+    assert [r.attempt.node for r in seen.requests] == ["n0"]
     await replayed(stage, f"run-0-{stage.name}")
 
 

@@ -14,7 +14,7 @@ from temporalio.common import SearchAttributeKey
 from flyte_temporal.errors import Conflict, InvalidInputs, NotFound
 from flyte_temporal.ports.engine import RunState
 from flyte_temporal.spec.bindings import Constant
-from flyte_temporal.spec.cache import interface_digest
+from flyte_temporal.spec.cache import CacheEntry, interface_digest
 from flyte_temporal.spec.calls import AttemptRequest, GateAnswer, NodeAbort
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
@@ -310,6 +310,39 @@ async def test_a_time_out_of_the_whole_node_is_held_and_begins_anew(stage: Stage
             assert state.held[0].error.code == "TotalTimedOut"
             await told.ask(NodeRetry(node="n0"))
             await told.until(lambda state: not state.held)
+        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
+
+
+async def test_what_was_held_after_its_lookup_is_looked_up_anew(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been held for days, and somebody may have computed the same meanwhile."""
+    settings = CacheSettings(enabled=True, version="1")
+    task, nodes = tasks(TaskPolicy(timeouts=Timeouts(total_s=1), cache=settings), "n0", "n1")
+    main = closures.workflow("shapes.places", nodes, None).model_copy(update={"max_parallelism": 1})
+    asked, held = list[int](), list[bool]()
+    find = stage.catalog.find
+
+    def counted(keys: set[str]) -> dict[str, CacheEntry]:
+        asked.append(len(keys))
+        return find(keys)
+
+    monkeypatch.setattr(stage.catalog, "find", counted)
+
+    async def behave(request: AttemptRequest) -> int:
+        return 7 if held else await hold(request)
+
+    limits = RunLimits(batches="on")
+    async with story(stage, closures.closure(main, task), behave, limits=limits) as told:
+        await told.held("n0", "n1")
+        before = len(asked)
+        held.append(True)
+        assert told.tries("n1") == 0
+        await told.ask(NodeRetry(node="n1"))
+        await told.held("n0")
+        await until(lambda: told.tries("n1") == 1)
+        assert len(asked) == before + 1
+        await told.ask(NodeRetry())
         assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
 
 
