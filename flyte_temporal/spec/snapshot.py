@@ -111,6 +111,7 @@ class Snapshot(Stored):
         waiting: Executions that it has started and that wait to be repaired, by the paths of their nodes.
         fixes: Code that was brought into it.
         phase: Its phase as it was made known.
+        told: Whether the execution that started it was told last that it waits; None = that follows from the phase.
     """
 
     runs: int
@@ -130,3 +131,4 @@ class Snapshot(Stored):
     waiting: dict[str, str] = {}
     fixes: tuple[Fix, ...] = ()
     phase: ExecutionPhase = ExecutionPhase.RUNNING
+    told: bool | None = None

@@ -197,11 +197,7 @@ class Interpreter:
     @workflow.signal(name=PAUSED_WITH_PARENT)
     async def paused_with_parent(self, pause: Pause) -> None:
         """Start nothing new, or go on, because the execution that started this one does so."""
-        repairs = await self._repairs()
-        if pause.ends:
-            repairs.resume()
-        else:
-            repairs.hold_back(pause)
+        (await self._repairs()).follow(pause)
 
     @workflow.signal(name=FIXED_WITH_PARENT)
     async def fixed_with_parent(self, fix: Fix) -> None:

@@ -65,6 +65,8 @@ class Repairs:
         self._gates = gates
         self._execution = request.id.name
         self.pause: Pause | None = None
+        self._told = False
+        """Whether the execution that started this one was told last that it waits."""
         self.waiting: dict[str, str] = {}
         """Executions that this one has started and that wait to be repaired, by the paths of their nodes."""
         self.passed_on: Callable[[Pause], None] = lambda _pause: None
@@ -95,11 +97,14 @@ class Repairs:
     def show(self, records: Records) -> None:
         """Make known that the phase has changed, if it has: to the store, to Temporal, and to who started the execution."""
         self._tree.board.notice = self._notice()
-        if self.phase is not records.phase:
+        changed = self.phase is not records.phase
+        if changed:
             records.enter(self.phase)
-            if not records.whole:
-                return  # a shard's phase is no execution's
+        if not records.whole:
+            return  # a shard's phase is no execution's
+        if changed:
             workflow.upsert_search_attributes([_PHASE.value_set(self.phase.value)])
+        if changed or self._told is not (self.phase is ExecutionPhase.PAUSED):
             self._tell_parent()
 
     def take_over(self, snapshot: Snapshot, records: Records) -> None:
@@ -108,10 +113,11 @@ class Repairs:
         self._fixes.take_over(snapshot.fixes)
         self._tree.pausing = self._tree.pausing and not snapshot.given_up
         records.phase = snapshot.phase
+        self._told = _usually_told(snapshot) if snapshot.told is None else snapshot.told
 
     def hand_over(self, snapshot: Snapshot, records: Records) -> Snapshot:
         """Return a snapshot with what the next run must know of this."""
-        return snapshot.model_copy(
+        taken = snapshot.model_copy(
             update={
                 "pause": self.pause,
                 "waiting": dict(self.waiting),
@@ -120,12 +126,15 @@ class Repairs:
                 "phase": records.phase,
             }
         )
+        known = _usually_told(taken) is self._told
+        return taken if known else taken.model_copy(update={"told": self._told})
 
     def _tell_parent(self) -> None:
         parent = self._request.parent
         if parent is None or (self.pause is not None and self.pause.by_parent):
-            return
-        news = ChildPause(node=parent.node, child=self._execution, paused=self.phase is ExecutionPhase.PAUSED)
+            return  # it is paused itself; what else there is to tell it hears when it goes on
+        self._told = self.phase is ExecutionPhase.PAUSED
+        news = ChildPause(node=parent.node, child=self._execution, paused=self._told)
         telling = asyncio.create_task(tell(parent.execution, CHILD_PAUSED, news))
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
@@ -306,9 +315,21 @@ class Repairs:
         self._inbox.push(Ended(state, error=state.error))
         return True
 
+    @property
+    def pause_below(self) -> Pause | None:
+        """Return the pause as the executions see it that this one has started: it ends with the one here."""
+        return self.pause.model_copy(update={"by_parent": True}) if self.pause is not None else None
+
+    def follow(self, pause: Pause) -> None:
+        """Do as the execution that started this one does; a pause of its own is not lifted with that one's."""
+        if not pause.ends:
+            self.hold_back(pause)
+        elif self.pause is not None and self.pause.by_parent:
+            self.resume()
+
     def hold_back(self, pause: Pause) -> RepairState:
-        """Let nothing new start; nothing changes if that is so already."""
-        if self.pause is None:
+        """Let nothing new start; nothing changes if that is so already, except that it was paused with its parent alone."""
+        if self.pause is None or (self.pause.by_parent and not pause.by_parent):
             self.pause = pause.model_copy(update={"at": workflow.now()})
             self.passed_on(self.pause.model_copy(update={"by_parent": True}))
             self._inbox.wake()
@@ -327,6 +348,12 @@ class Repairs:
         state.repairs.append(
             Repair.model_validate({"kind": kind, "by": by, "at": workflow.now(), "note": note})
         )
+
+
+def _usually_told(snapshot: Snapshot) -> bool:
+    """Return whether the parent of a run knows that it waits, unless its snapshot says otherwise."""
+    by_parent = snapshot.pause is not None and snapshot.pause.by_parent
+    return snapshot.phase is ExecutionPhase.PAUSED and not by_parent
 
 
 def _with(request: NodeRetry) -> str:

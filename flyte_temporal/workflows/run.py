@@ -145,7 +145,7 @@ class Run:
             self.gates.take_over(snapshot.gates)
             self.records.take_over(snapshot.records)
             self.repairs.take_over(snapshot, self.records)
-            self._children.pause = snapshot.pause
+            self._children.pause = self.repairs.pause_below
 
     def _started(self) -> list[str]:
         return [state.child for state in self.states if state.child]

@@ -271,6 +271,31 @@ async def test_a_child_is_repaired_where_it_runs_and_its_parent_shows_that(stage
         await replayed(stage, child.name)
 
 
+async def test_what_is_held_in_a_child_that_was_paused_with_its_parent_is_shown_when_that_goes_on(
+    stage: Stage,
+) -> None:
+    go = asyncio.Event()
+    breaks = fails("n0")
+
+    async def behave(request: AttemptRequest) -> Any:
+        await go.wait()
+        return await breaks(request)
+
+    async with story(stage, planned(), behave, 1) as told:
+        await until(lambda: told.tries("n0") == 1)
+        child = Story(stage, told.seen, told.seen.requests[0].attempt.execution)
+        await told.ask(Pause(by="ann"))
+        await child.until(lambda state: state.pause is not None)
+        go.set()
+        await child.held("n0")
+        await told.ask(Pause(ends=True))
+        state = await told.until(lambda state: bool(state.children))
+        assert (state.phase, state.children) == (ExecutionPhase.PAUSED, (child.id.name,))
+        await child.ask(NodeRetry(node="n0"))
+        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
+        await replayed(stage, child.id.name)
+
+
 async def test_a_child_that_was_given_up_is_held_by_its_parent_and_started_anew(stage: Stage) -> None:
     async with story(stage, planned(), fails("n0"), 1) as told:
         state = await told.until(lambda state: bool(state.children))
