@@ -66,8 +66,10 @@ class Stops:
             retry_policy=INFRASTRUCTURE,
             summary=_summary(attempts),
         )
+        handle.set_name(_summary(attempts))
         for state in states:
-            self._inbox.watch(state, handle, costly=False)
+            # Held, not watched: who asks the node to end once more must not call off what sees to it.
+            self._inbox.hold(state)
         handle.add_done_callback(lambda done: self._on_end(states, done))
 
     def _on_end(self, states: list[NodeState], done: asyncio.Task[Any]) -> None:
@@ -75,6 +77,8 @@ class Stops:
             # Marks it as seen: what went wrong with a stop changes nothing for the node, which ends all the same.
             done.exception()
         for state in states:
+            # A node that is held after all is tried again by another attempt.
+            state.token = ""
             self._inbox.forget(state)
             self._inbox.push(Ended(state, cancelled=True))
 
