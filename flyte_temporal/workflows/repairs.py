@@ -107,7 +107,7 @@ class Repairs:
         self.pause, self.waiting = snapshot.pause, dict(snapshot.waiting)
         self._fixes.take_over(snapshot.fixes)
         self._tree.pausing = self._tree.pausing and not snapshot.given_up
-        records.phase = snapshot.phase
+        records.phase = records.known = snapshot.phase
 
     def hand_over(self, snapshot: Snapshot, records: Records) -> Snapshot:
         """Return a snapshot with what the next run must know of this."""
@@ -117,7 +117,7 @@ class Repairs:
                 "waiting": dict(self.waiting),
                 "fixes": self._fixes.all,
                 "given_up": self._request.pause_on_failure and not self._tree.pausing,
-                "phase": records.phase,
+                "phase": records.known,
             }
         )
 
