@@ -312,8 +312,7 @@ class Run:
         return not self._starting.resuming and not busy and root is not None and not root.closed
 
     def _taken(self) -> Snapshot:
-        stopping = dict.fromkeys(self._tree.to_cancel)
-        stopping.update(dict.fromkeys(filter(self._inbox.stopping, self.states)))
+        stopping = self._stops.stopping(self._tree)
         runs = (self._snapshot.runs if self._snapshot else 0) + 1
         taken = take(self._tree, self.gates, self.records, stopping, self._began, runs)
         return self.repairs.hand_over(taken, self.records)

@@ -113,3 +113,25 @@ async def test_a_node_that_is_held_in_the_end_is_tried_again_by_another_attempt(
     desk.asked[-1].set_result(None)
     await desk.takes()
     assert (desk.phases()["n1"], desk.states[1].token) == (NodePhase.PAUSED, "")
+
+
+async def test_the_next_run_goes_on_ending_whatever_is_to_end(desk: Desk) -> None:
+    """What is only to be asked to end, what was asked, what is to be seen to end, and what is being seen to."""
+    batch, states = desk.batch(), desk.states
+    desk.tree.doom(states[0], error())
+    assert desk.stops.stopping(desk.tree) == [states[0]]
+    desk.cancels()
+    assert desk.stops.stopping(desk.tree) == [states[0]]
+    batch.set_result(calls.BatchResult(members=(BEGAN, BEGAN, NEVER)))
+    await desk.takes()
+    desk.tree.doom(states[1], error())
+    assert list(desk.tree.to_prove) == [states[1]]
+    assert desk.stops.stopping(desk.tree) == [states[1], states[0]]
+    desk.stops.take(desk.tree.to_prove)
+    for asked in desk.asked[1:]:
+        asked.set_result(None)
+    await desk.takes()
+    assert desk.stops.stopping(desk.tree) == [states[2]], "the batch may have begun it; now it is not to run"
+    desk.asked[-1].set_result(None)
+    await desk.takes()
+    assert desk.stops.stopping(desk.tree) == []
