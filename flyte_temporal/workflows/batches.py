@@ -85,6 +85,7 @@ class Batches:
         )
         for state in taken:
             self._inbox.watch(state, handle, costly=state is first)
+        handle.set_name(in_words(taken))  # not that of its last member
         began_with = group[0]
         self._open += 1
         handle.add_done_callback(lambda done: self._on_end(began_with, taken, done))

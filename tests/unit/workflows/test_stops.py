@@ -135,3 +135,13 @@ async def test_the_next_run_goes_on_ending_whatever_is_to_end(desk: Desk) -> Non
     desk.asked[-1].set_result(None)
     await desk.takes()
     assert desk.stops.stopping(desk.tree) == []
+
+
+async def test_the_call_stack_shows_a_batch_by_its_first_and_last_member(desk: Desk) -> None:
+    batch = desk.batch()
+    assert batch.shown == "n0 … n2"
+    desk.tree.doom(desk.states[1], error())
+    desk.cancels()
+    batch.set_result(calls.BatchResult(members=(WELL, BEGAN, WELL)))
+    await desk.takes()
+    assert desk.asked[-1].shown == "n1#1: is it over?"
