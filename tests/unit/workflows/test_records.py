@@ -144,7 +144,7 @@ async def test_a_write_that_fails_late_takes_no_end_back(book: Book) -> None:
 async def test_a_phase_that_was_not_written_is_told_later(book: Book) -> None:
     book.records.enter(ExecutionPhase.PAUSED)
     await book.fails(book.calls[0])
-    assert book.records.known is ExecutionPhase.RUNNING, "the next run has to tell it"
+    assert book.records.known == "RUNNING", "the next run has to tell it"
     book.records.enter(ExecutionPhase.RUNNING)
     book.records.enter(ExecutionPhase.PAUSED)
     assert len(book.calls) == 1
@@ -152,7 +152,7 @@ async def test_a_phase_that_was_not_written_is_told_later(book: Book) -> None:
     assert [(c.request.phase, c.nodes()) for c in book.calls[1:]] == [(ExecutionPhase.PAUSED, {})]
     book.calls[1].done.set_result(None)
     await settled()
-    assert book.records.known is ExecutionPhase.PAUSED
+    assert book.records.known == "PAUSED"
 
 
 async def test_the_end_does_not_wait_for_the_pause(book: Book) -> None:
