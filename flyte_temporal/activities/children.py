@@ -13,12 +13,12 @@ from temporalio import activity
 
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.refusals import our_failure
-from flyte_temporal.errors import FlyteTemporalError, UnsupportedSpec
+from flyte_temporal.errors import Conflict, FlyteTemporalError, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.engine import Engine
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.calls import (
+from flyte_temporal.spec.child_calls import (
     OPEN_CHILD,
     WATCH_CHILD,
     ChildEnded,
@@ -29,9 +29,11 @@ from flyte_temporal.spec.calls import (
 from flyte_temporal.spec.document import canonical_bytes, sha256_hex
 from flyte_temporal.spec.entities import Closure, Root
 from flyte_temporal.spec.execution import ExecutionRequest, ParentRef
+from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.storage.recall import Earlier
 
 _NO_HEARTBEAT = timedelta(seconds=30)
+_WATCHED = "WATCHED"
 
 
 class Children:
@@ -72,16 +74,28 @@ class Children:
             ApplicationError: If it is not known, or the engine did not answer; retryable in the latter case.
         """
         pause = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
-        while True:
-            activity.heartbeat()
-            try:
+        try:
+            before = request.found and await self._is_over(request.execution)
+            while True:
+                # With a detail, for the delivery after this one: it is not found to be over, it is watched.
+                activity.heartbeat(_WATCHED)
                 final = await self._engine.wait(request.execution, pause)
-            except FlyteTemporalError as error:
-                raise our_failure(error) from error
-            if final is not None:
-                return ChildEnded(
-                    phase=final.phase, outputs=final.outputs, error=final.error, shard=final.shard
-                )
+                if final is not None:
+                    return ChildEnded(
+                        phase=final.phase,
+                        outputs=final.outputs,
+                        error=final.error,
+                        shard=final.shard,
+                        before=before,
+                    )
+        except FlyteTemporalError as error:
+            raise our_failure(error) from error
+
+    async def _is_over(self, execution: ExecutionId) -> bool:
+        if _WATCHED in activity.info().heartbeat_details:
+            return False
+        state = await self._engine.state(execution)
+        return state is not None and state.phase.terminal
 
     def _open(self, request: ChildRequest, closure: Closure) -> ChildOpened:
         plan = closure.launch_plans.get(request.launch_plan)
@@ -117,5 +131,11 @@ class Children:
             fixes=parent.fixes,
             recover=recovery and before and recovery.of_child(before.request.id.name),
         )
-        record = self._store.create_execution(wanted, datetime.now(UTC))
+        try:
+            record = self._store.create_execution(wanted, datetime.now(UTC))
+        except Conflict:
+            found = self._store.execution(wanted.id)
+            if found is None or found.request.parent != wanted.parent:
+                raise
+            return ChildOpened(request=wanted, other=True)
         return ChildOpened(request=record.request, recalled=recalled)

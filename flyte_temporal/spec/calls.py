@@ -22,18 +22,15 @@ from flyte_temporal.spec.execution import (
     Environment,
     ErrorDocument,
     ExecutionPhase,
-    ExecutionRequest,
     FailedAttempt,
     GateReply,
     NodePhase,
     NodeRecord,
     Repair,
 )
-from flyte_temporal.spec.identifiers import AttemptId, EntityName, ExecutionId, ExecutionName, NodePath
+from flyte_temporal.spec.identifiers import AttemptId, ExecutionId, NodePath
 from flyte_temporal.spec.literals import LiteralValue
-from flyte_temporal.spec.lookup_calls import Recalled
 from flyte_temporal.spec.policies import Overrides, Resources, ResourceValues
-from flyte_temporal.spec.runs import ShardEnd
 from flyte_temporal.spec.types import LiteralType
 
 RECORD = "flyte_temporal.record"
@@ -44,9 +41,6 @@ STOP = "flyte_temporal.stop"
 
 LOAD = "flyte_temporal.load"
 """Local activity: read a closure. Request `LoadRequest`, response `Closure`."""
-
-WATCH_CHILD = "flyte_temporal.watch_child"
-"""Activity: wait until an execution has ended. Request `ChildWatch`, response `ChildEnded`."""
 
 READ = "flyte_temporal.read"
 """Local activity: read values that travel by reference. Request `ReadRequest`, response `ReadResult`."""
@@ -62,8 +56,6 @@ SHARD_FAILED = "shard_failed"
 
 SHARD_STOP = "shard_stop"
 """Signal to a shard: let nothing new start and stop what runs, because the map has failed. No argument."""
-OPEN_CHILD = "flyte_temporal.open_child"
-"""Local activity: record an execution that a node is about to start. Request `ChildRequest`, response `ChildOpened`."""
 
 
 class AttemptRequest(Document):
@@ -346,66 +338,10 @@ class ShardState(Document):
     count: int
 
 
-class ChildRequest(Document):
-    """Record the execution of a launch plan that a node is about to start; idempotent.
-
-    Args:
-        parent: The request of the execution that the node belongs to.
-        node: Path of the node.
-        name: Name for the new execution.
-        spec: Digest of the closure that holds the launch plan.
-        launch_plan: Its name.
-        inputs: What the node gives it.
-        anew: Whether nothing of an earlier execution is taken over, though the parent recovers one.
-    """
-
-    parent: ExecutionRequest
-    node: NodePath
-    name: ExecutionName
-    spec: str
-    launch_plan: EntityName
-    inputs: dict[str, LiteralValue] = {}
-    anew: bool = False
-
-
-class ChildOpened(Document):
-    """The request by which the execution is to be started.
-
-    Args:
-        request: The request; of the earlier execution, if that stands for this one.
-        recalled: What the earlier execution gave, if that stands; nothing is to be started then. Else why it does not.
-    """
-
-    request: ExecutionRequest
-    recalled: Recalled | None = None
-
-
 class LoadRequest(Document):
     """Read a stored closure."""
 
     spec: str
-
-
-class ChildWatch(Document):
-    """Wait until an execution has ended."""
-
-    execution: ExecutionId
-
-
-class ChildEnded(Document):
-    """How an execution has ended.
-
-    Args:
-        phase: A final phase.
-        outputs: Its outputs, if it succeeded.
-        error: Its error, if it failed.
-        shard: For a shard of a map, how its items ended.
-    """
-
-    phase: ExecutionPhase
-    outputs: dict[str, LiteralValue] = {}
-    error: ErrorDocument | None = None
-    shard: ShardEnd | None = None
 
 
 class GateAnswer(Document):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from flyte_temporal.spec.document import Document, Stored
+from flyte_temporal.spec.document import Document, Stored, digest
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionRequest, NodeRef
 from flyte_temporal.spec.identifiers import NodePath
 from flyte_temporal.spec.literals import LiteralValue
@@ -88,6 +88,10 @@ class Shard(Document):
     concurrency: int = 0
     parallel: int = 0
 
+    def work(self) -> str:
+        """Return a digest of what is to be done, however many at once."""
+        return digest(self.model_copy(update={"concurrency": 0, "parallel": 0}))
+
 
 class RunInput(Stored):
     """First argument of the interpreter; the closure is the second, so that equal closures are stored once.
@@ -125,12 +129,14 @@ class ShardEnd(Document):
         errors: The first of their failures; all are in the records of the items.
         stopped: Whether it was told to stop before all had run.
         copied: Where the first item was copied from, if it recovers an earlier execution and none was run.
+        work: What it has run (`Shard.work`).
     """
 
     failed: int = 0
     errors: tuple[ErrorDocument, ...] = ()
     stopped: bool = False
     copied: NodeRef | None = None
+    work: str = ""
 
 
 RunOutput.model_rebuild()

@@ -85,6 +85,7 @@ class Batches:
         )
         for state in taken:
             self._inbox.watch(state, handle, costly=state is first)
+        handle.set_name(in_words(taken))  # not that of its last member
         began_with = group[0]
         self._open += 1
         self._inbox.after(handle, lambda done: self._on_end(began_with, taken, done))
@@ -167,15 +168,15 @@ class Batches:
         elif result.error is not None:
             state.token = ""
             self._attempts.failed(state, result.error.model_copy(update={"node": state.path}))
+        elif result.began and (state.scope.failing or self._inbox.was_cancelled(state)):
+            # Handed back when it was to be stopped: it is at work, and is to be seen to end.
+            self._inbox.push(Ended(state, cancelled=True, doubtful=True))
         elif self._inbox.was_cancelled(state) and (result.stopped or not state.scope.failing):
             state.token = ""
             self._inbox.push(Ended(state, cancelled=True))
-        elif result.began and state.scope.failing:
-            # Handed back when it was to be stopped: it is at work, and is to be seen to end.
-            self._inbox.push(Ended(state, cancelled=True, doubtful=True))
         else:
             # Stopped together with one that was to be stopped, handed back because it is long, or never begun.
             state.alone = state.alone or result.began
             if result.stopped:
                 state.token = ""
-            self._inbox.push(Ended(state, left=True))
+            self._inbox.push(Ended(state, left=True, doubtful=result.began))

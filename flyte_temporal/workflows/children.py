@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from temporalio.common import (
 )
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
-from flyte_temporal.spec import calls, lookup_calls
+from flyte_temporal.spec import calls, child_calls, lookup_calls
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure, Root
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, ExecutionRequest, NodePhase
@@ -69,6 +69,8 @@ class Children:
         self._fixes = fixes
         self.pause: Pause | None = None
         """Why they start nothing new, if the run is paused."""
+        self.renamed: Callable[[NodeState], None] = lambda _state: None
+        """Told when the execution of a node has got another name."""
         self._telling: set[asyncio.Task[None]] = set()
         self._given = given
         self._inbox = inbox
@@ -109,45 +111,71 @@ class Children:
     async def _run(
         self, state: NodeState, inputs: dict[str, LiteralValue], *, anew: bool, again: bool
     ) -> RunOutput | lookup_calls.Recalled:
-        target, program = state.node.target, state.scope.program
+        target = state.node.target
         if not isinstance(target, LaunchPlanTarget):  # pragma: no cover - the caller sorts kinds
             raise TypeError(f"{state.path} is no launch plan")
-        opened: calls.ChildOpened = await workflow.execute_local_activity(
-            calls.OPEN_CHILD,
-            calls.ChildRequest(
+        number = state.fresh_from
+        while True:
+            opened = await self._open(state, target.launch_plan, inputs, anew=anew)
+            if opened.recalled is not None:
+                self._recovering.settle(state, opened.recalled)
+                if opened.recalled.done:
+                    state.child = opened.request.id.name
+                    return opened.recalled
+            state.attempts = max(1, state.attempts)
+            if opened.other:
+                await _ask_to_stop(opened.request.id)
+            else:
+                output = await self._output(state, opened.request, target.launch_plan, again=again)
+                if output is not None:
+                    return output
+            go_on(state, self._inbox)
+            number += 1
+            state.child, state.child_started = (
+                child_name(self._given.request.id.name, state.path, number),
+                False,
+            )
+            self.renamed(state)
+
+    async def _open(
+        self, state: NodeState, plan: str, inputs: dict[str, LiteralValue], *, anew: bool
+    ) -> child_calls.ChildOpened:
+        opened: child_calls.ChildOpened = await workflow.execute_local_activity(
+            child_calls.OPEN_CHILD,
+            child_calls.ChildRequest(
                 parent=self._fixes.request(),
                 node=state.path,
                 name=state.child,
-                spec=program.digest,
-                launch_plan=target.launch_plan,
+                spec=state.scope.program.digest,
+                launch_plan=plan,
                 inputs=inputs,
                 anew=anew and self._given.request.recover is not None,
             ),
-            result_type=calls.ChildOpened,
+            result_type=child_calls.ChildOpened,
             start_to_close_timeout=timedelta(seconds=30),
             retry_policy=PLATFORM_RETRY,
             summary=f"{state.path} {state.child}"[:200],
         )
-        child = opened.request.id
-        if opened.recalled is not None:
-            self._recovering.settle(state, opened.recalled)
-            if opened.recalled.done:
-                state.child = child.name
-                return opened.recalled
-        state.attempts = max(1, state.attempts)
+        return opened
+
+    async def _output(
+        self, state: NodeState, request: ExecutionRequest, plan: str, *, again: bool
+    ) -> RunOutput | None:
+        """Start an execution, or find it, and wait for it; None if it is to be started by another name."""
+        child = request.id
         try:
-            handle = await self._start(opened.request, program.closure, target.launch_plan)
+            handle = await self._start(request, state.scope.program.closure, plan)
         except asyncio.CancelledError:
             if again:
                 await asyncio.shield(_ask_to_stop(child))
             await asyncio.shield(self._never_started(child))
             raise
         except WorkflowAlreadyStartedError:
-            if not again:
+            if not (again or self._continues):
                 raise
-            # By the run before this one, which did not come to know that any more.
             state.child_started = True
-            return await followed(child, self._given.limits)
+            # By the run before this one, which did not come to know that any more; or else by one before a reset.
+            return await (followed if again else taken_up)(child, self._given.limits)
         state.child_started = True
         if self.pause is not None:
             await tell(child.name, PAUSED_WITH_PARENT, self.pause)
@@ -223,22 +251,56 @@ async def followed(child: ExecutionId, limits: RunLimits) -> RunOutput:
         ChildFailed: If it failed, or was aborted by somebody else.
         asyncio.CancelledError: If it has ended because the waiting was cancelled.
     """
-    watching: asyncio.Task[calls.ChildEnded] = workflow.start_activity(
-        calls.WATCH_CHILD,
-        calls.ChildWatch(execution=child),
-        result_type=calls.ChildEnded,
+    return _given(child, await _end(child_calls.ChildWatch(execution=child), limits))
+
+
+async def taken_up(child: ExecutionId, limits: RunLimits, work: str = "") -> RunOutput | None:
+    """Wait for an execution, as `followed` does, that has the name of one which was to be started.
+
+    It was started by a run of which a reset has made that undone. What it gives counts, if it goes on or has ended well.
+
+    Args:
+        child: The execution.
+        limits: The run's limits.
+        work: For a shard, what it is to run (`Shard.work`); a child's record says that it is the same.
+
+    Returns:
+        None if it had ended otherwise by then, or has run something else: it is to run again, by another name.
+    """
+    ended = await _end(child_calls.ChildWatch(execution=child, found=True), limits)
+    shard = ended.shard
+    well = ended.phase is ExecutionPhase.SUCCEEDED and not (shard and (shard.failed or shard.stopped))
+    same = shard is None or shard.work == work
+    return _given(child, ended) if same and (well or not ended.before) else None
+
+
+def go_on(state: NodeState, inbox: Inbox) -> None:
+    """Raise CancelledError if a node is not to start anything any more."""
+    if state.scope.failing or inbox.was_cancelled(state):
+        raise asyncio.CancelledError
+
+
+async def _end(watch: child_calls.ChildWatch, limits: RunLimits) -> child_calls.ChildEnded:
+    watching: asyncio.Task[child_calls.ChildEnded] = workflow.start_activity(
+        child_calls.WATCH_CHILD,
+        watch,
+        result_type=child_calls.ChildEnded,
         start_to_close_timeout=timedelta(days=3650),
         heartbeat_timeout=timedelta(seconds=limits.heartbeat_timeout_s),
         retry_policy=PLATFORM_RETRY,
-        summary=f"waits for {child.name}"[:200],
+        summary=f"waits for {watch.execution.name}"[:200],
     )
     try:
-        ended = await asyncio.shield(watching)
+        return await asyncio.shield(watching)
     except asyncio.CancelledError:
-        await _ask_to_stop(child)
-        if (await watching).phase is ExecutionPhase.ABORTED:
+        await _ask_to_stop(watch.execution)
+        ended = await watching
+        if ended.phase is ExecutionPhase.ABORTED:
             raise
-        ended = watching.result()
+        return ended.model_copy(update={"before": False})
+
+
+def _given(child: ExecutionId, ended: child_calls.ChildEnded) -> RunOutput:
     if ended.phase is ExecutionPhase.SUCCEEDED:
         return RunOutput(outputs=ended.outputs, shard=ended.shard)
     raise ChildFailed(child.name, ended.error)

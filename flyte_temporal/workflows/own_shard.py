@@ -113,6 +113,7 @@ class OwnShard:
             errors=short(array.errors) if array else (),
             stopped=self.stopped,
             copied=copied_from(array) if array else None,
+            work=self._shard.work(),
         )
         lists = {
             v.name: calls.Wish(literal=results[v.name], type=v.type)

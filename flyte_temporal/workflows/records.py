@@ -1,10 +1,16 @@
-"""What the interpreter itself writes to the metadata store, by local activities, off the path of the nodes."""
+"""What the interpreter itself writes to the metadata store, by local activities, off the path of the nodes.
+
+A workflow task is not answered while a local activity is open: what the run asks for in the meantime waits. So a write is
+tried once and for a moment; if it fails, the store is left alone for a while, and the run goes on. Only its end waits.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -12,10 +18,17 @@ from temporalio.common import RetryPolicy
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord
 from flyte_temporal.spec.runs import RunInput, RunOutput
+from flyte_temporal.workflows.inbox import pause
 from flyte_temporal.workflows.scope import NodeState
 
 BATCH = 200
 """Records per call: about 40 KiB, below the size from which payloads go to the blob store."""
+
+TRY = timedelta(seconds=2)
+"""How long a write may take that others wait for."""
+
+FIRST_REST_S, LONGEST_REST_S = 2.0, 30.0
+"""For how long a store that has not taken a write is left alone; twice as long each time."""
 
 
 class Records:
@@ -40,18 +53,30 @@ class Records:
         self._began = began
         self.phase = ExecutionPhase.RUNNING
         """Phase of the execution as it was made known."""
+        self.known = self.phase
+        """Phase that the store has taken last."""
+        self._untold = False
+        """Whether it has not taken the present one."""
         self._changed: dict[str, NodeState] = {}
         self._ended: dict[str, NodeState] = {}
         """Ended nodes of which only an activity has written so far."""
         self._earlier: tuple[NodeRecord, ...] = ()
         self._writing: dict[asyncio.Task[None], tuple[NodeRecord, ...]] = {}
+        self._rest_s = FIRST_REST_S
+        self._resting: asyncio.Task[None] | None = None
+        """Runs while the store is left alone."""
+        self._closing = False
 
     def enter(self, phase: ExecutionPhase) -> None:
         """Make a new phase of the execution known, with what waits to be written."""
         self.phase = phase
         self.flush()
-        if self.whole:
-            self._call(calls.RecordRequest(execution=self._execution, phase=phase, at=self._began))
+        if not self.whole:
+            self.known = phase
+        elif self._resting is None:
+            self._try(())
+        else:
+            self._untold = True
 
     def changed(self, state: NodeState) -> None:
         """Note that a node without an activity has changed."""
@@ -78,47 +103,70 @@ class Records:
 
     def unsure(self) -> tuple[NodeRecord, ...]:
         """Return the ends that may not have been written."""
-        found = {node.id: node for nodes in (self._earlier, *self._writing.values()) for node in nodes}
-        for state in [*self._changed.values(), *self._ended.values()]:
-            found[state.path] = state.record()
-        return tuple(node for node in found.values() if node.phase.terminal)
+        states = (state.record() for state in [*self._changed.values(), *self._ended.values()])
+        found = _latest(self._earlier, *self._writing.values(), states)
+        return tuple(node for node in found if node.phase.terminal)
 
     def flush(self) -> None:
         """Write the noted changes without waiting for it."""
-        if not self._changed and not self._earlier:
+        if self._resting is not None or not (self._changed or self._earlier or self._untold):
             return
-        nodes = (*self._earlier, *(state.record() for state in self._changed.values()))
+        nodes = _latest(self._earlier, (state.record() for state in self._changed.values()))
         self._earlier, self._changed = (), {}
-        for start in range(0, len(nodes), BATCH):
-            batch = nodes[start : start + BATCH]
-            writing = self._call(
-                calls.RecordRequest(
-                    execution=self._execution,
-                    nodes=batch,
-                    phase=self.phase if self.whole else None,
-                    at=self._began,
-                )
-            )
-            self._writing[writing] = batch
-            writing.add_done_callback(self._written)
+        for start in range(0, max(1, len(nodes)), BATCH):
+            self._try(nodes[start : start + BATCH])
 
-    def _written(self, writing: asyncio.Task[None]) -> None:
+    def _try(self, nodes: tuple[NodeRecord, ...]) -> None:
+        told = self.phase
+        self._untold = False
+        request = calls.RecordRequest(
+            execution=self._execution, nodes=nodes, phase=told if self.whole else None, at=self._began
+        )
+        writing = self._call(
+            request, schedule_to_close_timeout=TRY, retry_policy=RetryPolicy(maximum_attempts=1)
+        )
+        self._writing[writing] = nodes
+        writing.add_done_callback(lambda done: self._written(done, told))
+
+    def _written(self, writing: asyncio.Task[None], told: ExecutionPhase) -> None:
         nodes = self._writing.pop(writing)
         if writing.cancelled() or writing.exception() is not None:
-            self._earlier += nodes
+            self._earlier = _latest(self._earlier, nodes)
+            self._untold = self.whole
+            if not writing.cancelled():  # else the run is only leaving a worker's memory
+                self._rest()
+        else:
+            self._rest_s = FIRST_REST_S
+            self.known = told
+
+    def _rest(self) -> None:
+        """Leave the store alone for a while, then write what has come together."""
+        if self._resting is None and not self._closing:
+            resting = asyncio.create_task(pause(self._rest_s, "the metadata store has not taken records"))
+            self._rest_s = min(2 * self._rest_s, LONGEST_REST_S)
+            self._resting = resting
+            resting.add_done_callback(self._rested)
+
+    def _rested(self, resting: asyncio.Task[None]) -> None:
+        self._resting = None
+        if not resting.cancelled():
+            self.flush()
 
     async def close(
         self, phase: ExecutionPhase, outputs: RunOutput, error: ErrorDocument | None, reason: str
     ) -> None:
-        """Write the ends of all nodes that were not written, and that of the execution."""
+        """Write the ends of all nodes that were not written, and that of the execution; try until it is done."""
+        self._closing = True
+        if self._resting is not None:
+            self._resting.cancel()
         everything = (state.record() for state in self._states)
         nodes = tuple(everything) if self._all_at_end else self.unsure()
         for start in range(0, len(nodes) - BATCH, BATCH):
-            await self._call(
+            await self._call_until_done(
                 calls.RecordRequest(execution=self._execution, nodes=nodes[start : start + BATCH])
             )
         rest = nodes[(max(len(nodes) - 1, 0) // BATCH) * BATCH :]
-        await self._call(
+        await self._call_until_done(
             calls.RecordRequest(
                 execution=self._execution,
                 nodes=rest,
@@ -130,11 +178,19 @@ class Records:
             )
         )
 
-    def _call(self, request: calls.RecordRequest) -> workflow.ActivityHandle[None]:
-        return workflow.start_local_activity(
-            calls.RECORD,
-            request,
-            start_to_close_timeout=timedelta(seconds=30),
-            retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200)),
-            summary="records",
-        )
+    def _call_until_done(self, request: calls.RecordRequest) -> workflow.ActivityHandle[None]:
+        again = RetryPolicy(initial_interval=timedelta(milliseconds=200))
+        return self._call(request, start_to_close_timeout=timedelta(seconds=30), retry_policy=again)
+
+    @staticmethod
+    def _call(request: calls.RecordRequest, **options: Any) -> workflow.ActivityHandle[None]:
+        return workflow.start_local_activity(calls.RECORD, request, summary="records", **options)
+
+
+def _latest(*groups: Iterable[NodeRecord]) -> tuple[NodeRecord, ...]:
+    """Return the last record of each node; one that comes late takes no end back."""
+    found: dict[str, NodeRecord] = {}
+    for node in chain.from_iterable(groups):
+        if node.phase.terminal or node.id not in found or not found[node.id].phase.terminal:
+            found[node.id] = node
+    return tuple(found.values())

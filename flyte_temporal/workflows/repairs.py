@@ -112,7 +112,7 @@ class Repairs:
         self.pause, self.waiting = snapshot.pause, dict(snapshot.waiting)
         self._fixes.take_over(snapshot.fixes)
         self._tree.pausing = self._tree.pausing and not snapshot.given_up
-        records.phase = snapshot.phase
+        records.phase = records.known = snapshot.phase
         self._told = _usually_told(snapshot) if snapshot.told is None else snapshot.told
 
     def hand_over(self, snapshot: Snapshot, records: Records) -> Snapshot:
@@ -123,7 +123,7 @@ class Repairs:
                 "waiting": dict(self.waiting),
                 "fixes": self._fixes.all,
                 "given_up": self._request.pause_on_failure and not self._tree.pausing,
-                "phase": records.phase,
+                "phase": records.known,
             }
         )
         known = _usually_told(taken) is self._told

@@ -111,6 +111,7 @@ class Run:
         self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
         self.repairs = Repairs(self._tree, self._inbox, fixes, self.gates, given.request)
         self.repairs.passed_on, self.repairs.mended = self._pass_on, self.shards.mend
+        self._children.renamed = self._renamed
         self.aborts = Aborts(self._tree, self._inbox, self.states)
         window = Window(given.limits.window, self._tree)
         openings = Openings(given, self._tree, self.gates, Reads(self._inbox), window)
@@ -153,6 +154,10 @@ class Run:
     def _pass_on(self, pause: Pause) -> None:
         shards = (s for each in self._tree.root.tree() for s in each.states) if self._tree.root else ()
         self._children.pass_on(pause, [*self.states, *(s for s in shards if s.is_shard)])
+
+    def _renamed(self, state: NodeState) -> None:
+        self._tree.changed(state)
+        self._inbox.wake()
 
     async def execute(self) -> RunOutput:
         """Run to the end.
@@ -315,8 +320,7 @@ class Run:
         return not self._starting.resuming and not busy and root is not None and not root.closed
 
     def _taken(self) -> Snapshot:
-        stopping = dict.fromkeys(self._tree.to_cancel)
-        stopping.update(dict.fromkeys(filter(self._inbox.stopping, self.states)))
+        stopping = self._stops.stopping(self._tree)
         runs = (self._snapshot.runs if self._snapshot else 0) + 1
         taken = take(self._tree, self.gates, self.records, stopping, self._began, runs)
         return self.repairs.hand_over(taken, self.records)

@@ -20,12 +20,13 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionRequest, Fix
+from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.nodes import LaunchPlanTarget, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.repairs import FIXED_WITH_PARENT
 from flyte_temporal.spec.runs import RunInput, RunOutput, Shard
 from flyte_temporal.spec.search import PHASE, search_values
 from flyte_temporal.workflows.arrays import array_target
-from flyte_temporal.workflows.children import ChildFailed, child_name, followed, tell
+from flyte_temporal.workflows.children import ChildFailed, child_name, followed, go_on, taken_up, tell
 from flyte_temporal.workflows.failures import shard_aborted, shard_document_of, was_cancelled
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox, outcome
@@ -75,24 +76,36 @@ class Shards:
         self._inbox.after(running, lambda done: self._on_end(state, shard, done))
 
     async def _run(self, state: NodeState, shard: Shard, *, again: bool) -> RunOutput:
-        known = self._fixes.lasting
-        try:
-            handle = await self._start(state, shard)
-        except WorkflowAlreadyStartedError:
-            if not again:
-                raise
-            # By the run before this one, which did not come to know that any more, nor with which code.
-            state.child_started = True
-            self._tell(state, self._fixes.lasting)
-            return await self._followed(state)
+        known, number = self._fixes.lasting, 0
+        while True:
+            try:
+                handle = await self._start(state, shard)
+                break
+            except WorkflowAlreadyStartedError:
+                # By the run before this one, which did not come to know that any more, nor with which code; or else by one
+                # before a reset.
+                state.child_started = True
+                self._tell(state, self._fixes.lasting)
+                output = await (self._followed(state) if again else self._taken_up(state, shard))
+                if output is not None:
+                    return output
+                go_on(state, self._inbox)
+                number += 1
+                state.failed_items = 0
+                state.child, state.child_started = shard_id(self._given.request.id.name, shard, number), False
         state.child_started = True
         self._tell(state, self._fixes.lasting[len(known) :])
-        output: RunOutput = await outcome(handle)
-        return output
+        given: RunOutput = await outcome(handle)
+        return given
 
     async def _followed(self, state: NodeState) -> RunOutput:
-        child = self._given.request.id.model_copy(update={"name": state.child})
-        return await followed(child, self._given.limits)
+        return await followed(self._id(state), self._given.limits)
+
+    async def _taken_up(self, state: NodeState, shard: Shard) -> RunOutput | None:
+        return await taken_up(self._id(state), self._given.limits, shard.work())
+
+    def _id(self, state: NodeState) -> ExecutionId:
+        return self._given.request.id.model_copy(update={"name": state.child})
 
     async def _start(self, state: NodeState, shard: Shard) -> workflow.ChildWorkflowHandle[Any, RunOutput]:
         request = self._given.request
@@ -209,9 +222,9 @@ def _type_of(shard: Shard) -> str:
             return item.kind
 
 
-def shard_id(execution: str, shard: Shard) -> str:
-    """Return the workflow id of a shard: execution, path of the map, and position of its first item.
+def shard_id(execution: str, shard: Shard, before: int = 0) -> str:
+    """Return the workflow id of a shard: execution, path of the map, position of its first item, and how many were before.
 
     No node can have that path, because ids of nodes begin with letters; so it is no child's either.
     """
-    return child_name(execution, f"{shard.path}.{shard.offset}")
+    return child_name(execution, f"{shard.path}.{shard.offset}", before)

@@ -20,6 +20,7 @@ from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.attempts import INFRASTRUCTURE
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.tree import Tree
 
 BATCH = 100
 """Attempts of one activity."""
@@ -37,6 +38,14 @@ class Stops:
         self._given = given
         self._inbox = inbox
         self._waiting: list[NodeState] = []
+        self._open: dict[str, NodeState] = {}
+        """Nodes whose attempts are being stopped, by path."""
+
+    def stopping(self, tree: Tree) -> list[NodeState]:
+        """Return all nodes of a run whose work is to end and may not have: what its next run goes on ending."""
+        asked = filter(self._inbox.stopping, tree.states)
+        states = (*tree.to_cancel, *tree.to_prove, *self._waiting, *self._open.values(), *asked)
+        return list(dict.fromkeys(states))
 
     def add(self, state: NodeState) -> None:
         """Take a node whose attempt may still be at work."""
@@ -66,8 +75,11 @@ class Stops:
             retry_policy=INFRASTRUCTURE,
             summary=_summary(attempts),
         )
+        handle.set_name(_summary(attempts))
         for state in states:
-            self._inbox.watch(state, handle, costly=False)
+            # Held, not watched: who asks the node to end once more must not call off what sees to it.
+            self._inbox.hold(state)
+            self._open[state.path] = state
         self._inbox.after(handle, lambda done: self._on_end(states, done))
 
     def _on_end(self, states: list[NodeState], done: asyncio.Task[Any]) -> None:
@@ -75,7 +87,10 @@ class Stops:
             # Marks it as seen: what went wrong with a stop changes nothing for the node, which ends all the same.
             done.exception()
         for state in states:
+            # A node that is held after all is tried again by another attempt.
+            state.token = ""
             self._inbox.forget(state)
+            del self._open[state.path]
             self._inbox.push(Ended(state, cancelled=True))
 
 

@@ -48,7 +48,7 @@ class Taking:
             return
         self.lookups.ended(state)
         self.repairs.ended(state)
-        if ended.doubtful and (state.scope.failing or not ended.left):
+        if ended.doubtful and (state.scope.failing or state.doom is not None or not ended.left):
             self.stops.add(state)
         elif ended.cancelled or (ended.again and ended.error is None and state.scope.failing):
             tree.abort(state)

@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from temporalio import activity
 from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
@@ -16,7 +18,7 @@ from flyte_temporal.control.endings import Endings
 from flyte_temporal.ports.clock import SystemClock
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.spec.bindings import InputRef, ListOf
-from flyte_temporal.spec.calls import GateAnswer
+from flyte_temporal.spec.calls import STOP, AttemptRequest, GateAnswer, NodeAbort, StopRequest
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase, GateReply, NodePhase
 from flyte_temporal.spec.literals import Inline
@@ -25,7 +27,8 @@ from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.search import PHASE, SEARCH_ATTRIBUTES
 from flyte_temporal.spec.types import INTEGER
 from flyte_temporal.testing import closures
-from tests.workflow.conftest import Stage, temporal_program, user_error
+from tests.workflow.conftest import Attempted, Stage, temporal_program, user_error
+from tests.workflow.conftest import arithmetic as arithmetic_of
 from tests.workflow.launched import Failed, Launched, arithmetic, histories
 from tests.workflow.test_structures import one, planned
 
@@ -208,6 +211,64 @@ async def test_an_abort_after_a_change_of_runs_stops_attempts_and_children(stage
     record = launched.store.execution(given.request.id)
     assert record is not None
     assert (record.phase, record.abort_reason) == (ExecutionPhase.ABORTED, "enough")
+
+
+class Doubted(Attempted):
+    """Nobody has the attempt of `n0` at any moment, so Temporal ends it by itself; it is not seen to be over before it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(self._work)
+        self.go_on, self.free = asyncio.Event(), asyncio.Event()
+
+    async def _work(self, request: AttemptRequest) -> int:
+        if request.attempt.node == "n0":
+            raise ApplicationError("the worker has gone", next_retry_delay=timedelta(hours=1))
+        if request.attempt.node == "c3":
+            await self.go_on.wait()
+        return await arithmetic_of(request)
+
+    @activity.defn(name=STOP)
+    async def stop(self, request: StopRequest) -> None:
+        await super().stop(request)
+        await self.free.wait()
+
+    def tries(self) -> int:
+        return sum(request.attempt.node == "n0" for request in self.requests)
+
+
+async def test_an_attempt_that_is_being_seen_to_end_is_not_asked_for_again_by_the_next_run(
+    stage: Stage,
+) -> None:
+    seen = Doubted()
+    closure = beside(one("shapes.doubted", [closures.step("n0", 1)], None), 60)
+    stage.store_closure(closure)
+    given = closures.run_input(closure, "doubted", 1, RunLimits(history_events=6))
+    handle = stage.client.get_workflow_handle("doubted")
+
+    async def nobody_has_it() -> bool:
+        pending = (await handle.describe()).raw_description.pending_activities
+        tried = [each.attempt for each in pending if each.activity_id.startswith("n0#")]
+        return tried == [2] and any(request.attempt.node == "c3" for request in seen.requests)
+
+    async def stopping() -> bool:
+        return bool(seen.stops)
+
+    async with stage.worker(seen):
+        await stage.engine.start(given, closure)
+        await until(nobody_has_it)
+        await stage.engine.abort_node(given.request.id, NodeAbort(node="n0"))
+        await until(stopping)
+        tries = seen.tries()
+        seen.go_on.set()
+        before = len(await histories(stage, "doubted"))
+        await runs_of(stage, "doubted", before + 2)
+        seen.free.set()
+        state = await stage.engine.wait(given.request.id, 60)
+    assert state is not None
+    assert state.error is not None
+    assert (state.error.code, state.error.node) == ("NodeAborted", "n0")
+    assert seen.tries() == tries
+    assert len(seen.stops) > 1, "the next run sees to it"
 
 
 async def test_answers_count_however_often_the_run_continues(stage: Stage) -> None:

@@ -64,11 +64,16 @@ async def reset(stage: Stage, activity: str) -> None:
         if event.HasField("activity_task_scheduled_event_attributes")
     ]
     (task,) = [each.workflow_task_completed_event_id for each in asked if each.activity_id == activity]
+    await reset_to(stage, run, task)
+
+
+async def reset_to(stage: Stage, run: str, event: int) -> None:
+    """Reset a run of the test's execution to the workflow task that an event has completed."""
     request = ResetWorkflowExecutionRequest(
         namespace=stage.client.namespace,
         workflow_execution=WorkflowExecution(workflow_id=stage.name, run_id=run),
         reason="try again",
-        workflow_task_finish_event_id=task,
+        workflow_task_finish_event_id=event,
         request_id=str(uuid4()),
     )
     await stage.client.workflow_service.reset_workflow_execution(request)
