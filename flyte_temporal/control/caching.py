@@ -6,19 +6,19 @@ Only entries are removed, never what they refer to: outputs in the blob store be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from flyte_temporal.control.documents import CacheSweep
 from flyte_temporal.errors import BadRequest, NotFound
 from flyte_temporal.ports.catalog import Catalog
 from flyte_temporal.ports.clock import Clock
-from flyte_temporal.spec.cache import CacheEntry, EntryFilter
+from flyte_temporal.spec.cache import CacheEntry, EntryFilter, EntryUse
 
 _KEY_LENGTH = 64
 
 _AT_ONCE = 500
-"""Entries that are removed in one transaction; others write in between."""
+"""Entries that are looked at or removed in one transaction; others write in between."""
 
 _NAMED = 200
 """Entries that an answer names; the rest is counted."""
@@ -62,12 +62,17 @@ class Caching:
         if len(found) > 1 and wanted.key and len(wanted.key) < _KEY_LENGTH:
             keys = ", ".join(entry.key[: len(wanted.key) + 4] for entry in found[:3])
             raise BadRequest(f"{len(found)} keys begin with {wanted.key}: {keys}. Write more of the key.")
-        return self._swept(found, 0, 0, dry_run=dry_run)
+        sweeping = _Sweeping(self._catalog, dry_run=dry_run)
+        for start in range(0, len(found), _AT_ONCE):
+            sweeping.remove(found[start : start + _AT_ONCE])
+        return sweeping.swept(0, 0)
 
     async def collect(
         self, project: str, domain: str, *, unused_s: float | None, most_bytes: int | None, dry_run: bool
     ) -> CacheSweep:
         """Remove entries that were not hit for long, then those that were hit longest ago, until the rest is small enough.
+
+        What is left of leases that ended long ago goes too, of all projects.
 
         Args:
             project: Of this project.
@@ -92,30 +97,67 @@ class Caching:
         dry_run: bool,  # noqa: FBT001 - called by a thread
     ) -> CacheSweep:
         unused_s, most_bytes = limits
-        everything = self._catalog.entries(wanted)
         since = None if unused_s is None else self._clock.now() - timedelta(seconds=unused_s)
-        kept = 0
-        going: list[CacheEntry] = []
+        kept = kept_bytes = 0
         full = False
-        for entry in everything:
-            # In order of use: what comes after the first that does not fit was hit even longer ago.
-            full = full or (most_bytes is not None and kept + entry.size > most_bytes)
-            if full or (since is not None and entry.last_used_at < since):
-                going.append(entry)
-            else:
-                kept += entry.size
-        return self._swept(going, len(everything) - len(going), kept, dry_run=dry_run)
-
-    def _swept(self, going: Sequence[CacheEntry], left: int, left_bytes: int, *, dry_run: bool) -> CacheSweep:
-        removed = len(going)
+        sweeping = _Sweeping(self._catalog, dry_run=dry_run)
+        for page in self._pages(wanted):
+            going: list[EntryUse] = []
+            for use in page:
+                # In order of use: what comes after the first that does not fit was hit even longer ago.
+                full = full or (most_bytes is not None and kept_bytes + use.size > most_bytes)
+                if full or (since is not None and use.last_used_at < since):
+                    going.append(use)
+                else:
+                    kept += 1
+                    kept_bytes += use.size
+            sweeping.remove(going)
         if not dry_run:
-            parts = (going[start : start + _AT_ONCE] for start in range(0, len(going), _AT_ONCE))
-            removed = sum(self._catalog.drop(part) for part in parts)
+            self._catalog.forget_leases()
+        return sweeping.swept(kept, kept_bytes)
+
+    def _pages(self, wanted: EntryFilter) -> Iterator[list[EntryUse]]:
+        """Yield what there is in order of use, never all at once: a catalog may be larger than the memory."""
+        wanted = wanted.model_copy(update={"limit": _AT_ONCE})
+        last: EntryUse | None = None
+        while page := self._catalog.uses(wanted, last):
+            yield page
+            last = page[-1]
+
+
+class _Sweeping:
+    """Removes entries, some at a time, and keeps of them no more than the answer names.
+
+    Args:
+        catalog: The catalog.
+        dry_run: Only count.
+    """
+
+    def __init__(self, catalog: Catalog, *, dry_run: bool) -> None:
+        self._catalog = catalog
+        self._dry_run = dry_run
+        self._removed = 0
+        self._bytes = 0
+        self._named: list[CacheEntry] = []
+
+    def remove(self, going: Sequence[CacheEntry | EntryUse]) -> None:
+        """Remove some entries in one transaction."""
+        if not going:
+            return
+        first = [each.key for each in going[: _NAMED - len(self._named)]]
+        if first:
+            found = self._catalog.find(first)
+            self._named.extend(found[key] for key in first if key in found)
+        self._removed += len(going) if self._dry_run else self._catalog.drop(going)
+        self._bytes += sum(each.size for each in going)
+
+    def swept(self, left: int, left_bytes: int) -> CacheSweep:
+        """Return what was removed, and what stays."""
         return CacheSweep(
-            removed=removed,
-            removed_bytes=sum(entry.size for entry in going),
+            removed=self._removed,
+            removed_bytes=self._bytes,
             left=left,
             left_bytes=left_bytes,
-            entries=tuple(going[:_NAMED]),
-            dry_run=dry_run,
+            entries=tuple(self._named),
+            dry_run=self._dry_run,
         )

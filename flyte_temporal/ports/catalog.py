@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from flyte_temporal.spec.cache import CacheEntry, EntryFilter, Lease, LeaseOwner, Reservation
+from flyte_temporal.spec.cache import CacheEntry, EntryFilter, EntryUse, Lease, LeaseOwner, Reservation
 
 
 class Catalog(Protocol):
@@ -33,7 +33,7 @@ class Catalog(Protocol):
             For each whether it was stored; not so if it was computed under a lease that somebody else has taken over.
         """
 
-    def drop(self, entries: Sequence[CacheEntry]) -> int:
+    def drop(self, entries: Sequence[CacheEntry | EntryUse]) -> int:
         """Remove entries, unless others have taken their place by now; return how many were removed."""
 
     def reserve(self, keys: Sequence[str], owners: Sequence[LeaseOwner], lease_s: float) -> list[Reservation]:
@@ -57,5 +57,16 @@ class Catalog(Protocol):
     def take_waiting(self, keys: Collection[str]) -> dict[str, list[str]]:
         """Return, by the name of their execution, the keys for which others wait, and forget that they do."""
 
+    def forget_leases(self) -> int:
+        """Forget leases that ended longer than `LEASE_KEPT_S` ago, and who waited for them; return how many they were."""
+
     def entries(self, wanted: EntryFilter) -> list[CacheEntry]:
         """Return entries, the most recently used first."""
+
+    def uses(self, wanted: EntryFilter, after: EntryUse | None = None) -> list[EntryUse]:
+        """Return what `entries` does, without outputs and objects, so that all of them can be gone through in pages.
+
+        Args:
+            wanted: Which; its `limit` is the length of a page.
+            after: The last one of the page before. It need not be there any more.
+        """

@@ -99,6 +99,24 @@ class CacheEntry(Document):
     last_used_at: datetime
 
 
+class EntryUse(Document):
+    """What making room has to know of an entry: without what was remembered, thousands of them are small.
+
+    Args:
+        key: As of the entry.
+        attempt_key: Likewise, which with `created_at` tells it from a later one of the same key.
+        size: Bytes of its outputs and objects together.
+        created_at: When it was stored, UTC.
+        last_used_at: When it was last hit, UTC.
+    """
+
+    key: str
+    attempt_key: str
+    size: int
+    created_at: datetime
+    last_used_at: datetime
+
+
 class EntryFilter(Document):
     """Which entries are meant; what is not set does not matter.
 
@@ -158,6 +176,9 @@ a hundred that wait for a task which always fails must not fail one after the ot
 
 FORGIVEN_S = 600.0
 """After so long without an owner, failures of earlier ones no longer count."""
+
+LEASE_KEPT_S = 7 * 24 * 3600.0
+"""How long what is left of an ended lease stays, so that its token goes on growing for whoever may still hold an old one."""
 
 
 class Recipe:

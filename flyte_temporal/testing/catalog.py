@@ -11,8 +11,10 @@ from datetime import datetime
 from flyte_temporal.spec.cache import (
     FORGIVEN_S,
     FREE_AFTER,
+    LEASE_KEPT_S,
     CacheEntry,
     EntryFilter,
+    EntryUse,
     Lease,
     LeaseOwner,
     Reservation,
@@ -69,7 +71,7 @@ class MemoryCatalog:
         self._entries[entry.key] = entry
         return True
 
-    def drop(self, entries: Sequence[CacheEntry]) -> int:
+    def drop(self, entries: Sequence[CacheEntry | EntryUse]) -> int:
         """Remove entries, unless others have taken their place."""
         with self._lock:
             mine = [e.key for e in entries if _same(self._entries.get(e.key), e)]
@@ -121,19 +123,42 @@ class MemoryCatalog:
                     found.setdefault(execution, []).append(key)
         return found
 
+    def forget_leases(self) -> int:
+        """Forget leases that ended long ago, and who waited for them."""
+        with self._lock:
+            old = [key for key, held in self._leases.items() if held.until < self._clock() - LEASE_KEPT_S]
+            for key in old:
+                del self._leases[key]
+                self._waiting.pop(key, None)
+            return len(old)
+
     def entries(self, wanted: EntryFilter) -> list[CacheEntry]:
         """Return entries, the most recently used first."""
+        return self._in_order(wanted)[: wanted.limit or None]
+
+    def uses(self, wanted: EntryFilter, after: EntryUse | None = None) -> list[EntryUse]:
+        """Return what `entries` does, without outputs and objects; see the port."""
+        found = [entry for entry in self._in_order(wanted) if after is None or _rank(entry) > _rank(after)]
+        return [_use(entry) for entry in found[: wanted.limit or None]]
+
+    def _in_order(self, wanted: EntryFilter) -> list[CacheEntry]:
         with self._lock:
-            found = [entry for entry in self._entries.values() if _matches(entry, wanted)]
-        found.sort(key=lambda entry: (-entry.last_used_at.timestamp(), entry.key))
-        return found[: wanted.limit] if wanted.limit else found
+            return sorted((e for e in self._entries.values() if _matches(e, wanted)), key=_rank)
+
+
+def _use(entry: CacheEntry) -> EntryUse:
+    return EntryUse(**{name: getattr(entry, name) for name in EntryUse.model_fields})
+
+
+def _rank(entry: CacheEntry | EntryUse) -> tuple[float, str]:
+    return -entry.last_used_at.timestamp(), entry.key
 
 
 def _is_of(held: _Held | None, lease: Lease) -> bool:
     return held is not None and (held.owner, held.token) == (lease.owner, lease.token)
 
 
-def _same(found: CacheEntry | None, entry: CacheEntry) -> bool:
+def _same(found: CacheEntry | None, entry: CacheEntry | EntryUse) -> bool:
     return found is not None and (found.attempt_key, found.created_at) == (
         entry.attempt_key,
         entry.created_at,

@@ -13,7 +13,16 @@ import pytest
 
 from flyte_temporal.adapters.store.sql import SqlMetadataStore
 from flyte_temporal.ports.catalog import Catalog
-from flyte_temporal.spec.cache import FREE_AFTER, CacheEntry, EntryFilter, Lease, LeaseOwner, StoredObject
+from flyte_temporal.spec.cache import (
+    FREE_AFTER,
+    LEASE_KEPT_S,
+    CacheEntry,
+    EntryFilter,
+    EntryUse,
+    Lease,
+    LeaseOwner,
+    StoredObject,
+)
 from flyte_temporal.spec.literals import Inline, Offloaded
 from flyte_temporal.testing.catalog import MemoryCatalog
 from tests.contract.databases import new_database
@@ -116,6 +125,58 @@ def test_entries_are_listed_by_what_is_asked_for(catalog: Catalog) -> None:
     assert listed(unused_since=T0 + HOUR) == "1"
     catalog.used(["1" * 64], T0 + 3 * HOUR)
     assert listed() == "132"
+
+
+def test_all_entries_are_gone_through_in_pages_in_order_of_use(catalog: Catalog) -> None:
+    # Three and four of the same moment, so that pages end between them.
+    used = {f"{i:064x}": T0 + HOUR * (i % 2) for i in range(7)}
+    catalog.put([(entry(key, last_used_at=at, size=int(key, 16)), None) for key, at in used.items()])
+    catalog.put([(entry(OTHER, project="other"), None)])
+    wanted = EntryFilter(project="default", domain="development", limit=2)
+    first = catalog.uses(wanted)
+    assert first[0] == EntryUse(
+        key=f"{1:064x}", attempt_key=entry().attempt_key, size=1, created_at=T0, last_used_at=T0 + HOUR
+    )
+    # What moves to the front or goes while the pages are turned disturbs none of the rest.
+    catalog.used([first[0].key], T0 + 2 * HOUR)
+    assert catalog.drop(first[1:]) == 1
+    sizes, page = [], first
+    while page:
+        assert len(page) <= 2
+        sizes += [use.size for use in page]
+        page = catalog.uses(wanted, page[-1])
+    assert sizes == [1, 3, 5, 0, 2, 4, 6]
+    everything = wanted.model_copy(update={"limit": 0})
+    assert [use.key for use in catalog.uses(everything)] == [each.key for each in catalog.entries(everything)]
+
+
+def test_what_a_page_says_is_enough_to_drop_an_entry(catalog: Catalog) -> None:
+    catalog.put([(entry(), None)])
+    wanted = EntryFilter(project="default", domain="development", task="fit")
+    assert catalog.uses(wanted.model_copy(update={"task": "other"})) == []
+    (use,) = catalog.uses(wanted)
+    catalog.put([(entry(attempt_key="another"), None)])
+    assert catalog.drop([use]) == 0
+    assert catalog.drop(catalog.uses(wanted)) == 1
+    assert catalog.find([KEY]) == {}
+
+
+def test_leases_that_ended_long_ago_are_forgotten_with_who_waited(catalog: Catalog) -> None:
+    ended, waited, recent, *others = [f"{i:064x}" for i in range(600)]
+    catalog.reserve([ended, *others], [owner("run-1")] * (1 + len(others)), -LEASE_KEPT_S - 60)
+    catalog.reserve([recent], [owner("run-1")], -LEASE_KEPT_S + 60)
+    held = reserve(catalog, "run-1").token
+    reserve(catalog, "waits")
+    token = catalog.reserve([waited], [owner("run-1")], 60)[0].token
+    catalog.reserve([waited], [owner("waits")], 60)
+    assert catalog.extend(Lease(key=waited, owner=owner("run-1"), token=token), -LEASE_KEPT_S - 60)
+
+    assert catalog.forget_leases() == 2 + len(others)
+    assert catalog.forget_leases() == 0
+    assert catalog.extend(lease("run-1", held), 60)
+    assert catalog.take_waiting([KEY, waited]) == {"waits": [KEY]}
+    again = catalog.reserve([ended, waited, recent], [owner("run-2")] * 3, 60)
+    assert [each.token for each in again] == [1, 1, 2]
 
 
 def test_many_entries_are_found_at_once(catalog: Catalog) -> None:

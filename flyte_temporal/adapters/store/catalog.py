@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Engine, RowMapping, Select, delete, or_, select, update
+from sqlalchemy import ColumnElement, Engine, RowMapping, Select, and_, delete, or_, select, update
 
 from flyte_temporal.adapters.store.faults import translated
 from flyte_temporal.adapters.store.leases import Leases
@@ -19,7 +19,15 @@ from flyte_temporal.adapters.store.schema import cache_entries as table
 from flyte_temporal.adapters.store.statements import batches, insert_into
 from flyte_temporal.adapters.store.transactions import reading, writing
 from flyte_temporal.faults import buggify
-from flyte_temporal.spec.cache import CacheEntry, EntryFilter, Lease, LeaseOwner, Reservation, StoredObject
+from flyte_temporal.spec.cache import (
+    CacheEntry,
+    EntryFilter,
+    EntryUse,
+    Lease,
+    LeaseOwner,
+    Reservation,
+    StoredObject,
+)
 from flyte_temporal.spec.document import canonical_bytes, canonical_json
 from flyte_temporal.spec.literals import LiteralValue, Offloaded
 
@@ -30,6 +38,8 @@ _OUTPUTS: TypeAdapter[dict[str, LiteralValue]] = TypeAdapter(dict[str, LiteralVa
 
 _PLAIN = tuple(c.name for c in table.c if c.name not in {"outputs", "stored", "objects"})
 """Columns that are fields of an entry as they are."""
+
+_OF_USE = tuple(table.c[name] for name in EntryUse.model_fields)
 
 
 class SqlCatalog:
@@ -81,14 +91,13 @@ class SqlCatalog:
             buggify("catalog.after")
         return [stored[position] for position in range(len(entries))]
 
-    def drop(self, entries: Sequence[CacheEntry]) -> int:
+    def drop(self, entries: Sequence[CacheEntry | EntryUse]) -> int:
         """Remove entries, unless others have taken their place; see the port."""
         removed = 0
         with writing(self._engine) as connection:
             for entry in sorted(entries, key=lambda each: each.key):
                 same = (table.c.attempt_key == entry.attempt_key, table.c.created_at == entry.created_at)
                 removed += connection.execute(delete(table).where(table.c.key == entry.key, *same)).rowcount
-            self._leases.forget_old(connection)
         return removed
 
     def reserve(self, keys: Sequence[str], owners: Sequence[LeaseOwner], lease_s: float) -> list[Reservation]:
@@ -115,14 +124,38 @@ class SqlCatalog:
         with writing(self._engine) as connection:
             return self._leases.take_waiting(connection, sorted(keys))
 
+    def forget_leases(self) -> int:
+        """Forget leases that ended long ago, some in each transaction so that others write in between; see the port."""
+        forgotten = 0
+        while True:
+            with writing(self._engine) as connection:
+                some = self._leases.forget_old(connection, _BATCH)
+            if not some:
+                return forgotten
+            forgotten += some
+
     def entries(self, wanted: EntryFilter) -> list[CacheEntry]:
         """Return entries, the most recently used first."""
         with reading(self._engine) as connection:
-            return [_read(row) for row in connection.execute(_where(wanted)).mappings()]
+            found = _filtered(select(table), wanted)
+            return [_read(row) for row in connection.execute(found).mappings()]
+
+    def uses(self, wanted: EntryFilter, after: EntryUse | None = None) -> list[EntryUse]:
+        """Return what `entries` does, without outputs and objects; see the port."""
+        found = _filtered(select(*_OF_USE), wanted)
+        with reading(self._engine) as connection:
+            rows = connection.execute(found if after is None else found.where(_follows(after))).mappings()
+            return [EntryUse(**row) for row in rows]
 
 
-def _where(wanted: EntryFilter) -> Select[Any]:
-    found = select(table).where(table.c.project == wanted.project, table.c.domain == wanted.domain)
+def _follows(last: EntryUse) -> ColumnElement[bool]:
+    # The first condition alone says where to begin in the index: with a plain OR each page would be looked for from the start.
+    at = table.c.last_used_at
+    return and_(at <= last.last_used_at, or_(at < last.last_used_at, table.c.key > last.key))
+
+
+def _filtered(found: Select[Any], wanted: EntryFilter) -> Select[Any]:
+    found = found.where(table.c.project == wanted.project, table.c.domain == wanted.domain)
     if wanted.key:
         found = found.where(table.c.key.startswith(wanted.key, autoescape=True))
     if wanted.task:

@@ -12,10 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, select, up
 from flyte_temporal.adapters.store.schema import cache_leases as table
 from flyte_temporal.adapters.store.schema import cache_waiters as waiters
 from flyte_temporal.adapters.store.statements import insert_into, now_s
-from flyte_temporal.spec.cache import FORGIVEN_S, FREE_AFTER, Lease, LeaseOwner, Reservation
-
-_KEPT_S = 7 * 24 * 3600.0
-"""How long the row of an ended lease stays, so that its token goes on growing for whoever may still hold an old one."""
+from flyte_temporal.spec.cache import FORGIVEN_S, FREE_AFTER, LEASE_KEPT_S, Lease, LeaseOwner, Reservation
 
 
 class Leases:
@@ -89,11 +86,15 @@ class Leases:
             found.setdefault(execution, []).append(key)
         return found
 
-    def forget_old(self, connection: Connection) -> None:
-        """Remove what is left of leases that ended long ago."""
-        old = table.c.expires_at < self._now - _KEPT_S
-        connection.execute(delete(waiters).where(waiters.c.key.in_(select(table.c.key).where(old))))
-        connection.execute(delete(table).where(old))
+    def forget_old(self, connection: Connection, most: int) -> int:
+        """Remove what is left of some leases that ended long ago; return of how many."""
+        old = table.c.expires_at < self._now - LEASE_KEPT_S
+        some = sorted(
+            connection.scalars(select(table.c.key).where(old).order_by(table.c.expires_at).limit(most))
+        )
+        connection.execute(delete(waiters).where(waiters.c.key.in_(some)))
+        # One that was taken anew in between stays.
+        return connection.execute(delete(table).where(table.c.key.in_(some), old)).rowcount
 
 
 def _of(lease: Lease) -> ColumnElement[bool]:
