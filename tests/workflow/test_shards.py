@@ -95,7 +95,7 @@ async def test_a_shard_that_is_told_to_stop_before_its_first_step_ends(stage: St
     )
     async with stage.worker(seen), asyncio.timeout(30):
         output = await handle.result()
-    assert output.shard == ShardEnd(stopped=True)
+    assert output.shard == ShardEnd(stopped=True, work=shard.work())
     assert seen.requests == []
 
 
