@@ -1,7 +1,7 @@
 """Images for the tests' cluster, made of Debian with Python and what pip installs; there is no registry and no Docker.
 
 They hold what deploy/images/*.Dockerfile install, in the same places. On a cluster of your own (`KUBECONFIG`), name images that
-it can pull: `TEST_TASK_IMAGE`, `TEST_SCIENCE_IMAGE`, `TEST_WORKER_IMAGE`, and any with a shell as `TEST_PLAIN_IMAGE`.
+it can pull: `TEST_TASK_IMAGE`, `TEST_SCIENCE_IMAGE`, `TEST_PARITY_IMAGE`, `TEST_WORKER_IMAGE`, and any with a shell as `TEST_PLAIN_IMAGE`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,11 @@ class Kind:
 
 
 TASK = Kind("task", "s3", "TEST_TASK_IMAGE")
-SCIENCE = Kind("science", "s3", "TEST_SCIENCE_IMAGE", packages=("pandas", "pyarrow", "scikit-learn"))
+_SCIENCE = ("pandas", "pyarrow", "scikit-learn")
+SCIENCE = Kind("science", "s3", "TEST_SCIENCE_IMAGE", packages=_SCIENCE)
+_MORE = ("polars", "numpy", "pillow", "matplotlib", "attrs", "cloudpickle", "sqlalchemy")
+PARITY = Kind("parity", "s3", "TEST_PARITY_IMAGE", packages=(*_SCIENCE, *_MORE))
+"""With all that the parity suite's programs import."""
 WORKER = Kind("worker", "server,k8s,s3", "TEST_WORKER_IMAGE", ("python", "-P", "-m", "flyte_temporal.worker"))
 
 
@@ -107,7 +112,7 @@ def _dependencies(kind: Kind) -> Path:
         for name in ("pyproject.toml", "constraints.txt", "overrides.txt")
         if (ROOT / name).exists()
     ]
-    layer = cache() / f"{kind.name}-{_digest(*files)}.tar"
+    layer = cache() / f"{kind.name}-{_digest(*files, words=kind.packages)}.tar"
     if not layer.exists():
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder, "lib")
@@ -149,8 +154,8 @@ def _python(folder: Path) -> Path:
     return made
 
 
-def _digest(*files: Path) -> str:
-    found = hashlib.sha256()
+def _digest(*files: Path, words: Sequence[str] = ()) -> str:
+    found = hashlib.sha256(" ".join(words).encode())
     for file in files:
         found.update(file.name.encode() + file.read_bytes())
     return found.hexdigest()[:12]

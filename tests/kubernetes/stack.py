@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -45,7 +46,8 @@ def pod_stack(kubectl: Kubectl, folder: Path) -> Iterator[Command]:
     with ExitStack() as stack:
         port = stack.enter_context(s3_server())
         store = storage_of(port)
-        first = cluster(kubectl, port, images.provide(images.SCIENCE))
+        whole = os.environ.get("PARITY") == "all"
+        first = cluster(kubectl, port, images.provide(images.PARITY if whole else images.SCIENCE))
         second = {**first, "namespace": "second-{project}", "shards": SHARDS}
         variables = {
             "FLYTE_TEMPORAL_STORAGE__ROOT": store.root,

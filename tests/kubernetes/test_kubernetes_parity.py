@@ -1,6 +1,6 @@
 """Some of the parity suite's programs, with each task in a pod: the same specs, the same results.
 
-A few of the shapes; `PARITY=all` runs them all, which takes an hour and an image with all that they import (`TEST_SCIENCE_IMAGE`).
+A few of the shapes; `PARITY=all` runs them all, in an image with all that they import.
 """
 
 from __future__ import annotations
