@@ -193,12 +193,16 @@ def test_everything_of_an_execution_lies_there_and_no_secret_anywhere(
 def test_faults_of_the_store_cost_time_and_nothing_else(place: Place, data: Path, seed: int) -> None:
     """Bursts of 500 and 503, answers that are lost, bodies that are cut both ways, and what comes in drops."""
     chance = random.Random(seed)
-    kinds = cycle(("status", "drop", "cut", "truncate", "trickle", "reset"))
+    kinds = cycle(("status", "drop", "reset", "cut", "truncate", "trickle"))
+    spared = 0
 
     def decide(request: Request) -> Fault | None:
-        if chance.random() > 0.12:
+        nonlocal spared
+        spared += 1
+        # Whatever the seed: a run makes some forty requests.
+        if chance.random() > 0.12 and spared < 6:
             return None
-        kind = next(kinds)
+        spared, kind = 0, next(kinds)
         if (kind == "cut" and not request.size) or (
             kind in {"truncate", "trickle"} and request.method == "HEAD"
         ):
