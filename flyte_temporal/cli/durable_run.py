@@ -78,8 +78,8 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
             else:
                 output.result(execution.id)
             return ExitCode.SUCCEEDED
-        output.note(f"Execution {execution.id} of {compiled.name}. Temporal UI: {execution.ui_url}")
-        return follow(execution, output, place.words)
+        began = f"Execution {execution.id} of {compiled.name}. Temporal UI: {execution.ui_url}"
+        return follow(execution, output, place.words, began=began)
 
 
 def _literals(

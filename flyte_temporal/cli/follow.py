@@ -19,7 +19,11 @@ SECOND_CHANCE_S = 2.0
 
 
 def follow(
-    execution: Handle, output: Output, place: str = "", more: Mapping[str, Any] | None = None
+    execution: Handle,
+    output: Output,
+    place: str = "",
+    more: Mapping[str, Any] | None = None,
+    began: str = "",
 ) -> ExitCode:
     """Show progress until an execution is over, then print its result.
 
@@ -30,11 +34,14 @@ def follow(
         output: Where to show and print.
         place: Options that other commands need to find the execution, with a space in front.
         more: Further members of the JSON document.
+        began: What is said first; Ctrl-C means the same from there on.
 
     Returns:
         The exit code that the execution's end means.
     """
     try:
+        if began:
+            output.note(began)
         record = _watch(execution, output, place)
     except KeyboardInterrupt:
         if not _asked_again(execution.id, output, place):

@@ -150,5 +150,5 @@ def _start(
         else:
             output.result(execution.id)
         return ExitCode.SUCCEEDED
-    output.note(f"Execution {execution.id} recovers {submission.source}. Temporal UI: {execution.ui_url}")
-    return follow(execution, output, place.words, more)
+    began = f"Execution {execution.id} recovers {submission.source}. Temporal UI: {execution.ui_url}"
+    return follow(execution, output, place.words, more, began=began)

@@ -98,6 +98,7 @@ def test_ctrl_c_detaches_and_the_execution_goes_on(cli: Command, program: Path, 
     gate = tmp_path / "gate"
     with cli.started("run", "--name", "left-1", program, "gated", "--path", str(gate), "--n", "4") as run:
         until_exists(Path(f"{gate}.started"))
+        _until_said(run, "Execution left-1 of ")
         run.send_signal(signal.SIGINT)
         _, told = run.communicate(timeout=DEADLINE_S)
     assert run.returncode == 130
@@ -110,6 +111,7 @@ def test_ctrl_c_twice_aborts(cli: Command, program: Path, tmp_path: Path) -> Non
     gate = tmp_path / "never"
     with cli.started("run", "--name", "left-2", program, "gated", "--path", str(gate)) as run:
         until_exists(Path(f"{gate}.started"))
+        _until_said(run, "Execution left-2 of ")
         run.send_signal(signal.SIGINT)
         _until_said(run, "Detached")
         run.send_signal(signal.SIGINT)
