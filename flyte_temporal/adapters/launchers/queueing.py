@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from flyte_temporal.adapters.launchers.ends import Ends
 from flyte_temporal.adapters.launchers.journals import JournalAttempt, checkpoint_of, exited
 from flyte_temporal.adapters.launchers.orders import OrderWriter
 from flyte_temporal.adapters.launchers.settings import PoolConfig
@@ -26,7 +27,7 @@ _QUEUED = AttemptState(phase=AttemptPhase.QUEUED, message="waiting for a free pr
 
 
 @dataclass(eq=False)
-class Entry:
+class Entry(Ends):
     """An attempt as this launcher knows it.
 
     Args:
@@ -63,12 +64,9 @@ class Entry:
         self.state = AttemptState(phase=AttemptPhase.RUNNING, pid=pid, started_at=datetime.now(UTC))
 
     def end(self, state: AttemptState) -> None:
-        """Note the final state."""
-        if self.intent:
-            state = state.model_copy(update={"intent": self.intent})
-        self.state, self.runner = state, None
-        if not self.over.done():
-            self.over.set_result(state)
+        """Note the final state; nothing runs it any more."""
+        self.runner = None
+        super().end(state)
 
 
 class QueueingLauncher(ABC):

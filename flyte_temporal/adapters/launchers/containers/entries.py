@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from flyte_temporal.adapters.launchers.containers.engine import Container
+from flyte_temporal.adapters.launchers.ends import Ends
 from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState, Intent
 from flyte_temporal.spec.identifiers import AttemptId
 
@@ -13,7 +14,7 @@ _QUEUED = AttemptState(phase=AttemptPhase.QUEUED, message="waiting for a free pl
 
 
 @dataclass(eq=False)
-class Entry:
+class Entry(Ends):
     """An attempt as this launcher knows it.
 
     Args:
@@ -43,11 +44,3 @@ class Entry:
     def say(self, words: str) -> None:
         """Note why nothing more is known for now."""
         self.state = self.state.model_copy(update={"message": words})
-
-    def end(self, state: AttemptState) -> None:
-        """Note the final state."""
-        if self.intent:
-            state = state.model_copy(update={"intent": self.intent})
-        self.state = state
-        if not self.over.done():
-            self.over.set_result(state)

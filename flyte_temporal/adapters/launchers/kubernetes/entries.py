@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from flyte_temporal.adapters.launchers.ends import Ends
 from flyte_temporal.adapters.launchers.kubernetes import names
 from flyte_temporal.adapters.launchers.kubernetes.api import PODS, Json
 from flyte_temporal.adapters.launchers.kubernetes.clusters import Cluster
@@ -24,7 +25,7 @@ _SURE_S = 60.0
 
 
 @dataclass(eq=False)
-class Entry:
+class Entry(Ends):
     """An attempt.
 
     Args:
@@ -102,14 +103,6 @@ class Entry:
         """Note what it waits for, for people."""
         if not self.over.done():
             self.state = AttemptState(phase=AttemptPhase.QUEUED, message=message)
-
-    def end(self, state: AttemptState) -> None:
-        """Note the final state."""
-        if self.intent:
-            state = state.model_copy(update={"intent": self.intent})
-        self.state = state
-        if not self.over.done():
-            self.over.set_result(state)
 
     def seen(self, *, gone: bool = False, node_ready: bool = True) -> PodEvidence:
         """Return what is known about the pod; `gone` = its absence is confirmed, however young it was."""
