@@ -104,6 +104,9 @@ class WorkerSettings(Group):
     """Attempts after which a warm process is replaced, against slow leaks in user code."""
     pool_max_rss: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
     """Resident bytes after which an idle warm process is replaced. 2 GiB: libraries yes, hoarded data no."""
+    pool_ahead: bool = False
+    """Whether a worker prepares the warm pool before the first attempt asks for it: 45 MiB of memory for half a second
+    less until it runs. The local stack does."""
     max_activities: int = Field(default=1000, ge=1)
     """Activities at once. They only wait for attempts, so far more than there are processes; twice what a run may have
     pending, because one that continues as new asks for all of them again before the old ones have let go."""

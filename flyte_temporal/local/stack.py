@@ -165,6 +165,7 @@ class Stack:
             "WORKER__STICKY_TIMEOUT_S": "1",
             "WORKER__GRACEFUL_SHUTDOWN_S": "1",
             "WORKER__WEDGED_S": "20",
+            "WORKER__POOL_AHEAD": "true",
             # Every pending activity heartbeats thrice a second; more than can run at once only cost.
             "LIMITS__PENDING": "100",
         }

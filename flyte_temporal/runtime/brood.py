@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.runtime import deaths, memory, orphans
 from flyte_temporal.runtime.wakeups import SignalPipe, exit_code, kill_group
 from flyte_temporal.runtime.warm import Page, WarmProcess, WarmSettings, folder_of
+from flyte_temporal.runtime.wire import Wire
 from flyte_temporal.spec.attempt import AttemptOrder
 from flyte_temporal.storage import scratch
 from flyte_temporal.storage.blobs import open_store
@@ -43,19 +42,17 @@ class Brood:
     """Forks and watches warm processes.
 
     Args:
-        control: Connection to the launcher.
+        wire: Connection to the launcher.
         settings: What the processes share.
     """
 
-    def __init__(self, control: socket.socket, settings: WarmSettings) -> None:
-        self._control: socket.socket | None = control
+    def __init__(self, wire: Wire, settings: WarmSettings) -> None:
+        self._wire = wire
         self._settings = settings
         self._signals = SignalPipe((signal.SIGCHLD,))
         self._children: dict[int, _Child] = {}
         self._helpers: dict[int, Callable[[], None]] = {}
         self._kills = memory.kernel_kills()
-        self._buffer = b""
-        self._channels: deque[int] = deque()
         self._shipping = False
         orphans.adopt()
         # What the user's modules started when they were imported is for all attempts.
@@ -63,14 +60,15 @@ class Brood:
 
     def serve(self) -> None:
         """Work until the launcher is gone and no process is left."""
-        while self._control is not None or self._children or self._helpers:
-            waiting_for: list[Any] = [self._signals] + ([self._control] if self._control else [])
+        while self._wire.open or self._children or self._helpers:
+            waiting_for: list[Any] = [self._signals] + ([self._wire] if self._wire.open else [])
             ready, _, _ = select.select(waiting_for, [], [], self._timeout())
             if self._signals in ready:
                 self._signals.take()
                 self._reap()
-            if self._control is not None and self._control in ready:
-                self._hear(self._control)
+            if self._wire in ready:
+                for message in self._wire.hear():
+                    self._heed(message)
             self._kill_overdue()
             self._ship_logs()
 
@@ -80,31 +78,11 @@ class Brood:
             return None
         return max(0.0, min([_TICK_S, *deadlines]))
 
-    def _hear(self, control: socket.socket) -> None:
-        try:
-            data, descriptors, _, _ = socket.recv_fds(control, 65536, 16)
-        except ConnectionResetError:
-            data, descriptors = b"", []
-        if not data:
-            control.close()
-            self._control = None
-            return
-        self._channels.extend(descriptors)
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            message = json.loads(line)
-            if "fork" in message:
-                self._fork(message["fork"], self._channels.popleft())
-            elif "stop" in message:
-                self._stop(message["stop"], message["grace"])
-
-    def _say(self, message: dict[str, object]) -> None:
-        if self._control is not None:
-            try:
-                self._control.sendall(json.dumps(message).encode() + b"\n")
-            except (BrokenPipeError, ConnectionResetError):
-                self._control.close()
-                self._control = None
+    def _heed(self, message: dict[str, Any]) -> None:
+        if "fork" in message:
+            self._fork(message["fork"], self._wire.take_descriptor())
+        elif "stop" in message:
+            self._stop(message["stop"], message["grace"])
 
     def _fork(self, number: int, channel: int) -> None:
         page = Page()
@@ -117,7 +95,7 @@ class Brood:
         os.close(channel)
         _set_group(pid)
         self._children[pid] = _Child(number, page, folder_of(self._settings, pid))
-        self._say({"forked": number, "pid": pid, "started": scratch.start_time(pid) or ""})
+        self._wire.say({"forked": number, "pid": pid, "started": scratch.start_time(pid) or ""})
 
     def _become_warm(self, channel: int, page: Page) -> None:
         self._leave()
@@ -129,10 +107,7 @@ class Brood:
     def _leave(self) -> None:
         """Let go of what belongs to the zygote; in a process just forked."""
         self._signals.forget()
-        if self._control is not None:
-            self._control.close()
-        for channel in self._channels:
-            os.close(channel)
+        self._wire.forget()
 
     def _stop(self, number: int, grace_s: float) -> None:
         for pid, child in self._children.items():
@@ -176,12 +151,12 @@ class Brood:
         said = {"gone": child.number, "code": code, "name": name}
         if not name:
             remove(child.folder)
-            self._say(said)
+            self._wire.say(said)
             return
         kills = memory.kernel_kills()
         death = deaths.Death(code, rss, oom=code < 0 and kills > self._kills)
         self._kills = kills
-        self._help(lambda: self._bury(name, death, child.folder), lambda: self._say(said))
+        self._help(lambda: self._bury(name, death, child.folder), lambda: self._wire.say(said))
 
     def _bury(self, name: str, death: deaths.Death, folder: Path) -> None:
         deaths.bury(self._settings.attempts / name, death)

@@ -21,7 +21,6 @@ import importlib
 import json
 import os
 import signal
-import socket
 import sys
 import warnings
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from flyte_temporal.runtime import attempt
 from flyte_temporal.runtime.brood import Brood
 from flyte_temporal.runtime.threads import fork_is_safe
 from flyte_temporal.runtime.warm import WarmSettings
+from flyte_temporal.runtime.wire import Wire
 from flyte_temporal.spec.attempt import StorageConfig
 from flyte_temporal.spec.execution import BundleRef
 from flyte_temporal.storage.blobs import open_store
@@ -47,24 +47,33 @@ def main() -> int:
     parser.add_argument("--settings", required=True, metavar="JSON")
     parser.add_argument("--no-preload", action="store_true")
     arguments = parser.parse_args()
-    given = json.loads(arguments.settings)
+    serve(arguments.control, json.loads(arguments.settings), preload=not arguments.no_preload)
+    return 0
+
+
+def serve(control: int, given: dict[str, Any], *, preload: bool) -> None:
+    """Be a zygote, until its launcher is gone and its last process has ended.
+
+    Args:
+        control: Descriptor of the connection to the launcher.
+        given: Settings, as the launcher writes them.
+        preload: Whether the user's module is imported ahead.
+    """
     # The Python of the user's code may count threads of C libraries (OpenBLAS) that are known to survive a fork.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*multi-threaded.*fork")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wire = Wire(control)
     settings = _settings(given)
     attempt.enter_code(settings.root)
-    preloaded = not arguments.no_preload and _preload(given["module"])
-    if not arguments.no_preload and not fork_is_safe():
+    preloaded = preload and _preload(given["module"])
+    if preload and not fork_is_safe():
         # The user's module starts threads when it is imported. So the processes import it themselves, each after
         # its fork.
-        _start_again(arguments.control)
+        _start_again(control, given)
     gc.collect()
     gc.freeze()
-    os.set_inheritable(arguments.control, False)  # noqa: FBT003 - positional by signature
-    control = socket.socket(fileno=arguments.control)
-    control.sendall(json.dumps({"ready": True, "preloaded": preloaded}).encode() + b"\n")
-    Brood(control, settings).serve()
-    return 0
+    wire.say({"ready": True, "preloaded": preloaded})
+    Brood(wire, settings).serve()
 
 
 def _settings(given: dict[str, Any]) -> WarmSettings:
@@ -126,11 +135,12 @@ def _preload(module: str) -> bool:
     return True
 
 
-def _start_again(control: int) -> NoReturn:
+def _start_again(control: int, given: dict[str, Any]) -> NoReturn:
     os.set_inheritable(control, True)  # noqa: FBT003 - positional by signature
     sys.stdout.flush()
     sys.stderr.flush()
-    arguments = ["-P", "-m", "flyte_temporal.runtime.zygote", *sys.argv[1:], "--no-preload"]
+    arguments = ["-P", "-m", "flyte_temporal.runtime.zygote", "--no-preload"]
+    arguments += ["--control", str(control), "--settings", json.dumps(given)]
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - our own interpreter, our own arguments
 
 

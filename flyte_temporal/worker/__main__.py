@@ -6,11 +6,13 @@ import asyncio
 import importlib
 import logging
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
+from flyte_temporal.adapters.launchers import stems
 from flyte_temporal.config.settings import Settings
 from flyte_temporal.errors import FlyteTemporalError
 from flyte_temporal.worker.liveness import Activations, Liveness
@@ -20,6 +22,9 @@ from flyte_temporal.worker.wiring import PARTS, Platform, build
 
 _log = logging.getLogger("flyte_temporal.worker")
 
+_SETTLED_S = 10.0
+"""How long a spare waits before it prepares the pool too: a stack that has just started has better use for the CPU."""
+
 
 async def _main() -> None:
     stop = asyncio.Event()
@@ -27,6 +32,7 @@ async def _main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     settings = Settings.load()
+    _prepare_pool(settings)
     activations = Activations()
     platform = await _build_unless(stop, settings, activations)
     if platform is None:
@@ -73,7 +79,18 @@ def _wait() -> bool:
     """Import all that a worker needs, then wait for a line; return False if the other end is gone instead."""
     for name in PARTS:
         importlib.import_module(name)
+    if not select.select([sys.stdin], [], [], _SETTLED_S)[0]:
+        with suppress(FlyteTemporalError):  # told when it begins
+            _prepare_pool(Settings.load())
     return bool(sys.stdin.readline())
+
+
+def _prepare_pool(settings: Settings) -> None:
+    if settings.worker.pool_ahead:
+        try:
+            stems.prepare()
+        except OSError as error:
+            _log.warning("The warm pool could not be prepared, and is made when it is needed: %s", error)
 
 
 def main() -> int:

@@ -3,12 +3,8 @@
 # Nothing else runs in the event loop of a test while it looks at files and processes.
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,63 +13,13 @@ from flyte_temporal.adapters.launchers import Launchers, make_launcher
 from flyte_temporal.adapters.launchers.pool import PoolConfig, PoolLauncher
 from flyte_temporal.config.settings import Settings, WorkerSettings
 from flyte_temporal.errors import LauncherError
-from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
+from flyte_temporal.spec.attempt import AttemptPhase
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.types import FLOAT, STRING, LiteralType
+from flyte_temporal.spec.types import FLOAT, STRING
 from flyte_temporal.storage import scratch
-from flyte_temporal.testing.attempts import AttemptBench
 from tests.conftest import CHAOS
-
-TIMEOUT_S = 60.0
-
-HEADER = "import os, sys, time\nfrom flyte_temporal import task\n"
-PID = "\n@task\ndef pid(path: str) -> int:\n    return os.getpid()\n"
-
-
-def make_bench(tmp_path: Path, **modules: str) -> AttemptBench:
-    source = tmp_path / "source"
-    source.mkdir()
-    for name, text in modules.items():
-        (source / f"{name}.py").write_text(HEADER + text)
-    return AttemptBench(source, tmp_path)
-
-
-@asynccontextmanager
-async def pool_of(bench: AttemptBench, **settings: float) -> AsyncIterator[PoolLauncher]:
-    size = int(settings.pop("size", 1))
-    launcher = PoolLauncher(PoolConfig(bench.folder / "scratch", size, **settings))  # type: ignore[arg-type]
-    try:
-        yield launcher
-    finally:
-        await launcher.close()
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "the awaited state did not come"
-        await asyncio.sleep(0.01)
-
-
-async def run(launcher: PoolLauncher, order: AttemptOrder) -> AttemptState:
-    await launcher.start(order)
-    state = await launcher.observe(order.attempt, TIMEOUT_S)
-    assert state.over, state
-    return state
-
-
-async def value(
-    launcher: PoolLauncher, bench: AttemptBench, task: str, output: LiteralType | None = None
-) -> object:
-    order = bench.order(task, {"path": ""}, output) if output else bench.order(task, {"path": ""})
-    state = await run(launcher, order)
-    manifest = bench.manifest(order)
-    assert manifest is not None, state
-    assert manifest.outputs is not None, manifest.error
-    literal = manifest.outputs["o0"]
-    assert isinstance(literal, Inline)
-    return literal.value
+from tests.contract.pools import PID, TIMEOUT_S, eventually, make_bench, pool_of, run, value
 
 
 async def test_the_module_is_imported_once_for_all_processes(tmp_path: Path) -> None:
@@ -149,7 +95,7 @@ async def test_numeric_libraries_work_after_the_fork(tmp_path: Path, at_import: 
         tmp_path,
         jobs=LIBRARIES
         + at_import
-        + "\n@task\ndef parent(path: str) -> int:\n    return len(PRELOADED)\nPRELOADED = [1] if 'zygote' in ' '.join(sys.orig_argv) and '--no-preload' not in sys.orig_argv else []\n",
+        + "\n@task\ndef parent(path: str) -> int:\n    return int(AT_IMPORT != os.getpid())\nAT_IMPORT = os.getpid()\n",
     )
     async with pool_of(bench, size=2) as launcher:
         orders = [

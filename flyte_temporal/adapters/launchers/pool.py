@@ -14,6 +14,7 @@ from flyte_temporal.adapters.launchers.batches import Batch, BatchingLauncher
 from flyte_temporal.adapters.launchers.journals import exited
 from flyte_temporal.adapters.launchers.queueing import Entry
 from flyte_temporal.adapters.launchers.settings import PoolConfig
+from flyte_temporal.adapters.launchers.stems import Stems
 from flyte_temporal.adapters.launchers.warm import Warm, ZygoteKey, key_of
 from flyte_temporal.adapters.launchers.zygotes import Zygote, ZygoteEvents
 from flyte_temporal.errors import LauncherError
@@ -42,6 +43,7 @@ class PoolLauncher(BatchingLauncher):
         # Zygotes that are gone, with processes that still finish their attempt.
         self._orphaned: set[Zygote] = set()
         self._failures: dict[ZygoteKey, int] = {}
+        self._stems = Stems()
         self._events = ZygoteEvents(self._on_idle, self._on_done, self._on_gone, self._on_dead)
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -55,6 +57,7 @@ class PoolLauncher(BatchingLauncher):
             zygote.close()
         self._zygotes.clear()
         self._orphaned.clear()
+        self._stems.close()
         self._let_go()
 
     def _processes(self) -> int:
@@ -92,7 +95,7 @@ class PoolLauncher(BatchingLauncher):
         found = self._zygotes.get(key)
         if found is None:
             preload = self._failures.get(key, 0) == 0
-            found = self._zygotes[key] = Zygote(key, order, self._config, self._events, preload)
+            found = self._zygotes[key] = Zygote(key, order, self._config, self._events, self._stems, preload)
             if self._sweeper is None:
                 self._sweep_later()
         return found
@@ -210,7 +213,7 @@ class PoolLauncher(BatchingLauncher):
         else:
             self._forget(entry)
 
-    def _on_dead(self, zygote: Zygote, code: int) -> None:
+    def _on_dead(self, zygote: Zygote, code: int | None) -> None:
         if self._zygotes.get(zygote.key) is zygote:
             del self._zygotes[zygote.key]
         if zygote.processes:
@@ -221,7 +224,7 @@ class PoolLauncher(BatchingLauncher):
             self._count_failure(zygote, code)
         self._pump_safely()
 
-    def _count_failure(self, zygote: Zygote, code: int) -> None:
+    def _count_failure(self, zygote: Zygote, code: int | None) -> None:
         """Try again without importing the user's module ahead; if that fails too, the attempts cannot be run."""
         failures = self._failures[zygote.key] = self._failures.get(zygote.key, 0) + 1
         if failures < 2:

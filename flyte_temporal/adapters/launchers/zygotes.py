@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flyte_temporal.adapters.launchers.exits import ExitWatch
 from flyte_temporal.adapters.launchers.queueing import Entry
-from flyte_temporal.adapters.launchers.settings import PoolConfig, process_environment
+from flyte_temporal.adapters.launchers.settings import PoolConfig, interpreter_of, process_environment
+from flyte_temporal.adapters.launchers.stems import Alone, Life, Stems
 from flyte_temporal.adapters.launchers.warm import Warm, ZygoteKey
 from flyte_temporal.errors import LauncherError
 from flyte_temporal.spec.attempt import AttemptOrder
@@ -33,13 +33,13 @@ class ZygoteEvents:
         idle: A process waits for work.
         done: A process has done its work, with its reply.
         gone: A process is gone; the exit code if somebody saw it.
-        dead: The zygote itself is gone, with its exit code.
+        dead: The zygote itself is gone, with its exit code if somebody saw it.
     """
 
     idle: Callable[[Zygote, Warm], None]
     done: Callable[[Zygote, Warm, dict[str, Any]], None]
     gone: Callable[[Zygote, Warm, int | None], None]
-    dead: Callable[[Zygote, int], None]
+    dead: Callable[[Zygote, int | None], None]
 
 
 @dataclass(eq=False)
@@ -51,6 +51,7 @@ class Zygote:
         order: The order that it was started for.
         config: Settings of the pool.
         events: Whom to tell.
+        stems: Of whom it may be a fork.
         preload: Whether it imports the user's module ahead.
     """
 
@@ -58,6 +59,7 @@ class Zygote:
     order: AttemptOrder
     config: PoolConfig
     events: ZygoteEvents
+    stems: Stems
     preload: bool = True
     ready: bool = False
     alive: bool = True
@@ -71,7 +73,7 @@ class Zygote:
         self.log = self.config.zygotes / f"{time.time_ns()}-{next(_numbers)}.log"
         self._control, theirs = socket.socketpair()
         try:
-            self._process = self._start(theirs)
+            self._life = self._start(theirs)
         except OSError as error:
             self._control.close()
             raise LauncherError(
@@ -81,7 +83,6 @@ class Zygote:
             theirs.close()
         self._control.setblocking(False)  # noqa: FBT003 - positional by signature
         self._loop.add_reader(self._control, self._hear)
-        self._watch = ExitWatch(self._process, self._died)
         self._deadline = self._loop.call_later(self.config.start_timeout_s, self._too_slow)
 
     @property
@@ -156,7 +157,7 @@ class Zygote:
             self.alive = False
             self._loop.remove_reader(self._control)
             self._control.close()
-            self._watch.let_go()
+            self._life.let_go()
 
     def last_words(self) -> str:
         """Return the end of its log."""
@@ -165,10 +166,20 @@ class Zygote:
         except OSError:
             return ""
 
-    def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    def _start(self, theirs: socket.socket) -> Life:
+        # After a failure it is one by itself, so that no fault of a stem's can be the cause of a second.
+        if self.preload and self.key.interpreter == interpreter_of("") and not self.key.environment:
+            request: dict[str, Any] = {"settings": self._settings(), "preload": self.preload}
+            request |= {"log": str(self.log), "folder": str(self.config.scratch)}
+            forked = self.stems.fork(request, theirs, self._died)
+            if forked is not None:
+                return forked
+        return Alone(self._start_alone(theirs), self._died)
+
+    def _start_alone(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         control = theirs.fileno()
         command = [self.key.interpreter, "-P", "-m", "flyte_temporal.runtime.zygote"]
-        command += ["--control", str(control), "--settings", self._settings()]
+        command += ["--control", str(control), "--settings", json.dumps(self._settings())]
         if not self.preload:
             command.append("--no-preload")
         with self.log.open("wb") as log:
@@ -183,21 +194,19 @@ class Zygote:
                 env=process_environment(dict(self.key.environment)),
             )
 
-    def _settings(self) -> str:
+    def _settings(self) -> dict[str, Any]:
         bundle = self.order.environment.bundle
         entry = self.order.task.entry
-        return json.dumps(
-            {
-                "storage": self.order.storage.model_dump(mode="json"),
-                "bundle": bundle.model_dump(mode="json") if bundle else None,
-                "module": entry.module if entry else "",
-                "attempts": str(self.config.attempts),
-                "folders": str(self.config.warm),
-                "cache": str(self.config.bundles),
-                "max_tasks": self.config.max_tasks,
-                "max_growth_bytes": self.config.max_growth_bytes,
-            }
-        )
+        return {
+            "storage": self.order.storage.model_dump(mode="json"),
+            "bundle": bundle.model_dump(mode="json") if bundle else None,
+            "module": entry.module if entry else "",
+            "attempts": str(self.config.attempts),
+            "folders": str(self.config.warm),
+            "cache": str(self.config.bundles),
+            "max_tasks": self.config.max_tasks,
+            "max_growth_bytes": self.config.max_growth_bytes,
+        }
 
     def _hear(self) -> None:
         try:
@@ -207,8 +216,8 @@ class Zygote:
         except ConnectionResetError:
             data = b""
         if not data:
-            # Its exit code is told by the watch on the process.
             self._loop.remove_reader(self._control)
+            self._life.hung_up()
             return
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
@@ -268,7 +277,7 @@ class Zygote:
                 self._loop.remove_reader(warm.channel)
             warm.channel.close()
 
-    def _died(self, code: int) -> None:
+    def _died(self, code: int | None) -> None:
         self.alive = False
         self._deadline.cancel()
         self._hear_the_rest()
@@ -293,4 +302,4 @@ class Zygote:
 
     def _too_slow(self) -> None:
         if not self.ready:
-            self._process.kill()
+            self._life.kill()
