@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,34 +38,64 @@ COMMON = (
 """What commands import anyway; libraries of user programs are left to the programs."""
 
 
-@dataclass(frozen=True)
-class ForkedCommand(Command):
-    """Runs `flyte-temporal` on one home, in forks of `server`."""
+class Forks:
+    """A process of which commands are forks.
 
-    server: subprocess.Popen[str] | None = None
+    Args:
+        server: The process.
+    """
 
-    def __call__(self, *words: str | Path, expect: int | None = 0) -> Done:
-        """Run a command to its end; see `Command`."""
-        assert self.server is not None
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        self._server = server
+
+    def run(self, words: Sequence[str | Path], environment: dict[str, str], folder: Path) -> Done:
+        """Run a command to its end, in a folder and an environment of its own."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             request = {
                 "words": [*map(str, words)],
-                "environment": self.environment,
-                "folder": str(self._folder()),
+                "environment": environment,
+                "folder": str(folder),
                 "streams": [f"/proc/{os.getpid()}/fd/{each.fileno()}" for each in (out, err)],
             }
-            self.server.stdin.write(json.dumps(request) + "\n")
-            self.server.stdin.flush()
-            code = int(self.server.stdout.readline())
+            self._server.stdin.write(json.dumps(request) + "\n")
+            self._server.stdin.flush()
+            code = int(self._server.stdout.readline())
             texts = []
             for each in (out, err):
                 each.seek(0)
                 texts.append(each.read().decode())
-        if expect is not None:
-            assert code == expect, f"{words}\nstdout: {texts[0]}\nstderr: {texts[1]}"
         return Done(code, *texts)
+
+
+@contextmanager
+def forks() -> Iterator[Forks]:
+    """Start the process, and end it when the block ends."""
+    command = [sys.executable, "-m", "tests.e2e.forking"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            yield Forks(server)
+        finally:
+            assert server.stdin is not None
+            server.stdin.close()
+
+
+@dataclass(frozen=True)
+class ForkedCommand(Command):
+    """Runs `flyte-temporal` on one home, in forks of one process."""
+
+    forks: Forks | None = None
+
+    def __call__(self, *words: str | Path, expect: int | None = 0) -> Done:
+        """Run a command to its end; see `Command`."""
+        assert self.forks is not None
+        done = self.forks.run(words, self.environment, self._folder())
+        if expect is not None:
+            assert done.code == expect, f"{words}\nstdout: {done.stdout}\nstderr: {done.stderr}"
+        return done
 
     def _folder(self) -> Path:
         """Return a working folder of a command's own, in which paths below `tests/` lead to the repository's files.
@@ -79,16 +109,9 @@ class ForkedCommand(Command):
 
 @contextmanager
 def forked(home: Path, variables: tuple[tuple[str, str], ...] = ()) -> Iterator[ForkedCommand]:
-    """Start the process, and end it when the block ends."""
-    command = [sys.executable, "-m", "tests.e2e.forking"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            yield ForkedCommand(home, variables, server=server)
-        finally:
-            assert server.stdin is not None
-            server.stdin.close()
+    """Return the commands of a home, in forks of a process that ends when the block does."""
+    with forks() as each:
+        yield ForkedCommand(home, variables, forks=each)
 
 
 def _serve() -> None:

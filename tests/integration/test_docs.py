@@ -7,10 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.command import Done
+from tests.e2e.forking import ForkedCommand, Forks, forked
 from tests.integration.pages import Block, Step, blocks, differs, read, steps
 
 ROOT = Path(__file__).parents[2]
@@ -35,16 +38,25 @@ TIMEOUT_S = 120.0
 
 
 class Reader:
-    """Somebody who follows a page, in a folder and on a home of their own."""
+    """Somebody who follows a page, in a folder of their own, as a project of a stack that all readers share.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        forks: Runs `flyte-temporal`; `python` is a process of its own.
+        home: The stack's home.
+        folder: A folder for the page.
+        project: A name for the page.
+    """
+
+    def __init__(self, forks: Forks, home: Path, folder: Path, project: str) -> None:
         self.folder = folder / "work"
         self.folder.mkdir()
+        self._forks = forks
         mine = {k: v for k, v in os.environ.items() if not k.startswith("FLYTE_TEMPORAL_")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{mine.get('PATH', '')}"
         self._environment = {
             **mine,
-            "FLYTE_TEMPORAL_HOME": str(folder / "home"),
+            "FLYTE_TEMPORAL_HOME": str(home),
+            "FLYTE_TEMPORAL_PROJECT": project,
             "COLUMNS": "120",
             "PATH": path,
         }
@@ -61,9 +73,17 @@ class Reader:
 
     def run(self, words: list[str], code: int) -> str:
         """Run a line and return what it prints on standard output."""
-        program = {"flyte-temporal": ["-m", "flyte_temporal.cli"], "python": []}[words[0]]
+        if words[0] == "flyte-temporal":
+            done = self._forks.run(words[1:], self._environment, self.folder)
+        else:
+            assert words[0] == "python", words
+            done = self._python(words[1:])
+        assert done.code == code, f"{words}\nstdout: {done.stdout}\nstderr: {done.stderr}"
+        return done.stdout
+
+    def _python(self, words: list[str]) -> Done:
         done = subprocess.run(
-            [sys.executable, *program, *words[1:]],
+            [sys.executable, *words],
             env=self._environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -72,23 +92,23 @@ class Reader:
             timeout=TIMEOUT_S,
             check=False,
         )
-        assert done.returncode == code, f"{words}\nstdout: {done.stdout}\nstderr: {done.stderr}"
-        return done.stdout
+        return Done(done.returncode, done.stdout, done.stderr)
 
-    def leave(self) -> None:
-        if (self.folder.parent / "home").exists():
-            self.run(["flyte-temporal", "down"], 0)
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedCommand]:
+    with forked(tmp_path_factory.mktemp("home") / "h") as command:
+        yield command
+        command("down", expect=None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if steps(read(page))], ids=lambda page: page.stem)
-def test_the_examples_of_a_page_do_what_it_says(page: Path, tmp_path: Path) -> None:
-    reader = Reader(tmp_path)
-    try:
-        for step in steps(read(page)):
-            reader.follow(step)
-    finally:
-        reader.leave()
+def test_the_examples_of_a_page_do_what_it_says(stack: ForkedCommand, page: Path, tmp_path: Path) -> None:
+    assert stack.forks is not None
+    reader = Reader(stack.forks, stack.home, tmp_path, page.stem.lower())
+    for step in steps(read(page)):
+        reader.follow(step)
 
 
 # Signatures, which api.md is made of, are no programs.
