@@ -50,7 +50,7 @@ def test_programs_give_in_pods_what_they_give_anywhere(
     read_outputs_from(monkeypatch, dict(cli.variables), tmp_path)
     secret = {"apiVersion": "v1", "kind": "Secret", "stringData": {"password": "s3cret "}}
     kubectl.apply(secret | {"metadata": {"name": "db", "namespace": NAMESPACE}})
-    stated = [case for case in cases("durable") if is_asked_for(str(case))]
+    stated = [case for case in cases("durable", "kubernetes") if is_asked_for(str(case))]
     assert len(stated) >= len(CHOSEN)
     variables = (*cli.variables, ("FLYTE_TEMPORAL_LAUNCHER", "kubernetes"))
     free: Queue[Command] = Queue()

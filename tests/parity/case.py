@@ -60,9 +60,9 @@ class Case:
         return found
 
 
-def cases(way: Literal["plain", "durable"]) -> list[Case]:
-    """Return all stated runs of one way that the launcher of $TEST_LAUNCHER, if one is chosen, can give."""
-    apart = os.environ.get("TEST_LAUNCHER", "process") not in {"", "process", "pool"}
+def cases(way: Literal["plain", "durable"], launcher: str = "") -> list[Case]:
+    """Return all stated runs of one way that a launcher can give: that of $TEST_LAUNCHER, unless another is named."""
+    apart = (launcher or os.environ.get("TEST_LAUNCHER", "")) not in {"", "process", "pool"}
     found = []
     for file in sorted(CASES.glob("*.toml")):
         stated = tomllib.loads(file.read_text(encoding="utf-8"))
