@@ -247,8 +247,9 @@ class _Walk:
 
 
 def _spec_of(name: str) -> ModuleSpec | None:
-    """Return where a module is found. The packages around it are not imported for that: a body may have its reasons to
-    import them late.
+    """Return where a module is found.
+
+    The packages around it are not imported for that: a body may have its reasons to import them late.
     """
     loaded = sys.modules.get(name)
     if loaded is not None:
@@ -263,7 +264,9 @@ def _spec_of(name: str) -> ModuleSpec | None:
         places = around.submodule_search_locations if around is not None else None
     try:
         return PathFinder.find_spec(name, places) if places is not None else None
-    except KeyError:  # a folder without `__init__.py` in a package: only where that is imported can it be found
+    except (
+        KeyError
+    ):  # a folder without `__init__.py` in a package: only where that is imported can it be found
         return importlib.util.find_spec(name)
 
 
