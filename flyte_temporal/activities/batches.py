@@ -91,7 +91,7 @@ class OneBatch:
     async def _drive(self, launcher: BatchLauncher) -> None:
         while todo := self._todo:
             if self._has_failed():
-                await launcher.withdraw([member.attempt.id for member in todo])
+                await self._hand_back(launcher)
                 return
             await self._start(launcher, todo)
             if not any(member.known for member in todo):
@@ -102,9 +102,22 @@ class OneBatch:
             if at_work is None:
                 continue
             if at_work.ran_s > self._request.longest_s:
-                at_work.result = MemberResult(began=True)
-                await launcher.withdraw([member.attempt.id for member in self._todo])
+                await self._hand_back(launcher)
                 return
+
+    async def _hand_back(self, launcher: BatchLauncher) -> None:
+        """Let nothing more begin; say of each member that has begun that it is at work, or take in its end."""
+        todo = self._todo
+        await launcher.withdraw([member.attempt.id for member in todo])
+        # For a moment: of one whose turn seems to have come, its process may be about to say that it begins nothing more.
+        states = await launcher.observe_batch([member.attempt.id for member in todo], _LEAST_S)
+        for member in todo:
+            state = states.get(member.key)
+            if state is not None and state.over:
+                await self._end(launcher, member, state)
+            elif state is not None and state.phase is not AttemptPhase.QUEUED:
+                # Perhaps only since then: one before it has ended in the same moment.
+                member.result = MemberResult(began=True)
 
     def _has_failed(self) -> bool:
         return not self._request.go_on and any(m.result and m.result.error for m in self._members)

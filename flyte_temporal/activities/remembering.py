@@ -31,6 +31,9 @@ from flyte_temporal.spec.lookup_calls import CACHE_ENDED, STORE, StoreItem, Stor
 
 _log = logging.getLogger(__name__)
 
+_PATIENCE_S = 15.0
+"""How long a node waits for its outputs to be remembered; more than a busy database takes, which answers by itself."""
+
 _Put: TypeAlias = tuple[CacheEntry, Lease | None]
 
 
@@ -58,7 +61,11 @@ class Remembering:
         try:
             task = await self._closures.task(item.spec, item.memo.task)
             entry = await self._entry(execution, item, task.interface)
-            stored = await self._written((entry, lease))
+            stored = await asyncio.wait_for(self._written((entry, lease)), _PATIENCE_S)
+        except TimeoutError:
+            # It stays in the queue, and ends its lease if the catalog answers after all; a release would only hang as well.
+            _log.warning("The catalog says nothing of outputs of %s/%s.", execution.name, item.node)
+            return False
         except FlyteTemporalError as error:
             _log.warning("Outputs of %s/%s were not remembered: %s", execution.name, item.node, error)
             stored = False

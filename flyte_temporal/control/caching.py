@@ -6,6 +6,7 @@ Only entries are removed, never what they refer to: outputs in the blob store be
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
@@ -19,6 +20,9 @@ _KEY_LENGTH = 64
 
 _AT_ONCE = 500
 """Entries that are looked at or removed in one transaction; others write in between."""
+
+_SHOWN = 3
+"""Keys that are shown of those with the same beginning."""
 
 _NAMED = 200
 """Entries that an answer names; the rest is counted."""
@@ -56,16 +60,24 @@ class Caching:
         return await asyncio.to_thread(self._remove, wanted, dry_run)
 
     def _remove(self, wanted: EntryFilter, dry_run: bool) -> CacheSweep:  # noqa: FBT001 - called by a thread
-        found = self._catalog.entries(wanted)
+        if wanted.key and len(wanted.key) < _KEY_LENGTH:
+            self._refuse_several(wanted)
+        sweeping = _Sweeping(self._catalog, dry_run=dry_run)
+        found = False
+        # Once more, because what is hit meanwhile goes to the front, where the pages have passed.
+        for page in itertools.chain.from_iterable(self._pages(wanted) for _ in range(1 if dry_run else 2)):
+            found = True
+            sweeping.remove(page)
         if not found:
             raise NotFound("Nothing of that kind is remembered. `flyte-temporal cache ls` lists what is.")
-        if len(found) > 1 and wanted.key and len(wanted.key) < _KEY_LENGTH:
-            keys = ", ".join(entry.key[: len(wanted.key) + 4] for entry in found[:3])
-            raise BadRequest(f"{len(found)} keys begin with {wanted.key}: {keys}. Write more of the key.")
-        sweeping = _Sweeping(self._catalog, dry_run=dry_run)
-        for start in range(0, len(found), _AT_ONCE):
-            sweeping.remove(found[start : start + _AT_ONCE])
         return sweeping.swept(0, 0)
+
+    def _refuse_several(self, wanted: EntryFilter) -> None:
+        found = self._catalog.uses(wanted.model_copy(update={"limit": _SHOWN + 1}))
+        if len(found) > 1:
+            keys = ", ".join(use.key[: len(wanted.key) + 4] for use in found[:_SHOWN])
+            several = f"{len(found)} keys" if len(found) <= _SHOWN else f"More than {_SHOWN} keys"
+            raise BadRequest(f"{several} begin with {wanted.key}: {keys}. Write more of the key.")
 
     async def collect(
         self, project: str, domain: str, *, unused_s: float | None, most_bytes: int | None, dry_run: bool

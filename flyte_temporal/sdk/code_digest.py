@@ -17,6 +17,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, TypeGuard
@@ -179,11 +180,7 @@ class _Walk:
                     for alias in node.names:
                         self._add_module(alias.name)
                 case ast.ImportFrom():
-                    package = str(namespace.get("__package__") or "")
-                    relative = "." * node.level + (node.module or "")
-                    self._add_module(
-                        importlib.util.resolve_name(relative, package) if node.level else relative
-                    )
+                    self._add_imported(node, str(namespace.get("__package__") or ""))
                 case _:
                     pass
 
@@ -216,11 +213,22 @@ class _Walk:
         if text is not None:
             self.found.add(f"{inside}:{name} = {text}")
 
+    def _add_imported(self, node: ast.ImportFrom, package: str) -> None:
+        """Take in a module that a body imports names of, and those of the names that are modules themselves."""
+        base = node.module or ""
+        if node.level:
+            try:
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            except ImportError:
+                return  # it fails when it runs, too
+        self._add_module(base)
+        for alias in node.names:
+            self._add_module(f"{base}.{alias.name}")
+
     def _add_module(self, name: str) -> None:
         """Take in a whole module that a body imports: which of it is used is not known before it runs."""
-        loaded = sys.modules.get(name)
         try:
-            spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(name)
+            spec = _spec_of(name)
         except (ImportError, ValueError, AttributeError):
             return
         file = Path(spec.origin).resolve() if spec is not None and spec.origin else None
@@ -236,6 +244,30 @@ class _Walk:
             if tree is not None:
                 self.names.add(f"{name}:")
                 self.found.add(f"{name}: {ast.dump(_without_noise(tree, {}))}")
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    """Return where a module is found.
+
+    The packages around it are not imported for that: a body may have its reasons to import them late.
+    """
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        return loaded.__spec__
+    package = name.rpartition(".")[0]
+    if not package:
+        return importlib.util.find_spec(name)
+    if package in sys.modules:
+        places = getattr(sys.modules[package], "__path__", None)
+    else:
+        around = _spec_of(package)
+        places = around.submodule_search_locations if around is not None else None
+    try:
+        return PathFinder.find_spec(name, places) if places is not None else None
+    except (
+        KeyError
+    ):  # a folder without `__init__.py` in a package: only where that is imported can it be found
+        return importlib.util.find_spec(name)
 
 
 def _is_entity(thing: object) -> bool:

@@ -181,7 +181,7 @@ class Attempts:
         decision = decide(error, state.budget, state.policy(), self._given.limits, workflow.random().random())
         _note(state, error, decision)
         wait = decision.wait_s
-        if wait is None or state.scope.failing:
+        if wait is None or state.scope.failing or state.doom is not None:
             self._inbox.push(Ended(state, error=error))
         elif wait == 0:
             self._inbox.push(Ended(state, error=error, again=True))

@@ -77,6 +77,8 @@ class Lookups:
         self._queue: deque[NodeState] = deque()
         self._waiting: dict[str, NodeState] = {}
         """Nodes that wait for another one, by path."""
+        self._granted: set[str] = set()
+        """Paths of nodes that got a lease in this run; looked up only. Its shards and children know of their own."""
         self._asking = False
         self._timer: asyncio.Task[None] | None = None
         self._wakes_at: datetime | None = None
@@ -217,6 +219,7 @@ class Lookups:
         else:
             state.stage = Stage.LOOKED_UP
             if state.memo is not None and answer.token:
+                self._granted.add(state.path)
                 lease = {"token": answer.token, "lease_s": self._lease_s}
                 state.memo = state.memo.model_copy(update=lease)
         return True
@@ -226,7 +229,7 @@ class Lookups:
         mine = holder.execution == self._request.id.name
         where = f"node {holder.node}" if mine else f"node {holder.node} of execution {holder.execution}"
         state.reason = f"waits for {where}, which computes the same"
-        seconds = asks_after(state.told, again_s, mine=mine)
+        seconds = asks_after(state.told, again_s, mine=mine and holder.node in self._granted)
         state.told += 1
         state.again_at = workflow.now() + timedelta(seconds=seconds)
         self._inbox.hold(state)
@@ -284,7 +287,7 @@ def asks_after(told: int, lease_s: float, *, mine: bool) -> float:
     Args:
         told: How often it was told before that it has to wait.
         lease_s: When the lease of the other one ends.
-        mine: Whether that is of the same run, and so wakes it when it ends: the pause is for what nobody foresees.
+        mine: Whether that got its lease in the same run, and so wakes it when it ends: the pause is for what nobody foresees.
     """
     longest = WAITS.max_s if mine else retries.pause(WAITS, told + 1, 0.5)
     return max(0.1, min(longest, lease_s + 0.1))

@@ -176,7 +176,8 @@ class Starting:
         if state.fix != before and state.stage is Stage.LOOKED_UP:
             # By the key of the code that it will not run with: what it gives must not be remembered by that.
             state.stage = Stage.NEW
-        if not (self._looks_up(state) and self.lookups.take(state)):
+        # With a token it was looked up, and its attempt may be at work: an answer now would end it without that.
+        if state.token or not (self._looks_up(state) and self.lookups.take(state)):
             self._start_kind(state, state.scope.inputs_of(state))
 
     def _looks_up(self, state: NodeState) -> bool:

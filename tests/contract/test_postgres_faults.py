@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
+from flyte_temporal.adapters.store import connection, upgrade
 from flyte_temporal.adapters.store.sql import SqlMetadataStore
+from flyte_temporal.adapters.store.transactions import reading
 from flyte_temporal.errors import PlatformUnavailable
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase
@@ -82,3 +85,46 @@ def test_a_lease_whose_grant_was_not_heard_of_is_its_owners(store: SqlMetadataSt
     # Its lease ended with the commit that it did not hear of; what is there is its own.
     catalog.put([(entry(execution="run-1"), held)])
     assert catalog.find([KEY])[KEY].execution == "run-1"
+
+
+@pytest.mark.row(8)
+def test_a_statement_that_takes_too_long_or_waits_for_a_lock_too_long_is_given_up(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_STATEMENTS", {"statement_timeout": "30s", "lock_timeout": "100ms"})
+    store = SqlMetadataStore(new_database(postgres_url))
+    store.upgrade()
+    store.create_execution(a_request(), T0)
+    change = RecordRequest(execution=eid(), phase=ExecutionPhase.RUNNING, at=T0)
+    with store._engine.connect() as other, other.begin():
+        other.exec_driver_sql("SELECT 1 FROM executions FOR UPDATE")
+        with pytest.raises(PlatformUnavailable, match="lock timeout"):
+            store.record(change)
+        assert other.exec_driver_sql("SHOW statement_timeout").scalar_one() == "30s"
+    assert store.record(change)
+    store.close()
+
+
+def test_what_the_address_or_the_role_says_of_time_outs_wins(postgres_url: str) -> None:
+    address = new_database(postgres_url)
+    store = SqlMetadataStore(f"{address}&options=-c%20lock_timeout%3D1234")
+    with store._engine.begin() as other:
+        assert other.exec_driver_sql("SHOW lock_timeout").scalar_one() == "1234ms"
+        assert other.exec_driver_sql("SHOW statement_timeout").scalar_one() == "30s"
+    store.close()
+
+
+def test_migrations_take_as_long_as_they_take(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_STATEMENTS", {"statement_timeout": "100ms", "lock_timeout": "50ms"})
+    store = SqlMetadataStore(new_database(postgres_url))
+    plain = upgrade.migrate
+
+    def slow(connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+        plain(connection)
+
+    monkeypatch.setattr(upgrade, "migrate", slow)
+    store.upgrade()
+    with pytest.raises(PlatformUnavailable, match="statement timeout"), reading(store._engine) as after:
+        after.exec_driver_sql("SELECT pg_sleep(0.3)")
+    store.close()

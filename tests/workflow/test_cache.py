@@ -16,6 +16,7 @@ from flyte_temporal.spec.document import sha256_hex
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.literals import Inline, Offloaded
 from flyte_temporal.spec.policies import CacheSettings, Overrides
+from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from flyte_temporal.testing.catalog import MemoryCatalog
 from tests.workflow import test_structures as structures
@@ -85,6 +86,31 @@ async def test_items_of_a_map_are_looked_up_many_at_once(house: House) -> None:
         assert house.looked_up == [200, 200, 50] * 2
     history = await house.stage.client.get_workflow_handle(f"second-{house.stage.name}"[:100]).fetch_history()
     assert len(history.events) < 60
+
+
+async def test_what_a_batch_hands_back_at_work_is_not_looked_up_again(house: House) -> None:
+    """An equal node was stored meanwhile: as a hit, it would end without the process that is at work for it."""
+    closure = cached(closures.fan_out(3))
+    tasks = {
+        name: task.model_copy(update={"policy": task.policy.model_copy(update={"short": True})})
+        for name, task in closure.tasks.items()
+    }
+    others = asyncio.Event()
+
+    async def process(order: AttemptOrder) -> Any:
+        if order.attempt.node == "n0":
+            await others.wait()
+        elif order.attempt.node == "n2":
+            others.set()
+        return await adds(order)
+
+    house.process = process
+    async with house.worker():
+        limits = RunLimits(batches="on", slots=1)
+        await house.run(closure.model_copy(update={"tasks": tasks}), "first", limits=limits)
+    assert [each.rpartition("/")[2] for each in house.ran] == ["n0", "n1", "n2", "total"]
+    assert house.looked_up == [3, 1]
+    assert set(house.caches("first").values()) == {"MISS"}
 
 
 async def test_children_use_the_cache_and_are_told_what_their_parent_was_told(house: House) -> None:

@@ -147,6 +147,9 @@ class PoolLauncher(BatchingLauncher):
         if "retire" in reply:
             if entry is not None:
                 self._forget_rest(entry.batch)
+                if entry.name != reply["name"]:
+                    # By the journal of the one before its turn had come, but the process begins nothing more.
+                    self._end_unbegun(entry)
             warm.entry = None
             self._pump_safely()
 

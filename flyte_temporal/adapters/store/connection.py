@@ -15,6 +15,19 @@ from flyte_temporal.errors import BadRequest
 WRITE = {"flyte_temporal_write": True}
 """Execution options of a connection whose transaction will write."""
 
+_NETWORK = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""After how long a PostgreSQL that is gone without a word counts as gone: a host that falls over answers nothing, and the
+kernel would wait a quarter of an hour for what was sent, and two hours for an answer."""
+
+_STATEMENTS = {"statement_timeout": "30s", "lock_timeout": "10s"}
+"""How long PostgreSQL works on a statement of ours, or lets it wait for a lock."""
+
 
 def open_engine(url: str, *, synchronous: str, busy_timeout_s: float) -> Engine:
     """Return an engine; nothing is connected yet.
@@ -38,9 +51,35 @@ def open_engine(url: str, *, synchronous: str, busy_timeout_s: float) -> Engine:
         case "sqlite":
             return _sqlite(parsed, synchronous, busy_timeout_s)
         case "postgresql":
-            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+            return _postgresql(parsed)
         case other:
             raise BadRequest(f"The metadata store runs on sqlite and postgresql, not on {other}.")
+
+
+def _postgresql(url: URL) -> Engine:
+    # What the address says of these wins.
+    network = {name: value for name, value in _NETWORK.items() if name not in url.query}
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=network)
+
+    def connected(connection: Any, _record: object) -> None:
+        # Not as `options` of the connection, which poolers refuse. What the address, the role or the database sets stays.
+        connection.autocommit = True
+        connection.execute(
+            "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value) "
+            "WHERE current_setting(name) = '0'",
+            (list(_STATEMENTS), list(_STATEMENTS.values())),
+        )
+        connection.autocommit = False
+
+    event.listen(engine, "connect", connected)
+    return engine
+
+
+def without_limits(connection: Connection) -> None:
+    """Let the statements of a transaction take as long as they take, and wait for locks as long; for migrations."""
+    if connection.dialect.name == "postgresql":
+        for name in _STATEMENTS:
+            connection.exec_driver_sql(f"SET LOCAL {name} = 0")
 
 
 def _sqlite(url: URL, synchronous: str, busy_timeout_s: float) -> Engine:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, func, insert, inspect, select
 
-from flyte_temporal.adapters.store.connection import WRITE
+from flyte_temporal.adapters.store.connection import WRITE, without_limits
 from flyte_temporal.adapters.store.schema import HEAD, metadata, versions
 from flyte_temporal.errors import PlatformUnavailable
 
@@ -34,6 +34,7 @@ def upgrade(engine: Engine) -> None:
         if _version(connection) == HEAD:
             return
     with engine.connect().execution_options(**WRITE) as connection, connection.begin():
+        without_limits(connection)
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
         version = _version(connection)

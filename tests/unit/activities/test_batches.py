@@ -143,6 +143,30 @@ async def test_a_long_member_is_handed_back_with_what_has_not_begun(house: House
     assert house.ran == ["a", "long", "c"]
 
 
+@pytest.mark.parametrize(("first", "gave"), [("long", 1), ("bad", "UserCodeError")])
+async def test_what_begins_while_the_rest_is_handed_back_is_at_work(
+    house: House, monkeypatch: pytest.MonkeyPatch, first: str, gave: Any
+) -> None:
+    withdraw = house.launcher.withdraw
+
+    async def late(attempts: Any) -> None:
+        if "long2" not in house.ran:
+            house.go.set()
+            house.go = asyncio.Event()
+        while "long2" not in house.ran:  # noqa: ASYNC110 - it is told by a list
+            await asyncio.sleep(0.001)
+        await withdraw(attempts)
+
+    monkeypatch.setattr(house.launcher, "_fails", lambda _order: False)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(house.launcher, "withdraw", late)
+        results = await house.run(member(first), member("long2"), member("c"), longest_s=0.1)
+    assert results == [gave, "began", None]
+    house.go.set()
+    assert await house.run(member("long2"), member("c"), again=True) == [1, 1]
+    assert house.ran == [first, "long2", "c"]
+
+
 async def test_a_members_own_time_out(house: House) -> None:
     timely = Overrides(timeouts=Timeouts(run_s=0.1))
     results = await house.run(

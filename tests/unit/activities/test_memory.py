@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from flyte_temporal.activities import remembering
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.memory import LeaseLost, Memory
 from flyte_temporal.activities.remembering import Remembering
@@ -114,6 +117,33 @@ async def test_a_lease_begins_anew_with_the_attempt(
 async def test_outputs_end_the_lease_and_are_found(memory: Memory, catalog: MemoryCatalog) -> None:
     await ActivityEnvironment(client=object()).run(memory.keep, {"o0": Inline(value=1)})  # type: ignore[arg-type]
     assert memory.status is CacheStatus.MISS
+    assert catalog.find([KEY])[KEY].outputs == {"o0": Inline(value=1)}
+    assert holder(catalog) == "asks"
+
+
+async def test_a_catalog_that_says_nothing_holds_up_no_node(
+    memory: Memory, catalog: MemoryCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembering, "_PATIENCE_S", 0.05)
+    answers, put = threading.Event(), catalog.put
+
+    def frozen(entries: Any) -> list[bool]:
+        answers.wait()
+        return put(entries)
+
+    monkeypatch.setattr(catalog, "put", frozen)
+
+    async def keep_until_it_answers() -> None:
+        try:
+            async with asyncio.timeout(30):
+                await memory.keep({"o0": Inline(value=1)})
+            assert (memory.status, catalog.find([KEY])) == (CacheStatus.PUT_FAILED, {})
+        finally:
+            answers.set()
+        await memory._remembering.close()
+
+    await ActivityEnvironment(client=object()).run(keep_until_it_answers)  # type: ignore[arg-type]
+    # What waited is remembered, late.
     assert catalog.find([KEY])[KEY].outputs == {"o0": Inline(value=1)}
     assert holder(catalog) == "asks"
 

@@ -9,7 +9,7 @@ import pytest
 
 from flyte_temporal.control.caching import Caching
 from flyte_temporal.control.documents import CacheSweep
-from flyte_temporal.errors import BadRequest
+from flyte_temporal.errors import BadRequest, NotFound
 from flyte_temporal.spec.cache import LEASE_KEPT_S, CacheEntry, EntryFilter, EntryUse, LeaseOwner
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.testing.catalog import MemoryCatalog
@@ -154,3 +154,36 @@ async def test_entries_of_a_task_are_removed_and_the_first_are_named(catalog: Wa
     assert swept.entries == tuple(entry(n) for n in range(200))
     assert catalog.numbers() == (list(range(MANY)) if dry_run else [])
     assert catalog.numbers("other") == [MANY]
+    assert (max(catalog.at_once), sum(catalog.whole)) == (500, 200)
+
+
+async def test_what_is_hit_while_the_others_are_removed_is_removed_too(
+    catalog: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = catalog.drop
+
+    def hit_meanwhile(entries: Sequence[CacheEntry | EntryUse]) -> int:
+        catalog.used([f"{MANY - 1:064x}"], T0 + MINUTE)
+        return drop(entries)
+
+    monkeypatch.setattr(catalog, "drop", hit_meanwhile)
+    wanted = EntryFilter(project="default", domain="development", task="fit")
+    assert (await Caching(catalog, FixedClock()).remove(wanted)).removed == MANY
+    assert catalog.numbers() == []
+
+
+async def test_a_beginning_of_a_key_must_mean_one(catalog: Watched) -> None:
+    several = EntryFilter(project="default", domain="development", key="0" * 62)
+    with pytest.raises(
+        BadRequest, match=r"More than 3 keys begin with 0{62}: 0{64}, 0{63}1, 0{63}2\. Write more"
+    ):
+        await Caching(catalog, FixedClock()).remove(several)
+    two = EntryFilter(project="default", domain="development", key=f"{MANY:064x}"[:-1], task="fit")
+    assert len(catalog.entries(two)) == 2
+    with pytest.raises(BadRequest, match="2 keys begin with"):
+        await Caching(catalog, FixedClock()).remove(two)
+    assert max(catalog.at_once) <= 4
+    whole = EntryFilter(project="default", domain="development", key=f"{7:064x}")
+    assert (await Caching(catalog, FixedClock()).remove(whole)).entries == (entry(7),)
+    with pytest.raises(NotFound):
+        await Caching(catalog, FixedClock()).remove(whole)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flyte_temporal.sdk.code_digest import code_digest
 from flyte_temporal.sdk.gather import compile_entity
 from flyte_temporal.sdk.loader import find_entity, load_file
 
@@ -92,6 +93,7 @@ def unused(x):
     return x
 """
 LATE = "def value(x):\n    return x\n"
+FAILS = "raise RuntimeError('Imported only to be looked at.')\n"
 
 _names = itertools.count()
 Versions = Callable[..., str]
@@ -212,6 +214,44 @@ def test_a_container_without_code_that_counts_says_nothing(
 def test_a_module_that_is_imported_in_the_body_counts_as_a_whole(version: Versions) -> None:
     before = version(task="lazy")
     assert version(("def value(x):\n    return x", "def value(x):\n    return -x"), task="lazy") != before
+
+
+@pytest.mark.parametrize(
+    ("statement", "others"),
+    [
+        ("from parts import late", {"__init__": FAILS}),
+        ("from parts import late", {}),
+        ("from parts.deep import late", {"__init__": FAILS, "deep/__init__": FAILS}),
+        ("from parts.deep import late", {"__init__": "", "deep/late": LATE}),
+        ("from parts.deep import late", {"deep/late": LATE}),
+        ("from . import late", {"__init__": ""}),
+        ("from .deep import late", {"__init__": "", "deep/late": LATE}),
+    ],
+    ids=["package", "folder", "deep", "folder in package", "folder in folder", "relative", "relative folder"],
+)
+def test_modules_that_a_body_imports_by_name_from_a_package_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, others: dict[str, str]
+) -> None:
+    def digest(late: str) -> str:
+        folder = tmp_path / f"v{next(_names)}"
+        where = "deep/late" if "deep" in statement else "late"
+        program = f"def use(x):\n    {statement}\n    return late.value(x)\n"
+        for name, text in {**others, where: late, "program": program}.items():
+            file = folder / "parts" / f"{name}.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        (folder / "program.py").write_text(program)
+        for name in [each for each in sys.modules if each.split(".")[0] in {"parts", "program"}]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        with monkeypatch.context() as path:
+            path.syspath_prepend(folder)
+            program_of = "parts.program" if "from ." in statement else "program"
+            return code_digest(importlib.import_module(program_of).use)
+
+    before = digest(LATE)
+    assert digest(LATE + "# a remark\n") == before
+    assert digest(LATE.replace("return x", "return -x")) != before
 
 
 def test_policies_make_the_version(version: Versions) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio import workflow
 
+from flyte_temporal.spec import lookup_calls
 from flyte_temporal.spec.cache import interface_digest
-from flyte_temporal.spec.execution import CacheStatus, Environment, Fix, MendedTask
+from flyte_temporal.spec.execution import CacheStatus, Environment, Fix, MendedTask, NodeRef
 from flyte_temporal.spec.policies import CacheSettings, Overrides
 from flyte_temporal.testing import closures
+from flyte_temporal.workflows import lookups
 from flyte_temporal.workflows.body import workflow_body
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Inbox
@@ -33,6 +37,32 @@ def test_the_pause_grows_and_ends_with_the_lease() -> None:
     assert asks_after(3, 2, mine=False) == 2.1
     assert asks_after(0, 30, mine=True) == WAITS.max_s
     assert asks_after(0, -1, mine=True) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("holder", "granted", "seconds"),
+    [("n1", True, WAITS.max_s), ("n1", False, WAITS.initial_s), ("other", True, WAITS.initial_s)],
+    ids=["of this run", "of its shard", "of another execution"],
+)
+async def test_only_who_is_woken_by_its_own_run_asks_late(
+    monkeypatch: pytest.MonkeyPatch, holder: str, *, granted: bool, seconds: float
+) -> None:
+    async def no_pause(_seconds: float, _why: str) -> None:
+        """The clock stands still."""
+
+    monkeypatch.setattr(workflow, "now", lambda: NOW)
+    monkeypatch.setattr(lookups, "pause", no_pause)
+    asked = Asked()
+    first = NodeState(asked.state.scope, closures.step("n1", 1), "n1", 0)
+    for state in (first, asked.state):
+        assert asked.lookups.take(state)
+        asked.lookups._item(state)
+    if granted:
+        assert asked.lookups.settle(first, lookup_calls.LookupAnswer(token=7))
+    of = NodeRef(execution="e" if holder == "n1" else "other", node="n1")
+    assert not asked.lookups.settle(asked.state, lookup_calls.LookupAnswer(holder=of, again_s=30))
+    assert asked.state.again_at == NOW + timedelta(seconds=seconds)
+    await asyncio.sleep(0)
 
 
 class Asked:

@@ -59,6 +59,18 @@ async def test_so_is_one_whose_abort_comes_with_its_batchs_end(desk: Desk) -> No
     assert desk.phases()["n1"] is NodePhase.FAILED
 
 
+async def test_a_member_that_fails_while_it_is_aborted_waits_for_no_other_attempt(desk: Desk) -> None:
+    batch = desk.batch()
+    desk.tree.doom(desk.states[1], error())
+    desk.cancels()
+    desk.states[1].budget.system = 1  # from the second loss on there is a pause
+    lost = ErrorDocument(kind=ErrorKind.SYSTEM, code="Lost", message="gone", recoverable=True)
+    batch.set_result(calls.BatchResult(members=(WELL, calls.MemberResult(error=lost), NEVER)))
+    await desk.takes()
+    assert desk.phases()["n1"] is NodePhase.FAILED
+    assert desk.states[1].error == error()
+
+
 async def test_so_is_one_whose_scope_fails_by_the_end_before_it(desk: Desk) -> None:
     batch = desk.batch()
     failed = calls.MemberResult(error=error("UserCodeError"))
