@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from flyte_temporal.adapters.images.recipe import recipe
 from flyte_temporal.config.defaults import BuilderSettings
 from flyte_temporal.errors import BadRequest, PlatformError
-from flyte_temporal.spec.document import canonical_json, sha256_hex
+from flyte_temporal.sdk.image_files import LEFT_OUT, content_digest
 from flyte_temporal.spec.images import Declared
 
 NOOP = "noop"
@@ -148,15 +147,11 @@ def _name_of(declaration: Mapping[str, Any]) -> str:
 
 def _copied(name: str, digest: str, root: Path | None, target: Path, declared: Declared) -> None:
     """Copy a file or folder of a declaration: the one below the code's root that has its name, and its digest."""
-    candidates = [Path(name)] if Path(name).is_absolute() else []
-    if root is not None and not candidates:
-        candidates = [root / name, *(each / name for each in sorted(root.rglob("*")) if each.is_dir())]
-    for path in candidates:
-        if path.exists() and (not digest or _digest(path) == digest):
+    for path in _named(name, root):
+        if not digest or content_digest(path) == digest:
             target.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
-                ignored = shutil.ignore_patterns("__pycache__", ".git", ".venv")
-                shutil.copytree(path, target, ignore=ignored)
+                shutil.copytree(path, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
             else:
                 shutil.copyfile(path, target)
             return
@@ -165,11 +160,15 @@ def _copied(name: str, digest: str, root: Path | None, target: Path, declared: D
     )
 
 
-def _digest(path: Path) -> str:
-    if path.is_dir():
-        files = sorted(f for f in path.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
-        return sha256_hex(
-            canonical_json([[f.relative_to(path).as_posix(), sha256_hex(f.read_bytes())] for f in files])
-        )
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _named(name: str, root: Path | None) -> Iterator[Path]:
+    """Yield what may be meant by a name in a declaration, whose module may be in any folder of the code."""
+    if Path(name).is_absolute():
+        folders: list[Path] = [Path("/")]
+    else:
+        folders = [] if root is None else [root, *_folders(root)]
+    yield from (path for folder in folders if (path := folder / name).exists())
+
+
+def _folders(root: Path) -> list[Path]:
+    found = (path for path in sorted(root.rglob("*")) if path.is_dir())
+    return [path for path in found if not LEFT_OUT.intersection(path.relative_to(root).parts)]

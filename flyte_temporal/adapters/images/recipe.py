@@ -66,7 +66,9 @@ def recipe(declaration: Mapping[str, Any], runtime: str = RUNTIME) -> Recipe:
         files[place] = copied["file"], copied["sha256"]
         lines.append(f"COPY {place} /root/{copied['file'].removeprefix('./')}")
     if "source_root" in declaration:
-        files["source"] = declaration["source_root"], ""
+        given = declaration["source_root"]
+        # A declaration that an older release has stored has the name alone.
+        files["source"] = (given, "") if isinstance(given, str) else (given["file"], given["sha256"])
         lines.append("COPY source /root")
     lines += [f"RUN {command}" for command in declaration.get("commands", ())]
     lines += [f"ENV PATH={_VENV}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONPATH=/root", "WORKDIR /tmp"]

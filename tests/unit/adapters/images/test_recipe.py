@@ -13,6 +13,7 @@ from flyte_temporal.adapters.images.building import Builder, ImageNotBuilt
 from flyte_temporal.adapters.images.recipe import recipe
 from flyte_temporal.config.defaults import BuilderSettings
 from flyte_temporal.errors import BadRequest
+from flyte_temporal.sdk.image_files import content_digest
 from flyte_temporal.sdk.images import RECIPE
 from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.images import Declared
@@ -145,7 +146,8 @@ def program(tmp_path: Path) -> Path:
     path = tmp_path / "podman"
     path.write_text(
         f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
-        f'case "$1" in image) test -e {tmp_path}/built;; build) touch {tmp_path}/built;; '
+        f'case "$1" in image) test -e {tmp_path}/built;; build) touch {tmp_path}/built; '
+        f'for context; do :; done; cp -R "$context" {tmp_path}/context;; '
         f"manifest) test -e {tmp_path}/pushed;; push) test ! -e {tmp_path}/full || "
         f'{{ echo "no space left" >&2; exit 125; }}; touch {tmp_path}/pushed;; esac\n'
     )
@@ -217,3 +219,30 @@ def test_files_are_found_by_their_digest(program: Path, tmp_path: Path) -> None:
     (tmp_path / "r.txt").write_text("changed\n")
     with pytest.raises(BadRequest, match="has changed since the image was declared"):
         Builder(BuilderSettings(str(program))).provide(made, tmp_path)
+
+
+def test_the_source_root_beside_the_module_is_copied_and_no_other_of_its_name(
+    program: Path, tmp_path: Path
+) -> None:
+    """The first folder of the name below the code's root was taken, whatever was in it."""
+    code = tmp_path / "code"
+    for folder, text in (("src", "wrong\n"), ("jobs/src", "right\n")):
+        (code / folder).mkdir(parents=True)
+        (code / folder / "a.py").write_text(text)
+    digest = content_digest(code / "jobs" / "src")
+    declaration = {"name": "flyte-temporal", "source_root": {"file": "src", "sha256": digest}}
+    Builder(BuilderSettings(str(program))).provide(Declared("a:1", declaration, "jobs.train"), code)
+    assert (tmp_path / "context" / "source" / "a.py").read_text() == "right\n"
+
+
+def test_a_dot_is_the_folder_of_the_module(program: Path, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    for file in ("a.py", "jobs/b.py"):
+        (code / file).parent.mkdir(parents=True, exist_ok=True)
+        (code / file).write_text("")
+    declaration = {
+        "name": "flyte-temporal",
+        "source_root": {"file": ".", "sha256": content_digest(code / "jobs")},
+    }
+    Builder(BuilderSettings(str(program))).provide(Declared("a:1", declaration, "jobs.train"), code)
+    assert [path.name for path in (tmp_path / "context" / "source").iterdir()] == ["b.py"]
