@@ -28,7 +28,7 @@ older way has another tag, and so is built anew. Raised with each change of the 
 the runtime in older images cannot read."""
 _UNORDERED = frozenset({"packages", "conda_packages", "apt_packages", "runtime_packages"})
 _FILES = frozenset({"requirements", "registry_config", "source_root"})
-_NOT_CONTENT = frozenset({"name", "registry", "builder", "tag_format"})
+_NOT_CONTENT = frozenset({"name", "registry", "registry_config", "builder", "tag_format"})
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,14 @@ class ImageSpec:
         pip_index: Address of the package index, without credentials.
         pip_extra_index_url: Addresses of further ones, in order of precedence.
         pip_extra_args: Further arguments of pip.
-        pip_secret_mounts: Pairs of a secret file and where pip sees it: `("pip.conf", "/etc/pip.conf")`.
+        pip_secret_mounts: Pairs of a secret file, relative to the module that declares the image, and where pip sees it:
+            `("pip.conf", "/etc/pip.conf")`.
         python_exec: Python of the base image.
-        runtime_packages: Packages to install when a task starts, for trying things out.
+        runtime_packages: Further Python packages, installed when the image is built, as `packages` are.
         entrypoint: Entry point of the image.
         builder: Name of the builder.
-        registry_config: File with the registry's configuration.
+        registry_config: File with the credentials of registries, as `docker login` and `podman login` write it, relative to
+            the module that declares the image; it is in no image and does not count.
         tag_format: Format of the tag, with `{spec_hash}` in it.
 
     Raises:
@@ -188,7 +190,7 @@ class ImageSpec:
         return self._extended("copy", files)
 
     def with_runtime_packages(self, packages: str | Sequence[str]) -> Self:
-        """Return the declaration with further packages that are installed when a task starts."""
+        """Return the declaration with further `runtime_packages`."""
         return self._extended("runtime_packages", packages)
 
     def _extended(self, name: str, more: str | Sequence[str]) -> Self:

@@ -6,25 +6,62 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flyte_temporal.adapters.images.recipe import recipe
+from flyte_temporal.adapters.images.context import copy_declared, secret_file, write_own_wheel
+from flyte_temporal.adapters.images.recipe import Recipe, recipe
 from flyte_temporal.config.defaults import BuilderSettings
 from flyte_temporal.errors import BadRequest, PlatformError
-from flyte_temporal.sdk.image_files import LEFT_OUT, content_digest
 from flyte_temporal.spec.images import Declared
 
 NOOP = "noop"
 """Builder that builds nothing: the image is somebody else's business."""
-_KNOWN = ("", "default", "podman", "docker", NOOP)
+_PROGRAMS = ("podman", "docker")
+_KNOWN = ("", "default", *_PROGRAMS, NOOP)
 
 
 class ImageNotBuilt(PlatformError):
     """A declared image could not be built or pushed."""
 
     code = "ImageNotBuilt"
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """The program that builds.
+
+    Args:
+        program: Its name or path.
+        variables: Those that it gets besides what it inherits.
+    """
+
+    program: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def asks(self, *words: str) -> bool:
+        """Return whether a call ends well."""
+        return subprocess.run(self._command(words), capture_output=True, check=False).returncode == 0
+
+    def run(self, words: Sequence[str], problem: str) -> None:
+        """Call it.
+
+        Raises:
+            ImageNotBuilt: If that fails; begins with `problem`.
+        """
+        command = self._command(words)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()[-2000:]
+            raise ImageNotBuilt(
+                f"{problem}: `{self.program} {words[0]}` ended with {done.returncode}.\n{said}"
+            )
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        set_ = [f"{name}={value}" for name, value in self.variables.items()]
+        return [*(["env", *set_] if set_ else []), self.program, *words]
 
 
 @dataclass
@@ -34,10 +71,13 @@ class Builder:
     Args:
         settings: Which program, and how it is called.
         say: Where to tell what takes long.
+        launcher: What is to run the images: one that is itself a program that builds is the first choice, because podman
+            and docker do not see each other's images.
     """
 
     settings: BuilderSettings = field(default_factory=BuilderSettings)
     say: Callable[[str], None] = lambda _: None
+    launcher: str = ""
     _there: set[str] = field(default_factory=set)
 
     def provide(self, declared: Declared, root: Path | None) -> None:
@@ -63,23 +103,30 @@ class Builder:
                 "leave it out."
             )
         program = self._program(builder, declared)
-        pushed = bool(declaration.get("registry"))
-        if not (pushed and self._asks(program, ["manifest", "inspect", declared.image])):
-            if not self._asks(program, ["image", "inspect", declared.image]):
-                self._build(program, declared, declaration, root)
-            if pushed:
-                self.say(f"Pushing {declared.image}.")
-                problem = f"The image {declared.image} could not be pushed"
-                self._run(program, ["push", "--quiet", declared.image], problem)
+        with _logged_in(program, declaration.get("registry_config"), root, declared) as engine:
+            self._provide(engine, declared, declaration, root)
         self._there.add(declared.image)
+
+    def _provide(
+        self, engine: _Engine, declared: Declared, declaration: dict[str, Any], root: Path | None
+    ) -> None:
+        pushed = bool(declaration.get("registry"))
+        if pushed and engine.asks("manifest", "inspect", declared.image):
+            return
+        if not engine.asks("image", "inspect", declared.image):
+            self._build(engine, declared, declaration, root)
+        if pushed:
+            self.say(f"Pushing {declared.image}.")
+            problem = f"The image {declared.image} could not be pushed"
+            engine.run(["push", "--quiet", declared.image], problem)
 
     def _program(self, builder: str, declared: Declared) -> str:
         wanted = (
             [builder]
-            if builder in {"podman", "docker"}
+            if builder in _PROGRAMS
             else [self.settings.program]
             if self.settings.program
-            else ["podman", "docker"]
+            else sorted(_PROGRAMS, key=lambda name: name != self.launcher)
         )
         for name in wanted:
             if shutil.which(name) is not None:
@@ -91,47 +138,50 @@ class Builder:
         )
 
     def _build(
-        self, program: str, declared: Declared, declaration: dict[str, Any], root: Path | None
+        self, engine: _Engine, declared: Declared, declaration: dict[str, Any], root: Path | None
     ) -> None:
         base = declaration.get("base_image")
         if isinstance(base, dict):
             inner = Declared(_name_of(base), base, declared.by)
             self.provide(inner, root)
             declaration["base_image"] = inner.image
-        self.say(f"Building the image {declared.image} ({program}); later runs find it.")
-        made = (
-            recipe(declaration)
-            if self.settings.runtime is None
-            else recipe(declaration, self.settings.runtime)
-        )
+        self.say(f"Building the image {declared.image} ({engine.program}); later runs find it.")
         with tempfile.TemporaryDirectory(prefix="flyte-temporal-image-") as folder:
             context = Path(folder)
+            made = self._recipe(declaration, context)
             (context / "Containerfile").write_text(made.text, encoding="utf-8")
             for place, (name, digest) in made.files.items():
-                _copied(name, digest, root, context / place, declared)
+                copy_declared(name, digest, root, context / place, declared)
             words = ["build", "--quiet", "--file", str(context / "Containerfile"), "--tag", declared.image]
-            words += [
-                part for id_, path in made.secrets.items() for part in ("--secret", f"id={id_},src={path}")
-            ]
+            for id_, name in made.secrets.items():
+                words += ["--secret", f"id={id_},src={secret_file(name, root, declared)}"]
             words += ["--platform", made.platform] if made.platform and not _local(declaration) else []
-            self._run(
-                program,
+            engine.run(
                 [*words, *self.settings.options, folder],
                 f"The image {declared.image} of {declared.by} could not be built",
             )
 
-    @staticmethod
-    def _asks(program: str, words: Sequence[str]) -> bool:
-        return subprocess.run([program, *words], capture_output=True, check=False).returncode == 0
+    def _recipe(self, declaration: Mapping[str, Any], context: Path) -> Recipe:
+        """Return the recipe; the flyte-temporal that runs here is in the context, unless another one is asked for."""
+        if self.settings.runtime is not None:
+            return recipe(declaration, self.settings.runtime)
+        wheel = write_own_wheel(context)
+        return recipe(declaration, wheel=wheel) if wheel else recipe(declaration)
 
-    @staticmethod
-    def _run(program: str, words: Sequence[str], problem: str) -> None:
-        done = subprocess.run(
-            [program, *words], capture_output=True, text=True, errors="replace", check=False
-        )
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()[-2000:]
-            raise ImageNotBuilt(f"{problem}: `{program} {words[0]}` ended with {done.returncode}.\n{said}")
+
+@contextmanager
+def _logged_in(
+    program: str, config: Mapping[str, str] | None, root: Path | None, declared: Declared
+) -> Iterator[_Engine]:
+    """Give a program that builds, which knows the registries as a file of the declaration says, if it names one."""
+    if not config:
+        yield _Engine(program)
+        return
+    with tempfile.TemporaryDirectory(prefix="flyte-temporal-registry-") as folder:
+        file = Path(folder) / "config.json"
+        copy_declared(config["file"], config["sha256"], root, file, declared)
+        # Podman looks at the first, docker at the second; their options for it differ, and stand at other places.
+        yield _Engine(program, {"REGISTRY_AUTH_FILE": str(file), "DOCKER_CONFIG": folder})
 
 
 def _local(declaration: Mapping[str, Any]) -> bool:
@@ -143,32 +193,3 @@ def _name_of(declaration: Mapping[str, Any]) -> str:
     from flyte_temporal.sdk.images import name_of
 
     return name_of(declaration)
-
-
-def _copied(name: str, digest: str, root: Path | None, target: Path, declared: Declared) -> None:
-    """Copy a file or folder of a declaration: the one below the code's root that has its name, and its digest."""
-    for path in _named(name, root):
-        if not digest or content_digest(path) == digest:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                shutil.copytree(path, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
-            else:
-                shutil.copyfile(path, target)
-            return
-    raise BadRequest(
-        f"ImageSpec of {declared.by}: {name!r} is not below {root}, or has changed since the image was declared."
-    )
-
-
-def _named(name: str, root: Path | None) -> Iterator[Path]:
-    """Yield what may be meant by a name in a declaration, whose module may be in any folder of the code."""
-    if Path(name).is_absolute():
-        folders: list[Path] = [Path("/")]
-    else:
-        folders = [] if root is None else [root, *_folders(root)]
-    yield from (path for folder in folders if (path := folder / name).exists())
-
-
-def _folders(root: Path) -> list[Path]:
-    found = (path for path in sorted(root.rglob("*")) if path.is_dir())
-    return [path for path in found if not LEFT_OUT.intersection(path.relative_to(root).parts)]

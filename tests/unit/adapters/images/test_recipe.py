@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -146,6 +151,8 @@ def program(tmp_path: Path) -> Path:
     path = tmp_path / "podman"
     path.write_text(
         f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
+        f'test -z "$REGISTRY_AUTH_FILE" || {{ cmp -s "$REGISTRY_AUTH_FILE" "$DOCKER_CONFIG/config.json" && '
+        f'cat "$REGISTRY_AUTH_FILE" >> {tmp_path}/logins; }}\n'
         f'case "$1" in image) test -e {tmp_path}/built;; build) touch {tmp_path}/built; '
         f'for context; do :; done; cp -R "$context" {tmp_path}/context;; '
         f"manifest) test -e {tmp_path}/pushed;; push) test ! -e {tmp_path}/full || "
@@ -246,3 +253,90 @@ def test_a_dot_is_the_folder_of_the_module(program: Path, tmp_path: Path) -> Non
     }
     Builder(BuilderSettings(str(program))).provide(Declared("a:1", declaration, "jobs.train"), code)
     assert [path.name for path in (tmp_path / "context" / "source").iterdir()] == ["b.py"]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "first"), [("docker", "docker"), ("podman", "podman"), ("kubernetes", "podman")]
+)
+def test_the_program_of_the_launcher_builds(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str, first: str
+) -> None:
+    """Where both are installed, an image in podman's store is not there for docker."""
+    (tmp_path / "docker").symlink_to(program)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    said: list[str] = []
+    Builder(say=said.append, launcher=launcher).provide(declared(ImageSpec(packages=["rich"])), None)
+    assert said == [
+        f"Building the image {declared(ImageSpec(packages=['rich'])).image} ({first}); later runs find it."
+    ]
+
+
+def test_what_the_author_or_the_environment_chooses_builds_all_the_same(
+    program: Path, tmp_path: Path
+) -> None:
+    Builder(BuilderSettings(str(program)), launcher="docker").provide(declared(ImageSpec()), None)
+    assert called(tmp_path) == ["image", "build"]
+
+
+def test_the_registry_is_asked_with_the_credentials_that_are_declared(program: Path, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "auth.json").write_text('{"auths": {}}')
+    spec = ImageSpec(registry="ghcr.io/me", registry_config=str(code / "auth.json"))
+    Builder(BuilderSettings(str(program))).provide(declared(spec), code)
+    assert (tmp_path / "logins").read_text() == '{"auths": {}}' * 4, "each call has them"
+    assert spec.tag == ImageSpec().tag, "who may push is no part of the image"
+
+
+def test_a_secret_file_beside_the_module_is_found_wherever_the_run_is_asked_for(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, elsewhere = tmp_path / "code", tmp_path / "elsewhere"
+    (code / "jobs").mkdir(parents=True)
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    spec = declared(ImageSpec(pip_secret_mounts=[("pip.conf", "/etc/pip.conf")]))
+    builder = Builder(BuilderSettings(str(program)))
+    with pytest.raises(BadRequest, match=r"jobs\.train: 'pip\.conf': there is no such file below .*code"):
+        builder.provide(spec, code)
+    (code / "jobs" / "pip.conf").write_text("[global]")
+    builder.provide(spec, code)
+    assert f"--secret id=pip0,src={code}/jobs/pip.conf" in (tmp_path / "calls").read_text()
+    (code / "pip.conf").write_text("[install]")
+    (tmp_path / "built").unlink()
+    with pytest.raises(BadRequest, match=r"several files below .* have this path, and differ"):
+        Builder(BuilderSettings(str(program))).provide(replace(spec, image="b:1"), code)
+
+
+def test_what_runs_here_is_in_the_image_and_no_index_is_asked_for_it(program: Path, tmp_path: Path) -> None:
+    Builder(BuilderSettings(str(program))).provide(declared(ImageSpec()), None)
+    (wheel,) = (tmp_path / "context").glob("*.whl")
+    text = (tmp_path / "context" / "Containerfile").read_text()
+    assert f"COPY {wheel.name} /opt/task/{wheel.name}\n" in text
+    assert f"'/opt/task/{wheel.name}[s3,gcs]'" in text
+    target = tmp_path / "installed"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(target),
+    ]
+    subprocess.run([*pip, str(wheel)], check=True)
+    assert (target / "flyte_temporal" / "py.typed").exists()
+    (own,) = metadata.distributions(name="flyte-temporal", path=[str(target)])
+    assert own.version == __version__
+    assert {"s3", "gcs"} <= set(own.metadata.get_all("Provides-Extra"))
+
+
+def test_another_runtime_may_be_asked_for(program: Path, tmp_path: Path) -> None:
+    Builder(BuilderSettings(str(program), runtime="flyte-temporal==9")).provide(declared(ImageSpec()), None)
+    assert not list((tmp_path / "context").glob("*.whl"))
+    assert (
+        "pip install --no-cache-dir --disable-pip-version-check flyte-temporal==9"
+        in (tmp_path / "context" / "Containerfile").read_text()
+    )
