@@ -103,7 +103,7 @@ class Builder:
                 "leave it out."
             )
         program = self._program(builder, declared)
-        with _logged_in(program, declaration.get("registry_config"), root, declared) as engine:
+        with _logged_in(program, root, declared) as engine:
             self._provide(engine, declared, declaration, root)
         self._there.add(declared.image)
 
@@ -170,16 +170,15 @@ class Builder:
 
 
 @contextmanager
-def _logged_in(
-    program: str, config: Mapping[str, str] | None, root: Path | None, declared: Declared
-) -> Iterator[_Engine]:
+def _logged_in(program: str, root: Path | None, declared: Declared) -> Iterator[_Engine]:
     """Give a program that builds, which knows the registries as a file of the declaration says, if it names one."""
-    if not config:
+    config = declared.declaration.get("registry_config")
+    if not isinstance(config, dict):
         yield _Engine(program)
         return
     with tempfile.TemporaryDirectory(prefix="flyte-temporal-registry-") as folder:
         file = Path(folder) / "config.json"
-        copy_declared(config["file"], config["sha256"], root, file, declared)
+        copy_declared(str(config["file"]), str(config["sha256"]), root, file, declared)
         # Podman looks at the first, docker at the second; their options for it differ, and stand at other places.
         yield _Engine(program, {"REGISTRY_AUTH_FILE": str(file), "DOCKER_CONFIG": folder})
 

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from flyte_temporal import ImageSpec
 from flyte_temporal._version import __version__
@@ -237,7 +238,10 @@ def test_the_source_root_beside_the_module_is_copied_and_no_other_of_its_name(
         (code / folder).mkdir(parents=True)
         (code / folder / "a.py").write_text(text)
     digest = content_digest(code / "jobs" / "src")
-    declaration = {"name": "flyte-temporal", "source_root": {"file": "src", "sha256": digest}}
+    declaration: dict[str, JsonValue] = {
+        "name": "flyte-temporal",
+        "source_root": {"file": "src", "sha256": digest},
+    }
     Builder(BuilderSettings(str(program))).provide(Declared("a:1", declaration, "jobs.train"), code)
     assert (tmp_path / "context" / "source" / "a.py").read_text() == "right\n"
 
@@ -247,7 +251,7 @@ def test_a_dot_is_the_folder_of_the_module(program: Path, tmp_path: Path) -> Non
     for file in ("a.py", "jobs/b.py"):
         (code / file).parent.mkdir(parents=True, exist_ok=True)
         (code / file).write_text("")
-    declaration = {
+    declaration: dict[str, JsonValue] = {
         "name": "flyte-temporal",
         "source_root": {"file": ".", "sha256": content_digest(code / "jobs")},
     }
@@ -330,7 +334,7 @@ def test_what_runs_here_is_in_the_image_and_no_index_is_asked_for_it(program: Pa
     assert (target / "flyte_temporal" / "py.typed").exists()
     (own,) = metadata.distributions(name="flyte-temporal", path=[str(target)])
     assert own.version == __version__
-    assert {"s3", "gcs"} <= set(own.metadata.get_all("Provides-Extra"))
+    assert {"s3", "gcs"} <= set(own.metadata.get_all("Provides-Extra") or ())
 
 
 def test_another_runtime_may_be_asked_for(program: Path, tmp_path: Path) -> None:
