@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
+from flyte_temporal.cli.images import given_images
 from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import record_document
 from flyte_temporal.cli.session import open_client
@@ -13,10 +14,9 @@ from flyte_temporal.client import Submission
 from flyte_temporal.client.submitting import refuse_unused
 from flyte_temporal.config.defaults import defaults_of
 from flyte_temporal.config.local import caller
-from flyte_temporal.errors import BadRequest, InvalidIdentifier, InvalidInputs, TypeMismatch
+from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
 from flyte_temporal.sdk.loader import source_root
 from flyte_temporal.sdk.types.values import hashed, literal_of
-from flyte_temporal.spec.identifiers import image_name
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -46,7 +46,7 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
         PlatformError: If the stack cannot be reached.
     """
     place = Place(options.get("--project"), options.get("--domain"))
-    images, launcher = _images(options), options.get("--launcher") or ""
+    images, launcher = given_images(options), options.get("--launcher") or ""
     if images:
         # Here too, because a client may start a stack before it looks.
         me = caller()
@@ -97,23 +97,6 @@ def _literals(
             found[variable.name] = hashed(literal, variable.type, annotation, context)
         except TypeMismatch as error:
             raise InvalidInputs(f"Input {variable.name!r}: {error.message}") from error
-    return found
-
-
-def _images(options: RunOptions) -> dict[str, str]:
-    """Return what `--image` gives: by name, and by the empty text the one without a name."""
-    found: dict[str, str] = {}
-    for text in options.all.get("--image", []):
-        name, separator, uri = text.rpartition("=")
-        if not uri or (separator and not name.replace("-", "_").isidentifier()):
-            raise BadRequest(f"--image: write URI, or NAME=URI, not {text!r}.")
-        if name in found:
-            raise BadRequest(f"--image: {name or 'the default image'} is given twice; give it once.")
-        try:
-            image_name(uri)
-        except InvalidIdentifier as error:
-            raise BadRequest(f"--image: {error.message}") from None
-        found[name] = uri
     return found
 
 

@@ -12,6 +12,7 @@ from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.flags import Given, InputFlags
 from flyte_temporal.cli.follow import follow
 from flyte_temporal.cli.help_page import show_help
+from flyte_temporal.cli.images import given_images
 from flyte_temporal.cli.inputs_file import read_inputs
 from flyte_temporal.cli.output import Output, output_format
 from flyte_temporal.cli.place import Place
@@ -114,11 +115,13 @@ def _submission(
 ) -> RecoverySubmission:
     from flyte_temporal.client import RecoverySubmission
 
-    options = command.options
+    options, images = command.options, given_images(command.options)
     plain = RecoverySubmission(
         source=id_,
         execution_id=options.get("--name"),
         launcher=options.get("--launcher") or "",
+        image=images.get("", ""),
+        images={name: uri for name, uri in images.items() if name},
         trust_code=options.has("--trust-code"),
         overwrite_cache=options.has("--overwrite-cache"),
         no_cache=options.has("--no-cache"),

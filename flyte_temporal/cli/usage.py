@@ -66,6 +66,7 @@ Options:
   --name ID          Id of the new execution. The same id with the same request attaches to it.
   -o, --output FMT   text or json: exactly one document on stdout, with the plan in it.
   --launcher NAME    What runs the attempts, such as pool or podman; without it, what ran them then.
+  --image [NAME=]URI As for run, where it is to be another one than then. May be repeated.
   --project NAME     Project of the execution.
   --domain NAME      Domain of the execution.
   --debug            Show tracebacks.

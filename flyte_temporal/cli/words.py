@@ -57,6 +57,7 @@ RECOVER_VALUES = {
     "--inputs": "FILE",
     "--output": "text|json",
     "--launcher": "NAME",
+    "--image": "[NAME=]URI",
     "--project": "NAME",
     "--domain": "NAME",
 }

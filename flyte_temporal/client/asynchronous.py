@@ -197,12 +197,13 @@ class AsyncClient:
 
     async def preview_recovery(self, submission: RecoverySubmission) -> RecoveryPlan:
         """Return what `submit_recovery` would copy and run; raises as `recover` does."""
-        answer = await self._connection.call("plan_recovery", await self._recover_request(submission))
+        wanted = await self._recover_request(submission, build=False)
+        answer = await self._connection.call("plan_recovery", wanted)
         return RecoveryPlan.model_validate(answer)
 
-    async def _recover_request(self, submission: RecoverySubmission) -> RecoverRequest:
+    async def _recover_request(self, submission: RecoverySubmission, *, build: bool = True) -> RecoverRequest:
         before = (await self.execution(submission.source).record()).request
-        return await asyncio.to_thread(self._workshop.recover_request, submission, before.root.name)
+        return await asyncio.to_thread(self._workshop.recover_request, submission, before, build=build)
 
     def execution(self, id: str) -> AsyncExecution:  # noqa: A002 - the word of the CLI and of `Execution.id`
         """Return an execution by its id; whether it exists shows when it is asked something.

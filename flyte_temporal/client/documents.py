@@ -108,6 +108,8 @@ class RecoverySubmission:
         inputs: Values given anew; the others are those of then.
         execution_id: The caller's own id for the new execution; None = one is made up.
         launcher: What runs attempts; empty = as then.
+        image: Image of tasks that name none; empty = as then.
+        images: Images by the names that tasks use in templates, besides those of then.
         trust_code: Whether results of code that has changed since are taken over too.
         overwrite_cache: What is run is computed and stored anew, also if it was not so then.
         no_cache: What is run is neither looked up nor stored, also if it was not so then.
@@ -120,6 +122,8 @@ class RecoverySubmission:
     inputs: Mapping[str, LiteralValue] = field(default_factory=dict)
     execution_id: str | None = None
     launcher: str = ""
+    image: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
     trust_code: bool = False
     overwrite_cache: bool = False
     no_cache: bool = False
@@ -137,6 +141,8 @@ class RecoverOptions:
         overwrite_cache: What is run is computed and stored anew, also if it was not so then.
         no_cache: What is run is neither looked up nor stored, also if it was not so then.
         launcher: What runs attempts; None = as then.
+        image: Image of tasks that name none; None = as then.
+        images: Images by the names that tasks use in templates (`{{.image.NAME.fqn}}`), besides those of then.
     """
 
     execution_id: str | None = None
@@ -145,6 +151,8 @@ class RecoverOptions:
     overwrite_cache: bool = False
     no_cache: bool = False
     launcher: str | None = None
+    image: str | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
 
     def applied(self, submission: RecoverySubmission) -> RecoverySubmission:
         """Return a submission with these options."""
@@ -156,6 +164,8 @@ class RecoverOptions:
             overwrite_cache=self.overwrite_cache,
             no_cache=self.no_cache,
             launcher=self.launcher or "",
+            image=self.image or "",
+            images=self.images,
         )
 
 

@@ -241,6 +241,7 @@ class AsyncExecution:
             Conflict: If no such node is held, or it is over.
             InvalidInputs: If the code has no task that fits the node, or there is no such resource.
             CompileError: If the file cannot be imported.
+            ImageNotBuilt: If an image that the code declares could not be built.
         """
         asked = RetryRequest(
             node=node or "",
@@ -249,8 +250,8 @@ class AsyncExecution:
             by=self._workshop.caller.user,
         )
         if code is not None:
-            root = (await self.record()).request.root.name
-            closure, environment = await asyncio.to_thread(self._workshop.fix, code, root)
+            before = (await self.record()).request
+            closure, environment = await asyncio.to_thread(self._workshop.fix, code, before)
             asked = asked.model_copy(update={"closure": closure, "environment": environment})
         wish = protocol.Retry(execution=self.key, request=asked)
         return RepairState.model_validate(await self._connection.call("retry", wish))

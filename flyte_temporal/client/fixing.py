@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,23 @@ if TYPE_CHECKING:
     from flyte_temporal.spec.entities import Closure
 
 
-def compile_fix(file: Path, root: str) -> tuple[Closure, Path]:
-    """Return what a file has for an execution, and the folder of its code: the root entity, and all tasks of the file.
+@dataclass(frozen=True)
+class FixedCode:
+    """What a file has for an execution.
+
+    Args:
+        closure: The root entity, and all tasks of the file.
+        folder: Folder of its code.
+        needed: Whose images are needed: those that a run of the root would need; of a file without it, those of all tasks.
+    """
+
+    closure: Closure
+    folder: Path
+    needed: tuple[Closure, ...]
+
+
+def compile_fix(file: Path, root: str) -> FixedCode:
+    """Return what a file has for an execution.
 
     Args:
         file: The file.
@@ -31,24 +47,30 @@ def compile_fix(file: Path, root: str) -> tuple[Closure, Path]:
         CompileError: If the file cannot be imported, or has nothing to run.
     """
     from flyte_temporal.compiler import compile_entity
+    from flyte_temporal.sdk.foreseen import foreseen
     from flyte_temporal.sdk.loader import entities_in, load_file, source_root
 
     folder = source_root(file.resolve())
     with _forgotten(folder):
         module = load_file(file)
-        found = [compile_entity(entity) for entity in _wanted(module, root, entities_in(module))]
+        whole = [compile_entity(entity) for entity in _roots(module, root)]
+        tasks = [compile_entity(e) for e in entities_in(module).values() if e.kind == "task"]
+        # While the modules are there, by which it is seen what dynamic tasks call.
+        needed = [more for closure in whole or tasks for more in (closure, *foreseen(closure))]
+    found = [*whole, *tasks]
     if not found:
         raise CompileError(f"{file} has no task or workflow, so it holds no fixed code.")
-    tasks = {name: task for closure in reversed(found) for name, task in closure.tasks.items()}
-    return found[0].model_copy(update={"tasks": tasks}), folder
+    specs = {name: task for closure in reversed(found) for name, task in closure.tasks.items()}
+    return FixedCode(found[0].model_copy(update={"tasks": specs}), folder, tuple(needed))
 
 
-def _wanted(module: ModuleType, root: str, own: dict[str, Entity]) -> Iterator[Entity]:
+def _roots(module: ModuleType, root: str) -> list[Entity]:
     from flyte_temporal.sdk.loader import find_moved
 
-    with suppress(NotFound):  # a file with only the tasks will do
-        yield find_moved(module, root)
-    yield from (entity for entity in own.values() if entity.kind == "task")
+    try:
+        return [find_moved(module, root)]
+    except NotFound:  # a file with only the tasks will do
+        return []
 
 
 @contextmanager

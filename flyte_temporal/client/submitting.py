@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flyte_temporal.client.documents import RecoverySubmission, Submission
-from flyte_temporal.config.defaults import Defaults, builder_settings, defaults_of
+from flyte_temporal.client.imaging import IN_CONTAINERS, Needed, named_images
+from flyte_temporal.config.defaults import Defaults, defaults_of
 from flyte_temporal.config.local import Caller, local_settings, storage_root
 from flyte_temporal.control.documents import RecoverRequest, StartRequest, new_execution_id
 from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
 from flyte_temporal.local.layout import Layout
+from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import StorageConfig
-from flyte_temporal.spec.execution import BundleRef, Environment
+from flyte_temporal.spec.execution import BundleRef, Environment, ExecutionRequest
 from flyte_temporal.spec.identifiers import ExecutionId
-from flyte_temporal.spec.images import DEFAULT, declarations, wanted, with_own
+from flyte_temporal.spec.images import DEFAULT, with_own
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -32,10 +34,8 @@ if TYPE_CHECKING:
     from flyte_temporal.spec.literals import LiteralValue
     from flyte_temporal.spec.types import LiteralType
 
-IN_CONTAINERS = frozenset({"podman", "docker", "kubernetes"})
-"""Launchers whose attempts run in images."""
-
 _SET_UP = "Give --launcher podman, docker or kubernetes (docs/containers.md says what to set up)"
+_NO_NEW_NAMES = "Name the image itself in the fixed code: a run that is under way knows those images by name that it was started with."
 _NAMED = 5
 
 
@@ -177,25 +177,22 @@ class Workshop:
             ImageNotBuilt: If a declared image could not be built.
         """
         launcher = submission.launcher or defaults.launcher
-        image = submission.image or defaults.image
-        if launcher in IN_CONTAINERS:
-            self._build(submission)
-        else:
-            self._ignore_images(submission, launcher)
-        known = {**({DEFAULT: image} if image else {}), **submission.images}
-        unknown = [name for name in wanted(submission.closure) if name not in known]
-        if unknown and launcher in IN_CONTAINERS:
-            raise BadRequest(
-                f"Tasks use the image {unknown[0]!r} by name, and no such image is given. Write --image {unknown[0]}=URI."
-            )
-        return Environment(
+        environment = Environment(
             launcher=launcher,
             cluster=defaults.cluster,
             interpreter=_interpreter(),
-            image=image,
+            image=submission.image or defaults.image,
             images=dict(submission.images),
-            bundle=self._bundle(submission.source_root) if submission.source_root else None,
         )
+        if launcher in IN_CONTAINERS:
+            needed = Needed(_with_foreseen(submission.closure), launcher, named_images(environment))
+            needed.check()
+            needed.build(self.say, lambda: submission.source_root)
+        else:
+            self._ignore_images(submission, launcher)
+        if submission.source_root is None:
+            return environment
+        return environment.model_copy(update={"bundle": self._bundle(submission.source_root)})
 
     def _ignore_images(self, submission: Submission, launcher: str) -> None:
         """Say which images a launcher without containers ignores, and what to set up.
@@ -215,23 +212,17 @@ class Workshop:
                 f"machine although they declare an image: {listed}. {_SET_UP}."
             )
 
-    def _build(self, submission: Submission) -> None:
-        """Build the declared images of a submission that are not there yet."""
-        declared = declarations(submission.closure)
-        if declared:
-            from flyte_temporal.adapters.images.building import Builder
-
-            builder = Builder(builder_settings(), self.say)
-            for declaration in declared:
-                builder.provide(declaration, submission.source_root)
-
-    def recover_request(self, submission: RecoverySubmission, entity: str) -> RecoverRequest:
+    def recover_request(
+        self, submission: RecoverySubmission, before: ExecutionRequest, *, build: bool = True
+    ) -> RecoverRequest:
         """Store the code, if it is another one, and complete the wish to recover an execution; raises as `request`.
 
         Args:
             submission: The wish.
-            entity: Name of what the earlier execution ran.
+            before: What the earlier execution was asked for.
+            build: Whether declared images are built; what only says what would be done builds none.
         """
+        self._see_to_images(submission, before, build=build)
         root, closure = submission.source_root, submission.closure
         environment = Environment(
             interpreter=_interpreter(), bundle=self._bundle(root) if root is not None else None
@@ -244,7 +235,9 @@ class Workshop:
             environment=environment if closure is not None else None,
             inputs=dict(submission.inputs),
             launcher=submission.launcher,
-            execution_id=submission.execution_id or new_execution_id(entity),
+            image=submission.image,
+            images=dict(submission.images),
+            execution_id=submission.execution_id or new_execution_id(before.root.name),
             requested_by=self.caller.user,
             trust_code=submission.trust_code,
             overwrite_cache=submission.overwrite_cache,
@@ -252,18 +245,63 @@ class Workshop:
             rerun=submission.rerun,
         )
 
-    def fix(self, file: Path, root: str) -> tuple[Closure, Environment]:
-        """Compile the code of a file for an execution that ran an entity of the name `root`, and store it.
+    def _see_to_images(
+        self, submission: RecoverySubmission, before: ExecutionRequest, *, build: bool
+    ) -> None:
+        """Look at the images of a recovery: of its code, or, where another launcher runs the code of then, of that."""
+        launcher = submission.launcher or before.environment.launcher
+        given = {"": submission.image} if submission.image else {}
+        refuse_unused({**given, **submission.images}, launcher)
+        if launcher not in IN_CONTAINERS:
+            return
+        closures: Sequence[Closure] = ()
+        if submission.closure is not None:
+            closures = _with_foreseen(submission.closure)
+        elif launcher != before.environment.launcher:
+            closures = self._of_then(before)
+        images = {**named_images(before.environment), **submission.images}
+        if submission.image:
+            images[DEFAULT] = submission.image
+        needed = Needed(closures, launcher, images)
+        needed.check()
+        if build:
+            needed.build(self.say, lambda: submission.source_root or self._source_of_then(before))
+
+    def _of_then(self, before: ExecutionRequest) -> list[Closure]:
+        """Return what an earlier execution ran; nothing if it is gone, which the stack says."""
+        from flyte_temporal.spec.entities import Closure
+
+        data = self.blobs.get(keys.closure(before.spec), before.spec)
+        return [] if data is None else [Closure.read(data)]
+
+    def _source_of_then(self, before: ExecutionRequest) -> Path | None:
+        from flyte_temporal.storage.bundles import unpack
+
+        bundle = before.environment.bundle
+        return None if bundle is None else unpack(self.blobs, bundle, Layout(self.home).cache)
+
+    def fix(self, file: Path, before: ExecutionRequest) -> tuple[Closure, Environment]:
+        """Compile the code of a file for an execution, and store it; images that it declares exist afterwards.
+
+        Args:
+            file: The file.
+            before: What the execution was asked for.
 
         Raises:
             CompileError: If the file cannot be imported, or has nothing to run.
+            BadRequest: If a task uses the name of an image that the execution does not know.
+            ImageNotBuilt: If a declared image could not be built.
             LimitExceeded: If the code is too large.
             StorageError: If it could not be stored.
         """
         from flyte_temporal.client.fixing import compile_fix
 
-        closure, folder = compile_fix(file, root)
-        return closure, Environment(interpreter=_interpreter(), bundle=self._bundle(folder))
+        where = before.environment
+        fixed = compile_fix(file, before.root.name)
+        needed = Needed(fixed.needed, where.launcher, named_images(where), _NO_NEW_NAMES)
+        needed.check()
+        needed.build(self.say, lambda: fixed.folder)
+        return fixed.closure, Environment(interpreter=_interpreter(), bundle=self._bundle(fixed.folder))
 
     def recovery(
         self, source: str, entity: Entity | None, inputs: Mapping[str, Any], interface: Interface
@@ -303,6 +341,12 @@ class Workshop:
         limits = BundleLimits(raw_bytes=settings.bundle_bytes, files=settings.bundle_files)
         blobs = self.blobs
         return store_bundle(blobs, pack(root, Layout(self.home).cache / "packed", limits))
+
+
+def _with_foreseen(closure: Closure) -> list[Closure]:
+    from flyte_temporal.sdk.foreseen import foreseen
+
+    return [closure, *foreseen(closure)]
 
 
 def refuse_unused(images: Mapping[str, str], launcher: str) -> None:

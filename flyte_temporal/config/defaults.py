@@ -36,8 +36,10 @@ class BuilderSettings:
     """What builds declared images.
 
     Args:
-        program: `FLYTE_TEMPORAL_BUILDER`: podman or docker, by name or path; empty = the first that is there.
-        runtime: `FLYTE_TEMPORAL_BUILDER_RUNTIME`: what pip installs so that tasks run in the image; None = this version, with what reaches S3 and GCS.
+        program: `FLYTE_TEMPORAL_BUILDER`: podman or docker, by name or path; empty = that of the launcher, or the
+            first that is there.
+        runtime: `FLYTE_TEMPORAL_BUILDER_RUNTIME`: what pip installs so that tasks run in the image; empty = nothing; None =
+            what runs here, with what reaches S3 and GCS.
         options: `FLYTE_TEMPORAL_BUILDER_OPTIONS`: further options of `build`.
     """
 

@@ -148,7 +148,8 @@ class ContainerSettings(Group):
     runtime: str = ""
     """OCI runtime, such as `runc` or `crun`; empty = the program's own choice."""
     image: str = f"localhost/flyte-temporal-task:{__version__}"
-    """Image of tasks that name none, for every launcher of containers. `make task-image` builds the default."""
+    """Image of tasks that name none, for podman and docker; pods take `image` of their cluster. `make task-image` builds
+    the default."""
     size: int = Field(default=0, ge=0)
     """Containers at work at once; further attempts wait. 0 = `worker.pool_size`."""
     memory: str = ""

@@ -10,7 +10,14 @@ from flyte_temporal.spec.cache import CacheEntry
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import Environment, ExecutionRecord, NodeRecord, NodeRef, Recovery
-from flyte_temporal.spec.identifiers import ExecutionId, ExecutionName, NodePath, ProjectName, VersionName
+from flyte_temporal.spec.identifiers import (
+    ExecutionId,
+    ExecutionName,
+    ImageName,
+    NodePath,
+    ProjectName,
+    VersionName,
+)
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.policies import Resources
 
@@ -62,6 +69,8 @@ class RecoverRequest(Document):
         environment: Where it runs; None = as then.
         inputs: Values given anew; the others are those of then.
         launcher: What runs the attempts; empty = as then.
+        image: Image of tasks that name none; empty = as then.
+        images: Images by the names that tasks use in templates, besides those of then.
         execution_id: As in `StartRequest`.
         requested_by: As in `StartRequest`.
         trust_code: Whether results of code that has changed since are taken over too.
@@ -75,6 +84,8 @@ class RecoverRequest(Document):
     environment: Environment | None = None
     inputs: dict[str, LiteralValue] = {}
     launcher: str = ""
+    image: ImageName = ""
+    images: dict[str, ImageName] = {}
     execution_id: ExecutionName | None = None
     requested_by: str = ""
     trust_code: bool = False

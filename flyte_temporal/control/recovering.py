@@ -22,7 +22,7 @@ from flyte_temporal.spec import lookup_calls
 from flyte_temporal.spec.basis import Basis
 from flyte_temporal.spec.cache import interface_digest
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root
-from flyte_temporal.spec.execution import ExecutionRecord, NodePhase, NodeRecord, Recovery
+from flyte_temporal.spec.execution import Environment, ExecutionRecord, NodePhase, NodeRecord, Recovery
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.storage.recall import Earlier
 
@@ -72,12 +72,10 @@ class Recoveries:
         closure = wanted.closure or self._closures.find(before.spec)
         check_plan(closure, self._limits.max_nodes)
         environment = (wanted.environment or before.environment).where(before.environment)
-        if wanted.launcher:
-            environment = environment.model_copy(update={"launcher": wanted.launcher})
         return StartRequest(
             closure=closure,
             inputs={**_kept(before.inputs, closure), **wanted.inputs},
-            environment=environment,
+            environment=_changed(environment, wanted),
             project=before.id.project,
             domain=before.id.domain,
             execution_id=wanted.execution_id,
@@ -250,6 +248,13 @@ class _Earlier:
 
     def closure(self, digest: str) -> Closure:
         return self._closures.find(digest)
+
+
+def _changed(environment: Environment, wanted: RecoverRequest) -> Environment:
+    """Return where the new execution runs: as the earlier one did, but for what is asked for."""
+    changes: dict[str, object] = {"launcher": wanted.launcher, "image": wanted.image}
+    changes = {name: value for name, value in changes.items() if value}
+    return environment.model_copy(update={**changes, "images": {**environment.images, **wanted.images}})
 
 
 def moved(old: str, new: str) -> tuple[str, ...]:

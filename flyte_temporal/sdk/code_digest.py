@@ -40,12 +40,24 @@ def code_digest(function: Callable[..., Any]) -> str:
 
     Moving all of it to a module of another name changes nothing: the function's own module is not named.
     """
-    walk = _Walk(_root_of(function), f"{getattr(function, '__module__', '')}.")
+    walk = _walked(function)
+    texts = (text.removeprefix(walk.own) for text in walk.found)
+    return sha256_hex("\n".join(sorted(texts)).encode())
+
+
+def used_by(function: Callable[..., Any]) -> list[object]:
+    """Return the entities that the code of a function uses, each once; what those use is left out."""
+    entities: dict[int, object] = {}
+    _walked(function, entities)
+    return list(entities.values())
+
+
+def _walked(function: Callable[..., Any], entities: dict[int, object] | None = None) -> _Walk:
+    walk = _Walk(_root_of(function), f"{getattr(function, '__module__', '')}.", entities=entities)
     walk.add(function)
     while walk.todo:
         walk.todo.pop()()
-    texts = (text.removeprefix(walk.own) for text in walk.found)
-    return sha256_hex("\n".join(sorted(texts)).encode())
+    return walk
 
 
 def _root_of(function: Callable[..., Any]) -> Path | None:
@@ -77,6 +89,7 @@ class _Walk:
         names: What was taken in, by name.
         functions: All functions of one name: lambdas, or what a function that makes functions has returned.
         todo: What is yet to be followed.
+        entities: Our entities that were reached, which are then not followed; None = they are followed as functions are.
     """
 
     root: Path | None
@@ -85,11 +98,15 @@ class _Walk:
     names: set[str] = field(default_factory=set)
     functions: dict[str, dict[int, FunctionType]] = field(default_factory=dict)
     todo: list[Callable[[], None]] = field(default_factory=list)
+    entities: dict[int, object] | None = None
 
     def add(self, thing: object) -> bool:
         """Take in a value that some code uses; return whether there is code in it that counts."""
         if isinstance(thing, functools.partial):
             return self._add_all(_parts_of(thing))
+        if self.entities is not None and _is_entity(thing):
+            self.entities[id(thing)] = thing
+            return False
         thing = _behind(thing)
         if isinstance(thing, MethodType):
             return self.add(type(thing.__self__) if not isinstance(thing.__self__, type) else thing.__self__)

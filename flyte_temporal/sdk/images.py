@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from flyte_temporal.errors import CompileError, CredentialStored
 from flyte_temporal.sdk.callsite import call_site, is_ours
+from flyte_temporal.sdk.image_files import content_digest
 from flyte_temporal.sdk.literal_secrets import refuse_credentials
 from flyte_temporal.sdk.types.converter import shown
 from flyte_temporal.spec.document import canonical_json, sha256_hex
@@ -26,8 +27,8 @@ RECIPE = 2
 older way has another tag, and so is built anew. Raised with each change of the recipe (a test compares), and of orders that
 the runtime in older images cannot read."""
 _UNORDERED = frozenset({"packages", "conda_packages", "apt_packages", "runtime_packages"})
-_FILES = frozenset({"requirements", "registry_config"})
-_NOT_CONTENT = frozenset({"name", "registry", "builder", "tag_format"})
+_FILES = frozenset({"requirements", "registry_config", "source_root"})
+_NOT_CONTENT = frozenset({"name", "registry", "registry_config", "builder", "tag_format"})
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,20 @@ class ImageSpec:
         platform: Platform, such as `linux/amd64`.
         env: Environment variables of the image.
         commands: Commands to run, in order.
-        copy: Files and folders to copy in, relative to the module that declares the image; their content counts.
-        source_root: Folder whose content is copied in.
+        copy: Files and folders to copy in, relative to the module that declares the image; their content and their names
+            count, because below `/root` they have them.
+        source_root: Folder whose content is copied in, relative to the module that declares the image; its content counts.
         pip_index: Address of the package index, without credentials.
         pip_extra_index_url: Addresses of further ones, in order of precedence.
         pip_extra_args: Further arguments of pip.
-        pip_secret_mounts: Pairs of a secret file and where pip sees it: `("pip.conf", "/etc/pip.conf")`.
+        pip_secret_mounts: Pairs of a secret file, relative to the module that declares the image, and where pip sees it:
+            `("pip.conf", "/etc/pip.conf")`.
         python_exec: Python of the base image.
-        runtime_packages: Packages to install when a task starts, for trying things out.
+        runtime_packages: Further Python packages, installed when the image is built, as `packages` are.
         entrypoint: Entry point of the image.
         builder: Name of the builder.
-        registry_config: File with the registry's configuration.
+        registry_config: File with the credentials of registries, as `docker login` and `podman login` write it, relative to
+            the module that declares the image; it is in no image and does not count.
         tag_format: Format of the tag, with `{spec_hash}` in it.
 
     Raises:
@@ -151,13 +155,8 @@ class ImageSpec:
         )
 
     def _digest(self, name: str) -> str:
-        path = getattr(self, "_folder") / name  # noqa: B009 - set by __post_init__ on a frozen dataclass
         try:
-            if path.is_dir():
-                files = sorted(f for f in path.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
-                listed = [[f.relative_to(path).as_posix(), sha256_hex(f.read_bytes())] for f in files]
-                return sha256_hex(canonical_json(listed))
-            return sha256_hex(path.read_bytes())
+            return content_digest(getattr(self, "_folder") / name)  # noqa: B009 - set by __post_init__ on a frozen dataclass
         except OSError as error:
             raise CompileError(
                 f"ImageSpec: {name!r} cannot be read: {error.strerror}. A relative path starts at the folder of the "
@@ -191,7 +190,7 @@ class ImageSpec:
         return self._extended("copy", files)
 
     def with_runtime_packages(self, packages: str | Sequence[str]) -> Self:
-        """Return the declaration with further packages that are installed when a task starts."""
+        """Return the declaration with further `runtime_packages`."""
         return self._extended("runtime_packages", packages)
 
     def _extended(self, name: str, more: str | Sequence[str]) -> Self:
@@ -204,13 +203,17 @@ class ImageSpec:
 
 def tag_of(declaration: Mapping[str, Any]) -> str:
     """Return the tag of a declared image."""
-    content = {
-        n: [c["sha256"] for c in v] if n == "copy" else (v["sha256"] if n in _FILES else v)
-        for n, v in declaration.items()
-        if n not in _NOT_CONTENT
-    }
+    content = {n: _counted(n, v) for n, v in declaration.items() if n not in _NOT_CONTENT}
     digest = sha256_hex(canonical_json([RECIPE, content]))[:TAG_CHARACTERS]
     return str(declaration.get("tag_format") or "{spec_hash}").format(spec_hash=digest)
+
+
+def _counted(name: str, value: Any) -> Any:
+    """Return what of a field is in the tag: of files their content, and where they are copied to if the author says it."""
+    if name == "copy":
+        return [[each["file"], each["sha256"]] for each in value]
+    # Declarations that were stored by older releases have the folder's name alone.
+    return value["sha256"] if name in _FILES and isinstance(value, Mapping) else value
 
 
 def name_of(declaration: Mapping[str, Any]) -> str:

@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flyte_temporal.adapters.images.recipe import recipe
+from flyte_temporal.adapters.images.context import copy_declared, secret_file, write_own_wheel
+from flyte_temporal.adapters.images.recipe import Recipe, recipe
 from flyte_temporal.config.defaults import BuilderSettings
 from flyte_temporal.errors import BadRequest, PlatformError
-from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.images import Declared
 
 NOOP = "noop"
 """Builder that builds nothing: the image is somebody else's business."""
-_KNOWN = ("", "default", "podman", "docker", NOOP)
+_PROGRAMS = ("podman", "docker")
+_KNOWN = ("", "default", *_PROGRAMS, NOOP)
 
 
 class ImageNotBuilt(PlatformError):
     """A declared image could not be built or pushed."""
 
     code = "ImageNotBuilt"
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """The program that builds.
+
+    Args:
+        program: Its name or path.
+        variables: Those that it gets besides what it inherits.
+    """
+
+    program: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def asks(self, *words: str) -> bool:
+        """Return whether a call ends well."""
+        return subprocess.run(self._command(words), capture_output=True, check=False).returncode == 0
+
+    def run(self, words: Sequence[str], problem: str) -> None:
+        """Call it.
+
+        Raises:
+            ImageNotBuilt: If that fails; begins with `problem`.
+        """
+        command = self._command(words)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()[-2000:]
+            raise ImageNotBuilt(
+                f"{problem}: `{self.program} {words[0]}` ended with {done.returncode}.\n{said}"
+            )
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        set_ = [f"{name}={value}" for name, value in self.variables.items()]
+        return [*(["env", *set_] if set_ else []), self.program, *words]
 
 
 @dataclass
@@ -35,10 +71,13 @@ class Builder:
     Args:
         settings: Which program, and how it is called.
         say: Where to tell what takes long.
+        launcher: What is to run the images: one that is itself a program that builds is the first choice, because podman
+            and docker do not see each other's images.
     """
 
     settings: BuilderSettings = field(default_factory=BuilderSettings)
     say: Callable[[str], None] = lambda _: None
+    launcher: str = ""
     _there: set[str] = field(default_factory=set)
 
     def provide(self, declared: Declared, root: Path | None) -> None:
@@ -64,23 +103,30 @@ class Builder:
                 "leave it out."
             )
         program = self._program(builder, declared)
-        pushed = bool(declaration.get("registry"))
-        if not (pushed and self._asks(program, ["manifest", "inspect", declared.image])):
-            if not self._asks(program, ["image", "inspect", declared.image]):
-                self._build(program, declared, declaration, root)
-            if pushed:
-                self.say(f"Pushing {declared.image}.")
-                problem = f"The image {declared.image} could not be pushed"
-                self._run(program, ["push", "--quiet", declared.image], problem)
+        with _logged_in(program, root, declared) as engine:
+            self._provide(engine, declared, declaration, root)
         self._there.add(declared.image)
+
+    def _provide(
+        self, engine: _Engine, declared: Declared, declaration: dict[str, Any], root: Path | None
+    ) -> None:
+        pushed = bool(declaration.get("registry"))
+        if pushed and engine.asks("manifest", "inspect", declared.image):
+            return
+        if not engine.asks("image", "inspect", declared.image):
+            self._build(engine, declared, declaration, root)
+        if pushed:
+            self.say(f"Pushing {declared.image}.")
+            problem = f"The image {declared.image} could not be pushed"
+            engine.run(["push", "--quiet", declared.image], problem)
 
     def _program(self, builder: str, declared: Declared) -> str:
         wanted = (
             [builder]
-            if builder in {"podman", "docker"}
+            if builder in _PROGRAMS
             else [self.settings.program]
             if self.settings.program
-            else ["podman", "docker"]
+            else sorted(_PROGRAMS, key=lambda name: name != self.launcher)
         )
         for name in wanted:
             if shutil.which(name) is not None:
@@ -92,47 +138,49 @@ class Builder:
         )
 
     def _build(
-        self, program: str, declared: Declared, declaration: dict[str, Any], root: Path | None
+        self, engine: _Engine, declared: Declared, declaration: dict[str, Any], root: Path | None
     ) -> None:
         base = declaration.get("base_image")
         if isinstance(base, dict):
             inner = Declared(_name_of(base), base, declared.by)
             self.provide(inner, root)
             declaration["base_image"] = inner.image
-        self.say(f"Building the image {declared.image} ({program}); later runs find it.")
-        made = (
-            recipe(declaration)
-            if self.settings.runtime is None
-            else recipe(declaration, self.settings.runtime)
-        )
+        self.say(f"Building the image {declared.image} ({engine.program}); later runs find it.")
         with tempfile.TemporaryDirectory(prefix="flyte-temporal-image-") as folder:
             context = Path(folder)
+            made = self._recipe(declaration, context)
             (context / "Containerfile").write_text(made.text, encoding="utf-8")
             for place, (name, digest) in made.files.items():
-                _copied(name, digest, root, context / place, declared)
+                copy_declared(name, digest, root, context / place, declared)
             words = ["build", "--quiet", "--file", str(context / "Containerfile"), "--tag", declared.image]
-            words += [
-                part for id_, path in made.secrets.items() for part in ("--secret", f"id={id_},src={path}")
-            ]
+            for id_, name in made.secrets.items():
+                words += ["--secret", f"id={id_},src={secret_file(name, root, declared)}"]
             words += ["--platform", made.platform] if made.platform and not _local(declaration) else []
-            self._run(
-                program,
+            engine.run(
                 [*words, *self.settings.options, folder],
                 f"The image {declared.image} of {declared.by} could not be built",
             )
 
-    @staticmethod
-    def _asks(program: str, words: Sequence[str]) -> bool:
-        return subprocess.run([program, *words], capture_output=True, check=False).returncode == 0
+    def _recipe(self, declaration: Mapping[str, Any], context: Path) -> Recipe:
+        """Return the recipe; the flyte-temporal that runs here is in the context, unless another one is asked for."""
+        if self.settings.runtime is not None:
+            return recipe(declaration, self.settings.runtime)
+        wheel = write_own_wheel(context)
+        return recipe(declaration, wheel=wheel) if wheel else recipe(declaration)
 
-    @staticmethod
-    def _run(program: str, words: Sequence[str], problem: str) -> None:
-        done = subprocess.run(
-            [program, *words], capture_output=True, text=True, errors="replace", check=False
-        )
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()[-2000:]
-            raise ImageNotBuilt(f"{problem}: `{program} {words[0]}` ended with {done.returncode}.\n{said}")
+
+@contextmanager
+def _logged_in(program: str, root: Path | None, declared: Declared) -> Iterator[_Engine]:
+    """Give a program that builds, which knows the registries as a file of the declaration says, if it names one."""
+    config = declared.declaration.get("registry_config")
+    if not isinstance(config, dict):
+        yield _Engine(program)
+        return
+    with tempfile.TemporaryDirectory(prefix="flyte-temporal-registry-") as folder:
+        file = Path(folder) / "config.json"
+        copy_declared(str(config["file"]), str(config["sha256"]), root, file, declared)
+        # Podman looks at the first, docker at the second; their options for it differ, and stand at other places.
+        yield _Engine(program, {"REGISTRY_AUTH_FILE": str(file), "DOCKER_CONFIG": folder})
 
 
 def _local(declaration: Mapping[str, Any]) -> bool:
@@ -144,32 +192,3 @@ def _name_of(declaration: Mapping[str, Any]) -> str:
     from flyte_temporal.sdk.images import name_of
 
     return name_of(declaration)
-
-
-def _copied(name: str, digest: str, root: Path | None, target: Path, declared: Declared) -> None:
-    """Copy a file or folder of a declaration: the one below the code's root that has its name, and its digest."""
-    candidates = [Path(name)] if Path(name).is_absolute() else []
-    if root is not None and not candidates:
-        candidates = [root / name, *(each / name for each in sorted(root.rglob("*")) if each.is_dir())]
-    for path in candidates:
-        if path.exists() and (not digest or _digest(path) == digest):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                ignored = shutil.ignore_patterns("__pycache__", ".git", ".venv")
-                shutil.copytree(path, target, ignore=ignored)
-            else:
-                shutil.copyfile(path, target)
-            return
-    raise BadRequest(
-        f"ImageSpec of {declared.by}: {name!r} is not below {root}, or has changed since the image was declared."
-    )
-
-
-def _digest(path: Path) -> str:
-    if path.is_dir():
-        files = sorted(f for f in path.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
-        return sha256_hex(
-            canonical_json([[f.relative_to(path).as_posix(), sha256_hex(f.read_bytes())] for f in files])
-        )
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

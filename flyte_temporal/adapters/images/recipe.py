@@ -14,9 +14,11 @@ from typing import Any, cast
 from flyte_temporal._version import __version__
 from flyte_temporal.errors import BadRequest
 
-RUNTIME = f"flyte-temporal[s3,gcs]=={__version__}"
+_STORES = "[s3,gcs]"
+RUNTIME = f"flyte-temporal{_STORES}=={__version__}"
 """What makes tasks run in an image: no part of a worker, but what reaches each kind of blob store."""
-_VENV = "/opt/task/venv"
+_FOLDER = "/opt/task"
+_VENV = f"{_FOLDER}/venv"
 _CACHED = "--no-cache-dir --disable-pip-version-check"
 _LOCKS = ("uv.lock", "poetry.lock")
 
@@ -28,7 +30,7 @@ class Recipe:
     Args:
         text: The Containerfile.
         files: Files and folders of its context: name there → the declaration's name and digest.
-        secrets: Files that pip sees while it builds: id → path on this machine.
+        secrets: Files that pip sees while it builds: id → the declaration's name.
         platform: Platform of the image.
     """
 
@@ -38,12 +40,13 @@ class Recipe:
     platform: str = ""
 
 
-def recipe(declaration: Mapping[str, Any], runtime: str = RUNTIME) -> Recipe:
+def recipe(declaration: Mapping[str, Any], runtime: str = RUNTIME, *, wheel: str = "") -> Recipe:
     """Return what a declaration is built from.
 
     Args:
         declaration: `ImageSpec.declaration`.
         runtime: What pip installs so that tasks run in the image; empty = nothing, if the base has it.
+        wheel: Name of a wheel in the builder's folder that it installs instead.
 
     Raises:
         BadRequest: If the builder cannot do what is declared.
@@ -60,13 +63,16 @@ def recipe(declaration: Mapping[str, Any], runtime: str = RUNTIME) -> Recipe:
         )
     env = cast("Mapping[str, str]", declaration.get("env", {}))
     lines += [f"ENV {name}={json.dumps(env[name])}" for name in sorted(env)]
-    lines += _python(declaration, files, secrets, runtime)
+    lines += [f"COPY {wheel} {_FOLDER}/{wheel}"] if wheel else []
+    lines += _python(declaration, files, secrets, f"{_FOLDER}/{wheel}{_STORES}" if wheel else runtime)
     for number, copied in enumerate(declaration.get("copy", ())):
         place = f"copy/{number}"
         files[place] = copied["file"], copied["sha256"]
         lines.append(f"COPY {place} /root/{copied['file'].removeprefix('./')}")
     if "source_root" in declaration:
-        files["source"] = declaration["source_root"], ""
+        given = declaration["source_root"]
+        # A declaration that an older release has stored has the name alone.
+        files["source"] = (given, "") if isinstance(given, str) else (given["file"], given["sha256"])
         lines.append("COPY source /root")
     lines += [f"RUN {command}" for command in declaration.get("commands", ())]
     lines += [f"ENV PATH={_VENV}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONPATH=/root", "WORKDIR /tmp"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flyte_temporal.cli.flags import InputFlags
+from flyte_temporal.cli.recover import _submission
 from flyte_temporal.cli.recovery_plan import plan_document, plan_lines
 from flyte_temporal.cli.words import read_recover
 from flyte_temporal.control.documents import Fate, PlannedNode, RecoveryPlan
@@ -39,6 +40,14 @@ def test_the_file_is_found_before_the_inputs_are_known(
 ) -> None:
     found = read_recover(words).file(inputs)
     assert (None if found is None else str(found)) == expected
+
+
+def test_images_are_given_as_for_run() -> None:
+    words = ["--launcher", "podman", "--image", "all:1", "run-1", "--image", "tools=tools:1", "--detach"]
+    command = read_recover(words)
+    InputFlags("train", Interface()).read(command.rest, command.options)
+    made = _submission(command, "run-1", None, None)
+    assert (made.launcher, made.image, made.images) == ("podman", "all:1", {"tools": "tools:1"})
 
 
 def test_an_option_of_another_command_is_refused() -> None:

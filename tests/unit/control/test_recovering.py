@@ -55,13 +55,18 @@ THEN = Environment(
 class House:
     """An execution of `train.flow`, and what can be made of it."""
 
-    def __init__(self, phase: ExecutionPhase = ExecutionPhase.FAILED, mended: Closure | None = None) -> None:
+    def __init__(
+        self,
+        phase: ExecutionPhase = ExecutionPhase.FAILED,
+        mended: Closure | None = None,
+        environment: Environment = THEN,
+    ) -> None:
         self.store, blobs = MemoryMetadataStore(), MemoryBlobStore()
         blobs.put_new(keys.closure(digest(CLOSURE)), canonical_bytes(CLOSURE))
         limits = LimitSettings()
         found = Closures(blobs, self.store, SystemClock(), limits)
         self.recoveries = Recoveries(self.store, blobs, found, limits)
-        request = closures.run_input(CLOSURE, "before", 7, environment=THEN).request
+        request = closures.run_input(CLOSURE, "before", 7, environment=environment).request
         if mended is not None:
             blobs.put_new(keys.closure(digest(mended)), canonical_bytes(mended))
             tasks, _ = match(CLOSURE.tasks.values(), mended, ())
@@ -110,6 +115,18 @@ def test_fixed_code_runs_where_it_is_but_as_it_did() -> None:
     assert start.recover is not None
     assert start.recover.module == ("train", "fixed")
     assert House().wish(launcher="pool").environment.launcher == "pool"
+
+
+def test_images_can_be_others_than_then() -> None:
+    then = THEN.model_copy(update={"image": "all:1", "images": {"a": "a:1", "b": "b:1"}})
+    same = House(environment=then).wish().environment
+    assert (same.image, same.images) == ("all:1", then.images)
+    other = (
+        House(environment=then)
+        .wish(image="all:2", images={"b": "b:2"}, environment=Environment())
+        .environment
+    )
+    assert (other.image, other.images) == ("all:2", {"a": "a:1", "b": "b:2"})
 
 
 @pytest.mark.parametrize("phase", [ExecutionPhase.RUNNING, ExecutionPhase.PAUSED])

@@ -12,6 +12,7 @@ import pytest
 
 from flyte_temporal import ImageSpec, task
 from flyte_temporal.errors import CompileError, CredentialStored
+from flyte_temporal.sdk.images import tag_of
 from flyte_temporal.spec.policies import TaskPolicy
 
 FULL: dict[str, Any] = {
@@ -66,6 +67,32 @@ def test_the_content_of_files_counts_and_not_their_place(tmp_path: Path) -> None
     folder = ImageSpec(copy=[str(tmp_path / "a")]).tag
     (tmp_path / "a/more").write_text("")
     assert ImageSpec(copy=[str(tmp_path / "a")]).tag != folder
+
+
+def test_the_content_of_the_source_root_counts(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    (source / ".venv").mkdir(parents=True)
+    (source / "a.py").write_text("A = 1\n")
+    before = ImageSpec(source_root=str(source)).tag
+    (source / ".venv" / "b.py").write_text("")
+    assert ImageSpec(source_root=str(source)).tag == before
+    (source / "a.py").write_text("A = 2\n")
+    assert ImageSpec(source_root=str(source)).tag != before
+
+
+def test_a_source_root_that_an_older_release_has_stored_has_a_tag() -> None:
+    assert tag_of({"name": "a", "source_root": "src"}) != tag_of({"name": "a"})
+
+
+def test_a_folder_that_is_not_there_is_refused() -> None:
+    with pytest.raises(CompileError, match="'nowhere' cannot be read"):
+        assert ImageSpec(source_root="nowhere").tag
+
+
+def test_where_a_file_is_copied_to_counts(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("same\n")
+    assert len({ImageSpec(copy=[str(tmp_path / n)]).tag for n in ("a.txt", "b.txt")}) == 2
 
 
 def test_extensions_make_new_declarations() -> None:

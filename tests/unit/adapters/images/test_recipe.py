@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from flyte_temporal import ImageSpec
 from flyte_temporal._version import __version__
@@ -13,6 +19,7 @@ from flyte_temporal.adapters.images.building import Builder, ImageNotBuilt
 from flyte_temporal.adapters.images.recipe import recipe
 from flyte_temporal.config.defaults import BuilderSettings
 from flyte_temporal.errors import BadRequest
+from flyte_temporal.sdk.image_files import content_digest
 from flyte_temporal.sdk.images import RECIPE
 from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.images import Declared
@@ -145,7 +152,10 @@ def program(tmp_path: Path) -> Path:
     path = tmp_path / "podman"
     path.write_text(
         f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
-        f'case "$1" in image) test -e {tmp_path}/built;; build) touch {tmp_path}/built;; '
+        f'test -z "$REGISTRY_AUTH_FILE" || {{ cmp -s "$REGISTRY_AUTH_FILE" "$DOCKER_CONFIG/config.json" && '
+        f'cat "$REGISTRY_AUTH_FILE" >> {tmp_path}/logins; }}\n'
+        f'case "$1" in image) test -e {tmp_path}/built;; build) touch {tmp_path}/built; '
+        f'for context; do :; done; cp -R "$context" {tmp_path}/context;; '
         f"manifest) test -e {tmp_path}/pushed;; push) test ! -e {tmp_path}/full || "
         f'{{ echo "no space left" >&2; exit 125; }}; touch {tmp_path}/pushed;; esac\n'
     )
@@ -217,3 +227,120 @@ def test_files_are_found_by_their_digest(program: Path, tmp_path: Path) -> None:
     (tmp_path / "r.txt").write_text("changed\n")
     with pytest.raises(BadRequest, match="has changed since the image was declared"):
         Builder(BuilderSettings(str(program))).provide(made, tmp_path)
+
+
+def test_the_source_root_beside_the_module_is_copied_and_no_other_of_its_name(
+    program: Path, tmp_path: Path
+) -> None:
+    """The first folder of the name below the code's root was taken, whatever was in it."""
+    code = tmp_path / "code"
+    for folder, text in (("src", "wrong\n"), ("jobs/src", "right\n")):
+        (code / folder).mkdir(parents=True)
+        (code / folder / "a.py").write_text(text)
+    digest = content_digest(code / "jobs" / "src")
+    declaration: dict[str, JsonValue] = {
+        "name": "flyte-temporal",
+        "source_root": {"file": "src", "sha256": digest},
+    }
+    Builder(BuilderSettings(str(program))).provide(Declared("a:1", declaration, "jobs.train"), code)
+    assert (tmp_path / "context" / "source" / "a.py").read_text() == "right\n"
+
+
+def test_a_dot_is_the_folder_of_the_module(program: Path, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    for file in ("a.py", "jobs/b.py"):
+        (code / file).parent.mkdir(parents=True, exist_ok=True)
+        (code / file).write_text("")
+    declaration: dict[str, JsonValue] = {
+        "name": "flyte-temporal",
+        "source_root": {"file": ".", "sha256": content_digest(code / "jobs")},
+    }
+    Builder(BuilderSettings(str(program))).provide(Declared("a:1", declaration, "jobs.train"), code)
+    assert [path.name for path in (tmp_path / "context" / "source").iterdir()] == ["b.py"]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "first"), [("docker", "docker"), ("podman", "podman"), ("kubernetes", "podman")]
+)
+def test_the_program_of_the_launcher_builds(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str, first: str
+) -> None:
+    """Where both are installed, an image in podman's store is not there for docker."""
+    (tmp_path / "docker").symlink_to(program)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    said: list[str] = []
+    Builder(say=said.append, launcher=launcher).provide(declared(ImageSpec(packages=["rich"])), None)
+    assert said == [
+        f"Building the image {declared(ImageSpec(packages=['rich'])).image} ({first}); later runs find it."
+    ]
+
+
+def test_what_the_author_or_the_environment_chooses_builds_all_the_same(
+    program: Path, tmp_path: Path
+) -> None:
+    Builder(BuilderSettings(str(program)), launcher="docker").provide(declared(ImageSpec()), None)
+    assert called(tmp_path) == ["image", "build"]
+
+
+def test_the_registry_is_asked_with_the_credentials_that_are_declared(program: Path, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "auth.json").write_text('{"auths": {}}')
+    spec = ImageSpec(registry="ghcr.io/me", registry_config=str(code / "auth.json"))
+    Builder(BuilderSettings(str(program))).provide(declared(spec), code)
+    assert (tmp_path / "logins").read_text() == '{"auths": {}}' * 4, "each call has them"
+    assert spec.tag == ImageSpec().tag, "who may push is no part of the image"
+
+
+def test_a_secret_file_beside_the_module_is_found_wherever_the_run_is_asked_for(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, elsewhere = tmp_path / "code", tmp_path / "elsewhere"
+    (code / "jobs").mkdir(parents=True)
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    spec = declared(ImageSpec(pip_secret_mounts=[("pip.conf", "/etc/pip.conf")]))
+    builder = Builder(BuilderSettings(str(program)))
+    with pytest.raises(BadRequest, match=r"jobs\.train: 'pip\.conf': there is no such file below .*code"):
+        builder.provide(spec, code)
+    (code / "jobs" / "pip.conf").write_text("[global]")
+    builder.provide(spec, code)
+    assert f"--secret id=pip0,src={code}/jobs/pip.conf" in (tmp_path / "calls").read_text()
+    (code / "pip.conf").write_text("[install]")
+    (tmp_path / "built").unlink()
+    with pytest.raises(BadRequest, match=r"several files below .* have this path, and differ"):
+        Builder(BuilderSettings(str(program))).provide(replace(spec, image="b:1"), code)
+
+
+def test_what_runs_here_is_in_the_image_and_no_index_is_asked_for_it(program: Path, tmp_path: Path) -> None:
+    Builder(BuilderSettings(str(program))).provide(declared(ImageSpec()), None)
+    (wheel,) = (tmp_path / "context").glob("*.whl")
+    text = (tmp_path / "context" / "Containerfile").read_text()
+    assert f"COPY {wheel.name} /opt/task/{wheel.name}\n" in text
+    assert f"'/opt/task/{wheel.name}[s3,gcs]'" in text
+    target = tmp_path / "installed"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(target),
+    ]
+    subprocess.run([*pip, str(wheel)], check=True)
+    assert (target / "flyte_temporal" / "py.typed").exists()
+    (own,) = metadata.distributions(name="flyte-temporal", path=[str(target)])
+    assert own.version == __version__
+    assert {"s3", "gcs"} <= set(own.metadata.get_all("Provides-Extra") or ())
+
+
+def test_another_runtime_may_be_asked_for(program: Path, tmp_path: Path) -> None:
+    Builder(BuilderSettings(str(program), runtime="flyte-temporal==9")).provide(declared(ImageSpec()), None)
+    assert not list((tmp_path / "context").glob("*.whl"))
+    assert (
+        "pip install --no-cache-dir --disable-pip-version-check flyte-temporal==9"
+        in (tmp_path / "context" / "Containerfile").read_text()
+    )
