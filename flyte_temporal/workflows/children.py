@@ -254,7 +254,9 @@ async def followed(child: ExecutionId, limits: RunLimits) -> RunOutput:
     return _given(child, await _end(child_calls.ChildWatch(execution=child), limits))
 
 
-async def taken_up(child: ExecutionId, limits: RunLimits, work: str = "") -> RunOutput | None:
+async def taken_up(
+    child: ExecutionId, limits: RunLimits, work: str = "", *, ours: bool = False
+) -> RunOutput | None:
     """Wait for an execution, as `followed` does, that has the name of one which was to be started.
 
     It was started by a run of which a reset has made that undone. What it gives counts, if it goes on or has ended well.
@@ -263,11 +265,12 @@ async def taken_up(child: ExecutionId, limits: RunLimits, work: str = "") -> Run
         child: The execution.
         limits: The run's limits.
         work: For a shard, what it is to run (`Shard.work`); a child's record says that it is the same.
+        ours: Whether the run before this one may have started it: then what it gives counts, however it has ended.
 
     Returns:
         None if it had ended otherwise by then, or has run something else: it is to run again, by another name.
     """
-    ended = await _end(child_calls.ChildWatch(execution=child, found=True), limits)
+    ended = await _end(child_calls.ChildWatch(execution=child, found=not ours), limits)
     shard = ended.shard
     well = ended.phase is ExecutionPhase.SUCCEEDED and not (shard and (shard.failed or shard.stopped))
     same = shard is None or shard.work == work

@@ -6,6 +6,7 @@ The same shape as `children`. A shard has no record of its own: its items are no
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -49,6 +50,8 @@ class Shards:
         self._telling: set[asyncio.Task[None]] = set()
         self._running: dict[tuple[str, int], tuple[NodeState, Shard]] = {}
         """By path of the array node and position of the first item."""
+        self._met: set[str] = set()
+        """Shards that are waited for and were not started by this run; looked up only."""
 
     def start(self, state: NodeState, shard: Shard, weight: int) -> None:
         """Start a shard.
@@ -76,33 +79,38 @@ class Shards:
         self._inbox.after(running, lambda done: self._on_end(state, shard, done))
 
     async def _run(self, state: NodeState, shard: Shard, *, again: bool) -> RunOutput:
-        known, number = self._fixes.lasting, 0
+        known, number = self._fixes.lasting, self._number(state, shard)
         while True:
             try:
                 handle = await self._start(state, shard)
                 break
             except WorkflowAlreadyStartedError:
                 # By the run before this one, which did not come to know that any more, nor with which code; or else by one
-                # before a reset.
-                state.child_started = True
+                # before a reset, and then perhaps for something else: it is this node's only once that is known.
+                self._met.add(state.child)
                 self._tell(state, self._fixes.lasting)
-                output = await (self._followed(state) if again else self._taken_up(state, shard))
+                output = await self._taken_up(state, shard, again=again)
                 if output is not None:
                     return output
                 go_on(state, self._inbox)
                 number += 1
                 state.failed_items = 0
-                state.child, state.child_started = shard_id(self._given.request.id.name, shard, number), False
+                state.child = shard_id(self._given.request.id.name, shard, number)
         state.child_started = True
         self._tell(state, self._fixes.lasting[len(known) :])
         given: RunOutput = await outcome(handle)
         return given
 
+    def _number(self, state: NodeState, shard: Shard) -> int:
+        """Return how many shards of other inputs, or that have failed, were met under the names before that of a node's."""
+        name = self._given.request.id.name
+        return next(number for number in itertools.count() if shard_id(name, shard, number) == state.child)
+
     async def _followed(self, state: NodeState) -> RunOutput:
         return await followed(self._id(state), self._given.limits)
 
-    async def _taken_up(self, state: NodeState, shard: Shard) -> RunOutput | None:
-        return await taken_up(self._id(state), self._given.limits, shard.work())
+    async def _taken_up(self, state: NodeState, shard: Shard, *, again: bool) -> RunOutput | None:
+        return await taken_up(self._id(state), self._given.limits, work=shard.work(), ours=again)
 
     def _id(self, state: NodeState) -> ExecutionId:
         return self._given.request.id.model_copy(update={"name": state.child})
@@ -145,7 +153,7 @@ class Shards:
     def mend(self, fix: Fix) -> None:
         """Have attempts that the shards under way start from now on run with fixed code."""
         for state, _ in self._running.values():
-            if state.child_started:  # others are told when they are
+            if state.child_started or state.child in self._met:  # others are told when they are
                 self._tell(state, (fix,))
 
     def _tell(self, state: NodeState, fixes: Sequence[Fix]) -> None:
