@@ -27,11 +27,12 @@ from flyte_temporal.spec.repairs import FIXED_WITH_PARENT
 from flyte_temporal.spec.runs import RunInput, RunOutput, Shard
 from flyte_temporal.spec.search import PHASE, search_values
 from flyte_temporal.workflows.arrays import array_target
-from flyte_temporal.workflows.children import ChildFailed, child_name, followed, go_on, taken_up, tell
+from flyte_temporal.workflows.children import ChildFailed, child_name, followed, go_on, taken_up
 from flyte_temporal.workflows.failures import shard_aborted, shard_document_of, was_cancelled
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox, outcome
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.telling import Telling, tell
 
 
 class Shards:
@@ -41,13 +42,14 @@ class Shards:
         given: The run's input.
         inbox: Where ends go.
         fixes: Code that was brought into the run.
+        telling: Sends them messages.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, fixes: Fixes) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, fixes: Fixes, telling: Telling) -> None:
         self._given = given
         self._inbox = inbox
         self._fixes = fixes
-        self._telling: set[asyncio.Task[None]] = set()
+        self._telling = telling
         self._running: dict[tuple[str, int], tuple[NodeState, Shard]] = {}
         """By path of the array node and position of the first item."""
         self._met: set[str] = set()
@@ -158,9 +160,7 @@ class Shards:
 
     def _tell(self, state: NodeState, fixes: Sequence[Fix]) -> None:
         if fixes:
-            telling = asyncio.create_task(self._told(state.child, fixes))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+            self._telling.soon(self._told(state.child, fixes))
 
     @staticmethod
     async def _told(shard: str, fixes: Sequence[Fix]) -> None:
@@ -188,7 +188,7 @@ class Shards:
         """
         known = any(state is running for running, _ in self._running.values())
         if known:
-            asyncio.create_task(self._stop(state)).set_name(f"{state.path} stops")
+            self._telling.soon(self._stop(state)).set_name(f"{state.path} stops")
         return known
 
     async def _stop(self, state: NodeState) -> None:
