@@ -151,6 +151,29 @@ async def test_the_end_of_a_run_never_closes_the_record_of_a_later_one(house: Ho
     assert (await asyncio.wait_for(waiting, 5)).phase is ExecutionPhase.SUCCEEDED
 
 
+async def test_of_the_nodes_of_a_run_that_was_ended_only_those_that_are_open_are_read(
+    house: House,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await house.start()
+    begun(house, nodes=(N0, OLD, *ITEMS))
+    read: list[NodeRecord] = []
+    nodes = house.store.nodes
+
+    def spied(*args: Any) -> list[NodeRecord]:
+        found = nodes(*args)
+        read.extend(found)
+        return found
+
+    monkeypatch.setattr(house.store, "nodes", spied)
+    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.ABORTED, reason="terminated", run="run-1"))
+    assert await house.control.reconcile() == 0
+    assert [node.id for node in read] == ["n0"]
+    after = {node.id: node.phase for node in nodes(RUN)}
+    assert after.pop("n0") is NodePhase.ABORTED
+    assert set(after.values()) == {NodePhase.SUCCEEDED}
+
+
 async def test_a_run_that_ended_after_one_more_reset_is_taken_in(house: House) -> None:  # noqa: F811
     await house.start()
     begun(house)
