@@ -173,6 +173,7 @@ class Children:
             if not (again or self._continues):
                 raise
             state.child_started = True
+            self._telling.tell_pause(child.name)
             # By the run before this one, which did not come to know that any more; or else by one before a reset.
             return await (followed if again else taken_up)(child, self._given.limits)
         state.child_started = True

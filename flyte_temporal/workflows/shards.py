@@ -91,6 +91,7 @@ class Shards:
                 # before a reset, and then perhaps for something else: it is this node's only once that is known.
                 self._met.add(state.child)
                 self._tell(state, self._fixes.lasting)
+                self._telling.tell_pause(state.child)
                 output = await self._taken_up(state, shard, again=again)
                 if output is not None:
                     return output
@@ -100,6 +101,7 @@ class Shards:
                 state.child = shard_id(self._given.request.id.name, shard, number)
         state.child_started = True
         self._tell(state, self._fixes.lasting[len(known) :])
+        self._telling.tell_pause(state.child)
         given: RunOutput = await outcome(handle)
         return given
 

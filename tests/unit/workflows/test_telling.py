@@ -1,4 +1,4 @@
-"""What a run tells other runs arrives: it does not continue as new before, which would lose it."""
+"""What a run tells other runs arrives: it does not continue as new before, which would lose it; late ones are told, too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from temporalio import workflow
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from flyte_temporal.spec.execution import ExecutionPhase, Fix, NodePhase, ParentRef
+from flyte_temporal.spec.nodes import ArrayTarget, Node
 from flyte_temporal.spec.repairs import Pause
 from flyte_temporal.spec.runs import Shard
 from flyte_temporal.testing import closures
@@ -63,10 +65,14 @@ def started(run: Run) -> NodeState:
     return state
 
 
+def shard_of(state: NodeState) -> Shard:
+    array = Node(id="m", target=ArrayTarget(item=state.node.target, over=("x",)))
+    return Shard(spec="s", node=array, path="m", inputs={}, offset=0, count=1, total=2)
+
+
 def with_shard(run: Run) -> NodeState:
     state = started(run)
-    shard = Shard(spec="s", node=state.node, path=state.path, inputs={}, offset=0, count=1, total=2)
-    run.shards._running[shard.path, shard.offset] = state, shard
+    run.shards._running["m", 0] = state, shard_of(state)
     return state
 
 
@@ -112,3 +118,39 @@ async def test_a_run_does_not_continue_as_new_before_its_messages_have_arrived(
     post.delivered.set()
     await asyncio.wait_for(run._inbox.ended(), 1)  # nothing else would have it look again
     assert run._may_leave()
+
+
+@pytest.mark.parametrize("met", [True, False], ids=["met", "started"])
+@pytest.mark.parametrize("kind", ["child", "shard"])
+async def test_what_was_only_being_started_when_its_run_was_paused_is_told(
+    post: Post, monkeypatch: pytest.MonkeyPatch, kind: str, *, met: bool
+) -> None:
+    confirmed = asyncio.Event()
+
+    async def start(name: str, **_options: Any) -> asyncio.Future[Any]:
+        await confirmed.wait()
+        if met:
+            raise WorkflowAlreadyStartedError("below", name)
+        return asyncio.Future()
+
+    monkeypatch.setattr(workflow, "start_child_workflow", start)
+    monkeypatch.setattr(workflow, "start_activity", lambda *_args, **_options: asyncio.Future())
+    run = made()
+    state = run.states[0]
+    if kind == "shard":
+        run.shards.start(state, shard_of(state), 1)
+    else:
+        state.child = "e.n0"
+        request = run.given.request.model_copy(
+            update={"id": run.given.request.id.model_copy(update={"name": state.child})}
+        )
+        waiting = run._children._output(state, request, "lp", again=False)
+        run._inbox.watch(state, asyncio.create_task(waiting), costly=True)
+    await asyncio.sleep(0)
+    run.repairs.hold_back(Pause(by="ann"))
+    await asyncio.sleep(0)
+    assert post.sent == [], "it is not there yet"
+    confirmed.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert post.sent == [(state.child, "paused_with_parent")]
