@@ -269,10 +269,10 @@ async def taken_up(
     Returns:
         None if it had ended otherwise by then, or has run something else: it is to run again, by another name.
     """
-    ended = await _end(child_calls.ChildWatch(execution=child, found=not ours), limits)
+    ended = await _end(child_calls.ChildWatch(execution=child, found=not ours, work=work), limits)
     shard = ended.shard
     well = ended.phase is ExecutionPhase.SUCCEEDED and not (shard and (shard.failed or shard.stopped))
-    same = shard is None or shard.work == work
+    same = not ended.other and (shard is None or shard.work == work)
     return _given(child, ended) if same and (well or not ended.before) else None
 
 

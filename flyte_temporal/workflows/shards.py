@@ -24,7 +24,7 @@ from flyte_temporal.spec.execution import ErrorDocument, ExecutionRequest, Fix
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.nodes import LaunchPlanTarget, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.repairs import FIXED_WITH_PARENT
-from flyte_temporal.spec.runs import RunInput, RunOutput, Shard
+from flyte_temporal.spec.runs import WORK, RunInput, RunOutput, Shard
 from flyte_temporal.spec.search import PHASE, search_values
 from flyte_temporal.workflows.arrays import array_target
 from flyte_temporal.workflows.children import ChildFailed, child_name, followed, go_on, taken_up
@@ -139,6 +139,7 @@ class Shards:
             cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             search_attributes=TypedSearchAttributes(attributes),
+            memo={WORK: shard.work()},
             static_summary=f"{shard.path[:120]} [{shard.offset}-{last} of {shard.total}]",
         )
 

@@ -228,6 +228,20 @@ async def test_shards_of_other_inputs_run_again(stage: Stage) -> None:
         assert plain((await run.ends()).outputs["o0"]) == 30
 
 
+async def test_a_shard_of_other_inputs_at_work_is_stopped(stage: Stage) -> None:
+    seen = Changing(waits="m[3]")
+    async with started(stage, joined(), seen, shard=2, heartbeat_timeout_s=2) as run:
+        await seen.reaches("m[3]")
+        seen.first, seen.waits = 5, ""
+        await run.reset()
+        assert plain((await run.ends()).outputs["o0"]) == 30
+        assert not seen.free.is_set(), "nobody waited for it"
+        shard = run.given.request.id.model_copy(update={"name": f"{run.name}.m.2"})
+        before = await stage.engine.state(shard)
+        assert before is not None
+        assert before.phase is ExecutionPhase.ABORTED
+
+
 async def test_a_shard_of_other_inputs_does_not_count_after_a_continue_as_new_either(stage: Stage) -> None:
     seen = Changing(waits="m[3]")
     async with started(stage, beside(joined(), 40), seen, shard=2, history_events=40) as run:
