@@ -7,13 +7,14 @@ not told of the ends of children which that one has started, so an activity wait
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
 from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.refusals import our_failure
-from flyte_temporal.errors import Conflict, FlyteTemporalError, UnsupportedSpec
+from flyte_temporal.errors import Conflict, FlyteTemporalError, NotFound, UnsupportedSpec
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.engine import Engine
 from flyte_temporal.ports.metadata_store import MetadataStore
@@ -76,6 +77,7 @@ class Children:
         pause = (activity.info().heartbeat_timeout or _NO_HEARTBEAT).total_seconds() / 3
         try:
             before = request.found and await self._is_over(request.execution)
+            other = bool(request.work) and await self._is_other(request)
             while True:
                 # With a detail, for the delivery after this one: it is not found to be over, it is watched.
                 activity.heartbeat(_WATCHED)
@@ -87,6 +89,7 @@ class Children:
                         error=final.error,
                         shard=final.shard,
                         before=before,
+                        other=other,
                     )
         except FlyteTemporalError as error:
             raise our_failure(error) from error
@@ -96,6 +99,15 @@ class Children:
             return False
         state = await self._engine.state(execution)
         return state is not None and state.phase.terminal
+
+    async def _is_other(self, request: ChildWatch) -> bool:
+        """Return whether a shard says that it runs something else; then it is asked to stop, as nobody wants what it gives."""
+        state = await self._engine.state(request.execution)
+        other = state is not None and state.work not in {"", request.work}
+        if other and state is not None and not state.phase.terminal:
+            with suppress(NotFound):  # it has ended meanwhile
+                await self._engine.abort(request.execution, "After a reset, its map runs over other inputs.")
+        return other
 
     def _open(self, request: ChildRequest, closure: Closure) -> ChildOpened:
         plan = closure.launch_plans.get(request.launch_plan)

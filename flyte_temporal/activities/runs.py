@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 
 _RPC_TIMEOUT = timedelta(seconds=10)
 
-_TRIES = 6
-"""How often a run is asked for its nodes: one that was just reset has first to be replayed."""
-
 _PAUSE_S = 1.0
+"""Before a run is asked for its nodes: one that was just reset has first to be replayed. Longer after each failure."""
+
+_LONGEST_PAUSE_S = 30.0
 
 _KEPT = 1000
 
@@ -123,22 +123,37 @@ class Runs:
         return before is not None and before.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW
 
     async def _tell_nodes(self, execution: ExecutionId, run: str, anew: datetime) -> None:
-        """Write the nodes that a run had behind it when it was reset; what is newer in the store stays."""
+        """Write the nodes that a run had behind it when it was reset; what is newer in the store stays.
+
+        If this worker ends before, the record says that it is still to be done, and the reconciler of any other does it.
+        """
         handle = self._client.get_workflow_handle(execution.name, run_id=run)
-        for _ in range(_TRIES):
-            await asyncio.sleep(_PAUSE_S)
+        pause = _PAUSE_S
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
             try:
+                if not await self._is_owed(execution, run):
+                    return
                 nodes: list[NodeRecord] = await handle.query(
                     "nodes", result_type=list[NodeRecord], rpc_timeout=_RPC_TIMEOUT
                 )
-                await asyncio.to_thread(self._store.record_nodes, execution, nodes, anew=anew)
+                await asyncio.to_thread(self._store.record_nodes, execution, nodes, anew=anew, run=run)
             except (RPCError, WorkflowQueryFailedError, PlatformError) as error:
                 _log.info("The run %s does not tell its nodes yet: %s", execution.name, error)
             else:
                 return
 
+    async def _is_owed(self, execution: ExecutionId, run: str) -> bool:
+        """Return whether what a run has to tell of its nodes is still not told, and counts: it was not reset in its turn."""
+        record = await asyncio.to_thread(self._store.execution, execution)
+        if record is None or not record.untold or record.run == run:
+            return record is not None and record.untold
+        said = await status_of(self._client, execution.name, run)
+        return said is not None and said.status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+
     async def close(self) -> None:
-        """Drop what is still to be told; the end of the run makes it good."""
+        """Drop what is still to be told; see `_tell_nodes`."""
         for telling in self._telling:
             telling.cancel()
         await asyncio.gather(*self._telling, return_exceptions=True)

@@ -13,8 +13,11 @@ from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
 from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.listing import NodeFilter
 
 _log = logging.getLogger(__name__)
+
+_OPEN = NodeFilter(phases=tuple(phase for phase in NodePhase if not phase.terminal))
 
 
 class Endings:
@@ -73,8 +76,11 @@ class Endings:
         return newest is not None and newest.run != final.run
 
     async def _nodes(self, execution: ExecutionId) -> list[NodeRecord]:
-        """Return the nodes as the run has them; those that it has forgotten, or that shards hold, as the store has them."""
-        stored = await asyncio.to_thread(self._store.nodes, execution)
+        """Return the nodes as the run has them; those that it has forgotten, or that shards hold, as the store has them.
+
+        Of the latter only those that have not ended: nothing changes for others, and an execution may have 100,000.
+        """
+        stored = await asyncio.to_thread(self._store.nodes, execution, _OPEN)
         try:
             live = await self._engine.nodes(execution)
         except (NotFound, PlatformError) as error:
@@ -82,7 +88,7 @@ class Endings:
             _log.info("The run %s does not tell its nodes: %s", execution.name, error)
             return stored
         told = {node.id for node in live}
-        return live + [node for node in stored if node.id not in told and not node.phase.terminal]
+        return live + [node for node in stored if node.id not in told]
 
 
 def _ended(node: NodeRecord, phase: ExecutionPhase, now: datetime) -> NodeRecord:

@@ -17,7 +17,8 @@ from flyte_temporal.control.launching import Launching, failed
 from flyte_temporal.errors import FlyteTemporalError, LimitExceeded, NotFound, PlatformError, UnsupportedSpec
 from flyte_temporal.ports.engine import Engine, RunState
 from flyte_temporal.ports.metadata_store import MetadataStore
-from flyte_temporal.spec.execution import ErrorKind, ExecutionPhase, ExecutionRecord, ParentRef
+from flyte_temporal.spec.execution import ErrorKind, ExecutionPhase, ExecutionRecord, NodeRecord, ParentRef
+from flyte_temporal.spec.identifiers import ExecutionId
 
 _log = logging.getLogger(__name__)
 
@@ -83,21 +84,40 @@ class Reconciler:
         state = await self._engine.state(execution)
         if state is None or state.phase.terminal or state.run == record.run:
             return False
+        # First, because what it does not tell nobody knows any more once the record follows it.
+        nodes = await self._told(execution)
+        if nodes is None:
+            return True
         anew = state.began or record.created_at
         if not await asyncio.to_thread(self._store.follow_run, execution, record.run, state.run, anew=anew):
             return False
         _log.info("Execution %s was reset; its record follows run %s.", execution.name, state.run)
+        await asyncio.to_thread(self._store.record_nodes, execution, nodes, anew=anew, run=state.run)
+        return True
+
+    async def _told(self, execution: ExecutionId) -> list[NodeRecord] | None:
+        """Return what a run tells of its nodes; None if it does not yet, and is to be asked the next time."""
         try:
-            nodes = await self._engine.nodes(execution)
+            return await self._engine.nodes(execution)
         except (NotFound, PlatformError) as error:
             _log.info("The run %s does not tell its nodes yet: %s", execution.name, error)
-        else:
-            await asyncio.to_thread(self._store.record_nodes, execution, nodes, anew=anew)
-        return True
+            return None
+
+    async def _hear(self, record: ExecutionRecord) -> None:
+        """Have told what a run after a reset has not, because the worker ended that was to ask for it."""
+        execution = record.request.id
+        state = await self._engine.state(execution)
+        nodes = await self._told(execution)
+        if state is None or state.run != record.run or nodes is None:
+            return
+        anew = state.began or record.created_at
+        await asyncio.to_thread(self._store.record_nodes, execution, nodes, anew=anew, run=record.run)
 
     async def _still_open(self, record: ExecutionRecord, run: str, *, lost: bool) -> bool:
         execution = record.request.id
         if run and run == record.run:
+            if record.untold:
+                await self._hear(record)
             return True
         state = await self._engine.state(execution)
         if state is None:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 from flyte_temporal.config.settings import LimitSettings
 from flyte_temporal.control.closures import Closures
-from flyte_temporal.control.documents import Fate, RecoverRequest, RecoveryPlan, StartRequest
+from flyte_temporal.control.documents import Fate, PlannedNode, RecoverRequest, RecoveryPlan, StartRequest
 from flyte_temporal.control.plan import check_plan, planned_nodes
 from flyte_temporal.control.rehearsal import Rehearsal
 from flyte_temporal.control.requests import complete_inputs
@@ -19,7 +19,7 @@ from flyte_temporal.errors import BadRequest, Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.metadata_store import MetadataStore
 from flyte_temporal.spec import lookup_calls
-from flyte_temporal.spec.basis import Basis
+from flyte_temporal.spec.basis import Basis, tells_of_code
 from flyte_temporal.spec.cache import interface_digest
 from flyte_temporal.spec.entities import Closure, LaunchPlanSpec, Root
 from flyte_temporal.spec.execution import Environment, ExecutionRecord, NodePhase, NodeRecord, Recovery
@@ -103,9 +103,10 @@ class Recoveries:
             PlatformError: If a store did not answer.
         """
         start = self.wish(wanted, source)
-        mended = [] if wanted.closure is not None else self._mended(source)
-        if mended:
-            fates = {node.id: node.fate for node in self.plan(start, source).nodes}
+        if wanted.closure is None and (source.request.fixes or self._mended(source)):
+            nodes = self.plan(start, source).nodes
+            fates = {node.id: node.fate for node in nodes}
+            mended = self._mended(source, nodes)
             again = [path for path in mended if _fate(path, fates) in {Fate.RUNS, Fate.OPEN}]
             if again:
                 raise Conflict(
@@ -117,18 +118,26 @@ class Recoveries:
     def preview(self, wanted: RecoverRequest, source: ExecutionRecord) -> RecoveryPlan:
         """Return what the new execution would copy and run; raises as `wish` and `plan`."""
         plan = self.plan(self.wish(wanted, source), source)
-        mended = [] if wanted.closure is not None else self._mended(source)
+        mended = [] if wanted.closure is not None else self._mended(source, plan.nodes)
         more = (f"{_ran_fixed(mended)} Give it with --file.",) if mended else ()
         return plan.model_copy(update={"notes": (*plan.notes, *more)})
 
-    def _mended(self, source: ExecutionRecord) -> list[str]:
-        """Return the nodes of an execution that ran with code that was brought into it, or into one that started it."""
+    def _mended(self, source: ExecutionRecord, planned: Sequence[PlannedNode] = ()) -> list[str]:
+        """Return the nodes of an execution that ran with code that was brought into it, or into one that started it.
+
+        Args:
+            source: The execution.
+            planned: What would become of its nodes if it were recovered with the code that it began with. Those that started
+                with a fix, instead of being held and fixed, say nothing of it; that they ran with other code does.
+        """
         other = self._other_tasks(source)
+        recoded = {node.id for node in planned if tells_of_code(node.reason)}
         return [
             node.id
             for node in self._store.nodes(source.request.id)
             if any(repair.spec for repair in node.repairs)
             or node.task in other
+            or (node.id in recoded and node.phase in {NodePhase.SUCCEEDED, NodePhase.FAILED})
             or self._child_mended(source, node)
         ]
 

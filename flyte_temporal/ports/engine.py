@@ -34,6 +34,7 @@ class RunState(Document):
         shard: For a shard of a map, how its items ended.
         run: The engine's id of the run: after a reset, an execution is another one.
         began: For a run that goes on, when it began; if a reset has made it, when the run began that it repeats.
+        work: For a shard of a map, what it runs (`Shard.work`), from its start on.
     """
 
     phase: ExecutionPhase
@@ -43,6 +44,7 @@ class RunState(Document):
     shard: ShardEnd | None = None
     run: str = ""
     began: datetime | None = None
+    work: str = ""
 
 
 class Engine(Protocol):

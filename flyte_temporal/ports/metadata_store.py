@@ -59,14 +59,19 @@ class MetadataStore(Protocol):
             run: The run that it is to follow.
             anew: If that run repeats another one (a reset), when that one had begun: its end is forgotten, and the states
                 of the nodes that have not ended before. Those of nodes in shards of maps stay, because whether they are
-                undone only the new run can tell (`record_nodes`).
+                undone only the new run can tell (`record_nodes`); until it has, the record is `untold`.
 
         Returns:
             False, with nothing changed, if the record does not follow `before` (any more).
         """
 
     def record_nodes(
-        self, execution: ExecutionId, nodes: Sequence[NodeRecord], *, anew: datetime | None = None
+        self,
+        execution: ExecutionId,
+        nodes: Sequence[NodeRecord],
+        *,
+        anew: datetime | None = None,
+        run: str = "",
     ) -> None:
         """Write states of nodes; a state of a later attempt, or a terminal one, is never replaced by an older.
 
@@ -74,7 +79,8 @@ class MetadataStore(Protocol):
             execution: The execution.
             nodes: The states.
             anew: If they are all nodes of a run after a reset, as in `follow_run`: states of nodes in shards of maps
-                that it has still to run are forgotten.
+                that it has still to run are forgotten, and the record is `untold` no more.
+            run: That run; if the record follows another one by now, nothing is forgotten.
         """
 
     def execution(self, execution: ExecutionId) -> ExecutionRecord | None:

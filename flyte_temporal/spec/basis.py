@@ -19,6 +19,8 @@ from flyte_temporal.spec.types import ANY, LiteralType
 _SHORT = 32
 """Hexadecimal digits kept of a digest: 128 bits tell apart whatever one execution has, and keep records small."""
 
+_CODE_OF, _HAS_CHANGED = "the code of ", " has changed"
+
 
 class Basis(Document):
     """What the result of a node rests on.
@@ -75,8 +77,13 @@ def difference(old: Basis, new: Basis, *, trust_code: bool = False) -> str:
     if old.interface != new.interface:
         return f"the types of what {new.what} takes or gives have changed"
     if not trust_code and (old.code != new.code):
-        return f"the code of {new.what} has changed"
+        return f"{_CODE_OF}{new.what}{_HAS_CHANGED}"
     return changed_inputs(old.inputs, new.inputs)
+
+
+def tells_of_code(reason: str) -> bool:
+    """Return whether the words of `difference` are that the code has changed."""
+    return reason.startswith(_CODE_OF) and reason.endswith(_HAS_CHANGED)
 
 
 def changed_inputs(old: Mapping[str, str], new: Mapping[str, str]) -> str:

@@ -61,10 +61,12 @@ class ChildWatch(Document):
     Args:
         execution: The execution.
         found: Whether it was met under a name that was to be given to a new one: then it matters whether it goes on.
+        work: For a shard that was met, what it is to run (`Shard.work`): one that runs something else is asked to stop.
     """
 
     execution: ExecutionId
     found: bool = False
+    work: str = ""
 
 
 class ChildEnded(Document):
@@ -76,6 +78,7 @@ class ChildEnded(Document):
         error: Its error, if it failed.
         shard: For a shard of a map, how its items ended.
         before: Whether one that was found had ended before it was watched.
+        other: Whether it is a shard that ran something else than was asked for.
     """
 
     phase: ExecutionPhase
@@ -83,3 +86,4 @@ class ChildEnded(Document):
     error: ErrorDocument | None = None
     shard: ShardEnd | None = None
     before: bool = False
+    other: bool = False

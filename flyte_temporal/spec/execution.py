@@ -442,6 +442,7 @@ class ExecutionRecord(Document):
         abort_reason: Why it was aborted.
         aborted_by: Who aborted it.
         run: Temporal's id of the run that the record follows. Another one after a continue-as-new and after a reset.
+        untold: Whether that run, which a reset has made, has still to tell what of its nodes it had behind it.
     """
 
     request: ExecutionRequest
@@ -454,6 +455,7 @@ class ExecutionRecord(Document):
     abort_reason: str = ""
     aborted_by: str = ""
     run: str = ""
+    untold: bool = False
 
     @property
     def recovered_from(self) -> str:

@@ -61,6 +61,10 @@ interpreter goes on doing what a run's own version did. 2: failed and skipped ta
 only with the end of the run. 3: caches, repairs, batches and continue-as-new."""
 
 
+WORK = "FtWork"
+"""Name under which a shard's memo in Temporal says from its start on what it runs (`Shard.work`)."""
+
+
 class Shard(Document):
     """The part of a map that a run of its own executes, in the name of the execution that the map belongs to.
 

@@ -86,14 +86,21 @@ class MemoryMetadataStore:
             return True
 
     def record_nodes(
-        self, execution: ExecutionId, nodes: Sequence[NodeRecord], *, anew: datetime | None = None
+        self,
+        execution: ExecutionId,
+        nodes: Sequence[NodeRecord],
+        *,
+        anew: datetime | None = None,
+        run: str = "",
     ) -> None:
         """Write states of nodes."""
         told = {node.id: node for node in nodes}
         with self._lock:
-            if anew is not None:
+            old = self._executions.get(execution)
+            if anew is not None and old is not None and old.run == run:
                 in_shards = NodeFilter(in_shards=True)
                 self._forget(execution, lambda n: _matches(n, in_shards) and is_undone(n, anew, told))
+                self._executions[execution] = old.model_copy(update={"untold": False})
             self._merge(execution, nodes, authoritative=False)
 
     def _forget(self, execution: ExecutionId, undone: Callable[[NodeRecord], bool]) -> None:

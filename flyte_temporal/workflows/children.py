@@ -19,7 +19,6 @@ from temporalio.common import (
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from flyte_temporal.spec import calls, child_calls, lookup_calls
-from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.entities import Closure, Root
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, ExecutionRequest, NodePhase
 from flyte_temporal.spec.identifiers import ExecutionId
@@ -34,6 +33,7 @@ from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox, outcome
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.telling import Telling, tell
 
 NAME_BYTES = 128
 """Longest id of an execution (`spec.identifiers.execution_id`)."""
@@ -63,15 +63,16 @@ class Children:
         inbox: Where ends go.
         recovering: Whether an earlier execution may stand for a child.
         fixes: What code they inherit.
+        telling: Sends them messages.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, recovering: Recovering, fixes: Fixes) -> None:
+    def __init__(
+        self, given: RunInput, inbox: Inbox, recovering: Recovering, fixes: Fixes, telling: Telling
+    ) -> None:
         self._fixes = fixes
-        self.pause: Pause | None = None
-        """Why they start nothing new, if the run is paused."""
+        self._telling = telling
         self.renamed: Callable[[NodeState], None] = lambda _state: None
         """Told when the execution of a node has got another name."""
-        self._telling: set[asyncio.Task[None]] = set()
         self._given = given
         self._inbox = inbox
         self._recovering = recovering
@@ -80,12 +81,10 @@ class Children:
 
     def pass_on(self, pause: Pause, states: Sequence[NodeState]) -> None:
         """Let those that run start nothing new, or go on; those that are only being started are told when they are."""
-        self.pause = None if pause.ends else pause
+        self._telling.pause = None if pause.ends else pause
         for state in states:
             if state.child and state.phase is NodePhase.RUNNING:
-                telling = asyncio.create_task(tell(state.child, PAUSED_WITH_PARENT, pause))
-                self._telling.add(telling)
-                telling.add_done_callback(self._telling.discard)
+                self._telling.soon(tell(state.child, PAUSED_WITH_PARENT, pause))
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Start the execution of a launch plan node."""
@@ -174,11 +173,11 @@ class Children:
             if not (again or self._continues):
                 raise
             state.child_started = True
+            self._telling.tell_pause(child.name)
             # By the run before this one, which did not come to know that any more; or else by one before a reset.
             return await (followed if again else taken_up)(child, self._given.limits)
         state.child_started = True
-        if self.pause is not None:
-            await tell(child.name, PAUSED_WITH_PARENT, self.pause)
+        self._telling.tell_pause(child.name)
         output: RunOutput = await outcome(handle)
         return output
 
@@ -254,7 +253,9 @@ async def followed(child: ExecutionId, limits: RunLimits) -> RunOutput:
     return _given(child, await _end(child_calls.ChildWatch(execution=child), limits))
 
 
-async def taken_up(child: ExecutionId, limits: RunLimits, work: str = "") -> RunOutput | None:
+async def taken_up(
+    child: ExecutionId, limits: RunLimits, work: str = "", *, ours: bool = False
+) -> RunOutput | None:
     """Wait for an execution, as `followed` does, that has the name of one which was to be started.
 
     It was started by a run of which a reset has made that undone. What it gives counts, if it goes on or has ended well.
@@ -263,14 +264,15 @@ async def taken_up(child: ExecutionId, limits: RunLimits, work: str = "") -> Run
         child: The execution.
         limits: The run's limits.
         work: For a shard, what it is to run (`Shard.work`); a child's record says that it is the same.
+        ours: Whether the run before this one may have started it: then what it gives counts, however it has ended.
 
     Returns:
         None if it had ended otherwise by then, or has run something else: it is to run again, by another name.
     """
-    ended = await _end(child_calls.ChildWatch(execution=child, found=True), limits)
+    ended = await _end(child_calls.ChildWatch(execution=child, found=not ours, work=work), limits)
     shard = ended.shard
     well = ended.phase is ExecutionPhase.SUCCEEDED and not (shard and (shard.failed or shard.stopped))
-    same = shard is None or shard.work == work
+    same = not ended.other and (shard is None or shard.work == work)
     return _given(child, ended) if same and (well or not ended.before) else None
 
 
@@ -311,14 +313,6 @@ async def _ask_to_stop(child: ExecutionId) -> None:
         await workflow.get_external_workflow_handle(child.name).cancel()
     except FailureError as error:
         workflow.logger.info("%s cannot be asked to stop, it has ended or never began: %s", child.name, error)
-
-
-async def tell(execution: str, signal: str, news: Document) -> None:
-    """Send a signal to another execution; one that is over, or not yet there, needs no news."""
-    try:
-        await workflow.get_external_workflow_handle(execution).signal(signal, news)
-    except FailureError as error:
-        workflow.logger.info("%s was not told: %s", execution, error)
 
 
 def child_name(parent: str, node: str, before: int = 0) -> str:

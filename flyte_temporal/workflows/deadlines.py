@@ -18,6 +18,7 @@ from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodePhase
 from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.spec.verdicts import DEADLINE_EXCEEDED, TOTAL_TIMED_OUT
 from flyte_temporal.workflows.body import Body
+from flyte_temporal.workflows.handlers import handler_of
 from flyte_temporal.workflows.inbox import pause
 from flyte_temporal.workflows.scope import NodeState, Scope
 
@@ -43,7 +44,10 @@ class Due:
         ):
             # Held for somebody, or meant for the time before it was: it begins anew when it is tried again.
             return True
-        return self.of.phase.terminal or self.of.doom is not None or self.of.scope.failing
+        if self.of.phase.terminal or self.of.doom is not None or self.of.scope.failing:
+            return True
+        # It has failed already while its failure handler is at work, which is not to be ended for it.
+        return self.of.node.on_failure is not None and handler_of(self.of) is not None
 
     def _earliest(self) -> datetime:
         since = self.of.fresh_since if isinstance(self.of, NodeState) else None

@@ -6,7 +6,6 @@ one of phase PAUSED; nothing else says so, and nothing runs for it (docs/decisio
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from collections.abc import Callable
 
@@ -30,13 +29,13 @@ from flyte_temporal.spec.repairs import (
 )
 from flyte_temporal.spec.search import PHASE
 from flyte_temporal.spec.snapshot import Snapshot
-from flyte_temporal.workflows.children import tell
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.retries import Budget
 from flyte_temporal.workflows.scope import NodeState, Stage
+from flyte_temporal.workflows.telling import Telling, tell
 from flyte_temporal.workflows.tree import Tree
 
 _PHASE = SearchAttributeKey.for_keyword(PHASE)
@@ -51,14 +50,21 @@ class Repairs:
         inbox: Where ends go.
         fixes: Where fixed code goes.
         gates: Forget the answer of a gate that is asked once more.
+        telling: Sends messages to the execution that started this one.
         request: The request.
     """
 
     def __init__(
-        self, tree: Tree, inbox: Inbox, fixes: Fixes, gates: Gates, request: ExecutionRequest
+        self,
+        tree: Tree,
+        inbox: Inbox,
+        fixes: Fixes,
+        gates: Gates,
+        telling: Telling,
+        request: ExecutionRequest,
     ) -> None:
         self._request = request
-        self._telling: set[asyncio.Task[None]] = set()
+        self._telling = telling
         self._tree = tree
         self._inbox = inbox
         self._fixes = fixes
@@ -135,9 +141,7 @@ class Repairs:
             return  # it is paused itself; what else there is to tell it hears when it goes on
         self._told = self.phase is ExecutionPhase.PAUSED
         news = ChildPause(node=parent.node, child=self._execution, paused=self._told)
-        telling = asyncio.create_task(tell(parent.execution, CHILD_PAUSED, news))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+        self._telling.soon(tell(parent.execution, CHILD_PAUSED, news))
 
     def heard(self, news: ChildPause) -> None:
         """Take in that an execution which this one has started waits to be repaired, or does not any more."""

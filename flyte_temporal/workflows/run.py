@@ -49,6 +49,7 @@ from flyte_temporal.workflows.starting import Starting
 from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.stores import Stores
 from flyte_temporal.workflows.taking import Taking
+from flyte_temporal.workflows.telling import Telling
 from flyte_temporal.workflows.tree import Tree
 from flyte_temporal.workflows.window import OPENED, Window
 
@@ -100,16 +101,17 @@ class Run:
         attempts = Attempts(given, self._inbox, self._tree.forming, self.records.changed, fixes)
         self._batches = Batches(given, self._inbox, attempts, self._tree)
         recovering = Recovering(given.request.recover)
-        self._children = Children(given, self._inbox, recovering, fixes)
+        self._telling = Telling(self._inbox.wake)
+        self._children = Children(given, self._inbox, recovering, fixes, self._telling)
         self.lookups = Lookups(given, self._inbox, recovering, fixes)
         self._stores = Stores(given.request.id, self._inbox)
-        self.shards = Shards(given, self._inbox, fixes)
+        self.shards = Shards(given, self._inbox, fixes, self._telling)
         self._own = OwnShard(shard, self._program, self._inbox) if shard else None
         self._stops = Stops(given, self._inbox)
         self._deadlines = Deadlines(self._inbox.wake)
         planned = None if shard else self._program
         self.gates = Gates(planned, self._inbox, given.request.id.name, self._started)
-        self.repairs = Repairs(self._tree, self._inbox, fixes, self.gates, given.request)
+        self.repairs = Repairs(self._tree, self._inbox, fixes, self.gates, self._telling, given.request)
         self.repairs.passed_on, self.repairs.mended = self._pass_on, self.shards.mend
         self._children.renamed = self._renamed
         self.aborts = Aborts(self._tree, self._inbox, self.states)
@@ -146,7 +148,7 @@ class Run:
             self.gates.take_over(snapshot.gates)
             self.records.take_over(snapshot.records)
             self.repairs.take_over(snapshot, self.records)
-            self._children.pause = self.repairs.pause_below
+            self._telling.pause = self.repairs.pause_below
 
     def _started(self) -> list[str]:
         return [state.child for state in self.states if state.child]
@@ -317,7 +319,8 @@ class Run:
         root = self._tree.root
         # A batch is over within a moment; to ask for its members one by one would cost more than to wait for it.
         busy = bool(self._tree.to_store) or self._stores.busy or self._batches.busy
-        return not self._starting.resuming and not busy and root is not None and not root.closed
+        held_up = bool(self._starting.resuming) or busy or not self._telling.all_arrived()
+        return not held_up and root is not None and not root.closed
 
     def _taken(self) -> Snapshot:
         stopping = self._stops.stopping(self._tree)

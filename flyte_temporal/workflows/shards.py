@@ -6,6 +6,7 @@ The same shape as `children`. A shard has no record of its own: its items are no
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -23,14 +24,15 @@ from flyte_temporal.spec.execution import ErrorDocument, ExecutionRequest, Fix
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.nodes import LaunchPlanTarget, TaskTarget, WorkflowTarget
 from flyte_temporal.spec.repairs import FIXED_WITH_PARENT
-from flyte_temporal.spec.runs import RunInput, RunOutput, Shard
+from flyte_temporal.spec.runs import WORK, RunInput, RunOutput, Shard
 from flyte_temporal.spec.search import PHASE, search_values
 from flyte_temporal.workflows.arrays import array_target
-from flyte_temporal.workflows.children import ChildFailed, child_name, followed, go_on, taken_up, tell
+from flyte_temporal.workflows.children import ChildFailed, child_name, followed, go_on, taken_up
 from flyte_temporal.workflows.failures import shard_aborted, shard_document_of, was_cancelled
 from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox, outcome
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.telling import Telling, tell
 
 
 class Shards:
@@ -40,15 +42,18 @@ class Shards:
         given: The run's input.
         inbox: Where ends go.
         fixes: Code that was brought into the run.
+        telling: Sends them messages.
     """
 
-    def __init__(self, given: RunInput, inbox: Inbox, fixes: Fixes) -> None:
+    def __init__(self, given: RunInput, inbox: Inbox, fixes: Fixes, telling: Telling) -> None:
         self._given = given
         self._inbox = inbox
         self._fixes = fixes
-        self._telling: set[asyncio.Task[None]] = set()
+        self._telling = telling
         self._running: dict[tuple[str, int], tuple[NodeState, Shard]] = {}
         """By path of the array node and position of the first item."""
+        self._met: set[str] = set()
+        """Shards that are waited for and were not started by this run; looked up only."""
 
     def start(self, state: NodeState, shard: Shard, weight: int) -> None:
         """Start a shard.
@@ -76,33 +81,40 @@ class Shards:
         self._inbox.after(running, lambda done: self._on_end(state, shard, done))
 
     async def _run(self, state: NodeState, shard: Shard, *, again: bool) -> RunOutput:
-        known, number = self._fixes.lasting, 0
+        known, number = self._fixes.lasting, self._number(state, shard)
         while True:
             try:
                 handle = await self._start(state, shard)
                 break
             except WorkflowAlreadyStartedError:
                 # By the run before this one, which did not come to know that any more, nor with which code; or else by one
-                # before a reset.
-                state.child_started = True
+                # before a reset, and then perhaps for something else: it is this node's only once that is known.
+                self._met.add(state.child)
                 self._tell(state, self._fixes.lasting)
-                output = await (self._followed(state) if again else self._taken_up(state, shard))
+                self._telling.tell_pause(state.child)
+                output = await self._taken_up(state, shard, again=again)
                 if output is not None:
                     return output
                 go_on(state, self._inbox)
                 number += 1
                 state.failed_items = 0
-                state.child, state.child_started = shard_id(self._given.request.id.name, shard, number), False
+                state.child = shard_id(self._given.request.id.name, shard, number)
         state.child_started = True
         self._tell(state, self._fixes.lasting[len(known) :])
+        self._telling.tell_pause(state.child)
         given: RunOutput = await outcome(handle)
         return given
+
+    def _number(self, state: NodeState, shard: Shard) -> int:
+        """Return how many shards of other inputs, or that have failed, were met under the names before that of a node's."""
+        name = self._given.request.id.name
+        return next(number for number in itertools.count() if shard_id(name, shard, number) == state.child)
 
     async def _followed(self, state: NodeState) -> RunOutput:
         return await followed(self._id(state), self._given.limits)
 
-    async def _taken_up(self, state: NodeState, shard: Shard) -> RunOutput | None:
-        return await taken_up(self._id(state), self._given.limits, shard.work())
+    async def _taken_up(self, state: NodeState, shard: Shard, *, again: bool) -> RunOutput | None:
+        return await taken_up(self._id(state), self._given.limits, work=shard.work(), ours=again)
 
     def _id(self, state: NodeState) -> ExecutionId:
         return self._given.request.id.model_copy(update={"name": state.child})
@@ -127,6 +139,7 @@ class Shards:
             cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             search_attributes=TypedSearchAttributes(attributes),
+            memo={WORK: shard.work()},
             static_summary=f"{shard.path[:120]} [{shard.offset}-{last} of {shard.total}]",
         )
 
@@ -145,14 +158,12 @@ class Shards:
     def mend(self, fix: Fix) -> None:
         """Have attempts that the shards under way start from now on run with fixed code."""
         for state, _ in self._running.values():
-            if state.child_started:  # others are told when they are
+            if state.child_started or state.child in self._met:  # others are told when they are
                 self._tell(state, (fix,))
 
     def _tell(self, state: NodeState, fixes: Sequence[Fix]) -> None:
         if fixes:
-            telling = asyncio.create_task(self._told(state.child, fixes))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+            self._telling.soon(self._told(state.child, fixes))
 
     @staticmethod
     async def _told(shard: str, fixes: Sequence[Fix]) -> None:
@@ -180,7 +191,7 @@ class Shards:
         """
         known = any(state is running for running, _ in self._running.values())
         if known:
-            asyncio.create_task(self._stop(state)).set_name(f"{state.path} stops")
+            self._telling.soon(self._stop(state)).set_name(f"{state.path} stops")
         return known
 
     async def _stop(self, state: NodeState) -> None:

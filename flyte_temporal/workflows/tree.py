@@ -21,6 +21,7 @@ from flyte_temporal.workflows.body import Body, branch_body, handler_body
 from flyte_temporal.workflows.details import Board
 from flyte_temporal.workflows.failures import document_of, ended_outside, gathered, split
 from flyte_temporal.workflows.forming import Forming
+from flyte_temporal.workflows.handlers import at_work_for, is_handled, is_tolerated
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.recovering import in_handler, phase_of
 from flyte_temporal.workflows.scope import NodeState, Place, Scope
@@ -247,12 +248,7 @@ class Tree:
         final = error.code in FINAL or state.is_shard
         if not self.pausing or self.aborting or state.scope.failing or final or in_handler(state):
             return False
-        scope: Scope | None = state.scope
-        while scope is not None:
-            if scope.tolerates:
-                return False
-            scope = scope.outer
-        return True
+        return not is_tolerated(state.scope)
 
     def resume(self, state: NodeState) -> None:
         """Let a held node run again."""
@@ -326,8 +322,7 @@ class Tree:
     def doom(self, state: NodeState, error: ErrorDocument) -> None:
         """Have a node that has not ended fail for good, as soon as what it runs has been stopped."""
         state.doom = error
-        inner = [s for s in state.scope.inner if s.parent is state and not s.closed and not s.settled]
-        if inner:
+        if inner := at_work_for(state):
             for scope in inner:
                 self.condemn(scope, error)
         elif state.phase in AT_WORK:
@@ -362,6 +357,8 @@ class Tree:
         self._close_if_done(state.scope)
 
     def _close_if_done(self, scope: Scope) -> None:
+        if not scope.active and not scope.settled:
+            self._prove_left(scope)
         if scope.active or scope.settled:
             return
         scope.settled = True
@@ -418,7 +415,7 @@ class Tree:
         stopped = {
             id(each): each
             for each in scope.tree()
-            if each is scope or self.aborting or not self._in_handler(each, scope)
+            if each is scope or self.aborting or not is_handled(each, scope)
         }
         for each in stopped.values():
             each.failing = True
@@ -434,22 +431,22 @@ class Tree:
                 self._prove(state)
             else:
                 state.scope.active -= 1
+        for each in stopped.values():
+            self._prove_left(each)
         for each in reversed(stopped.values()):
             if each is not scope and not each.active:
                 self._close_if_done(each)
 
+    def _prove_left(self, scope: Scope) -> None:
+        """Have attempts end that may be at work although their nodes wait for others again, and so are in no queue."""
+        for state in scope.states:
+            if state.token and state.phase is NodePhase.QUEUED:
+                scope.active += 1
+                self._prove(state)
+
     def _prove(self, state: NodeState) -> None:
         self.board.move(state, NodePhase.RUNNING)
         self.to_prove.append(state)
-
-    @staticmethod
-    def _in_handler(scope: Scope, below: Scope) -> bool:
-        here: Scope | None = scope
-        while here is not None and here is not below:
-            if here.handles is not None:
-                return True
-            here = here.outer
-        return False
 
     def stop_all(self) -> None:
         """Stop everything, failure handlers too, because the execution was aborted."""

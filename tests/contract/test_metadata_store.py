@@ -399,6 +399,31 @@ def test_a_run_that_begins_anew_makes_the_end_of_the_one_before_forgotten(store:
     assert store.follow_run(eid("none"), "", "run-1") is False
 
 
+def test_a_record_says_that_its_run_has_still_to_tell_its_nodes(store: MetadataStore) -> None:
+    def untold() -> bool:
+        found = store.execution(eid())
+        assert found is not None
+        assert found.run in {"run-1", "run-2", "run-3"}
+        return found.untold
+
+    store.create_execution(a_request(), T0)
+    items = (a_node(NodePhase.SUCCEEDED, id="gone[0]", order=SHARDED_ORDER, finished_at=T0),)
+    store.record(RecordRequest(execution=eid(), phase=ExecutionPhase.RUNNING, nodes=items, run="run-1"))
+    assert not untold()
+    assert store.follow_run(eid(), "run-1", "run-2", anew=T0)
+    assert untold()
+    store.record(RecordRequest(execution=eid(), phase=ExecutionPhase.RUNNING, run="run-2"))
+    assert store.follow_run(eid(), "run-2", "run-3")
+    store.record_nodes(eid(), [a_node()], anew=T0, run="run-2")
+    assert {node.id for node in store.nodes(eid())} == {"gone[0]", a_node().id}, (
+        "it is not the newest any more"
+    )
+    assert untold()
+    store.record_nodes(eid(), [a_node()], anew=T0, run="run-3")
+    assert {node.id for node in store.nodes(eid())} == {a_node().id}
+    assert not untold()
+
+
 def test_what_had_ended_before_the_run_that_a_reset_repeats_is_kept(store: MetadataStore) -> None:
     store.create_execution(a_request(), T0)
     before, later = T0 - timedelta(seconds=1), T0 + timedelta(seconds=1)
@@ -433,7 +458,7 @@ def test_what_had_ended_before_the_run_that_a_reset_repeats_is_kept(store: Metad
         a_node(NodePhase.RUNNING, id="open"),
         a_node(NodePhase.QUEUED, id="waits"),
     ]
-    store.record_nodes(eid(), told, anew=T0)
+    store.record_nodes(eid(), told, anew=T0, run="run-2")
     undone = {"n2", "n3[3].inner[0]", "open[1]", "open[2].n0", "waits[0]", "gone[0]"}
     assert {node.id for node in store.nodes(eid())} == {n.id for n in [*nodes, *told]} - undone
     assert store.some_nodes(eid(), ["n1"])["n1"].phase is NodePhase.RUNNING

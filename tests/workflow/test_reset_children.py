@@ -25,7 +25,7 @@ from flyte_temporal.spec.nodes import ArrayTarget, Node, TaskTarget
 from flyte_temporal.spec.runs import RunInput, RunLimits
 from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic, plain, user_error
-from tests.workflow.test_continue_at_work import until
+from tests.workflow.test_continue_at_work import beside, until
 from tests.workflow.test_interpreter import failing
 from tests.workflow.test_resets import reset_to
 from tests.workflow.test_structures import mapped, one, planned
@@ -75,11 +75,19 @@ class Run:
         assert state is not None
         return state
 
-    async def reset(self) -> None:
-        """Reset it to its first task: it had started nothing by then."""
+    async def reset(self) -> str:
+        """Reset it to its first task: it had started nothing by then; return the new run."""
         history = await self.stage.client.get_workflow_handle(self.name).fetch_history()
         first = next(e for e in history.events if e.HasField("workflow_task_completed_event_attributes"))
-        await reset_to(self.stage, history.run_id, first.event_id)
+        return await reset_to(self.stage, history.run_id, first.event_id)
+
+    async def continued(self, before: str) -> None:
+        """Wait until another run goes on with what a run has begun."""
+
+        async def another() -> bool:
+            return (await self.stage.client.get_workflow_handle(self.name).describe()).run_id != before
+
+        await until(another)
 
     async def knows(self, workflow: str) -> bool:
         try:
@@ -218,6 +226,32 @@ async def test_shards_of_other_inputs_run_again(stage: Stage) -> None:
         seen.first = 5
         await run.reset()
         assert plain((await run.ends()).outputs["o0"]) == 30
+
+
+async def test_a_shard_of_other_inputs_at_work_is_stopped(stage: Stage) -> None:
+    seen = Changing(waits="m[3]")
+    async with started(stage, joined(), seen, shard=2, heartbeat_timeout_s=2) as run:
+        await seen.reaches("m[3]")
+        seen.first, seen.waits = 5, ""
+        await run.reset()
+        assert plain((await run.ends()).outputs["o0"]) == 30
+        assert not seen.free.is_set(), "nobody waited for it"
+        shard = run.given.request.id.model_copy(update={"name": f"{run.name}.m.2"})
+        before = await stage.engine.state(shard)
+        assert before is not None
+        assert before.phase is ExecutionPhase.ABORTED
+
+
+async def test_a_shard_of_other_inputs_does_not_count_after_a_continue_as_new_either(stage: Stage) -> None:
+    seen = Changing(waits="m[3]")
+    async with started(stage, beside(joined(), 40), seen, shard=2, history_events=40) as run:
+        await seen.reaches("m[3]")
+        seen.first = 5
+        reset = await run.reset()
+        await run.continued(reset)
+        seen.free.set()
+        assert plain((await run.ends()).outputs["o0"]) == 30
+        assert {Counter(seen.begun())[f"m[{i}]"] for i in range(4)} == {2}
 
 
 async def test_shards_at_work_go_on(stage: Stage) -> None:

@@ -67,8 +67,8 @@ async def reset(stage: Stage, activity: str) -> None:
     await reset_to(stage, run, task)
 
 
-async def reset_to(stage: Stage, run: str, event: int) -> None:
-    """Reset a run of the test's execution to the workflow task that an event has completed."""
+async def reset_to(stage: Stage, run: str, event: int) -> str:
+    """Reset a run of the test's execution to the workflow task that an event has completed; return the new run."""
     request = ResetWorkflowExecutionRequest(
         namespace=stage.client.namespace,
         workflow_execution=WorkflowExecution(workflow_id=stage.name, run_id=run),
@@ -76,7 +76,8 @@ async def reset_to(stage: Stage, run: str, event: int) -> None:
         workflow_task_finish_event_id=event,
         request_id=str(uuid4()),
     )
-    await stage.client.workflow_service.reset_workflow_execution(request)
+    answer = await stage.client.workflow_service.reset_workflow_execution(request)
+    return answer.run_id
 
 
 async def test_what_ended_before_the_last_continue_as_new_keeps_its_record(stage: Stage) -> None:

@@ -127,6 +127,7 @@ def follow(old: ExecutionRecord, run: str, *, anew: bool) -> ExecutionRecord:
         created_at=old.created_at,
         started_at=old.started_at,
         run=run,
+        untold=True,
     )
 
 

@@ -16,6 +16,10 @@ from flyte_temporal.spec.literals import LiteralValue
 _OUTPUTS: TypeAdapter[dict[str, LiteralValue]] = TypeAdapter(dict[str, LiteralValue])
 
 
+_UNTOLD = "+"
+"""Stands behind the id of a run that has still to tell its nodes: not worth a column that is false but for seconds."""
+
+
 def execution_key(execution: ExecutionId) -> dict[str, str]:
     """Return the primary key of an execution."""
     return {"project": execution.project, "domain": execution.domain, "name": execution.name}
@@ -47,7 +51,7 @@ def execution_state(record: ExecutionRecord) -> dict[str, Any]:
         "finished_at": record.finished_at,
         "abort_reason": record.abort_reason,
         "aborted_by": record.aborted_by[:255],
-        "run": record.run,
+        "run": f"{record.run}{_UNTOLD}" if record.untold else record.run,
         "outputs": canonical_json(outputs).decode(),
         "error": None if record.error is None else canonical_bytes(record.error).decode(),
     }
@@ -65,7 +69,8 @@ def read_execution(row: RowMapping) -> ExecutionRecord:
         error=None if row["error"] is None else ErrorDocument.model_validate_json(row["error"]),
         abort_reason=row["abort_reason"],
         aborted_by=row["aborted_by"],
-        run=row["run"],
+        run=row["run"].removesuffix(_UNTOLD),
+        untold=row["run"].endswith(_UNTOLD),
     )
 
 

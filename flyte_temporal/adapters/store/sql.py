@@ -146,14 +146,21 @@ class SqlMetadataStore:
             return True
 
     def record_nodes(
-        self, execution: ExecutionId, nodes: Sequence[NodeRecord], *, anew: datetime | None = None
+        self,
+        execution: ExecutionId,
+        nodes: Sequence[NodeRecord],
+        *,
+        anew: datetime | None = None,
+        run: str = "",
     ) -> None:
         """Write states of nodes; see the port."""
         told = {node.id: node for node in nodes}
         with writing(self._engine) as connection:
-            self._locked(connection, execution)
-            if anew is not None:
+            found = self._locked(connection, execution)
+            old = None if found is None else read_execution(found._mapping)  # noqa: SLF001
+            if anew is not None and old is not None and old.run == run:
                 self._forget(connection, execution, lambda node: is_undone(node, anew, told), in_shards=True)
+                self._write_execution(connection, old.model_copy(update={"untold": False}))
             self._write_nodes(connection, execution, nodes, authoritative=False)
 
     def execution(self, execution: ExecutionId) -> ExecutionRecord | None:

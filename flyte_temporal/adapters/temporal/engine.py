@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -63,7 +63,7 @@ from flyte_temporal.spec.execution import (
 )
 from flyte_temporal.spec.identifiers import ExecutionId
 from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState, update_of
-from flyte_temporal.spec.runs import RunInput, RunOutput
+from flyte_temporal.spec.runs import WORK, RunInput, RunOutput
 from flyte_temporal.spec.search import SEARCH_ATTRIBUTES, search_values
 from flyte_temporal.spec.shown import details_of, summary_of
 
@@ -118,12 +118,12 @@ class TemporalEngine:
     async def state(self, execution: ExecutionId) -> RunState | None:
         """Return a run's state; see `Engine.state`."""
         try:
-            run, began = await self._newest(execution)
+            newest = await self._newest(execution)
         except NotFound:
             return None
-        if began is not None:
-            return RunState(phase=ExecutionPhase.RUNNING, run=run, began=began)
-        return await self._result(execution, run)
+        if newest.began is not None:
+            return newest
+        return (await self._result(execution, newest.run)).model_copy(update={"work": newest.work})
 
     async def open_runs(self) -> dict[str, str]:
         """Return the runs that go on; see `Engine.open_runs`."""
@@ -137,7 +137,7 @@ class TemporalEngine:
         """Wait for a run's end; see `Engine.wait`."""
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._result(execution, (await self._newest(execution))[0])
+                return await self._result(execution, (await self._newest(execution)).run)
         except TimeoutError:
             return None
 
@@ -282,8 +282,8 @@ class TemporalEngine:
         async with _translated(execution.name):
             await handle.cancel(reason=reason, rpc_timeout=_RPC_TIMEOUT)
 
-    async def _newest(self, execution: ExecutionId) -> tuple[str, datetime | None]:
-        """Return the id of the newest run and, if it goes on, when it, or the run that it repeats, began."""
+    async def _newest(self, execution: ExecutionId) -> RunState:
+        """Return the newest run as one that goes on; without when it began if it does not, which is to be asked for then."""
         request = DescribeWorkflowExecutionRequest(
             namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=execution.name)
         )
@@ -293,9 +293,16 @@ class TemporalEngine:
             )
         # Not by the handle: that fails on a run that is paused, a status that the SDK does not know (temporal.md §0.12).
         info = found.workflow_execution_info
-        if info.HasField("close_time"):
-            return info.execution.run_id, None
-        return info.execution.run_id, found.workflow_extended_info.original_start_time.ToDatetime(UTC)
+        memo, work = info.memo.fields, ""
+        if WORK in memo:
+            (work,) = await self._client.data_converter.decode([memo[WORK]], [str])
+        began = found.workflow_extended_info.original_start_time.ToDatetime(UTC)
+        return RunState(
+            phase=ExecutionPhase.RUNNING,
+            run=info.execution.run_id,
+            began=None if info.HasField("close_time") else began,
+            work=work,
+        )
 
     async def _result(self, execution: ExecutionId, run: str) -> RunState:
         """Wait for the end of a run, and of those that follow it: a run that is continued or reset has not ended."""
@@ -309,7 +316,7 @@ class TemporalEngine:
             except WorkflowFailureError as failure:
                 newest = run
                 if isinstance(failure.cause, TerminatedError):
-                    newest, _ = await self._newest(execution)
+                    newest = (await self._newest(execution)).run
                 if newest == run:
                     return _ended(failure.cause).model_copy(update={"run": run})
                 run = newest

@@ -39,6 +39,8 @@ class Temporal:
 
     runs: dict[str, Described] = field(default_factory=dict)
     nodes: list[NodeRecord] = field(default_factory=list)
+    refusals: int = 0
+    """How often a run does not answer before it does."""
 
     def add(self, run: str, status: WorkflowExecutionStatus, *, reset: bool = False) -> None:
         more = WorkflowExecutionExtendedInfo()
@@ -63,6 +65,9 @@ class Handle:
         return self.temporal.runs[self.run]
 
     async def query(self, name: str, **options: Any) -> list[NodeRecord]:
+        if self.temporal.refusals:
+            self.temporal.refusals -= 1
+            raise RPCError("no worker", RPCStatusCode.DEADLINE_EXCEEDED, b"")
         return self.temporal.nodes
 
 
@@ -84,6 +89,11 @@ class Told:
     def kept(self) -> list[str]:
         return [node.id for node in self.store.nodes(RUN)]
 
+    def owes(self) -> bool:
+        record = self.store.execution(RUN)
+        assert record is not None
+        return record.untold
+
     def follows(self) -> str:
         record = self.store.execution(RUN)
         assert record is not None
@@ -91,7 +101,8 @@ class Told:
 
 
 @pytest.fixture
-async def told() -> Any:
+async def told(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("flyte_temporal.activities.runs._PAUSE_S", 0.0)
     told = Told()
     yield told
     await told.runs.close()
@@ -142,11 +153,8 @@ async def test_a_run_that_continues_a_reset_one_undoes_what_was_recorded(told: T
     assert told.kept() == []
 
 
-async def test_after_a_reset_what_it_did_not_undo_is_kept(
-    told: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_after_a_reset_what_it_did_not_undo_is_kept(told: Told) -> None:
     """What had ended before the run that is repeated, and the items of maps in shards that had ended before the reset."""
-    monkeypatch.setattr("flyte_temporal.activities.runs._PAUSE_S", 0.0)
     old = DONE.model_copy(update={"id": "old", "finished_at": T0 - timedelta(seconds=1)})
     items = [DONE.model_copy(update={"id": f"{m}[0]", "order": SHARDED_ORDER}) for m in ("map", "gone")]
     told.says("r1", ExecutionPhase.FAILED, old, *items)
@@ -157,3 +165,39 @@ async def test_after_a_reset_what_it_did_not_undo_is_kept(
     assert set(told.kept()) == {"old", "map[0]", "gone[0]"}, "the new run has told nothing yet"
     await asyncio.gather(*told.runs._telling)
     assert set(told.kept()) == {"old", "map", "map[0]"}
+
+
+async def test_a_run_after_a_reset_is_asked_until_it_tells_its_nodes(told: Told) -> None:
+    told.temporal.add("r2", WorkflowExecutionStatus.RUNNING, reset=True)
+    told.temporal.nodes, told.temporal.refusals = [DONE], 20
+    assert await told.runs.heard(RUN, "r2") == "r2"
+    await asyncio.gather(*told.runs._telling)
+    assert (told.kept(), told.owes()) == (["n0"], False)
+
+
+async def test_it_is_also_asked_when_it_was_continued_and_what_the_next_run_owes_stays(told: Told) -> None:
+    told.temporal.add("r2", WorkflowExecutionStatus.RUNNING, reset=True)
+    told.temporal.nodes = [DONE]
+    assert await told.runs.heard(RUN, "r2") == "r2"
+    told.temporal.add("r2", WorkflowExecutionStatus.CONTINUED_AS_NEW)
+    told.temporal.add("r3", WorkflowExecutionStatus.RUNNING)
+    assert await told.runs.heard(RUN, "r3") == "r3"
+    await asyncio.gather(*told.runs._telling)
+    assert (told.kept(), told.owes()) == (["n0"], True)
+
+
+async def test_what_was_reset_once_more_is_not_asked(told: Told) -> None:
+    told.temporal.add("r2", WorkflowExecutionStatus.RUNNING, reset=True)
+    told.temporal.nodes = [DONE]
+    assert await told.runs.heard(RUN, "r2") == "r2"
+    told.temporal.add("r2", WorkflowExecutionStatus.TERMINATED)
+    assert told.store.follow_run(RUN, "r2", "r3", anew=T0)
+    await asyncio.gather(*told.runs._telling)
+    assert told.kept() == []
+
+
+async def test_the_record_says_what_a_worker_that_ends_owes(told: Told) -> None:
+    told.temporal.add("r2", WorkflowExecutionStatus.RUNNING, reset=True)
+    assert await told.runs.heard(RUN, "r2") == "r2"
+    await told.runs.close()
+    assert told.owes()

@@ -97,6 +97,38 @@ async def test_an_execution_that_was_over_is_reopened_by_a_reset_and_follows_the
     assert (await house.control.get(RUN)).outputs == {"o0": Inline(value=4)}
 
 
+async def test_a_reset_run_that_does_not_tell_its_nodes_yet_is_asked_again(house: House) -> None:  # noqa: F811
+    await house.start()
+    begun(house)
+    begun(house, phase=ExecutionPhase.FAILED, nodes=(DONE_NODE, *ITEMS))
+    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.RUNNING, run="run-2", began=T0))
+    assert await house.control.reconcile() == 1, "it goes on, whatever the record says"
+    assert {node.id for node in house.store.nodes(RUN)} == {"n0", "map[0]", "gone[0]"}
+    house.engine.node_records[RUN] = [DONE_NODE, MAP]
+    assert await house.control.reconcile() == 1
+    record = await house.control.get(RUN)
+    assert (record.phase, record.run, record.untold) == (ExecutionPhase.RUNNING, "run-2", False)
+    assert {node.id for node in house.store.nodes(RUN)} == {"n0", "map", "map[0]"}
+
+
+async def test_what_the_worker_of_a_reset_run_owes_is_made_good(house: House) -> None:  # noqa: F811
+    """It ended right after the first word of the run, which lets the record follow it."""
+    await house.start()
+    begun(house)
+    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.RUNNING, run="run-2", began=T0))
+    assert house.store.follow_run(RUN, "run-1", "run-2", anew=T0)
+    begun(house, run="run-2", nodes=())
+    assert await house.control.reconcile() == 1
+    assert house.store.nodes(RUN) == [], "no worker answers yet"
+    child = DONE_NODE.model_copy(update={"child": "e.n0"})
+    house.engine.node_records[RUN] = [child, MAP]
+    assert await house.control.reconcile() == 1
+    assert house.store.some_nodes(RUN, ["n0"]) == {"n0": child}
+    house.engine.node_records[RUN] = []
+    record = await house.control.get(RUN)
+    assert not record.untold
+
+
 async def test_an_execution_that_ends_while_it_is_compared_stays_as_it_is(house: House) -> None:  # noqa: F811
     """The list of runs lags behind: it has still the run that the record says is over."""
     await house.start()
@@ -117,6 +149,29 @@ async def test_the_end_of_a_run_never_closes_the_record_of_a_later_one(house: Ho
     assert house.phase() is ExecutionPhase.RUNNING
     await house.engine.finish(RUN, DONE.model_copy(update={"run": "run-2"}))
     assert (await asyncio.wait_for(waiting, 5)).phase is ExecutionPhase.SUCCEEDED
+
+
+async def test_of_the_nodes_of_a_run_that_was_ended_only_those_that_are_open_are_read(
+    house: House,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await house.start()
+    begun(house, nodes=(N0, OLD, *ITEMS))
+    read: list[NodeRecord] = []
+    nodes = house.store.nodes
+
+    def spied(*args: Any) -> list[NodeRecord]:
+        found = nodes(*args)
+        read.extend(found)
+        return found
+
+    monkeypatch.setattr(house.store, "nodes", spied)
+    await house.engine.finish(RUN, RunState(phase=ExecutionPhase.ABORTED, reason="terminated", run="run-1"))
+    assert await house.control.reconcile() == 0
+    assert [node.id for node in read] == ["n0"]
+    after = {node.id: node.phase for node in nodes(RUN)}
+    assert after.pop("n0") is NodePhase.ABORTED
+    assert set(after.values()) == {NodePhase.SUCCEEDED}
 
 
 async def test_a_run_that_ended_after_one_more_reset_is_taken_in(house: House) -> None:  # noqa: F811

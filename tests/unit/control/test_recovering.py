@@ -15,6 +15,7 @@ from flyte_temporal.control.repairing import match
 from flyte_temporal.errors import BadRequest, Conflict, InvalidInputs, NotFound
 from flyte_temporal.ports.clock import SystemClock
 from flyte_temporal.spec import keys
+from flyte_temporal.spec.basis import Basis, difference
 from flyte_temporal.spec.bindings import InputRef
 from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.document import canonical_bytes, digest
@@ -203,6 +204,25 @@ def test_items_that_were_not_looked_at_count_as_the_map_that_holds_them(
     monkeypatch.setattr(house.recoveries, "plan", lambda *_: open_map)
     with pytest.raises(Conflict, match=r"m\[3\].n0"):
         house.checked()
+
+
+def test_nodes_that_started_with_a_fix_count_though_nothing_was_done_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The node that was held is copied. The code is that of before, so whatever ran with other code ran with the fix."""
+    house = House()
+    house.ran("a", repairs=FIXED)
+    house.ran("b")
+    skipped = NodeRecord(id="twin", name="twin", kind="task", phase=NodePhase.SKIPPED)
+    house.store.record(RecordRequest(execution=house.key, nodes=(skipped,), at=datetime.now(UTC)))
+    changed = difference(Basis(what="step", code="1"), Basis(what="step", code="2"))
+    copied = PlannedNode(id="a", name="a", kind="task", fate=Fate.COPIED)
+    runs = [PlannedNode(id=n, name=n, kind="task", fate=Fate.RUNS, reason=changed) for n in ("b", "twin")]
+    plan = RecoveryPlan(source="before", nodes=(copied, *runs))
+    monkeypatch.setattr(house.recoveries, "plan", lambda *_: plan)
+    with pytest.raises(Conflict, match=r"take over: b\."):
+        house.checked()
+    assert house.plan().notes[0].count("a, b") == 1
 
 
 def test_fixed_code_that_came_with_the_parent_counts_where_it_differs() -> None:

@@ -31,6 +31,7 @@ from flyte_temporal.workflows.repairs import Repairs
 from flyte_temporal.workflows.scope import NodeState
 from flyte_temporal.workflows.stops import Stops
 from flyte_temporal.workflows.taking import Taking
+from flyte_temporal.workflows.telling import Telling
 from flyte_temporal.workflows.tree import Tree
 from flyte_temporal.workflows.window import Window
 
@@ -83,7 +84,7 @@ class Desk:
         gates = Gates(program, self.inbox, "e", list)
         openings = Openings(given, tree, gates, Reads(self.inbox), Window(10, tree))
         lookups = Lookups(given, self.inbox, recovering, fixes)
-        repairs = Repairs(tree, self.inbox, fixes, gates, request)
+        repairs = Repairs(tree, self.inbox, fixes, gates, Telling(self.inbox.wake), request)
         self.taking = Taking(tree, openings, lookups, repairs, self.stops, records, gates)
         tree.open(workflow_body(program, program.main, dict(request.inputs), None))
 

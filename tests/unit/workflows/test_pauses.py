@@ -58,7 +58,7 @@ def test_what_a_continued_run_starts_is_paused_with_it() -> None:
     before = Snapshot(runs=1, began=NOW, made=0, scopes=(), pause=OWN, phase=ExecutionPhase.PAUSED)
     run = made(before)
     assert run.repairs.pause == OWN
-    below = run._children.pause
+    below = run._telling.pause
     assert below is not None
     child = made().repairs
     child.follow(below)
