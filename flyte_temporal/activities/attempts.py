@@ -7,6 +7,7 @@ starts a second process. A worker that shuts down leaves attempts alone; only a 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ from flyte_temporal.spec.calls import Asked, AttemptRequest, AttemptResult, Batc
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import CacheStatus, NodePhase
 from flyte_temporal.spec.policies import Timeouts
+
+_log = logging.getLogger(__name__)
 
 _ASKED: Any = Asked
 
@@ -189,13 +192,20 @@ class _OneAttempt:
         return self._parts.pulse.interval_s(self._heartbeat_s)
 
     async def _on_cancel(self, launcher: Launcher) -> Manifest | None:
-        """Stop the attempt if somebody wants that; return its manifest if it had succeeded by then."""
+        """Stop the attempt if somebody wants that; return its manifest if it had succeeded by then.
+
+        Of an attempt that could not be stopped, or not in time, the activity ends as cancelled all the same: its run then sees
+        to the end of it by an activity that is tried until that is done. A failure would be taken for the attempt's own end,
+        and Temporal tries no activity again that is to be cancelled.
+        """
         if not await stop_is_wanted(self._attempt.id):
             self._attempt.say_why_it_is_left()
             return None
         try:
             return await beating_within(self._ended(launcher), self._beat_s, self._parts.grace_s + REPORT_S)
-        except TimeoutError:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not pass for the attempt's own word
+            if not isinstance(error, TimeoutError):
+                _log.warning("Whether %s is over is not known: %s", self._attempt.id.label, error)
             await self._attempt.unreported()
             return None
 

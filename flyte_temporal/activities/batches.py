@@ -7,6 +7,7 @@ out to be long. What has not begun by then was never started, and is asked for a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
@@ -29,6 +30,8 @@ from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.paths import MissingAttribute
 from flyte_temporal.spec.resolving import Former, partly
+
+_log = logging.getLogger(__name__)
 
 _LEAST_S = 0.01
 
@@ -74,12 +77,7 @@ class OneBatch:
                 for member in self._todo:
                     member.attempt.say_why_it_is_left()
                 raise
-            try:
-                await beating_within(self._stop(launcher), self._beat_s, self._parts.grace_s + REPORT_S)
-            except TimeoutError:
-                for member in self._todo:
-                    await member.attempt.unreported()
-                    member.result = MemberResult(stopped=True, checkpoint=member.attempt.checkpoint)
+            await self._stop_in_time(launcher)
         finally:
             self._parts.pulse.open -= 1
         return BatchResult(members=tuple(member.result or MemberResult() for member in self._members))
@@ -211,6 +209,21 @@ class OneBatch:
         )
         if manifest.error is None and manifest.outputs is not None:
             self._former.add(member.asked.node, member.order.task, manifest.outputs)
+
+    async def _stop_in_time(self, launcher: BatchLauncher) -> None:
+        """Stop as `_stop` does; members of which nothing proves then that they are over, the run sees to the end of."""
+        try:
+            await beating_within(self._stop(launcher), self._beat_s, self._parts.grace_s + REPORT_S)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the members must not pass for over
+            in_time = not isinstance(error, TimeoutError)
+            if in_time:
+                _log.warning("Whether all of a batch is over is not known: %s", error)
+            for member in self._todo:
+                await member.attempt.unreported()
+                # A launcher that had time and failed has perhaps told nothing to it; else it is told, and dead but for the report.
+                member.result = MemberResult(
+                    stopped=not in_time, began=True, checkpoint=member.attempt.checkpoint
+                )
 
     async def _stop(self, launcher: BatchLauncher) -> None:
         """Let nothing more begin, and stop what is at work."""

@@ -221,7 +221,7 @@ class MemberResult(Document):
         outputs: Its outputs, if it succeeded.
         error: Its failure, if it failed.
         stopped: Whether it was at work, and stopped because the batch was to end.
-        began: Whether it is at work still; asked for again, it is found again.
+        began: Whether it is at work still, or nothing proves that it is not; asked for again, it is found again.
         seconds: How long it ran.
         put_failed: As of `AttemptResult`.
         checkpoint: As of `AttemptResult`.

@@ -24,6 +24,7 @@ from flyte_temporal.workflows.forming import Forming
 from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.retries import Decision, decide, on_spot
 from flyte_temporal.workflows.scope import NodeState, Scope
+from flyte_temporal.workflows.spans import bounded, span
 
 INFRASTRUCTURE = RetryPolicy(
     initial_interval=timedelta(milliseconds=100),
@@ -180,7 +181,7 @@ class Attempts:
         state.error = error
         decision = decide(error, state.budget, state.policy(), self._given.limits, workflow.random().random())
         _note(state, error, decision)
-        wait = decision.wait_s
+        wait = bounded(decision.wait_s) if decision.wait_s is not None else None
         if wait is None or state.scope.failing or state.doom is not None:
             self._inbox.push(Ended(state, error=error))
         elif wait == 0:
@@ -209,8 +210,8 @@ class Attempts:
 def options(limits: RunLimits) -> dict[str, Any]:
     """Return how activities of attempts are asked for, of one or of several."""
     return {
-        "start_to_close_timeout": timedelta(seconds=limits.run_timeout_s),
-        "heartbeat_timeout": timedelta(seconds=limits.heartbeat_timeout_s),
+        "start_to_close_timeout": span(limits.run_timeout_s),
+        "heartbeat_timeout": span(limits.heartbeat_timeout_s),
         "retry_policy": INFRASTRUCTURE,
         "cancellation_type": workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     }

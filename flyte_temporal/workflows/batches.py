@@ -136,7 +136,8 @@ class Batches:
         if error is None:
             results: tuple[calls.MemberResult, ...] = done.result().members
         else:
-            results = (calls.MemberResult(),) * len(group)
+            # What did not end by its own word may have left members at work.
+            results = (calls.MemberResult(began=not says_itself(error)),) * len(group)
         stopped = error is not None and (isinstance(error, asyncio.CancelledError) or was_cancelled(error))
         for state, result in zip(group, results, strict=True):
             self._inbox.forget(state)

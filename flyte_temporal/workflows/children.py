@@ -33,6 +33,7 @@ from flyte_temporal.workflows.fixes import Fixes
 from flyte_temporal.workflows.inbox import Ended, Inbox, outcome
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.spans import span
 from flyte_temporal.workflows.telling import Telling, tell
 
 NAME_BYTES = 128
@@ -288,7 +289,7 @@ async def _end(watch: child_calls.ChildWatch, limits: RunLimits) -> child_calls.
         watch,
         result_type=child_calls.ChildEnded,
         start_to_close_timeout=timedelta(days=3650),
-        heartbeat_timeout=timedelta(seconds=limits.heartbeat_timeout_s),
+        heartbeat_timeout=span(limits.heartbeat_timeout_s),
         retry_policy=PLATFORM_RETRY,
         summary=f"waits for {watch.execution.name}"[:200],
     )

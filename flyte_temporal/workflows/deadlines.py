@@ -21,6 +21,7 @@ from flyte_temporal.workflows.body import Body
 from flyte_temporal.workflows.handlers import handler_of
 from flyte_temporal.workflows.inbox import pause
 from flyte_temporal.workflows.scope import NodeState, Scope
+from flyte_temporal.workflows.spans import span
 
 _SLACK = timedelta(milliseconds=1)
 
@@ -51,7 +52,7 @@ class Due:
 
     def _earliest(self) -> datetime:
         since = self.of.fresh_since if isinstance(self.of, NodeState) else None
-        return (since or self.at) + timedelta(seconds=self.limit_s)
+        return (since or self.at) + span(self.limit_s)
 
     def error(self) -> ErrorDocument:
         """Return the error with which it fails."""
@@ -98,7 +99,7 @@ class Deadlines:
 
     def _add(self, since: datetime, limit_s: float, of: NodeState | Scope) -> None:
         self._count += 1
-        heapq.heappush(self._heap, Due(since + timedelta(seconds=limit_s), self._count, of, limit_s))
+        heapq.heappush(self._heap, Due(since + span(limit_s), self._count, of, limit_s))
 
     def passed(self) -> list[Due]:
         """Return what must fail now, in order of its time."""

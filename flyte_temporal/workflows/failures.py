@@ -171,8 +171,12 @@ def was_cancelled(error: BaseException) -> bool:
 
 
 def says_itself(error: BaseException) -> bool:
-    """Return whether an attempt's own activity told how the attempt ended; if not, the attempt may still be at work."""
-    return isinstance(error, ActivityError) and isinstance(error.cause, ApplicationError)
+    """Return whether an attempt's own activity told how the attempt ended; if not, the attempt may still be at work.
+
+    What Temporal would have retried tells of our own side only: once a cancel was asked for, it retries nothing.
+    """
+    cause = error.cause if isinstance(error, ActivityError) else None
+    return isinstance(cause, ApplicationError) and cause.non_retryable
 
 
 def refusal_of(error: FlyteTemporalError) -> ApplicationError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -26,11 +25,9 @@ from flyte_temporal.workflows.inbox import Ended, Inbox, pause
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.recovering import gate_outputs
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.spans import bounded, span
 
 DURATION = SimpleType(simple=Simple.DURATION)
-
-_LONGEST_S = 1e10
-"""Some 300 years: a moment that still has a date."""
 
 
 class Gates:
@@ -78,7 +75,7 @@ class Gates:
         self._states[state.path] = state
         if gate.gate == "sleep":
             seconds = _seconds(inputs["duration"])
-            state.reason = f"sleeps for {timedelta(seconds=seconds)}"
+            state.reason = f"sleeps for {span(seconds)}"
             left = _left(state, seconds)
             waiting: asyncio.Task[Any] = asyncio.create_task(pause(left, f"{state.path} sleep"))
         else:
@@ -108,7 +105,7 @@ class Gates:
         return path if named > 1 or "[" in path else name
 
     async def _reply(self, state: NodeState, gate: GateTarget) -> GateReply:
-        limit = timedelta(seconds=_left(state, gate.timeout_s)) if gate.timeout_s else None
+        limit = span(_left(state, gate.timeout_s)) if gate.timeout_s else None
         try:
             await workflow.wait_condition(
                 lambda: state.path in self._replies,
@@ -117,7 +114,7 @@ class Gates:
             )
         except TimeoutError:
             raise GateTimedOut(
-                f"The gate {gate.name!r} got no answer within {timedelta(seconds=gate.timeout_s)}."
+                f"The gate {gate.name!r} got no answer within {span(gate.timeout_s)}."
             ) from None
         return self._replies[state.path]
 
@@ -235,8 +232,8 @@ def _planned(program: Program, nodes: tuple[Node, ...], prefix: str) -> list[tup
 def _left(state: NodeState, seconds: float) -> float:
     """Return how long a gate is still to wait."""
     if state.due is None:
-        state.due = workflow.now() + timedelta(seconds=min(seconds, _LONGEST_S))
-        return max(seconds, 0.001)
+        state.due = workflow.now() + span(seconds)
+        return max(bounded(seconds), 0.001)
     return max((state.due - workflow.now()).total_seconds(), 0.001)
 
 

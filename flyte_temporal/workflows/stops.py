@@ -20,6 +20,7 @@ from flyte_temporal.spec.runs import RunInput
 from flyte_temporal.workflows.attempts import INFRASTRUCTURE
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.scope import NodeState
+from flyte_temporal.workflows.spans import span
 from flyte_temporal.workflows.tree import Tree
 
 BATCH = 100
@@ -71,7 +72,7 @@ class Stops:
             calls.StopRequest(attempts=attempts, launcher=request.environment.launcher),
             task_queue=attempts_queue(workflow.info().task_queue, request.environment),
             start_to_close_timeout=timedelta(hours=1),
-            heartbeat_timeout=timedelta(seconds=self._given.limits.heartbeat_timeout_s),
+            heartbeat_timeout=span(self._given.limits.heartbeat_timeout_s),
             retry_policy=INFRASTRUCTURE,
             summary=_summary(attempts),
         )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from flyte_temporal.spec.policies import Timeouts
 
 _AFTER_S = 60
+_MOST_S = 2**31 - 1
+"""What Kubernetes takes at most."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Backstop:
     def after_s(self, timeouts: Timeouts) -> int:
         """Return after how many seconds the engine ends an attempt, a minute after we would have; 0 = never."""
         timeout = timeouts.run_s or self.run_s
-        return math.ceil(timeout + self.spare_s) + _AFTER_S if timeout else 0
+        return min(math.ceil(timeout + self.spare_s) + _AFTER_S, _MOST_S) if timeout else 0
 
 
 NEVER = Backstop()

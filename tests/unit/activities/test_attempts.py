@@ -23,6 +23,7 @@ from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
+from flyte_temporal.adapters.launchers.containers.engine import EngineFailed
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import (
@@ -370,6 +371,31 @@ async def test_heartbeats_go_on_while_an_attempt_is_slow_to_stop(house: House) -
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(running, 30)
     assert house.launcher.stopped == [ATTEMPT]
+
+
+@pytest.mark.parametrize("failing", ["stop", "report"])
+async def test_an_attempt_that_could_not_be_stopped_is_never_taken_for_one_that_ended(
+    house: House, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """Temporal tries no activity again that is to be cancelled; ended as cancelled, the run sees to the attempt's end."""
+
+    async def fails(*_: object) -> None:
+        raise EngineFailed("the engine is being restarted", 125)
+
+    house.launcher.states = [RUNNING]
+    if failing == "stop":
+        house.launcher.until_stopped = fails
+    else:
+        monkeypatch.setattr(house.launcher, "release", fails)
+    environment, started = environment_of(), asyncio.Event()
+    house.launcher.on_start = lambda order: started.set()
+    running = asyncio.create_task(house.run(environment))
+    await started.wait()
+    environment.cancel(activity.ActivityCancellationDetails(cancel_requested=True))
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 30)
+    await house.records.flush()
+    assert house.store.nodes(EXECUTION)[0].phase is NodePhase.ABORTED
 
 
 SAVED = SavedCheckpoint(execution="e", attempt=1, generation=2, step=5, saved_at=NOW)

@@ -21,11 +21,12 @@ from flyte_temporal.activities.closures import Closures
 from flyte_temporal.activities.parts import Parts
 from flyte_temporal.activities.records import Records
 from flyte_temporal.activities.remembering import Remembering
+from flyte_temporal.errors import LauncherError
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.spec import keys
 from flyte_temporal.spec.attempt import AttemptOrder, Manifest, StorageConfig
 from flyte_temporal.spec.bindings import OutputRef
-from flyte_temporal.spec.calls import BatchRequest, BatchResult, Member
+from flyte_temporal.spec.calls import BatchRequest, BatchResult, Member, MemberResult
 from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 from flyte_temporal.spec.identifiers import ExecutionId
@@ -50,6 +51,7 @@ class House:
     attempts: Attempts
     launcher: FakeLauncher
     ran: list[str] = field(default_factory=list)
+    results: tuple[MemberResult, ...] = ()
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(
@@ -64,6 +66,7 @@ class House:
         payload = pydantic_data_converter.payload_converter.to_payload(request)
         run: Any = self.attempts.run
         found: BatchResult = await (environment or delivery()).run(run, [RawValue(payload)])
+        self.results = found.members
         return [summed(each) for each in found.members]
 
 
@@ -186,6 +189,31 @@ async def test_a_cancel_stops_the_one_at_work_and_begins_no_other(house: House) 
     environment.cancel(activity.ActivityCancellationDetails(cancel_requested=True))
     assert await running == [1, "stopped", None]
     assert house.ran == ["a", "long"]
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_members_that_could_not_be_stopped_are_handed_back_as_at_work(
+    house: House, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    async def stop(*_: object) -> None:
+        if slow:
+            await asyncio.Event().wait()
+        raise LauncherError("the launcher does not answer")
+
+    monkeypatch.setattr(house.launcher, "stop", stop)
+    monkeypatch.setattr("flyte_temporal.activities.batches.REPORT_S", -9.9)
+    environment = delivery()
+    running = asyncio.ensure_future(
+        house.run(member("a"), member("long"), member("c"), environment=environment, longest_s=60)
+    )
+    while "long" not in house.ran:  # noqa: ASYNC110 - it is told by a list
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)
+    environment.cancel(activity.ActivityCancellationDetails(cancel_requested=True))
+    results = await running
+    assert [result.began for result in house.results] == [False, True, True]
+    # One that was told to stop, and had the time for it, is not taken up again.
+    assert results == ([1, "stopped", "stopped"] if slow else [1, "began", "began"])
 
 
 async def test_a_worker_that_shuts_down_leaves_a_batch_alone(house: House) -> None:

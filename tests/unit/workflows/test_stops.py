@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from temporalio.exceptions import ActivityError, CancelledError, FailureError
 
+from flyte_temporal.activities.refusals import our_failure, their_failure
+from flyte_temporal.errors import StorageError
 from flyte_temporal.spec import calls
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodePhase
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.verdicts import NODE_ABORTED, TOTAL_TIMED_OUT
 from flyte_temporal.testing import closures
+from flyte_temporal.workflows.failures import says_itself
 from tests.unit.workflows.desk import Asked, Desk
 
 BEGAN, NEVER = calls.MemberResult(began=True), calls.MemberResult()
@@ -17,6 +21,20 @@ WELL = calls.MemberResult(outputs={"o0": Inline(value=1)}, seconds=0.01)
 
 def error(code: str = NODE_ABORTED) -> ErrorDocument:
     return ErrorDocument(kind=ErrorKind.USER, code=code, message="enough", recoverable=False)
+
+
+def activity_failed(cause: FailureError) -> ActivityError:
+    made = ActivityError(
+        "Activity task failed",
+        scheduled_event_id=1,
+        started_event_id=2,
+        identity="w",
+        activity_type="t",
+        activity_id="n0#1",
+        retry_state=None,
+    )
+    made.__cause__ = cause
+    return made
 
 
 @pytest.fixture
@@ -89,6 +107,24 @@ async def test_so_is_one_whose_batch_no_worker_had(desk: Desk) -> None:
     await desk.takes()
     assert proved(desk, batch) == ["n0", "n1"]
     assert desk.tree.ready[0] is desk.states[2]
+
+
+async def test_so_are_all_whose_batch_failed_by_our_own_fault_when_it_was_to_end(desk: Desk) -> None:
+    """Temporal tries no activity again that is to be cancelled: what it would have retried says nothing of its members."""
+    batch = desk.batch()
+    desk.tree.doom(desk.states[1], error())
+    desk.cancels()
+    batch.set_exception(activity_failed(our_failure(StorageError("the store does not answer"))))
+    await desk.takes()
+    assert proved(desk, batch) == ["n1"]
+    assert set(desk.tree.ready) == {desk.states[0], desk.states[2]}
+
+
+async def test_only_a_failure_for_good_is_an_attempts_own_word() -> None:
+    failed = ErrorDocument(kind=ErrorKind.USER, code="UserCodeError", message="boom")
+    assert says_itself(activity_failed(their_failure(failed)))
+    assert not says_itself(activity_failed(our_failure(StorageError("the store does not answer"))))
+    assert not says_itself(activity_failed(CancelledError()))
 
 
 async def test_what_is_handed_back_is_asked_for_again_as_the_same_attempt(desk: Desk) -> None:

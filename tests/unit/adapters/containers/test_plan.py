@@ -73,7 +73,8 @@ def test_the_nearest_image_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("run_s", "of_all_s", "longest"), [(90.5, 3600.0, "161"), (0.0, 3600.0, "3670"), (0.0, 0.0, "")]
+    ("run_s", "of_all_s", "longest"),
+    [(90.5, 3600.0, "161"), (0.0, 3600.0, "3670"), (0.0, 0.0, ""), (1e12, 3600.0, "2147483647")],
 )
 def test_podman_ends_what_nobody_is_left_to_end(run_s: float, of_all_s: float, longest: str) -> None:
     given = order(TaskPolicy(timeouts=Timeouts(run_s=run_s)))
