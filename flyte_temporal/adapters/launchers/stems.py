@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from flyte_temporal.adapters.launchers.exits import ExitWatch
+from flyte_temporal.adapters.launchers.lines import Lines
 from flyte_temporal.adapters.launchers.settings import process_environment
 
 Over = Callable[[int | None], None]
@@ -138,7 +139,7 @@ class Stem:
         finally:
             theirs.close()
         self.alive = True
-        self._buffer = b""
+        self._lines = Lines(self._control)
         self._forked: dict[int, Forked] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -186,18 +187,11 @@ class Stem:
             self._loop.add_reader(self._control, self._hear)
 
     def _hear(self) -> None:
-        try:
-            data = self._control.recv(65536)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            data = b""
-        if not data:
+        messages = self._lines.take()
+        if messages is None:
             self._gone()
             return
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            message = json.loads(line)
+        for message in messages:
             if (ended := self._forked.pop(message["over"], None)) is not None:
                 ended.ended(message["code"])
 

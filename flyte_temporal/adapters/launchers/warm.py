@@ -6,6 +6,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
+from flyte_temporal.adapters.launchers.lines import Lines
 from flyte_temporal.adapters.launchers.queueing import Entry
 from flyte_temporal.adapters.launchers.settings import interpreter_of
 from flyte_temporal.spec.attempt import AttemptOrder
@@ -22,7 +23,6 @@ class Warm:
         entry: What it works on.
         stopping: Whether it is being stopped; it gets no further work.
         hung_up: Whether its end of the channel is closed: it has died, or ended.
-        heard: The begun line of its next reply.
     """
 
     number: int
@@ -31,7 +31,10 @@ class Warm:
     entry: Entry | None = None
     stopping: bool = False
     hung_up: bool = False
-    heard: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.lines = Lines(self.channel)
+        """What it says."""
 
     def call_off(self) -> None:
         """Tell it to begin nothing more of its batch; one that has just ended takes no notice."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flyte_temporal.adapters.launchers.lines import Lines
 from flyte_temporal.adapters.launchers.queueing import Entry
 from flyte_temporal.adapters.launchers.settings import PoolConfig, interpreter_of, process_environment
 from flyte_temporal.adapters.launchers.stems import Alone, Life, Stems
@@ -69,7 +70,6 @@ class Zygote:
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._buffer = b""
         self.log = self.config.zygotes / f"{time.time_ns()}-{next(_numbers)}.log"
         self._control, theirs = socket.socketpair()
         try:
@@ -82,6 +82,7 @@ class Zygote:
         finally:
             theirs.close()
         self._control.setblocking(False)  # noqa: FBT003 - positional by signature
+        self._lines = Lines(self._control)
         self._loop.add_reader(self._control, self._hear)
         self._deadline = self._loop.call_later(self.config.start_timeout_s, self._too_slow)
 
@@ -209,19 +210,13 @@ class Zygote:
         }
 
     def _hear(self) -> None:
-        try:
-            data = self._control.recv(65536)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            data = b""
-        if not data:
+        messages = self._lines.take()
+        if messages is None:
             self._loop.remove_reader(self._control)
             self._life.hung_up()
             return
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            self._take(json.loads(line))
+        for message in messages:
+            self._take(message)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "ready" in message:
@@ -239,13 +234,8 @@ class Zygote:
             self._lost(warm, message["code"])
 
     def _listen(self, warm: Warm) -> None:
-        try:
-            data = warm.channel.recv(65536)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            data = b""
-        if not data:
+        replies = warm.lines.take()
+        if replies is None:
             self._loop.remove_reader(warm.channel)
             warm.hung_up = True
             # The zygote says how it ended, after it has buried it. Without one, the journal has to tell.
@@ -254,10 +244,9 @@ class Zygote:
             elif warm in self.idle:
                 self.idle.remove(warm)
             return
-        self.used_at = time.monotonic()
-        *lines, warm.heard = (warm.heard + data).split(b"\n")
-        for line in lines:
-            reply = json.loads(line)
+        if replies:
+            self.used_at = time.monotonic()
+        for reply in replies:
             # Without a word about retiring, it goes on with its batch.
             if reply.get("retire") or ("retire" in reply and (warm.stopping or not self.alive)):
                 self._forget(warm)
@@ -292,13 +281,9 @@ class Zygote:
         self.events.dead(self, code)
 
     def _hear_the_rest(self) -> None:
-        try:
-            while data := self._control.recv(65536):
-                *lines, self._buffer = (self._buffer + data).split(b"\n")
-                for line in lines:
-                    self._take(json.loads(line))
-        except (BlockingIOError, ConnectionResetError):
-            return
+        while messages := self._lines.take():
+            for message in messages:
+                self._take(message)
 
     def _too_slow(self) -> None:
         if not self.ready:
