@@ -15,11 +15,13 @@ class InitEnd(Document):
         name: Its name.
         exit_code: Its exit code.
         ours: Whether the platform put it there.
+        message: What it said at last.
     """
 
     name: str
     exit_code: int
     ours: bool = False
+    message: str = ""
 
 
 class PodEvidence(Document):

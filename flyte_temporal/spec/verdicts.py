@@ -182,7 +182,10 @@ def _init(seen: Evidence) -> Judgement | None:
     if init is None or not init.exit_code:
         return None
     verdict = Verdict.SYSTEM if init.ours else Verdict.USER
-    return Judgement(verdict=verdict, code="InitFailed", reason=f"{init.name}: exit code {init.exit_code}")
+    why = f"{init.name}: exit code {init.exit_code}"
+    return Judgement(
+        verdict=verdict, code="InitFailed", reason=f"{why}: {init.message}" if init.message else why
+    )
 
 
 def _exited(seen: Evidence) -> Judgement | None:

@@ -52,9 +52,9 @@ async def new(engine: ContainerEngine, bench: AttemptBench) -> AsyncIterator[Mak
     made: list[ContainerLauncher] = []
     scratch = bench.folder / "scratch"
 
-    def make(**changes: object) -> ContainerLauncher:
+    def make(by: ContainerEngine = engine, **changes: object) -> ContainerLauncher:
         own = ContainerSettings(image=engines.image("podman"), tmp="64Mi").model_copy(update=changes)
-        made.append(ContainerLauncher(engine, own, scratch, bench.storage, 2))
+        made.append(ContainerLauncher(by, own, scratch, bench.storage, 2))
         return made[-1]
 
     yield make

@@ -179,8 +179,8 @@ async def test_an_image_without_a_name(new: Make, bench: AttemptBench) -> None:
 
 @pytest.mark.row(23)
 async def test_a_program_that_is_not_installed(new: Make, bench: AttemptBench) -> None:
-    launcher, order = new(), bench.order("jobs.surroundings", {"path": ""}, ANY)
-    launcher._engine = ContainerEngine("/nowhere/podman", podman=True)
+    launcher = new(ContainerEngine("/nowhere/podman", podman=True))
+    order = bench.order("jobs.surroundings", {"path": ""}, ANY)
     state = await ended(launcher, order)
     kind, _, recoverable, message = judged(order, state)
     assert (kind, recoverable) == (ErrorKind.USER, False)
@@ -227,7 +227,6 @@ async def test_a_worker_that_died_between_create_and_start(
     new: Make, bench: AttemptBench, engine: ContainerEngine
 ) -> None:
     """The next one starts what was made: it has never run."""
-    first, order = new(), bench.order("jobs.surroundings", {"path": ""}, ANY)
     reached = asyncio.Event()
 
     class Dies(ContainerEngine):
@@ -235,7 +234,7 @@ async def test_a_worker_that_died_between_create_and_start(
             reached.set()
             await asyncio.Event().wait()
 
-    first._engine = Dies("podman", podman=True)
+    first, order = new(Dies("podman", podman=True)), bench.order("jobs.surroundings", {"path": ""}, ANY)
     await first.start(order)
     async with asyncio.timeout(TIMEOUT_S):
         await reached.wait()

@@ -134,7 +134,7 @@ def of_a_container(bench: AttemptBench, proxy: FaultyProxy, outage_s: float = OU
 async def test_row_11_what_a_container_left_outlasts_an_outage_of_the_store(
     bench: AttemptBench, s3_port: int, tmp_path: Path
 ) -> None:
-    """Who stores it, and who makes it count, waits as long as an attempt of our own."""
+    """Who stores it, and who makes it count, waits as long as an attempt of our own; so does who gets it its inputs."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "o0").write_text("42")
     began: list[float] = []
@@ -147,6 +147,8 @@ async def test_row_11_what_a_container_left_outlasts_an_outage_of_the_store(
     with proxied(s3_port, at_first) as proxy:
         order = of_a_container(bench, proxy)
         words = [key_of_order(order.attempt), "--exit-code", "0"]
+        assert await move(order, "download", words[0], "--to", str(tmp_path / "in")) == (0, "")
+        assert len(began) > 2
         for what in (["upload", *words, "--stage", "--from", str(tmp_path / "out")], ["commit", *words]):
             assert bench.manifest(order) is None
             began.clear()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from flyte_temporal.local.temporal_server import find_program
@@ -29,6 +30,10 @@ OVERLAY = images.ROOT / "deploy" / "k8s" / "overlays" / "kind"
 NAMESPACE = "flyte-temporal"
 DOMAIN = "default-development"
 WORKER = "deployment/flyte-temporal-worker"
+MARK = "flyte-temporal/made-by"
+"""Label of namespaces that these tests have made, and may therefore remove: those of an installation have the same names."""
+_MARKED = "tests"
+_MARKING = {"op": "add", "path": f"/metadata/labels/{MARK.replace('/', '~1')}", "value": _MARKED}
 HOST = os.environ.get("TEST_HOST_ADDRESS", "10.87.0.2")
 """Where pods find the servers of this machine."""
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -88,6 +93,7 @@ class Installation:
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [os.path.relpath(OVERLAY, self.folder.resolve())],
+            "patches": [{"target": {"kind": "Namespace"}, "patch": json.dumps([_MARKING])}],
             "images": [{"name": "flyte-temporal/worker", "newName": name, "newTag": tag}],
             "configMapGenerator": [
                 made("worker", "merge", envs=["worker.env"]),
@@ -130,8 +136,26 @@ class Installation:
         return [p["metadata"]["name"] for p in pods["items"] if "deletionTimestamp" not in p["metadata"]]
 
     def remove(self) -> None:
-        """Remove everything from the cluster, and wait until it is gone."""
-        self.kubectl.run("delete", "namespace", NAMESPACE, DOMAIN, "--ignore-not-found", "--timeout=120s")
+        """Remove everything of these tests from the cluster, and wait until it is gone."""
+        chosen: tuple[str, ...] = (f"--selector={MARK}={_MARKED}",)
+        if "TEST_CLUSTER" in os.environ:
+            # All of it is ours.
+            chosen = (NAMESPACE, DOMAIN, "--ignore-not-found")
+        self.kubectl.run("delete", "namespace", *chosen, "--timeout=120s")
+
+    def check(self) -> None:
+        """Fail if the cluster has an installation that is none of these tests: they would change it, and remove it."""
+        known = self.kubectl.get("namespaces")["items"]
+        foreign = [
+            n["metadata"]["name"] for n in known if n["metadata"].get("labels", {}).get(MARK) != _MARKED
+        ]
+        taken = [name for name in (NAMESPACE, DOMAIN) if name in foreign]
+        if taken and "TEST_CLUSTER" not in os.environ:
+            pytest.fail(
+                f"The cluster of {self.kubectl.kubeconfig} has the namespaces {taken}, which these tests have not made. "
+                "Unset KUBECONFIG, so that `make test-k8s` starts a cluster of its own; or, if they are left of an older test, "
+                f"remove them: kubectl delete namespace {' '.join(taken)}"
+            )
 
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -204,6 +228,7 @@ def installed(kubectl: Kubectl, folder: Path) -> Iterator[Installation]:
             database,
             stack.enter_context(s3_server()),
         )
+        own.check()
         own.remove()
         own.apply(images.provide(images.WORKER), images.provide(images.TASK))
         stack.callback(own.remove)

@@ -257,6 +257,19 @@ async def test_an_image_without_our_python(bench: PodBench, new: Callable[..., K
     assert "no-such-python" in error.message
 
 
+async def test_a_container_before_the_tasks_tells_why_it_failed(
+    bench: PodBench, launcher: KubernetesLauncher
+) -> None:
+    """The pod, and its log with it, is gone when somebody reads the error."""
+    said = "import sys; sys.exit('no such table: users')"
+    before = {"name": "migrate", "image": bench.image, "command": ["python3", "-c", said]}
+    policy = TaskPolicy(pod=PodTemplate(pod_spec={"initContainers": [before]}))
+    order = bench.order("jobs.double", policy=policy, x=1)
+    error = bench.error(order, await finish(launcher, order))
+    assert (error.kind, error.code) == (ErrorKind.USER, "InitFailed")
+    assert "migrate: exit code 1: no such table: users" in error.message
+
+
 @pytest.mark.row(17)
 async def test_out_of_memory_and_more_of_it_the_next_time(
     bench: PodBench, launcher: KubernetesLauncher

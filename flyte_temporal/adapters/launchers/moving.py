@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 
 from flyte_temporal.adapters.launchers.settings import process_environment
 from flyte_temporal.spec.attempt import AttemptOrder
@@ -13,12 +14,13 @@ from flyte_temporal.storage.orders import STORAGE
 _WORDS = 2000
 
 
-async def move(order: AttemptOrder, *words: str) -> tuple[int, str]:
+async def move(order: AttemptOrder, *words: str, ends: bool = False) -> tuple[int, str]:
     """Run `python -m flyte_temporal.runtime.io`.
 
     Args:
         order: Of which attempt the data are.
         words: The command and its arguments.
+        ends: Whether a caller that is cancelled ends it; else it goes on.
 
     Returns:
         The exit code, and the last of what it said about what is wrong.
@@ -36,5 +38,11 @@ async def move(order: AttemptOrder, *words: str) -> tuple[int, str]:
         start_new_session=True,
         cwd=os.sep,
     )
-    _, said = await process.communicate()
+    try:
+        _, said = await process.communicate()
+    except asyncio.CancelledError:
+        if ends:
+            with suppress(ProcessLookupError):
+                process.kill()
+        raise
     return process.returncode or 0, (said or b"").decode(errors="replace").strip()[-_WORDS:]

@@ -2,7 +2,8 @@
 
 The environment says how the blob store is reached (`storage.orders`). `upload --stage` is for whoever cannot see the
 command's exit code, such as a sidecar: the manifest waits under another key until `commit` knows it. An outage of the store
-must not cost what a command has computed: `upload` and `commit` wait it out, as an attempt of our own does.
+must not cost what a command has computed, nor an attempt of one that has not begun: it is waited out, as an attempt of our
+own does.
 """
 
 from __future__ import annotations
@@ -66,9 +67,6 @@ def main() -> int:
 
 def _move(arguments: argparse.Namespace) -> None:
     storage = orders.storage_of(os.environ)
-    if arguments.what == "download":
-        _download(orders.read(arguments.key, storage), arguments)
-        return
     if arguments.on_sigterm:
         _await_sigterm(arguments.ready)
     with Patience(OUTAGE_S) as patience:
@@ -76,7 +74,7 @@ def _move(arguments: argparse.Namespace) -> None:
         order = orders.read(arguments.key, storage)
     with Patience(order.outage_s) as patience:
         patience.begin()
-        (_upload if arguments.what == "upload" else _commit)(order, arguments)
+        {"download": _download, "upload": _upload, "commit": _commit}[arguments.what](order, arguments)
 
 
 def _download(order: AttemptOrder, arguments: argparse.Namespace) -> None:

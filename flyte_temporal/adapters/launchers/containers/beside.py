@@ -25,7 +25,7 @@ async def prepare(order: AttemptOrder, key: str, data: Data) -> None:
     data.outputs.mkdir(exist_ok=True)
     # Whoever the image's user may be, it is to write there; the folder above is closed to others.
     data.outputs.chmod(0o777)
-    await _io(order, "download", key, "--to", str(data.inputs))
+    await _io(order, "download", key, "--to", str(data.inputs), ends=True)
 
 
 async def collect(order: AttemptOrder, key: str, data: Data, seen: Container) -> None:
@@ -47,8 +47,8 @@ async def collect(order: AttemptOrder, key: str, data: Data, seen: Container) ->
     await _io(order, "upload", key, *words, *(["--oom"] if seen.oom else []))
 
 
-async def _io(order: AttemptOrder, *words: str) -> None:
-    code, said = await move(order, *words)
+async def _io(order: AttemptOrder, *words: str, ends: bool = False) -> None:
+    code, said = await move(order, *words, ends=ends)
     if code == NO_STORE:
         raise StorageError(said)
     if code:

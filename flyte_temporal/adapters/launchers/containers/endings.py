@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 
 from flyte_temporal.storage.scratch import start_time
 
@@ -40,6 +41,13 @@ async def wait_for_end(pid: int, timeout_s: float) -> None:
     finally:
         loop.remove_reader(handle)
         os.close(handle)
+
+
+def started_at(ticks: str) -> float | None:
+    """Return since when, in seconds of the clock, a process runs of which the kernel says this; None if it cannot be told."""
+    if not ticks:
+        return None
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def is_alive(pid: int) -> bool:

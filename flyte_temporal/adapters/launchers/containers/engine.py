@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import tempfile
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
@@ -118,12 +119,15 @@ class ContainerEngine:
 
     @property
     def local(self) -> bool:
-        """Return whether its processes are those of this machine, not of another one, or of a virtual one on macOS."""
+        """Return whether its processes are those of this machine, by the environment alone; see `sight` for all else.
+
+        They are not on macOS, where they are those of a virtual machine.
+        """
         where = os.environ.get("CONTAINER_HOST" if self.podman else "DOCKER_HOST", "")
         return Path("/proc/self").is_dir() and (not where or where.startswith(("unix:", "/")))
 
     async def create(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        """Make a container.
+        """Make a container. Who is cancelled meanwhile ends the program, which may be pulling an image for minutes.
 
         Args:
             arguments: What follows `create`.
@@ -133,7 +137,7 @@ class ContainerEngine:
             LauncherError: If there is none afterwards, or one of its name was there.
         """
         chosen = ["--runtime", self._runtime] if self._runtime and not self.podman else []
-        await self.run("create", *chosen, *arguments, env=env, timeout_s=None)
+        await self.run("create", *chosen, *arguments, env=env, timeout_s=None, ends=True)
 
     async def start(self, name: str, lock: int, folder: Path) -> None:
         """Start a container; one that runs is left alone. One that has ended would run again: see `launcher`.
@@ -215,6 +219,14 @@ class ContainerEngine:
             await process.wait()
         return ""
 
+    async def is_remote(self) -> bool:
+        """Return whether this is a podman that only speaks to another one, which then has the containers.
+
+        Raises:
+            LauncherError: If the engine does not answer.
+        """
+        return (await self.run("info", "--format", "{{.Host.ServiceIsRemote}}")).strip() == "true"
+
     async def names(self, label: str) -> list[str]:
         """Return the names of the containers with a label.
 
@@ -230,8 +242,9 @@ class ContainerEngine:
         env: Mapping[str, str] | None = None,
         timeout_s: float | None = _ASK_S,
         errors_too: bool = False,
+        ends: bool = False,
     ) -> str:
-        """Run the program and return what it wrote.
+        """Run the program and return what it wrote; `ends` = a caller that is cancelled ends it.
 
         Raises:
             EngineFailed: If it failed, or did not end in time.
@@ -243,7 +256,12 @@ class ContainerEngine:
             stderr=asyncio.subprocess.STDOUT if errors_too else asyncio.subprocess.PIPE,
             env={**os.environ, **(env or {})},
         )
-        out, said = await self._in_time(process, process.communicate(), words[0], timeout_s)
+        try:
+            out, said = await self._in_time(process, process.communicate(), words[0], timeout_s)
+        except asyncio.CancelledError:
+            if ends:
+                await _end(process)
+            raise
         if process.returncode:
             raise self._failed(words[0], said or out or b"", process.returncode)
         return out.decode(errors="replace")
@@ -286,6 +304,17 @@ class ContainerEngine:
     def _line(self, words: Sequence[str]) -> list[str]:
         chosen = ["--runtime", self._runtime] if self._runtime and self.podman else []
         return [self.program, *chosen, *words]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a program and what it has started; it may first leave what it is at in order."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await process.wait()
+                return
 
 
 def _container(found: dict[str, Any]) -> Container:

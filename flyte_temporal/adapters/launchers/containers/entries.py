@@ -27,6 +27,8 @@ class Entry(Ends):
         intent: Why it is being stopped, if it is.
         life: What sees it through.
         fresh: Whether this launcher has just started its container.
+        making: What makes its container, as long as that can be called off.
+        met: Number and start of its first process, in the kernel's words, once that was seen to be the container's.
     """
 
     attempt: AttemptId
@@ -40,6 +42,14 @@ class Entry(Ends):
     intent: Intent = Intent.NONE
     life: asyncio.Task[None] | None = None
     fresh: bool = False
+    making: asyncio.Task[None] | None = None
+    met: tuple[int, str] | None = None
+
+    def stops(self, intent: Intent) -> None:
+        """Note why it is being stopped; what is not made yet is not made any more."""
+        self.intent = intent
+        if self.making is not None:
+            self.making.cancel()
 
     def say(self, words: str) -> None:
         """Note why nothing more is known for now."""

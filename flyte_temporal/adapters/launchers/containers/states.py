@@ -7,6 +7,10 @@ from flyte_temporal.errors import UserCodeError
 from flyte_temporal.spec.attempt import AttemptPhase, AttemptState
 from flyte_temporal.spec.execution import ErrorDocument, ErrorKind
 
+NEVER_BEGUN = AttemptState(
+    phase=AttemptPhase.EXITED, exit_code=-15, message="It was stopped before it started.", ran=False
+)
+
 
 def running(seen: Container) -> AttemptState:
     """Return the state of an attempt whose container has not ended."""

@@ -23,6 +23,8 @@ Json = dict[str, Any]
 
 _INPUTS = f"{OURS}inputs"
 _OUTPUTS = f"{OURS}outputs"
+AFTER = f"{OURS}after"
+"""Name of the container that stores the outputs."""
 _READY = "/tmp/flyte-temporal-ready"  # noqa: S108 - of the container
 UPLOAD_S = 300
 """How long the outputs of a container may take to be stored after its end, before Kubernetes kills who stores them."""
@@ -66,7 +68,7 @@ def around(
         "command": [*program, "download", key, "--to", "/inputs", "--claim"],
     }
     upload = [*program, "upload", key, "--from", "/outputs", "--stage", "--on-sigterm", "--ready", _READY]
-    after: Json = {**ours, "name": f"{OURS}after", "command": upload, "restartPolicy": "Always"}
+    after: Json = {**ours, "name": AFTER, "command": upload, "restartPolicy": "Always"}
     # The task's container must not end before this one hears of it: it begins once this one has started up, by this probe.
     there = f"import os, sys; sys.exit(not os.path.exists({_READY!r}))"
     probe = {"exec": {"command": [python, "-I", "-S", "-c", there]}}

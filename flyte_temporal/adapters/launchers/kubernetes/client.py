@@ -16,8 +16,6 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from flyte_temporal.adapters.launchers.kubernetes.api import (
-    LOGS_FOLLOWED,
-    LOGS_READ,
     OPENED,
     ApiFailure,
     Json,
@@ -166,7 +164,7 @@ class KubernetesApi:
     ) -> Json:
         for last in (False, True):
             try:
-                # The connections kept for logs are not theirs: each costs a worker a quarter of a megabyte for as long as it lives.
+                # Each connection costs a worker a quarter of a megabyte for as long as it lives.
                 async with self._places:
                     response = await self._send(method, path, body, query, _CALL)
                     try:
@@ -222,8 +220,9 @@ async def configuration(cluster: ClusterSettings) -> Any:
         LauncherError: If there is none, or it does not fit.
     """
     made = client.Configuration()
-    # Each log that is followed has a connection all the time, and nothing else may have to wait for one.
-    made.connection_pool_maxsize = _CONNECTIONS + LOGS_FOLLOWED + LOGS_READ
+    # As many as there are: each set of pods that is watched and each log that is followed has a connection all the time, and
+    # nothing may have to wait for one. Calls have their own limit, and so have logs.
+    made.connection_pool_maxsize = 0
     # The library holds 4 MiB of each answer that nobody has read yet, so that a line fits; we take it in pieces.
     made.client_session_kwargs = {"read_bufsize": _BUFFER}
     try:

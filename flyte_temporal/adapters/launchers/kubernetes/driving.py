@@ -13,12 +13,12 @@ import time
 from datetime import UTC, datetime
 
 from flyte_temporal.adapters.launchers.kubernetes.api import PODS, ApiFailure, Json
-from flyte_temporal.adapters.launchers.kubernetes.beside import commit
+from flyte_temporal.adapters.launchers.kubernetes.beside import AFTER, commit
 from flyte_temporal.adapters.launchers.kubernetes.claims import Claims
 from flyte_temporal.adapters.launchers.kubernetes.creating import Answer, Step, answer_of
 from flyte_temporal.adapters.launchers.kubernetes.entries import Entry, delete_own, is_of
 from flyte_temporal.adapters.launchers.kubernetes.logs import PodLogs
-from flyte_temporal.adapters.launchers.kubernetes.looks import Look
+from flyte_temporal.adapters.launchers.kubernetes.looks import Look, last_words
 from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
 from flyte_temporal.adapters.launchers.kubernetes.reflector import slim
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
@@ -370,7 +370,8 @@ class Driver:
             return
         state = entry.ended(found)
         if entry.order.task.container is not None and (why := await commit(entry.order, found, chunks)):
-            state = state.model_copy(update={"message": f"{state.message}\n{why}".strip()})
+            said = (state.message, why, last_words(entry.pod or {}, AFTER))
+            state = state.model_copy(update={"message": "\n".join(filter(None, said))})
         entry.end(state.model_copy(update={"pod": entry.seen(gone=True)}) if gone else state)
 
     async def _never_claimed(self, entry: Entry) -> bool:

@@ -19,6 +19,8 @@ OURS = "flyte-temporal-"
 _START_ERRORS = {"StartError", "ContainerCannotRun"}
 _IMAGE = {"ErrImagePull", "ImagePullBackOff"}
 _TAIL_LINES = 20
+_SAID_CHARS = 1000
+"""What a reason takes of the words of a container beside the task's."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,18 @@ def _failed_init(pod: Json) -> InitEnd | None:
     for one in (pod.get("status") or {}).get("initContainerStatuses") or ():
         name, end = one.get("name", ""), (one.get("state") or {}).get("terminated")
         if end and end.get("exitCode") and name not in beside:
-            return InitEnd(name=name, exit_code=end["exitCode"], ours=name.startswith(OURS))
+            said = _tail(end.get("message") or "")[-_SAID_CHARS:]
+            return InitEnd(name=name, exit_code=end["exitCode"], ours=name.startswith(OURS), message=said)
     return None
+
+
+def last_words(pod: Json, name: str) -> str:
+    """Return what a container beside the task's said at last, if it has ended badly: the pod's own log is gone with it."""
+    for one in (pod.get("status") or {}).get("initContainerStatuses") or ():
+        end = (one.get("state") or {}).get("terminated") or {}
+        if one.get("name") == name and end.get("exitCode"):
+            return _tail(end.get("message") or "")[-_SAID_CHARS:]
+    return ""
 
 
 def _restarted(pod: Json) -> set[str]:

@@ -244,7 +244,6 @@ def _primary(
         "resources": resources(policy.resources, mine.get("resources") or {}, cluster),
         "securityContext": {"readOnlyRootFilesystem": True, **(mine.get("securityContext") or {})},
         "volumeMounts": mounts,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "imagePullPolicy": mine.get("imagePullPolicy") or cluster.image_pull_policy,
     }
     return {k: v for k, v in _hardened(container).items() if v not in ([], "")}, volumes
@@ -273,8 +272,12 @@ def _variable(name: str, value: Any) -> Json:
 
 
 def _hardened(container: Mapping[str, Any]) -> Json:
-    """Return a container as the restricted pod security wants it, where it does not say so itself."""
+    """Return a container as the restricted pod security wants it, where it does not say so itself.
+
+    And with its last lines as what it says of a bad end: its pod is removed soon, and its log with it.
+    """
     return {
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         **container,
         "securityContext": {
             "allowPrivilegeEscalation": False,

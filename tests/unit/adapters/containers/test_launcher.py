@@ -115,13 +115,13 @@ async def test_an_outage_of_the_store_after_a_commands_end_is_waited_out(
     answers = [(0, ""), (NO_STORE, "the store does not answer"), (0, "")]
     asked: list[str] = []
 
-    async def moved(order: AttemptOrder, *words: str) -> tuple[int, str]:
-        del order
+    async def moved(order: AttemptOrder, *words: str, ends: bool = False) -> tuple[int, str]:
+        del order, ends
         asked.append(words[0])
         return answers[len(asked) - 1]
 
     monkeypatch.setattr(beside, "move", moved)
-    monkeypatch.setattr("flyte_temporal.adapters.launchers.containers.launcher._AWAY_S", 0.3)
+    monkeypatch.setattr("flyte_temporal.adapters.launchers.containers.watching._AWAY_S", 0.3)
     name = container_name(order.attempt)
     try:
         await launcher.start(order)

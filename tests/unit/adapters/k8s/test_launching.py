@@ -19,7 +19,15 @@ from flyte_temporal.adapters.launchers.kubernetes.pods import Wanted, pod_of
 from flyte_temporal.adapters.launchers.table import KEPT_S
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.errors import UnsupportedSpec
-from flyte_temporal.spec.attempt import NO_STORE, AttemptOrder, AttemptPhase, AttemptState, Claim, Intent
+from flyte_temporal.spec.attempt import (
+    NO_MANIFEST,
+    NO_STORE,
+    AttemptOrder,
+    AttemptPhase,
+    AttemptState,
+    Claim,
+    Intent,
+)
 from flyte_temporal.spec.entities import ContainerSpec, TaskSpec
 from flyte_temporal.spec.execution import ErrorKind
 from flyte_temporal.spec.interface import Interface, Variable
@@ -497,6 +505,30 @@ async def test_an_outage_of_the_store_after_a_commands_end_is_waited_out(
     assert (state.phase, state.exit_code, state.message) == (AttemptPhase.EXITED, 0, "")
     assert [words[0] for words in asked] == ["commit", "commit"]
     assert server.count("POST", "/pods") == 1
+
+
+async def test_who_could_not_store_the_outputs_tells_why(
+    server: FakeServer, new: New, blobs: MemoryBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = order_of()
+    container = ContainerSpec(image="i", command=("true",), output_dir="/out")
+    order = given.model_copy(update={"task": given.task.model_copy(update={"container": container})})
+
+    async def moved(_order: AttemptOrder, *_words: str) -> tuple[int, str]:
+        return NO_MANIFEST, "Nothing is staged."
+
+    monkeypatch.setattr(beside, "move", moved)
+    launcher = new()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+    begin(blobs, order)
+    server.running(name_of(order))
+    end = {"exitCode": NO_MANIFEST, "message": "flyte-temporal: /outputs/o0 is no number\n"}
+    statuses = [{"name": "flyte-temporal-after", "state": {"terminated": end}}]
+    server.status(name_of(order), initContainerStatuses=statuses)
+    server.ended(name_of(order), 0)
+    state = await launcher.observe(order.attempt, SOON_S)
+    assert state.message == "Nothing is staged.\nflyte-temporal: /outputs/o0 is no number"
 
 
 @pytest.mark.row(2)

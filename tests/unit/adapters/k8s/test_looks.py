@@ -159,6 +159,20 @@ def test_ends(seen: dict[str, Any], code: str, recoverable: bool) -> None:
     assert code_of(seen) == (code, recoverable)
 
 
+@pytest.mark.parametrize("name", ["migrate", "flyte-temporal-before"])
+def test_what_ran_before_and_failed_tells_why(name: str) -> None:
+    """Its pod is removed soon, and its log with it."""
+    said = "\n".join(f"line {n}" for n in range(100)) + "\nno such table: users\n"
+    init = {"name": name, "state": terminated(3, message=said)}
+    seen = slim(pod("Failed", status={"initContainerStatuses": [init]}))
+    made = AttemptState(phase=AttemptPhase.EXITED, ran=False, pod=evidence(seen, "primary"))
+    error = without_manifest(order_of(), made).error
+    assert error is not None
+    assert error.code == "InitFailed"
+    assert f"{name}: exit code 3: line 81" in error.message
+    assert "no such table: users" in error.message
+
+
 def test_a_sidecar_that_was_ended_is_no_failed_init() -> None:
     spec = {"initContainers": [{"name": "beside", "restartPolicy": "Always"}, {"name": "first"}]}
     status = {"initContainerStatuses": [{"name": "beside", "state": terminated(143)}]}

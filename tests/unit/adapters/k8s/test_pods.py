@@ -338,6 +338,7 @@ def test_a_template_a_named_one_and_labels_come_together() -> None:
     env = {e["name"]: e["value"] for e in primary(pod)["env"] if "value" in e}
     assert (env["A"], env["B"]) == ("own", "b")
     assert pod["spec"]["containers"][1]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert pod["spec"]["containers"][1]["terminationMessagePolicy"] == "FallbackToLogsOnError"
     labels = pod["metadata"]["labels"]
     assert (labels["team"], labels["cost"], labels["x"]) == ("own", "1", "y")
     assert labels[names.ATTEMPT] != "forged"

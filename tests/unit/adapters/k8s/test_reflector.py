@@ -203,3 +203,20 @@ async def test_what_is_not_read_of_a_pod_is_not_kept(server: FakeServer, watched
         "conditions": [{"type": "DisruptionTarget", "status": "True"}],
         "containerStatuses": [{"name": "primary", "state": ended}],
     }
+
+
+async def test_as_many_as_are_watched_leave_calls_a_connection(server: FakeServer, tmp_path: Path) -> None:
+    """Seventy projects have more than two hundred namespaces."""
+    api = api_of(server, tmp_path)
+    watched = [Reflector(api, f"ns-{n}", "a=b", lambda *_, **__: None) for n in range(240)]
+    running = [asyncio.create_task(each.run()) for each in watched]
+    try:
+        async with asyncio.timeout(60):
+            while len(server.open) < len(watched):  # noqa: ASYNC110 - another task's state
+                await asyncio.sleep(0.01)
+            assert await api.get("pods", "ns-0", "none") is None
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await api.close()
