@@ -50,10 +50,12 @@ class AsyncClient:
 
         Args:
             home: Its home; None = `FLYTE_TEMPORAL_HOME` or `~/.flyte-temporal`.
-            on_wait: Is told, in a sentence, when a call takes longer because the stack is being started.
+            on_wait: Is told, in a sentence, what a call waits for: the stack that is being started, an image that is built, a
+                node that is not there yet; and what of a request is ignored.
         """
         chosen = home.resolve() if home else home_directory()
-        return cls(Workshop(chosen, caller()), Connection(chosen, on_wait))
+        workshop = Workshop(chosen, caller(), on_wait or (lambda _text: None))
+        return cls(workshop, Connection(chosen, on_wait))
 
     async def __aenter__(self) -> Self:
         return self

@@ -19,6 +19,7 @@ import pytest
 from flyte_temporal.client import AsyncClient, Client, Submission
 from flyte_temporal.config.local import LocalSettings
 from flyte_temporal.config.settings import Settings
+from flyte_temporal.control import tailing
 from flyte_temporal.control.usecases import Control, Ports
 from flyte_temporal.errors import (
     BadRequest,
@@ -260,6 +261,42 @@ async def test_logs_come_line_by_line(setting: Setting, client: AsyncClient) -> 
     assert [line.text for line in found] == text.splitlines()
     with pytest.raises(NotFound, match="n9"):
         _ = [line async for line in execution.logs("n9")]
+
+
+async def test_a_followed_log_goes_on_when_the_stack_is_back_and_tells_what_it_waits_for(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tailing, "INTERVAL_S", 0.01)
+    said: list[str] = []
+    client = AsyncClient.local(setting.home, said.append)
+    execution = await client.run(entity(setting.home), execution_id="e")
+    attempts = [AttemptId(execution=run_id("e"), node=node, number=1, token="t") for node in ("n0", "n1")]
+
+    def record(*phases: NodePhase) -> None:
+        nodes = [
+            NodeRecord(id=f"n{i}", name="double", kind="task", phase=phase, attempts=1, order=i)
+            for i, phase in enumerate(phases)
+        ]
+        setting.store.record_nodes(run_id("e"), nodes)
+
+    lines = execution.logs(follow=True)
+    setting.blobs.put(keys.log_chunk(attempts[1].key, 0), b"b1\nb")
+    record(NodePhase.RUNNING, NodePhase.RUNNING)
+    assert (await anext(lines)).text == "b1"
+    # Anew, the first node's lines come before those that were seen.
+    await setting.host.close()
+    setting.blobs.put(keys.log_chunk(attempts[0].key, 0), b"a1\n")
+    setting.blobs.put(keys.log_chunk(attempts[1].key, 1), b"2\n")
+    await setting.reopen()
+    assert [(await anext(lines)).text for _ in range(2)] == ["a1", "b2"]
+    typo = execution.logs("typo", follow=True)
+    waiting = asyncio.create_task(anext(typo))
+    await until(lambda: any("'typo'" in text and "n0 (double)" in text for text in said))
+    await finish(setting, "e", phase=ExecutionPhase.SUCCEEDED)
+    assert [line async for line in lines] == []
+    with pytest.raises(NotFound, match="typo"):
+        await waiting
+    assert len([text for text in said if "'typo'" in text]) == 1
 
 
 async def test_the_deck_of_a_node(setting: Setting, client: AsyncClient) -> None:
