@@ -10,6 +10,7 @@ from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import record_document
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.client import Submission
+from flyte_temporal.client.checks import chosen_launcher
 from flyte_temporal.client.submitting import refuse_unused
 from flyte_temporal.config.defaults import defaults_of
 from flyte_temporal.config.local import caller
@@ -47,11 +48,10 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
     """
     place = Place(options.get("--project"), options.get("--domain"))
     images, launcher = _images(options), options.get("--launcher") or ""
-    if images:
-        # Here too, because a client may start a stack before it looks.
-        me = caller()
-        said = launcher or defaults_of(place.project or me.project, place.domain or me.domain).launcher
-        refuse_unused(images, said)
+    # Here too, because a client may start a stack before it looks.
+    me = caller()
+    defaults = defaults_of(place.project or me.project, place.domain or me.domain)
+    refuse_unused(images, chosen_launcher(launcher, defaults))
     with open_client(output, place) as client:
         values = client.values()
         read = given.values(compiled.name, compiled.closure.interface, values)
