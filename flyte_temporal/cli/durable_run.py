@@ -49,8 +49,8 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
     place = Place(options.get("--project"), options.get("--domain"))
     images, launcher = _images(options), options.get("--launcher") or ""
     # Here too, because a client may start a stack before it looks.
-    me = caller()
-    defaults = defaults_of(place.project or me.project, place.domain or me.domain)
+    me = caller(place.project, place.domain)
+    defaults = defaults_of(me.project, me.domain)
     refuse_unused(images, chosen_launcher(launcher, defaults))
     with open_client(output, place) as client:
         values = client.values()

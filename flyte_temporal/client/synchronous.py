@@ -185,14 +185,26 @@ class Client:
         self._loop = BackgroundLoop()
 
     @classmethod
-    def local(cls, home: Path | None = None, on_wait: Callable[[str], None] | None = None) -> Self:
+    def local(
+        cls,
+        home: Path | None = None,
+        on_wait: Callable[[str], None] | None = None,
+        *,
+        project: str | None = None,
+        domain: str | None = None,
+    ) -> Self:
         """Return a client of the local stack, which the first call that needs it starts.
 
         Args:
             home: Its home; None = `FLYTE_TEMPORAL_HOME` or `~/.flyte-temporal`.
             on_wait: Is told, in a sentence, what a call waits for; see `AsyncClient.local`.
+            project: Where it starts and finds executions and cached results; None = `FLYTE_TEMPORAL_PROJECT` or `default`.
+            domain: Likewise; None = `FLYTE_TEMPORAL_DOMAIN` or `development`.
+
+        Raises:
+            InvalidIdentifier: If a project or domain cannot have that name.
         """
-        return cls(AsyncClient.local(home, on_wait))
+        return cls(AsyncClient.local(home, on_wait, project=project, domain=domain))
 
     def __enter__(self) -> Self:
         return self

@@ -26,6 +26,7 @@ from flyte_temporal.errors import (
     CompileError,
     ExecutionAborted,
     ExecutionFailed,
+    InvalidIdentifier,
     InvalidInputs,
     NotFound,
     PlatformUnavailable,
@@ -568,6 +569,21 @@ async def test_the_synchronous_client_does_the_same(setting: Setting) -> None:
     loop = asyncio.get_running_loop()
     done = ExecutionPhase.SUCCEEDED
     assert await asyncio.to_thread(script) == [ExecutionPhase.QUEUED, done, done, {"o0": 4}, [], "sync", 2]
+
+
+async def test_a_client_of_a_project_and_domain_starts_and_finds_there(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTE_TEMPORAL_DOMAIN", "staging")
+    client = AsyncClient.local(setting.home, project="engines")
+    execution = await client.run(entity(setting.home), execution_id="e")
+    assert execution.key == ExecutionId(project="engines", domain="staging", name="e")
+    assert [r.request.id for r in await client.executions()] == [execution.key]
+    assert client.execution("e").key == execution.key
+    with Client.local(setting.home, project="engines", domain="production") as other:
+        assert other.execution("e")._async.key.domain == "production"
+    with pytest.raises(InvalidIdentifier, match="'a/b'"):
+        AsyncClient.local(setting.home, project="a/b")
 
 
 async def test_what_is_compiled_already_can_be_submitted(setting: Setting, client: AsyncClient) -> None:
