@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
+from flyte_temporal.cli.literals import literals
 from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import record_document
 from flyte_temporal.cli.session import open_client
@@ -14,20 +15,15 @@ from flyte_temporal.client.checks import chosen_launcher
 from flyte_temporal.client.submitting import refuse_unused
 from flyte_temporal.config.defaults import defaults_of
 from flyte_temporal.config.local import caller
-from flyte_temporal.errors import BadRequest, InvalidIdentifier, InvalidInputs, TypeMismatch
+from flyte_temporal.errors import BadRequest, InvalidIdentifier
 from flyte_temporal.sdk.loader import source_root
-from flyte_temporal.sdk.types.values import hashed, literal_of
 from flyte_temporal.spec.identifiers import image_name
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from flyte_temporal.cli.compiled import Compiled
     from flyte_temporal.cli.flags import Given
     from flyte_temporal.cli.output import Output
     from flyte_temporal.cli.words import RunOptions
-    from flyte_temporal.sdk.types.engine import ValueContext
-    from flyte_temporal.spec.literals import LiteralValue
 
 
 def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: Output) -> int:
@@ -58,7 +54,7 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
         execution = client.submit(
             Submission(
                 closure=compiled.closure,
-                inputs=_literals(compiled, read, values),
+                inputs=literals(read, compiled.closure.interface, compiled.entity, values),
                 source_root=source_root(compiled.file),
                 execution_id=options.get("--name"),
                 launcher=launcher,
@@ -80,24 +76,6 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
             return ExitCode.SUCCEEDED
         began = f"Execution {execution.id} of {compiled.name}. Temporal UI: {execution.ui_url}"
         return follow(execution, output, place.words, began=began)
-
-
-def _literals(
-    compiled: Compiled, read: dict[str, JsonValue], context: ValueContext
-) -> dict[str, LiteralValue]:
-    """Return inputs as literals, with the hashes of the author's own: their code is loaded here, and only here."""
-    parameters = compiled.entity.signature.parameters
-    found: dict[str, LiteralValue] = {}
-    for variable in compiled.closure.interface.inputs:
-        if variable.name not in read:
-            continue
-        literal = literal_of(read[variable.name], context)
-        try:
-            annotation = parameters[variable.name].annotation
-            found[variable.name] = hashed(literal, variable.type, annotation, context)
-        except TypeMismatch as error:
-            raise InvalidInputs(f"Input {variable.name!r}: {error.message}") from error
-    return found
 
 
 def _images(options: RunOptions) -> dict[str, str]:
