@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
 from flyte_temporal.cli.images import given_images
+from flyte_temporal.cli.literals import literals
 from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.results import record_document
 from flyte_temporal.cli.session import open_client
 from flyte_temporal.client import Submission
+from flyte_temporal.client.checks import chosen_launcher
 from flyte_temporal.client.submitting import refuse_unused
 from flyte_temporal.config.defaults import defaults_of
 from flyte_temporal.config.local import caller
-from flyte_temporal.errors import BadRequest, InvalidInputs, TypeMismatch
+from flyte_temporal.errors import BadRequest
 from flyte_temporal.sdk.loader import source_root
-from flyte_temporal.sdk.types.values import hashed, literal_of
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from flyte_temporal.cli.compiled import Compiled
     from flyte_temporal.cli.flags import Given
     from flyte_temporal.cli.output import Output
     from flyte_temporal.cli.words import RunOptions
-    from flyte_temporal.sdk.types.engine import ValueContext
-    from flyte_temporal.spec.literals import LiteralValue
 
 
 def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: Output) -> int:
@@ -47,18 +44,17 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
     """
     place = Place(options.get("--project"), options.get("--domain"))
     images, launcher = given_images(options), options.get("--launcher") or ""
-    if images:
-        # Here too, because a client may start a stack before it looks.
-        me = caller()
-        said = launcher or defaults_of(place.project or me.project, place.domain or me.domain).launcher
-        refuse_unused(images, said)
+    # Here too, because a client may start a stack before it looks.
+    me = caller(place.project, place.domain)
+    defaults = defaults_of(me.project, me.domain)
+    refuse_unused(images, chosen_launcher(launcher, defaults))
     with open_client(output, place) as client:
         values = client.values()
         read = given.values(compiled.name, compiled.closure.interface, values)
         execution = client.submit(
             Submission(
                 closure=compiled.closure,
-                inputs=_literals(compiled, read, values),
+                inputs=literals(read, compiled.closure.interface, compiled.entity, values),
                 source_root=source_root(compiled.file),
                 execution_id=options.get("--name"),
                 launcher=launcher,
@@ -80,24 +76,6 @@ def run_durably(compiled: Compiled, given: Given, options: RunOptions, output: O
             return ExitCode.SUCCEEDED
         began = f"Execution {execution.id} of {compiled.name}. Temporal UI: {execution.ui_url}"
         return follow(execution, output, place.words, began=began)
-
-
-def _literals(
-    compiled: Compiled, read: dict[str, JsonValue], context: ValueContext
-) -> dict[str, LiteralValue]:
-    """Return inputs as literals, with the hashes of the author's own: their code is loaded here, and only here."""
-    parameters = compiled.entity.signature.parameters
-    found: dict[str, LiteralValue] = {}
-    for variable in compiled.closure.interface.inputs:
-        if variable.name not in read:
-            continue
-        literal = literal_of(read[variable.name], context)
-        try:
-            annotation = parameters[variable.name].annotation
-            found[variable.name] = hashed(literal, variable.type, annotation, context)
-        except TypeMismatch as error:
-            raise InvalidInputs(f"Input {variable.name!r}: {error.message}") from error
-    return found
 
 
 def _deadline(text: str | None) -> float:

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from flyte_temporal.cli.exits import ExitCode
 from flyte_temporal.cli.follow import follow
-from flyte_temporal.cli.following_logs import follow_logs
 from flyte_temporal.cli.output import Output, visible
 from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.repairs import repair_document, repair_lines
@@ -25,7 +24,7 @@ from flyte_temporal.cli.results import (
     taken_from,
 )
 from flyte_temporal.cli.session import open_client
-from flyte_temporal.client import Execution, LogLine, RepairState
+from flyte_temporal.client import Execution, RepairState
 from flyte_temporal.errors import BadRequest, Conflict, NotFound, PlatformError
 from flyte_temporal.spec.execution import ExecutionPhase, NodePhase, NodeRecord
 
@@ -189,24 +188,16 @@ def logs(
     """Print what tasks printed, of a node and an attempt or all; on a terminal each line says which node said it."""
     node, attempt = of
     prefixed = output.stdout.isatty() and node is None
-
-    def say(line: LogLine) -> None:
-        output.result(f"{line.node}#{line.attempt} | {line.text}" if prefixed else line.text)
-        output.stdout.flush()
-
-    if follow_on:
-        if output.json:
-            raise BadRequest("--follow prints lines as they come; leave it out, or leave out -o json.")
-        with open_client(output, place) as client:
-            follow_logs(client.execution(id_), of, say)
-        return ExitCode.SUCCEEDED
+    if follow_on and output.json:
+        raise BadRequest("--follow prints lines as they come; leave it out, or leave out -o json.")
     with open_client(output, place) as client:
-        lines = client.execution(id_).logs(node, attempt)
+        lines = client.execution(id_).logs(node, attempt, follow=follow_on)
         if output.json:
             output.document([{"node": x.node, "attempt": x.attempt, "text": x.text} for x in lines])
             return ExitCode.SUCCEEDED
         for each in lines:
-            say(each)
+            output.result(f"{each.node}#{each.attempt} | {each.text}" if prefixed else each.text)
+            output.stdout.flush()
     return ExitCode.SUCCEEDED
 
 

@@ -78,9 +78,9 @@ def _of_execution(command: RecoverCommand, id_: str, output: Output) -> int:
         check_options(command.options)
         submission = _submission(command, id_, file, entity)
         read = given.values(root, interface, client.values())
-        from flyte_temporal.sdk.types.values import literal_of
+        from flyte_temporal.cli.literals import literals
 
-        inputs = {name: literal_of(value, client.values()) for name, value in read.items()}
+        inputs = literals(read, interface, entity, client.values())
         return _start(client, replace(submission, inputs=inputs), command, output, place)
 
 

@@ -107,18 +107,16 @@ def _refuse_with_local(options: RunOptions) -> None:
 
 def check_options(options: RunOptions) -> None:
     """Refuse names that could not be stored or found, and what contradicts itself, before anything is started."""
-    if options.has("--overwrite-cache") and options.has("--no-cache"):
-        raise BadRequest(
-            "--overwrite-cache remembers what is computed, --no-cache does not. Give one of them."
-        )
-    from flyte_temporal.adapters.launchers import LAUNCHERS
+    from flyte_temporal.client.checks import check_caching, check_launcher
     from flyte_temporal.spec.identifiers import execution_id, project_name
 
+    both = ("--overwrite-cache", "--no-cache")
+    check_caching(both, overwrite=options.has(both[0]), no_cache=options.has(both[1]))
     for option, check in (("--name", execution_id), ("--project", project_name), ("--domain", project_name)):
         if (given := options.get(option)) is not None:
             check(given)
-    if (launcher := options.get("--launcher")) is not None and launcher not in LAUNCHERS:
-        raise BadRequest(f"--launcher: there is no launcher {launcher!r}. There are: {', '.join(LAUNCHERS)}.")
+    if (launcher := options.get("--launcher")) is not None:
+        check_launcher(launcher, "--launcher")
 
 
 def _given(compiled: Compiled, command: RunCommand) -> Given:

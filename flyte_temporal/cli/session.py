@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from flyte_temporal.cli.output import Output
 from flyte_temporal.cli.place import Place
 from flyte_temporal.client import AsyncClient, Client
@@ -24,7 +22,5 @@ def open_client(output: Output, place: Place) -> Client:
         BadRequest: If the environment holds a setting that does not fit.
     """
     home = home_directory()
-    given = {k: v for k, v in (("project", place.project), ("domain", place.domain)) if v is not None}
-    return Client(
-        AsyncClient(Workshop(home, replace(caller(), **given), output.note), Connection(home, output.note))
-    )
+    mine = caller(place.project, place.domain)
+    return Client(AsyncClient(Workshop(home, mine, output.note), Connection(home, output.note)))

@@ -24,7 +24,7 @@ from flyte_temporal.local import protocol
 from flyte_temporal.local.connection import Connection
 from flyte_temporal.spec.cache import CacheEntry, EntryFilter
 from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord
-from flyte_temporal.spec.identifiers import ExecutionId
+from flyte_temporal.spec.identifiers import ExecutionId, project_name
 from flyte_temporal.spec.uploads import UploadTicket
 
 if TYPE_CHECKING:
@@ -45,15 +45,32 @@ class AsyncClient:
         self._connection = connection
 
     @classmethod
-    def local(cls, home: Path | None = None, on_wait: Callable[[str], None] | None = None) -> Self:
+    def local(
+        cls,
+        home: Path | None = None,
+        on_wait: Callable[[str], None] | None = None,
+        *,
+        project: str | None = None,
+        domain: str | None = None,
+    ) -> Self:
         """Return a client of the local stack.
 
         Args:
             home: Its home; None = `FLYTE_TEMPORAL_HOME` or `~/.flyte-temporal`.
-            on_wait: Is told, in a sentence, when a call takes longer because the stack is being started.
+            on_wait: Is told, in a sentence, what a call waits for: the stack that is being started, an image that is built, a
+                node that is not there yet; and what of a request is ignored.
+            project: Where it starts and finds executions and cached results; None = `FLYTE_TEMPORAL_PROJECT` or `default`.
+            domain: Likewise; None = `FLYTE_TEMPORAL_DOMAIN` or `development`.
+
+        Raises:
+            InvalidIdentifier: If a project or domain cannot have that name.
         """
+        mine = caller(project, domain)
+        for name in (mine.project, mine.domain):
+            project_name(name)
         chosen = home.resolve() if home else home_directory()
-        return cls(Workshop(chosen, caller()), Connection(chosen, on_wait))
+        workshop = Workshop(chosen, mine, on_wait or (lambda _text: None))
+        return cls(workshop, Connection(chosen, on_wait))
 
     async def __aenter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -143,31 +144,40 @@ class AsyncExecution:
                 yield Update(record, sorted(nodes.values(), key=lambda node: node.order))
 
     async def logs(
-        self, node: str | None = None, attempt: int | None = None
+        self, node: str | None = None, attempt: int | None = None, *, follow: bool = False
     ) -> AsyncGenerator[LogLine, None]:
-        """Yield what its tasks have printed so far.
+        """Yield what its tasks have printed so far, node by node; or as they print it, until the end.
 
         Args:
             node: Path or name of a node; None = all.
             attempt: Number of one of its attempts; None = all.
+            follow: Go on until it, or the node, has ended: each line comes once and whole, in the order in which lines are
+                found. A node or attempt that is not there is waited for, which is said once where a client tells what
+                takes long (`on_wait`).
 
         Raises:
-            NotFound: If there is no such node, or it has had no such attempt.
+            NotFound: If there is no such node, or it has had no such attempt; with `follow`, once all has ended.
         """
-        seen = passed = 0
-        stream = self._connection.stream(
-            "logs", protocol.Logs(execution=self.key, node=node, attempt=attempt)
-        )
-        async with contextlib.aclosing(stream) as items:
+        asked = protocol.Logs(execution=self.key, node=node, attempt=attempt, follow=follow)
+        seen: Counter[tuple[str, int]] = Counter()
+        passed: Counter[tuple[str, int]] = Counter()
+        told = ""
+        async with contextlib.aclosing(self._connection.stream("logs", asked)) as items:
             async for item in items:
                 if item is None:
-                    # The stack broke off and begins anew.
-                    passed = 0
-                    continue
-                passed += 1
-                if passed > seen:
-                    seen = passed
-                    yield LogLine.model_validate(item)
+                    # The stack broke off and begins anew; who follows may be given the nodes in another order then.
+                    passed.clear()
+                elif "waits" in item:
+                    if item["waits"] != told:
+                        told = item["waits"]
+                        self._workshop.say(told)
+                else:
+                    line = LogLine.model_validate(item)
+                    key = line.node, line.attempt
+                    passed[key] += 1
+                    if passed[key] > seen[key]:
+                        seen[key] = passed[key]
+                        yield line
 
     async def deck(self, node: str) -> DeckCopy:
         """Return the deck of a node's last attempt.

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flyte_temporal.client.checks import check_caching, check_deadline, check_launcher, chosen_launcher
 from flyte_temporal.client.documents import RecoverySubmission, Submission
 from flyte_temporal.client.imaging import IN_CONTAINERS, Needed, named_images
 from flyte_temporal.config.defaults import Defaults, defaults_of
@@ -147,9 +148,12 @@ class Workshop:
         The id is made here and not by the stack, so that repeating a call whose answer was lost is safe.
 
         Raises:
+            BadRequest: If it contradicts itself, or there is no such launcher.
             LimitExceeded: If the code is too large.
             StorageError: If it could not be stored.
         """
+        check_caching(overwrite=submission.overwrite_cache, no_cache=submission.no_cache)
+        check_deadline(submission.deadline_s)
         project, domain = submission.project or self.caller.project, submission.domain or self.caller.domain
         environment = self._environment(submission, defaults_of(project, domain))
         return StartRequest(
@@ -173,10 +177,10 @@ class Workshop:
         """Return where attempts run; images that are declared exist afterwards.
 
         Raises:
-            BadRequest: If a task uses the name of an image that is not given, or one is given that nothing would use.
+            BadRequest: If there is no such launcher, a task uses the name of an image that is not given, or one is given that nothing would use.
             ImageNotBuilt: If a declared image could not be built.
         """
-        launcher = submission.launcher or defaults.launcher
+        launcher = chosen_launcher(submission.launcher, defaults)
         environment = Environment(
             launcher=launcher,
             cluster=defaults.cluster,
@@ -222,6 +226,9 @@ class Workshop:
             before: What the earlier execution was asked for.
             build: Whether declared images are built; what only says what would be done builds none.
         """
+        check_caching(overwrite=submission.overwrite_cache, no_cache=submission.no_cache)
+        if submission.launcher:
+            check_launcher(submission.launcher, "launcher")
         self._see_to_images(submission, before, build=build)
         root, closure = submission.source_root, submission.closure
         environment = Environment(

@@ -95,9 +95,11 @@ class Execution:
         """Yield its state now and whenever something has changed, until it has ended."""
         return self._loop.iterate(self._async.watch())
 
-    def logs(self, node: str | None = None, attempt: int | None = None) -> Iterator[LogLine]:
-        """Yield what its tasks have printed so far; `node` is the path or name of one, None means all, as for `attempt`."""
-        return self._loop.iterate(self._async.logs(node, attempt))
+    def logs(
+        self, node: str | None = None, attempt: int | None = None, *, follow: bool = False
+    ) -> Iterator[LogLine]:
+        """Yield what its tasks have printed so far, or with `follow` as they print it; see `AsyncExecution.logs`."""
+        return self._loop.iterate(self._async.logs(node, attempt, follow=follow))
 
     def deck(self, node: str) -> DeckCopy:
         """Return the deck of a node's last attempt; `node` is its path or name.
@@ -183,14 +185,26 @@ class Client:
         self._loop = BackgroundLoop()
 
     @classmethod
-    def local(cls, home: Path | None = None, on_wait: Callable[[str], None] | None = None) -> Self:
+    def local(
+        cls,
+        home: Path | None = None,
+        on_wait: Callable[[str], None] | None = None,
+        *,
+        project: str | None = None,
+        domain: str | None = None,
+    ) -> Self:
         """Return a client of the local stack, which the first call that needs it starts.
 
         Args:
             home: Its home; None = `FLYTE_TEMPORAL_HOME` or `~/.flyte-temporal`.
-            on_wait: Is told, in a sentence, when a call takes longer because the stack is being started.
+            on_wait: Is told, in a sentence, what a call waits for; see `AsyncClient.local`.
+            project: Where it starts and finds executions and cached results; None = `FLYTE_TEMPORAL_PROJECT` or `default`.
+            domain: Likewise; None = `FLYTE_TEMPORAL_DOMAIN` or `development`.
+
+        Raises:
+            InvalidIdentifier: If a project or domain cannot have that name.
         """
-        return cls(AsyncClient.local(home, on_wait))
+        return cls(AsyncClient.local(home, on_wait, project=project, domain=domain))
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from flyte_temporal.config.home import PREFIX
 from flyte_temporal.errors import BadRequest
@@ -24,11 +24,13 @@ class Defaults:
         launcher: Name of the launcher.
         image: Image of tasks that name none; empty = the launcher's own default.
         cluster: Name of a Kubernetes cluster among the settings; empty = the default one.
+        said_by: The variable that names the launcher, for messages.
     """
 
     launcher: str = "pool"
     image: str = ""
     cluster: str = ""
+    said_by: str = field(default=f"{PREFIX}LAUNCHER", compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,12 @@ def defaults_of(project: str, domain: str) -> Defaults:
         BadRequest: If a variable does not fit.
     """
     found = {part: os.environ.get(f"{PREFIX}{part.upper()}", "").strip() for part in _PARTS}
-    for name, said in _by_place().items():
-        if name == project:
-            found.update(said)
-    for name, said in _by_place().items():
-        if name == f"{project}/{domain}":
-            found.update(said)
+    by_place = _by_place()
+    for place in (project, f"{project}/{domain}"):
+        said = by_place.get(place, {})
+        found.update(said)
+        if "launcher" in said:
+            found["said_by"] = f"{PREFIX}DEFAULTS, {place}"
     return replace(Defaults(), **{part: text for part, text in found.items() if text})
 
 

@@ -111,13 +111,22 @@ class Caller:
     user: str = ""
 
 
-def caller() -> Caller:
-    """Return who calls, from the environment."""
+def caller(project: str | None = None, domain: str | None = None) -> Caller:
+    """Return who calls, and where: from the environment, but for what is said here.
+
+    Args:
+        project: The project; None = that of the environment.
+        domain: The domain; None = likewise.
+    """
     return Caller(
-        project=os.environ.get(f"{PREFIX}PROJECT", "").strip() or Caller.project,
-        domain=os.environ.get(f"{PREFIX}DOMAIN", "").strip() or Caller.domain,
-        user=os.environ.get(f"{PREFIX}OWNER", "").strip() or _account(),
+        project=_said("PROJECT", Caller.project) if project is None else project,
+        domain=_said("DOMAIN", Caller.domain) if domain is None else domain,
+        user=_said("OWNER", "") or _account(),
     )
+
+
+def _said(name: str, otherwise: str) -> str:
+    return os.environ.get(f"{PREFIX}{name}", "").strip() or otherwise
 
 
 def _account() -> str:

@@ -197,6 +197,18 @@ class LogLine(Document):
     text: str
 
 
+class LogNews(Document):
+    """What comes while a log is followed.
+
+    Args:
+        lines: Lines, in order.
+        waits: What is waited for because there is none of it yet, in a sentence; then there are no lines.
+    """
+
+    lines: tuple[LogLine, ...] = ()
+    waits: str = ""
+
+
 def new_execution_id(entity: str) -> str:
     """Return a fresh id: the entity's short name and 8 random characters."""
     alphabet = string.ascii_lowercase + string.digits

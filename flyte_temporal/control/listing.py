@@ -6,7 +6,7 @@ reads the listing ten times a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from flyte_temporal.control.closures import Closures
 from flyte_temporal.control.plan import merge_plan, planned_nodes
@@ -67,12 +67,25 @@ class Listing:
         Raises:
             NotFound: If there is no such node; at once.
         """
-        return self._with_items(record, self.nodes(record) if wanted is None else self.find(record, wanted))
+        return self.with_items(record, self.nodes(record) if wanted is None else self.find(record, wanted))
 
-    def _with_items(self, record: ExecutionRecord, listed: Sequence[NodeRecord]) -> Iterator[NodeRecord]:
+    def with_items(
+        self,
+        record: ExecutionRecord,
+        listed: Sequence[NodeRecord],
+        bare: Callable[[NodeRecord], bool] | None = None,
+    ) -> Iterator[NodeRecord]:
+        """Yield nodes, each map in shards followed by its items, which are read in pages.
+
+        Args:
+            record: Their execution.
+            listed: The nodes.
+            bare: Says of which maps no items are wanted.
+        """
         for node in listed:
+            alone = not node.items or (bare is not None and bare(node))
             yield node
             page = NodeFilter(below=node.id, in_shards=True, limit=PAGE)
-            while node.items and (found := self._store.nodes(record.request.id, page)):
+            while not alone and (found := self._store.nodes(record.request.id, page)):
                 yield from found
                 page = page.model_copy(update={"offset": page.offset + len(found)})

@@ -11,6 +11,7 @@ from flyte_temporal.control.caching import Caching
 from flyte_temporal.control.closures import Closures
 from flyte_temporal.control.documents import (
     LogLine,
+    LogNews,
     RecoverRequest,
     RecoveryPlan,
     StartRequest,
@@ -22,13 +23,14 @@ from flyte_temporal.control.following import Followers, Sources
 from flyte_temporal.control.gates import check_value
 from flyte_temporal.control.launching import Launching
 from flyte_temporal.control.listing import Listing
-from flyte_temporal.control.logs import lines, with_attempt
+from flyte_temporal.control.logs import Tail, with_attempt
 from flyte_temporal.control.plan import check_plan
 from flyte_temporal.control.reconciling import Reconciler
 from flyte_temporal.control.recovering import Recoveries
 from flyte_temporal.control.repairing import Repairing
 from flyte_temporal.control.requests import complete_inputs, default_version
 from flyte_temporal.control.serving import Serving
+from flyte_temporal.control.tailing import Tailing, Wanted
 from flyte_temporal.errors import Conflict, NotFound
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
@@ -80,6 +82,7 @@ class Control:
         self._recoveries = Recoveries(ports.store, ports.blobs, self._closures, settings.limits)
         self.repairing = Repairing(ports.engine, ports.store, self._closures, settings.owner)
         self._serving = Serving(ports.engine, ports.store, settings.clusters)
+        self._tailing = Tailing(self.get, self._listing, ports.blobs)
         self._followers = Followers(Sources(ports.engine, self.get, self._nodes_of, self._endings.write))
 
     async def register(self, closure: Closure, project: str, domain: str, version: str) -> EntityId:
@@ -278,7 +281,15 @@ class Control:
         chosen = await asyncio.to_thread(self._listing.each, await self.get(execution), node)
         if attempt is not None:
             chosen = iter(await asyncio.to_thread(lambda: with_attempt(list(chosen), attempt)))
-        return lines(self._ports.blobs, execution, chosen, attempt)
+        return Tail(self._ports.blobs, execution, attempt).look(chosen, over=True)
+
+    def follow_logs(self, wanted: Wanted) -> AsyncGenerator[LogNews, None]:
+        """Yield what the tasks print, as it comes, until the execution, or the node that is asked for, has ended.
+
+        Raises:
+            NotFound: If there is no such execution; or all has ended and there was no such node or attempt.
+        """
+        return self._tailing.follow(wanted)
 
     async def abort(self, execution: ExecutionId, reason: str, by: str) -> ExecutionRecord:
         """Ask an execution to stop; nothing happens if it has ended. Returns its record as it is now.

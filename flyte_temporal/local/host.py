@@ -15,7 +15,9 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from flyte_temporal._version import __version__
 from flyte_temporal.config.local import storage_root
-from flyte_temporal.control.documents import LogLine, RecoverRequest, StartRequest
+from flyte_temporal.control.documents import RecoverRequest, StartRequest
+from flyte_temporal.control.logs import in_batches
+from flyte_temporal.control.tailing import Wanted
 from flyte_temporal.control.usecases import Control
 from flyte_temporal.errors import BadRequest, FlyteTemporalError, PlatformError, PlatformUnavailable
 from flyte_temporal.local import protocol
@@ -29,8 +31,6 @@ _log = logging.getLogger(__name__)
 
 Send = Callable[[bytes], Awaitable[None]]
 Handler = Callable[[dict[str, JsonValue], Send], Awaitable[None]]
-
-_LINES_PER_WRITE = 200
 
 
 class Host:
@@ -293,14 +293,16 @@ class Host:
         await send(protocol.line("end"))
 
     async def _logs(self, params: dict[str, JsonValue], send: Send) -> None:
-        wanted = protocol.Logs.model_validate(params)
-        lines = await self._control.logs(wanted.execution, wanted.node, wanted.attempt)
-
-        def some() -> list[LogLine]:
-            return [line for _, line in zip(range(_LINES_PER_WRITE), lines, strict=False)]
-
-        while batch := await asyncio.to_thread(some):
-            await send(b"".join(protocol.line("item", _json(line)) for line in batch))
+        asked = protocol.Logs.model_validate(params)
+        if asked.follow:
+            found = self._control.follow_logs(Wanted(asked.execution, asked.node, asked.attempt))
+        else:
+            found = in_batches(await self._control.logs(asked.execution, asked.node, asked.attempt))
+        async with contextlib.aclosing(found) as news:
+            async for each in news:
+                if each.waits:
+                    await send(protocol.line("item", {"waits": each.waits}))
+                await send(b"".join(protocol.line("item", _json(line)) for line in each.lines))
         await send(protocol.line("end"))
 
     async def _abort(self, params: dict[str, JsonValue], send: Send) -> None:

@@ -101,10 +101,15 @@ class Wait(One):
 
 
 class Logs(One):
-    """Parameters of `logs`: which node, by path or name, and which of its attempts; None = all."""
+    """Parameters of `logs`: which node, by path or name, and which of its attempts; None = all.
+
+    An item is a `LogLine`. With `follow` they come as they are printed, until the end, and an item `{"waits": "…"}` says what
+    is waited for if there is no such node yet.
+    """
 
     node: str | None = None
     attempt: int | None = None
+    follow: bool = False
 
 
 class Abort(One):

@@ -47,3 +47,18 @@ def test_an_image_that_can_mean_nothing_ends_with_2(
     assert said in screen.stderr
     assert "Starting the local stack" not in screen.stderr
     assert not (tmp_path / "home" / "stack.json").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--image", "a:1"]])
+def test_a_variable_that_names_no_launcher_ends_with_2(
+    words: list[str], screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTE_TEMPORAL_LAUNCHER", "podmann")
+    monkeypatch.setenv("FLYTE_TEMPORAL_HOME", str(tmp_path / "home"))
+    (tmp_path / "trains.py").write_text(PROGRAM)
+    assert (
+        program.run(["run", *words, str(tmp_path / "trains.py"), "t"], screen.output) == ExitCode.BAD_REQUEST
+    )
+    assert "FLYTE_TEMPORAL_LAUNCHER: there is no launcher 'podmann'" in screen.stderr
+    assert "Starting the local stack" not in screen.stderr
+    assert not (tmp_path / "home" / "stack.json").exists()

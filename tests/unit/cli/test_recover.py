@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from flyte_temporal.cli import recover
 from flyte_temporal.cli.flags import InputFlags
+from flyte_temporal.cli.output import Output
+from flyte_temporal.cli.place import Place
 from flyte_temporal.cli.recover import _submission
 from flyte_temporal.cli.recovery_plan import plan_document, plan_lines
 from flyte_temporal.cli.words import read_recover
+from flyte_temporal.client import RecoverySubmission
 from flyte_temporal.control.documents import Fate, PlannedNode, RecoveryPlan
 from flyte_temporal.errors import BadRequest
-from flyte_temporal.spec.execution import NodeRef
+from flyte_temporal.sdk.loader import find_entity, load_file
+from flyte_temporal.sdk.types.engine import ValueContext
+from flyte_temporal.spec.execution import ExecutionPhase, ExecutionRecord, NodeRef
 from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.types import STRING
+from flyte_temporal.testing.blobs import MemoryBlobStore
+from tests.unit.cli.scripted import Screen, record
 
 
 def test_options_stand_on_both_sides_of_the_id() -> None:
@@ -88,3 +100,63 @@ def test_a_large_plan_leaves_out_what_is_copied_first() -> None:
     nodes[300] = planned("n300", Fate.RUNS, "it failed before")
     lines = plan_lines(RecoveryPlan(source="before", nodes=tuple(nodes)))
     assert lines[1:] == ["  ▶ n300  n300  runs: it failed before", "  … and 499 copied"]
+
+
+HASHES = """
+from typing import Annotated
+from flyte_temporal import HashMethod, task
+
+def first(text: str) -> str:
+    return "first " + text[:1]
+
+@task
+def count(text: Annotated[str, HashMethod(first)], n: int = 1) -> int:
+    return len(text) * n
+"""
+
+
+class FakeClient:
+    """Has one execution, of the task `count`, and notes what is to be recovered."""
+
+    def __init__(self, interface: Interface, values: ValueContext) -> None:
+        self.interface = interface
+        self._values = values
+        self.asked: list[RecoverySubmission] = []
+
+    def execution(self, _id: str) -> FakeClient:
+        return self
+
+    def record(self) -> ExecutionRecord:
+        made = record(ExecutionPhase.FAILED)
+        root = made.request.root.model_copy(update={"kind": "task", "name": "older.count"})
+        return made.model_copy(update={"request": made.request.model_copy(update={"root": root})})
+
+    def values(self) -> ValueContext:
+        return self._values
+
+    def preview_recovery(self, submission: RecoverySubmission) -> RecoveryPlan:
+        self.asked.append(submission)
+        return RecoveryPlan(source="e1")
+
+
+@pytest.mark.parametrize(("with_file", "expected"), [(True, "first a"), (False, None)])
+def test_inputs_given_anew_have_the_hash_of_the_author_where_the_code_is_given(
+    with_file: bool,
+    expected: str | None,
+    screen: Screen,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "hashes.py"
+    file.write_text(HASHES)
+    interface = find_entity(load_file(file), "count").interface
+    client = FakeClient(interface, ValueContext(MemoryBlobStore(), tmp_path))
+
+    def open_fake(_output: Output, _place: Place) -> Any:
+        return nullcontext(client)
+
+    monkeypatch.setattr(recover, "open_client", open_fake)
+    words = ["--file", str(file)] if with_file else []
+    recover.recover_command(["e1", *words, "--text", "apple", "--dry-run"], screen.output)
+    ((name, literal),) = client.asked[0].inputs.items()
+    assert (name, literal.hash) == ("text", expected)

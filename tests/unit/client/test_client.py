@@ -9,39 +9,31 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flyte_temporal.client import AsyncClient, Client, Submission
-from flyte_temporal.config.local import LocalSettings
-from flyte_temporal.config.settings import Settings
-from flyte_temporal.control.usecases import Control, Ports
+from flyte_temporal.control.usecases import Control
 from flyte_temporal.errors import (
     BadRequest,
     CompileError,
     ExecutionAborted,
     ExecutionFailed,
+    InvalidIdentifier,
     InvalidInputs,
     NotFound,
     PlatformUnavailable,
 )
 from flyte_temporal.local import connection, host
-from flyte_temporal.local.children import Child, Program
-from flyte_temporal.local.host import Host
 from flyte_temporal.local.layout import Layout
 from flyte_temporal.local.processes import identify
-from flyte_temporal.local.stack import Stack
 from flyte_temporal.local.starting import Outcome
 from flyte_temporal.local.state import StackState, write_state
-from flyte_temporal.ports.clock import SystemClock
-from flyte_temporal.ports.engine import RunState
 from flyte_temporal.sdk.loader import find_entity, load_file
 from flyte_temporal.spec import keys
-from flyte_temporal.spec.calls import RecordRequest
 from flyte_temporal.spec.document import canonical_json, sha256_hex
 from flyte_temporal.spec.execution import (
     ErrorDocument,
@@ -53,99 +45,7 @@ from flyte_temporal.spec.execution import (
 )
 from flyte_temporal.spec.identifiers import AttemptId, ExecutionId
 from flyte_temporal.spec.literals import Inline, Offloaded
-from flyte_temporal.storage.local import LocalBlobStore
-from flyte_temporal.testing.catalog import MemoryCatalog
-from flyte_temporal.testing.engine import FakeEngine
-from flyte_temporal.testing.metadata import MemoryMetadataStore
-
-PROGRAM = """
-from flyte_temporal import task, workflow
-
-@task
-def double(x: int) -> int:
-    return 2 * x
-
-@task
-def named(execution_id: str, inputs: int) -> str:
-    return execution_id * inputs
-
-@workflow
-def quadruple(x: int = 3) -> int:
-    return double(x=double(x=x))
-"""
-
-
-@dataclass
-class Setting:
-    home: Path
-    engine: FakeEngine
-    store: MemoryMetadataStore
-    blobs: LocalBlobStore
-    stack: Stack
-    host: Host
-    stopped: list[bool]
-
-    async def reopen(self) -> None:
-        """Serve, as a supervisor that has just come up."""
-        path = Layout(self.home).socket()
-        await self.host.open(path)
-        self.stack.state = StackState(supervisor=None, socket=str(path), ui_port=81)
-        write_state(Layout(self.home).state, self.stack.state)
-
-
-def entity(home: Path, name: str = "quadruple") -> Any:
-    folder = home / "src"
-    folder.mkdir(exist_ok=True)
-    file = folder / "client_program.py"
-    if not file.exists():
-        file.write_text(PROGRAM)
-    return find_entity(load_file(file), name)
-
-
-@pytest.fixture
-async def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Setting]:
-    monkeypatch.setenv("FLYTE_TEMPORAL_OWNER", "ada")
-    layout = Layout(tmp_path)
-    layout.prepare()
-    engine, store, blobs = FakeEngine(), MemoryMetadataStore(), LocalBlobStore(layout.storage)
-    control = Control(Ports(engine, store, blobs, SystemClock(), MemoryCatalog()), Settings())
-    stack = Stack(layout, LocalSettings())
-    stack.children["worker"] = Child(Program("worker", [], {}, layout.log("worker"), tmp_path), lambda: None)
-    stopped: list[bool] = []
-    made = Host(control, stack, lambda: stopped.append(True))
-    setting = Setting(tmp_path, engine, store, blobs, stack, made, stopped)
-    await setting.reopen()
-    yield setting
-    await made.close()
-    await control.close()
-
-
-@pytest.fixture
-def client(setting: Setting) -> AsyncClient:
-    return AsyncClient.local(setting.home)
-
-
-def run_id(name: str) -> ExecutionId:
-    return ExecutionId(project="default", domain="development", name=name)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110 - what the host does is seen, not signalled
-            await asyncio.sleep(0.01)
-
-
-async def finish(setting: Setting, name: str, **end: Any) -> None:
-    final = RunState(**end)
-    request = RecordRequest(
-        execution=run_id(name),
-        phase=final.phase,
-        outputs=final.outputs,
-        error=final.error,
-        reason=final.reason,
-    )
-    setting.store.record(request)
-    await setting.engine.finish(run_id(name), final)
+from tests.unit.client.hosted import Setting, entity, finish, run_id, until
 
 
 async def test_a_run_is_compiled_bundled_and_started_with_this_interpreter(
@@ -247,19 +147,6 @@ async def test_a_client_that_leaves_ends_its_call(setting: Setting, client: Asyn
     waiting.cancel()
     await until(lambda: not setting.host._calls)
     assert setting.host.idle_s() >= 0.0
-
-
-async def test_logs_come_line_by_line(setting: Setting, client: AsyncClient) -> None:
-    execution = await client.run(entity(setting.home), execution_id="e")
-    attempt = AttemptId(execution=run_id("e"), node="n0", number=1, token="t")
-    text = "".join(f"line {i}\n" for i in range(450))
-    setting.blobs.put(keys.log_chunk(attempt.key, 0), text.encode())
-    node = NodeRecord(id="n0", name="double", kind="task", phase=NodePhase.RUNNING, attempts=1)
-    setting.store.record_nodes(run_id("e"), [node])
-    found = [line async for line in execution.logs()]
-    assert [line.text for line in found] == text.splitlines()
-    with pytest.raises(NotFound, match="n9"):
-        _ = [line async for line in execution.logs("n9")]
 
 
 async def test_the_deck_of_a_node(setting: Setting, client: AsyncClient) -> None:
@@ -531,6 +418,21 @@ async def test_the_synchronous_client_does_the_same(setting: Setting) -> None:
     loop = asyncio.get_running_loop()
     done = ExecutionPhase.SUCCEEDED
     assert await asyncio.to_thread(script) == [ExecutionPhase.QUEUED, done, done, {"o0": 4}, [], "sync", 2]
+
+
+async def test_a_client_of_a_project_and_domain_starts_and_finds_there(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTE_TEMPORAL_DOMAIN", "staging")
+    client = AsyncClient.local(setting.home, project="engines")
+    execution = await client.run(entity(setting.home), execution_id="e")
+    assert execution.key == ExecutionId(project="engines", domain="staging", name="e")
+    assert [r.request.id for r in await client.executions()] == [execution.key]
+    assert client.execution("e").key == execution.key
+    with Client.local(setting.home, project="engines", domain="production") as other:
+        assert other.execution("e")._async.key.domain == "production"
+    with pytest.raises(InvalidIdentifier, match="'a/b'"):
+        AsyncClient.local(setting.home, project="a/b")
 
 
 async def test_what_is_compiled_already_can_be_submitted(setting: Setting, client: AsyncClient) -> None:

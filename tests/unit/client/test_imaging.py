@@ -13,15 +13,11 @@ from flyte_temporal import ImageSpec, dynamic, task, workflow
 from flyte_temporal.client.documents import RecoverOptions, RecoverySubmission, Submission
 from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.compiler import compile_entity
-from flyte_temporal.config.local import Caller
 from flyte_temporal.errors import BadRequest
 from flyte_temporal.sdk.entities import Entity
-from flyte_temporal.spec import keys
-from flyte_temporal.spec.document import canonical_bytes, digest
 from flyte_temporal.spec.entities import Closure
-from flyte_temporal.spec.execution import Environment, ExecutionRequest
 from flyte_temporal.spec.images import Declared
-from flyte_temporal.testing.closures import run_input
+from tests.unit.client.earlier import then
 
 PANDAS = ImageSpec(packages=["pandas"])
 POLARS = ImageSpec(packages=["polars"], registry="ghcr.io/me")
@@ -84,25 +80,6 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Built:
 
     monkeypatch.setattr("flyte_temporal.adapters.images.building.Builder.provide", provide)
     return found
-
-
-@pytest.fixture
-def said() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    for name in ("LAUNCHER", "IMAGE", "STORAGE__ROOT"):
-        monkeypatch.delenv(f"FLYTE_TEMPORAL_{name}", raising=False)
-    return Workshop(tmp_path / "home", Caller(project="p", domain="d", user="u"), said.append)
-
-
-def then(workshop: Workshop, entity: Entity, **environment: Any) -> ExecutionRequest:
-    """Return what an execution was asked for, whose spec and code are in the store."""
-    closure = compile_entity(entity)
-    workshop.blobs.put_new(keys.closure(digest(closure)), canonical_bytes(closure))
-    return run_input(closure, "before", environment=Environment(**environment)).request
 
 
 def recovered(entity: Entity | None = None, **changes: Any) -> RecoverySubmission:

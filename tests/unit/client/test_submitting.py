@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from datetime import timedelta
 
 import pytest
 
 from flyte_temporal import ContainerTask, ImageSpec, task, workflow
 from flyte_temporal.cli.exits import ExitCode, exit_code
-from flyte_temporal.client.documents import Submission
+from flyte_temporal.client.documents import RecoverOptions, RecoverySubmission, Submission, with_options
 from flyte_temporal.client.submitting import Workshop
 from flyte_temporal.compiler import compile_entity
-from flyte_temporal.config.local import Caller
 from flyte_temporal.errors import BadRequest
 from flyte_temporal.sdk.entities import Entity
+from tests.unit.client.earlier import then
 
 
 @task(container_image="ghcr.io/me/trainer:v1")
@@ -47,18 +47,6 @@ def mixed() -> None:
 @workflow
 def overridden() -> None:
     plain().with_overrides(container_image="other:1")  # type: ignore[attr-defined]
-
-
-@pytest.fixture
-def said() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    for name in ("LAUNCHER", "IMAGE", "STORAGE__ROOT"):
-        monkeypatch.delenv(f"FLYTE_TEMPORAL_{name}", raising=False)
-    return Workshop(tmp_path / "home", Caller(project="p", domain="d", user="u"), said.append)
 
 
 def submission(entity: Entity) -> Submission:
@@ -107,3 +95,52 @@ def test_an_image_for_a_run_that_uses_none_is_refused(
     assert exit_code(refused.value) is ExitCode.BAD_REQUEST
     made = workshop.request(replace(submission(plain), launcher="docker", image=image, images=images))
     assert (made.environment.image, made.environment.images) == (image, images)
+
+
+@pytest.mark.parametrize(
+    ("variables", "launcher", "message"),
+    [
+        ({}, "podmann", "launcher: there is no launcher 'podmann'. There are: docker, "),
+        ({"LAUNCHER": "podmann"}, "", "FLYTE_TEMPORAL_LAUNCHER: there is no launcher 'podmann'"),
+        (
+            {"DEFAULTS": '{"p": {"launcher": "pol"}}'},
+            "",
+            "FLYTE_TEMPORAL_DEFAULTS, p: there is no launcher 'pol'",
+        ),
+    ],
+)
+def test_a_launcher_that_does_not_exist_is_refused_by_who_names_it(
+    workshop: Workshop,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    launcher: str,
+    message: str,
+) -> None:
+    for name, text in variables.items():
+        monkeypatch.setenv(f"FLYTE_TEMPORAL_{name}", text)
+    with pytest.raises(BadRequest) as refused:
+        workshop.request(replace(submission(plain), launcher=launcher))
+    assert message in refused.value.message
+
+
+def test_a_recovery_with_a_launcher_that_does_not_exist_is_refused(workshop: Workshop) -> None:
+    options = RecoverOptions(launcher="podmann")
+    with pytest.raises(BadRequest, match="no launcher 'podmann'"):
+        workshop.recover_request(options.applied(RecoverySubmission("e")), then(workshop, plain))
+    assert workshop.recover_request(RecoverySubmission("e"), then(workshop, plain)).launcher == ""
+
+
+@pytest.mark.parametrize("wrong", [-5, timedelta(seconds=-1), float("inf"), float("nan")])
+def test_a_deadline_that_is_no_time_is_refused(workshop: Workshop, wrong: float | timedelta) -> None:
+    with pytest.raises(BadRequest, match="deadline: "):
+        workshop.request(with_options(submission(plain), {"deadline": wrong}))
+    assert workshop.request(with_options(submission(plain), {"deadline": 0})).deadline_s == 0
+
+
+def test_what_is_said_of_the_cache_may_not_contradict_itself(workshop: Workshop) -> None:
+    said = "overwrite_cache remembers what is computed, no_cache does not"
+    with pytest.raises(BadRequest, match=said):
+        workshop.request(with_options(submission(plain), {"overwrite_cache": True, "no_cache": True}))
+    options = RecoverOptions(overwrite_cache=True, no_cache=True)
+    with pytest.raises(BadRequest, match=said):
+        workshop.recover_request(options.applied(RecoverySubmission("e")), then(workshop, plain))

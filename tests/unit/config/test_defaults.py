@@ -24,8 +24,11 @@ def test_the_nearest_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLYTE_TEMPORAL_LAUNCHER", "process")
     monkeypatch.setenv("FLYTE_TEMPORAL_DEFAULTS", DEFAULTS)
     assert defaults_of("p", "d") == Defaults("process")
+    assert defaults_of("p", "d").said_by == "FLYTE_TEMPORAL_LAUNCHER"
     assert defaults_of("trainers", "production") == Defaults("kubernetes", "", "gpu")
     assert defaults_of("trainers", "development") == Defaults("podman", "ours:1", "gpu")
+    assert defaults_of("trainers", "production").said_by == "FLYTE_TEMPORAL_DEFAULTS, trainers"
+    assert defaults_of("trainers", "development").said_by == "FLYTE_TEMPORAL_DEFAULTS, trainers/development"
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", '{"p": {"lanucher": "x"}}', '{"p": {"image": 1}}'])
