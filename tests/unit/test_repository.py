@@ -121,6 +121,23 @@ def test_links_in_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_every_page_is_found_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    pages = {
+        relative(page) for folder in ("docs", "docs/operations") for page in (ROOT / folder).glob("*.md")
+    }
+    assert pages - linked == set()
+
+
+def test_the_readme_says_where_its_program_is_before_it_calls_it() -> None:
+    """`make` installs it into an environment of its own; a newcomer's shell does not know it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    made = re.search(r"^VENV := (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert made is not None
+    activated = readme.find(f"\n. {made[1]}/bin/activate")
+    assert 0 < activated < readme.find("\nflyte-temporal run")
+
+
 def test_decisions_are_numbered_without_gaps_and_have_their_parts() -> None:
     pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     assert [page.name[:4] for page in pages] == [f"{i:04d}" for i in range(1, len(pages) + 1)]
