@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -16,6 +18,8 @@ from flyte_temporal.spec.policies import Resources
 from flyte_temporal.spec.quantities import amount
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DOCS = DEPLOY.parent / "docs"
+KIND = DEPLOY / "k8s" / "overlays" / "kind"
 YAML_FILES = sorted(DEPLOY.rglob("*.yaml"))
 ENV_FILES = sorted(DEPLOY.rglob("*.env"))
 
@@ -88,7 +92,60 @@ def test_compose_sets_what_exists_and_mounts_what_is_there() -> None:
             source = volume.split(":")[0]
             assert not source.startswith(".") or (DEPLOY / "temporal" / source).exists(), volume
         for port in service.get("ports", []):
-            assert port.startswith("127.0.0.1:"), "nothing of it asks who calls"
+            assert port.startswith("${BIND:-127.0.0.1}:"), "nothing of it asks who calls"
+
+
+def defaults(texts: dict[str, str]) -> dict[str, str]:
+    """Return what compose makes of `${NAME:-default}` where no such variable is set."""
+    return {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text) for name, text in texts.items()}
+
+
+def test_the_overlay_for_kind_finds_what_compose_and_the_page_start() -> None:
+    services = read("temporal/compose.yaml")["services"]
+    listens = {
+        name: {port.rsplit(":", 2)[1] for port in service.get("ports", [])}
+        for name, service in services.items()
+    }
+    told = variables(KIND / "worker.env") | variables(KIND / "secrets.env")
+    database = urlsplit(told["FLYTE_TEMPORAL_METADATA__URL"])
+    own = defaults(services["postgres"]["environment"])
+    assert (database.username, database.password, database.path) == (
+        own["POSTGRES_USER"],
+        own["POSTGRES_PASSWORD"],
+        f"/{own['POSTGRES_DB']}",
+    )
+    assert {str(database.port)} == listens["postgres"]
+    temporal = told["FLYTE_TEMPORAL_TEMPORAL__ADDRESS"]
+    assert {temporal.partition(":")[2]} == listens["temporal"]
+    store = urlsplit(told["FLYTE_TEMPORAL_STORAGE__ENDPOINT"])
+    bucket = urlsplit(told["FLYTE_TEMPORAL_STORAGE__ROOT"]).netloc
+    for name in ("kubernetes.md", "operations/kubernetes-cluster.md"):
+        page = (DOCS / name).read_text(encoding="utf-8")
+        assert f"moto.server --host $HOST --port {store.port} " in page, name
+        assert f"--request PUT http://$HOST:{store.port}/{bucket} " in page, name
+    # The page writes another gateway in the place of this one.
+    assert {database.hostname, temporal.partition(":")[0], store.hostname} == {"172.18.0.1"}
+
+
+def test_the_page_on_kind_makes_the_images_that_the_overlay_names() -> None:
+    overlay, clusters = (
+        yaml.safe_load((KIND / f"{name}.yaml").read_text()) for name in ("kustomization", "clusters")
+    )
+    images = [f"{image['name']}:{image['newTag']}" for image in overlay["images"]] + [
+        clusters["default"]["image"]
+    ]
+    page = (DOCS / "operations" / "kubernetes-cluster.md").read_text(encoding="utf-8")
+    made = set(re.findall(r"^docker (?:build .*--tag|tag \S+) (\S+)", page, re.MULTILINE))
+    assert set(images) == made
+    assert f"kind load docker-image {' '.join(images)}\n" in page
+
+
+def test_what_the_page_on_kubernetes_says_of_clusters_fits() -> None:
+    page = (DOCS / "kubernetes.md").read_text(encoding="utf-8")
+    found = re.findall(r"KUBERNETES__CLUSTERS='(\{.*?\})'\n", page, re.DOTALL)
+    assert len(found) == 2
+    for text in found:
+        assert list(KubernetesSettings(clusters=json.loads(text)).all()) == ["default"]
 
 
 def test_both_ways_to_temporal_have_one_dynamic_configuration_and_one_release() -> None:

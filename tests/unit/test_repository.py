@@ -121,6 +121,24 @@ def test_links_in_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_entities_of_examples_that_documents_run_exist() -> None:
+    named = {
+        (relative(document), example, entity)
+        for document in (
+            ROOT / "README.md",
+            *(ROOT / "docs").rglob("*.md"),
+            *(ROOT / "examples").rglob("*.md"),
+        )
+        for example, entity in re.findall(
+            r"(examples/[\w/]+\.py) ([a-z]\w+)", document.read_text(encoding="utf-8")
+        )
+    }
+    assert len(named) > 5
+    assert [
+        each for each in named if f"def {each[2]}(" not in (ROOT / each[1]).read_text(encoding="utf-8")
+    ] == []
+
+
 def test_every_page_is_found_from_the_readme() -> None:
     linked = set(re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
     pages = {
