@@ -18,6 +18,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import yaml
 
@@ -228,19 +229,22 @@ def _let_see_nodes(kubectl: Kubectl, accounts: str) -> None:
 
 
 class Witness:
-    """Sees every pod of a namespace, straight from the API server, whatever happens to who is under test.
+    """Sees every pod of a namespace, or those of it with some label, straight from the API server, whatever happens to who is
+    under test.
 
     A watch that ends is opened again where it was: the server leaves those that do not keep up, such as ours on a machine with
     much to do.
 
     Args:
-        ground: Whose namespace.
+        kubectl: The cluster.
+        namespace: Of the pods.
+        selector: Which labels they have; empty = all of them.
     """
 
-    def __init__(self, ground: Ground) -> None:
-        self._path = f"/api/v1/namespaces/{ground.namespace}/pods"
-        self._program = ground.kubectl.program
-        self._environment = {**os.environ, "KUBECONFIG": str(ground.kubectl.kubeconfig)}
+    def __init__(self, kubectl: Kubectl, namespace: str, selector: str = "") -> None:
+        self._path = f"/api/v1/namespaces/{namespace}/pods?{urlencode({'labelSelector': selector})}"
+        self._program = kubectl.program
+        self._environment = {**os.environ, "KUBECONFIG": str(kubectl.kubeconfig)}
         self.uids: dict[str, set[str]] = defaultdict(set)
         self._closing = False
         self._version = self._listed()
@@ -284,7 +288,7 @@ class Witness:
         return str(found["metadata"]["resourceVersion"])
 
     def _watching(self) -> subprocess.Popen[str]:
-        path = f"{self._path}?watch=true&resourceVersion={self._version}"
+        path = f"{self._path}&watch=true&resourceVersion={self._version}"
         line = [self._program, "get", "--raw", path]
         return subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=self._environment)
 
@@ -313,8 +317,15 @@ class Witness:
 
 @contextmanager
 def witness(ground: Ground) -> Iterator[Witness]:
-    """Watch inside of the block; at its end, no attempt has had two pods."""
-    seen = Witness(ground)
+    """Watch all pods there inside of the block; at its end, no attempt has had two."""
+    with watching(ground.kubectl, ground.namespace) as seen:
+        yield seen
+
+
+@contextmanager
+def watching(kubectl: Kubectl, namespace: str, selector: str = "") -> Iterator[Witness]:
+    """Watch pods inside of the block; at its end, no attempt has had two."""
+    seen = Witness(kubectl, namespace, selector)
     try:
         yield seen
         assert seen.uids, "the witness was blind"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from flyte_temporal.spec.identifiers import ExecutionId
 from tests.e2e.command import ROOT, Command
 from tests.kubernetes import images
 from tests.kubernetes.bench import DOMAIN
+from tests.kubernetes.ground import watching
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.stack import ELSEWHERE, NAMESPACE, SECOND, SHARDS, with_variables
 
@@ -52,14 +55,14 @@ def rows(cli: Command, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def ended(cli: Command, name: str) -> dict[str, Any]:
+def ended(cli: Command, name: str, within_s: float = WITHIN_S) -> dict[str, Any]:
     """Return an execution once it has ended."""
 
     def over() -> dict[str, Any] | None:
         found: dict[str, Any] = cli("get", "execution", name, "-o", "json").document
         return found if found["phase"] in {"SUCCEEDED", "FAILED", "ABORTED"} else None
 
-    found: dict[str, Any] = waited(over)
+    found: dict[str, Any] = waited(over, within_s)
     return found
 
 
@@ -113,22 +116,46 @@ def test_logs_are_followed_while_the_pod_runs_and_stay(
 
 
 @pytest.mark.row(1)
-def test_a_worker_that_is_killed_with_twenty_pods(cli: Command, kubectl: Kubectl, program: Path) -> None:
-    numbers = json.dumps(list(range(20)))
-    cli("run", "--detach", "--launcher", "kubernetes", "--name", "twenty", program, "many", "--ns", numbers)
-    waited(lambda: len(pods(kubectl, "twenty")) == 20)
-    seen = {pod["metadata"]["uid"] for pod in pods(kubectl, "twenty")}
-    os.kill(int(cli("status", "-o", "json").document["pids"]["worker"]), signal.SIGKILL)
-    end = time.monotonic() + WITHIN_S
-    while cli("get", "execution", "twenty", "-o", "json").document["phase"] not in {"SUCCEEDED", "FAILED"}:
-        seen |= {pod["metadata"]["uid"] for pod in pods(kubectl, "twenty")}
-        assert time.monotonic() < end
-        time.sleep(0.5)
-    done = cli("get", "execution", "twenty", "-o", "json").document
-    assert done["outputs"] == {"o0": [n * n for n in range(20)]}
-    assert len(seen) == 20
-    assert cli("logs", "twenty").stdout.count("is at work") == 20
-    nothing_lives_on(kubectl, "twenty")
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize(
+    ("entity", "count", "kills"), [("many", 20, 1), pytest.param("crowd", 200, 10, marks=pytest.mark.long)]
+)
+def test_a_worker_that_is_killed_with_many_pods(
+    cli: Command, kubectl: Kubectl, program: Path, entity: str, count: int, kills: int
+) -> None:
+    """Whoever comes next adopts them: none is lost, none is made twice, and none outlives its item."""
+    killed: list[int] = []
+    with watching(kubectl, NAMESPACE, f"{names.EXECUTION}={entity}") as seen:
+        numbers = json.dumps(list(range(count)))
+        cli("run", "--detach", "--launcher", "kubernetes", "--name", entity, program, entity, "--ns", numbers)
+        while len(killed) < kills:
+            # The first dies while pods are still being made, if there are more than these; each later one further along.
+            waited(lambda: len(seen.uids) >= 20)
+            waited(lambda: succeeded(cli, entity) >= len(killed) * count // (kills + 2), 900)
+            killed.append(kill_worker(cli, killed))
+        done = ended(cli, entity, 1200)
+        seen.wait(count)
+    assert done["outputs"] == {"o0": [n * n for n in range(count)]}
+    printed = Counter(re.findall(r"^item (\d+) is at work$", cli("logs", entity).stdout, re.MULTILINE))
+    assert printed == {str(n): 1 for n in range(count)}
+    nothing_lives_on(kubectl, entity)
+
+
+def succeeded(cli: Command, name: str) -> int:
+    """Return how many nodes and items of an execution have ended well."""
+    return len(cli("get", "nodes", name, "--phase", "SUCCEEDED", "-o", "json").document)
+
+
+def kill_worker(cli: Command, killed: list[int]) -> int:
+    """Kill the stack's worker, another one than those; return which."""
+
+    def alive() -> int:
+        pid = int(cli("status", "-o", "json").document["pids"].get("worker", 0))
+        return 0 if pid in killed else pid
+
+    worker: int = waited(alive)
+    os.kill(worker, signal.SIGKILL)
+    return worker
 
 
 @pytest.mark.row(22)
