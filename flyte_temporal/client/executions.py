@@ -366,18 +366,20 @@ class AsyncExecution:
         return await self._set(gate, lambda type_: self._workshop.typed(text, type_))
 
     async def _set(self, gate: str, written: Callable[[LiteralType], JsonValue]) -> GateState:
-        known = [g for g in await self.gates() if gate in {g.name, g.node} and g.type is not None]
+        seen = [g for g in await self.gates() if gate in {g.name, g.node}]
+        known = [g for g in seen if g.type is not None]
         value: JsonValue = None
         if known:
             try:
                 value = await asyncio.to_thread(written, known[0].type)  # type: ignore[arg-type]
             except InvalidInputs as error:
                 raise InvalidInputs(f"The gate {gate!r}: {error.message}") from error
-        return await self._reply(gate, GateReply(value=value))
+        # The run says best which gates there are; should it have this one by then, it must not take nothing for the value.
+        return await self._reply(gate, GateReply(value=value), unseen=not seen)
 
-    async def _reply(self, gate: str, reply: GateReply) -> GateState:
+    async def _reply(self, gate: str, reply: GateReply, *, unseen: bool = False) -> GateState:
         by = reply.model_copy(update={"by": self._workshop.caller.user})
-        wish = protocol.Answer(execution=self.key, answer=GateAnswer(gate=gate, reply=by))
+        wish = protocol.Answer(execution=self.key, answer=GateAnswer(gate=gate, reply=by, unseen=unseen))
         return GateState.model_validate(await self._connection.call("answer", wish))
 
     async def interface(self) -> Interface:

@@ -18,9 +18,13 @@ def check_value(answer: GateAnswer, gates: Sequence[GateState]) -> None:
 
     Raises:
         InvalidInputs: If the value does not fit; says what was expected and what was given.
+        Conflict: If whoever answers had not seen the gate yet.
     """
-    for gate in gates:
-        if answer.gate in {gate.node, gate.name} and gate.gate == "input" and gate.type is not None:
+    meant = [gate for gate in gates if answer.gate in {gate.node, gate.name}]
+    if meant:
+        answer.require_seen()
+    for gate in meant:
+        if gate.gate == "input" and gate.type is not None:
             try:
                 conform(answer.reply.value, gate.type)
             except InvalidInputs as error:

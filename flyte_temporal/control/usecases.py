@@ -347,7 +347,7 @@ class Control:
 
         Raises:
             NotFound: If there is no such execution or gate.
-            Conflict: If the execution or the gate is over, or the gate was answered before.
+            Conflict: If the execution or the gate is over, or the gate was answered before, or came while it was answered.
             InvalidInputs: If the value is not one of the gate's type.
             PlatformUnavailable: If the engine does not answer; asking again is safe.
         """

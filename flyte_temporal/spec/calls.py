@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.bindings import Binding
 from flyte_temporal.spec.cache import CacheOrder
 from flyte_temporal.spec.checkpoints import SavedCheckpoint
@@ -350,10 +351,23 @@ class GateAnswer(Document):
     Args:
         gate: Its name, or the path of its node.
         reply: The answer; a value has been checked against the gate's type.
+        unseen: Whether the gate was not there when its type was to be looked up, so that nothing was checked: it is refused.
     """
 
     gate: str
     reply: GateReply
+    unseen: bool = False
+
+    def require_seen(self) -> None:
+        """Refuse an answer to a gate that has come since its type was looked up.
+
+        Raises:
+            Conflict: If it is one.
+        """
+        if self.unseen:
+            raise Conflict(
+                f"The gate {self.gate!r} has come only now, and the answer was not checked. Give it again."
+            )
 
 
 class GateState(Document):

@@ -115,6 +115,7 @@ class FakeEngine:
         """Keep an answer; see `Engine.answer`."""
         for gate in await self.gates(execution):
             if answer.gate in {gate.node, gate.name}:
+                answer.require_seen()
                 if gate.reply is not None:
                     raise Conflict(f"The gate {answer.gate!r} was answered by {gate.reply.by}.")
                 done = gate.model_copy(update={"reply": answer.reply})

@@ -172,10 +172,11 @@ class Gates:
 
         Raises:
             NotFound: As for `find`.
-            Conflict: As for `find`, or if the gate has ended.
+            Conflict: As for `find`, or if the gate has ended, or has come while it was answered.
             InvalidInputs: If the gate waits for the other kind of answer.
         """
         path = self.find(answer.gate)
+        answer.require_seen()
         gate, phase = self._known[path], self._phase(path)
         if phase.terminal:
             raise Conflict(f"The gate {answer.gate!r} has ended ({phase}) and takes no answer.")

@@ -98,6 +98,8 @@ async def test_an_answer_that_comes_early_is_kept_and_a_second_one_refused(stage
 async def _refusals(stage: Stage, execution: ExecutionId) -> None:
     with pytest.raises(NotFound, match=r"no gate 'okay'. Its gates: ok \(g\)"):
         await stage.engine.answer(execution, says("okay", approved=True))
+    with pytest.raises(Conflict, match="'ok' has come only now"):
+        await stage.engine.answer(execution, says("ok").model_copy(update={"unseen": True}))
     with pytest.raises(InvalidInputs, match="approve or reject"):
         await stage.engine.answer(execution, says("ok", value=3))
 
