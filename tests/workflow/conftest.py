@@ -189,6 +189,16 @@ class Stage:
         self.store_closure(closure)
         return closures.run_input(closure, name, 1)
 
+    async def taken(self, name: str) -> None:
+        """Return once a worker has had a run in hand; before that, Temporal refuses to ask it anything."""
+        handle = self.client.get_workflow_handle(name)
+        async with asyncio.timeout(60):
+            while not any(  # noqa: ASYNC110 - a history tells when it is asked
+                event.HasField("workflow_task_completed_event_attributes")
+                for event in (await handle.fetch_history()).events
+            ):
+                await asyncio.sleep(0.02)
+
     def read(self, literal: LiteralValue, type_: LiteralType) -> Any:
         """Return the JSON of a literal, wherever it is."""
         return json_of(literal, type_, ValueContext(self.blobs, self.scratch))

@@ -36,6 +36,7 @@ async def answered(stage: Stage, closure: Closure, *answers: GateAnswer) -> tupl
     attempted = Attempted()
     async with stage.worker(attempted):
         await stage.engine.start(given, closure)
+        await stage.taken(given.request.id.name)
         for each in answers:
             await stage.engine.answer(given.request.id, each)
         state = await stage.engine.wait(given.request.id, 60)

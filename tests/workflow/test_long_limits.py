@@ -45,6 +45,7 @@ async def test_a_gate_may_wait_for_ever_for_its_answer(stage: Stage) -> None:
     given = closures.run_input(closure, "gate")
     async with stage.worker(Attempted()):
         await stage.engine.start(given, closure)
+        await stage.taken(given.request.id.name)
         await stage.engine.answer(given.request.id, says("ok", approved=True))
         state = await stage.engine.wait(given.request.id, 60)
     assert state is not None
