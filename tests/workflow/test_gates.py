@@ -83,6 +83,7 @@ async def test_an_answer_that_comes_early_is_kept_and_a_second_one_refused(stage
     attempted = Attempted(held)
     async with stage.worker(attempted):
         await stage.engine.start(given, closure)
+        await stage.taken(given.request.id.name)
         execution = given.request.id
         await _refusals(stage, execution)
         first = await stage.engine.answer(execution, says("ok", approved=True))
@@ -130,6 +131,7 @@ async def test_a_gate_of_a_child_is_looked_for_at_the_child(stage: Stage) -> Non
     given = stage.stored(planned(), "asks-child")
     async with stage.worker(Attempted(waits)):
         await stage.engine.start(given, planned())
+        await stage.taken(given.request.id.name)
         await running.wait()
         with pytest.raises(NotFound, match=r"It has started asks-child\.lp, which may have gates"):
             await stage.engine.answer(given.request.id, says("ok", approved=True))
@@ -154,6 +156,7 @@ async def test_a_sleep_takes_its_time_and_can_be_aborted(stage: Stage) -> None:
     given = closures.run_input(closure("PT864000S"), "long")
     async with stage.worker(Attempted()):
         await stage.engine.start(given, closure("PT864000S"))
+        await stage.taken(given.request.id.name)
         await stage.engine.abort(given.request.id, "enough")
         ended = await stage.engine.wait(given.request.id, 60)
     assert ended is not None
@@ -182,6 +185,7 @@ async def test_gates_in_the_items_of_a_map_can_be_aborted(stage: Stage, shard: i
     given = closures.run_input(closure, f"mapped-gates-{shard}", limits=RunLimits(shard=shard))
     async with stage.worker(Attempted()):
         await stage.engine.start(given, closure)
+        await stage.taken(given.request.id.name)
         await reached(stage, given.request.id, 2)
         await stage.engine.abort(given.request.id, "enough")
         ended = await stage.engine.wait(given.request.id, 20)
@@ -196,6 +200,7 @@ async def test_an_answer_finds_its_gate_in_an_item_of_a_map(stage: Stage, shard:
     execution = given.request.id
     async with stage.worker(Attempted()):
         await stage.engine.start(given, closure)
+        await stage.taken(given.request.id.name)
         assert sorted(await reached(stage, execution, 3)) == ["m[0].g", "m[1].g", "m[2].g"]
         with pytest.raises(Conflict, match=r"Several gates are named 'ok'.*m\[2\]\.g"):
             await stage.engine.answer(execution, says("ok", approved=True))
