@@ -53,8 +53,9 @@ def saves(path: str) -> str:
         raise SystemExit(0)
     signal.signal(signal.SIGTERM, save)
     open(path, "w").close()
-    time.sleep(600)
-    return ""
+    # Not one long sleep: a signal that comes just before it begins is seen by Python only after it.
+    while True:
+        time.sleep(0.1)
 
 @task
 def child_without_memory(path: str) -> str:
