@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
@@ -164,14 +164,12 @@ class _Forward(BaseHTTPRequestHandler):
                     self._answer(status, headers, data, fault.kind)
 
     def _asked(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.target)
         # As a reverse proxy does: some servers look at whom they are called.
         headers = {**dict(self.headers), "Host": f"127.0.0.1:{self.server.target}"}
-        connection.request(self.command, self.path, body, headers)
-        answer = connection.getresponse()
-        data = answer.read()
-        connection.close()
-        return answer.status, answer.getheaders(), data
+        with closing(http.client.HTTPConnection("127.0.0.1", self.server.target)) as connection:
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
 
     def _cut(self, body: bytes) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target)

@@ -295,8 +295,7 @@ class RemoteWriter:
         store = self._store
         try:
             sha256 = self._digest.hexdigest()
-            self._file.close()
-            self._check_size()
+            self._finish()
             key = keys.blob(sha256)
             if store.head(key) is None:
                 target = store._path(key)  # noqa: SLF001 - as above
@@ -309,14 +308,28 @@ class RemoteWriter:
             self.abort()
         return StoredFile(key=key, sha256=sha256, size=self._digest.size)
 
-    def _check_size(self) -> None:
-        """A piece that was sent again, because its answer was lost, must not be there twice (nor be missing)."""
-        store = self._store
-        size = store._call("look at", self._path, lambda: store._cloud.head(self._path))  # noqa: SLF001 - as above
+    def _finish(self) -> None:
+        """Send the last piece. One that was sent again, because its answer was lost, must not be there twice, nor be missing.
+
+        The name is this object's alone. So if the library fails because a second last piece meets an upload that is over, and
+        all is there, then it was only the answer that was lost.
+        """
+        try:
+            self._file.close()
+        except Exception:
+            with suppress(FileNotFoundError):
+                if self._arrived() == self._digest.size:
+                    return
+            raise
+        size = self._arrived()
         if size != self._digest.size:
             raise StorageError(
                 f"Could not write {self._path}: {size} bytes arrived instead of {self._digest.size}."
             )
+
+    def _arrived(self) -> int | None:
+        store = self._store
+        return store._call("look at", self._path, lambda: store._cloud.head(self._path))  # noqa: SLF001 - as above
 
     def abort(self) -> None:
         """Throw away what was written."""

@@ -166,6 +166,29 @@ def test_row_13_what_is_written_in_pieces_goes_on_after_a_fault(bucket: Bucket, 
     assert bucket.plain().get(stored.key, stored.sha256) == 3 * piece
 
 
+@pytest.mark.row(14)
+@pytest.mark.parametrize("pieces", [1, 50])
+def test_row_14_the_lost_answer_to_the_last_piece_is_no_failure(bucket: Bucket, pieces: int) -> None:
+    """The library sends it again, to an upload that is over, and fails; but what was written is there."""
+    finishing = False
+
+    def decide(request: Any) -> Fault | None:
+        last = request.method in {"PUT", "POST"} and ("upload_id=" in request.path or bucket.kind == "s3")
+        return Fault("drop") if finishing and last and not (proxy.faults or by_parts(request)) else None
+
+    def by_parts(request: Any) -> bool:
+        return "partNumber=" in request.path or request.path.endswith("?uploads")
+
+    with proxied(bucket.port, decide) as proxy:
+        writer = open_store(bucket.through(proxy)).create()
+        for _ in range(pieces):
+            writer.write(DATA)
+        finishing = True
+        stored = writer.commit()
+        assert proxy.faults
+    assert bucket.plain().get(stored.key, stored.sha256) == DATA * pieces
+
+
 @pytest.mark.gcs
 def test_row_14_a_piece_that_is_there_twice_is_no_object(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -202,11 +225,12 @@ def test_an_answer_that_is_cut_is_asked_for_again(bucket: Bucket, tmp_path: Path
 
 @pytest.mark.row(11)
 def test_bursts_of_refusals_are_waited_out(bucket: Bucket, seed: int) -> None:
-    """Three of ten requests are refused; the library tries again by itself here, as in production."""
+    """Three of ten requests are refused, the first one surely; the library tries again by itself, as in production."""
     chance = random.Random(seed)
 
-    def decide(request: object) -> Fault | None:
-        return Fault("status", chance.choice((500, 503))) if chance.random() < 0.3 else None
+    def decide(_request: object) -> Fault | None:
+        refused = chance.random() < 0.3 or not proxy.faults
+        return Fault("status", chance.choice((500, 503))) if refused else None
 
     with proxied(bucket.port, decide) as proxy:
         store = open_store(bucket.through(proxy))
