@@ -31,6 +31,7 @@ from flyte_temporal.adapters.temporal.converter import data_converter
 from flyte_temporal.adapters.temporal.engine import TemporalEngine
 from flyte_temporal.ports.blob_store import BlobStore
 from flyte_temporal.ports.catalog import Catalog
+from flyte_temporal.ports.engine import Started
 from flyte_temporal.sdk.types.converter import ValueContext
 from flyte_temporal.sdk.types.values import json_of
 from flyte_temporal.spec import calls, keys
@@ -162,6 +163,23 @@ class Attempted:
         return {node.id: node.phase.value for change in self.records for node in change.nodes}
 
 
+class OwnNames(TemporalEngine):
+    """An engine for one test: all tests share a server, and would take another's run of the same name for their own."""
+
+    def __init__(self, client: Client, queue: str) -> None:
+        super().__init__(client, queue, task_timeout_s=10)
+        self._mine: set[str] = set()
+
+    async def start(self, run: RunInput, closure: Closure) -> Started:
+        """Start a run whose name no other test has used."""
+        found, name = await super().start(run, closure), run.request.id.name
+        assert found is Started.NEW or name in self._mine, (
+            f"another test has a run {name!r}: take another name"
+        )
+        self._mine.add(name)
+        return found
+
+
 @dataclass
 class Stage:
     """A server, a client with the product's own converter, and an engine on it."""
@@ -286,7 +304,7 @@ async def stage(server: str, tmp_path: Path, request: pytest.FixtureRequest) -> 
     blobs = open_store(StorageConfig(root=tmp_path.as_uri()))
     client = await Client.connect(server, data_converter=data_converter(blobs))
     queue = f"{request.node.name}-{tmp_path.name}"[:200]
-    return Stage(client, TemporalEngine(client, queue, task_timeout_s=10), queue, blobs, tmp_path / "scratch")
+    return Stage(client, OwnNames(client, queue), queue, blobs, tmp_path / "scratch")
 
 
 def user_error(message: str = "boom", *, recoverable: bool = True) -> ErrorDocument:

@@ -42,7 +42,7 @@ async def test_limits_that_are_never_reached_hold_nothing_up(stage: Stage) -> No
 
 async def test_a_gate_may_wait_for_ever_for_its_answer(stage: Stage) -> None:
     closure = gated(ASK, {"value": Constant(value=1)})
-    given = closures.run_input(closure, "gate")
+    given = closures.run_input(closure, "gate-for-ever")
     async with stage.worker(Attempted()):
         await stage.engine.start(given, closure)
         await stage.taken(given.request.id.name)
@@ -69,7 +69,7 @@ async def test_what_waits_for_ever_can_be_aborted(stage: Stage, closure: Closure
     async def fails(_request: AttemptRequest) -> int:
         raise their_failure(user_error("not yet"))
 
-    given = closures.run_input(closure, "waits")
+    given = closures.run_input(closure, stage.name)
     async with stage.worker(Attempted(fails)):
         await stage.engine.start(given, closure)
         await waits_long(stage, given.request.id.name)
