@@ -156,8 +156,12 @@ def _check_outputs(wish: NodeSkip, state: RepairState) -> None:
     """Check given outputs against the types of a held node; whether there is such a node, the run itself says.
 
     Raises:
+        Conflict: If the node is not held, but one inside of it is.
         InvalidInputs: If a value does not fit.
     """
+    inside = [held for held in state.held if held.node.startswith((f"{wish.node}.", f"{wish.node}["))]
+    if len(inside) == 1 and not any(wish.node == held.name for held in state.held):
+        wish.require_named((inside[0].node, inside[0].name))
     for held in state.held:
         if wish.node in {held.node, held.name}:
             for variable in held.outputs.outputs:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from flyte_temporal.errors import Conflict
 from flyte_temporal.spec.document import Document
 from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, Fix
 from flyte_temporal.spec.identifiers import NodePath
@@ -93,6 +94,22 @@ class NodeSkip(Document):
     node: str
     outputs: dict[str, LiteralValue] = {}
     by: str = ""
+
+    def require_named(self, names: tuple[str, str]) -> None:
+        """Refuse a skip of what holds a node: the outputs are meant for that, and the node gives others.
+
+        Args:
+            names: Path and name of the held node that was found.
+
+        Raises:
+            Conflict: If neither is what this names.
+        """
+        path, name = names
+        if self.node not in names:
+            raise Conflict(
+                f"The node {self.node} is not held itself: what failed in it is {path} ({name}). Skip that one, with its "
+                "own outputs."
+            )
 
 
 class GiveUp(Document):

@@ -185,6 +185,23 @@ class Gates:
             raise InvalidInputs(f"The gate {gate.name!r} waits for something else: {wanted}.")
         return path
 
+    def check_asked(self, answer: calls.GateAnswer) -> None:
+        """Refuse an answer to a gate that is held, which asks anew when it is tried again: its answer would be lost.
+
+        Only what is newly given is refused so; a history may hold such an answer.
+
+        Raises:
+            NotFound: As for `check`.
+            Conflict: As for `check`, or if the gate is held.
+            InvalidInputs: As for `check`.
+        """
+        path = self.check(answer)
+        if self._phase(path) is NodePhase.PAUSED:
+            raise Conflict(
+                f"The gate {answer.gate!r} has failed and is held. Let it ask again, then answer: flyte-temporal retry "
+                f"{self._execution} {shlex.quote(path)}."
+            )
+
     def answer(self, answer: calls.GateAnswer) -> calls.GateState:
         """Keep an answer; raises as `check`."""
         path = self.check(answer)

@@ -185,7 +185,7 @@ class Interpreter:
         # What is refused here leaves no event in the history.
         if self._run is not None:
             try:
-                self._run.gates.check(request)
+                self._run.gates.check_asked(request)
             except FlyteTemporalError as error:
                 raise refusal_of(error) from error
 
@@ -227,7 +227,7 @@ class Interpreter:
     @skip.validator
     def _check_skip(self, request: NodeSkip) -> None:
         if self._run is not None and self._run.restored:
-            _refusing(self._run.repairs.check_skip, request)
+            _refusing(self._run.repairs.check_skip_asked, request)
 
     @workflow.update(name="fail")
     async def fail(self, request: GiveUp) -> RepairState:

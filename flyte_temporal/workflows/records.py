@@ -16,7 +16,8 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from flyte_temporal.spec import calls
-from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodeRecord
+from flyte_temporal.spec.execution import ErrorDocument, ExecutionPhase, NodePhase, NodeRecord
+from flyte_temporal.spec.nodes import TaskTarget
 from flyte_temporal.spec.runs import RunInput, RunOutput
 from flyte_temporal.workflows.inbox import pause
 from flyte_temporal.workflows.scope import NodeState
@@ -107,6 +108,17 @@ class Records:
         found = _latest(self._earlier, *self._writing.values(), states)
         return tuple(node for node in found if node.phase.terminal)
 
+    def untaken(self) -> tuple[NodeRecord, ...]:
+        """Return what the store may not have taken, for the run that goes on from here.
+
+        Besides ends, nodes as they are now that no activity tells of: held ones, gates, children, scopes.
+        """
+        now = {state.path: state for state in self._states}
+        rest = _latest(self._earlier, *self._writing.values(), (s.record() for s in self._changed.values()))
+        quiet = (now[node.id] for node in rest if not node.phase.terminal and node.id in now)
+        told = (state.record() for state in quiet if _is_told_here(state))
+        return _latest(told, self.unsure())
+
     def flush(self) -> None:
         """Write the noted changes without waiting for it."""
         if self._resting is not None or not (self._changed or self._earlier or self._untold):
@@ -185,6 +197,11 @@ class Records:
     @staticmethod
     def _call(request: calls.RecordRequest, **options: Any) -> workflow.ActivityHandle[None]:
         return workflow.start_local_activity(calls.RECORD, request, summary="records", **options)
+
+
+def _is_told_here(state: NodeState) -> bool:
+    """Return whether no activity writes what a node is at."""
+    return state.phase is NodePhase.PAUSED or not isinstance(state.node.target, TaskTarget)
 
 
 def _latest(*groups: Iterable[NodeRecord]) -> tuple[NodeRecord, ...]:

@@ -282,6 +282,19 @@ class Repairs:
             )
         return state
 
+    def check_skip_asked(self, request: NodeSkip) -> None:
+        """Refuse a skip that names what holds the node, not the node: its outputs are those of something else.
+
+        Only what is newly asked for is refused so; a history may hold such a skip.
+
+        Raises:
+            NotFound: As for `find`.
+            Conflict: As for `check_skip`, or if the node that is named is not held itself.
+            InvalidInputs: As for `check_skip`.
+        """
+        state = self.check_skip(request)
+        request.require_named((state.path, state.name))
+
     def skip(self, request: NodeSkip) -> RepairState:
         """End a held node with outputs that somebody gives; raises as `check_skip`."""
         state = self.check_skip(request)

@@ -293,7 +293,7 @@ class Run:
             workflow.set_current_details(tree.board.markdown())
             if self._starting.held_up() or (tree.forming.wonders and not self.repairs.paused):
                 inbox.wake_soon()
-            elif not (inbox.open or self._leaving.waits or self.repairs.waits):
+            elif not (inbox.open or self._leaving.waits or self.repairs.waits or self._held_back()):
                 continue
             elif tree.forming.on:
                 inbox.wake_never()
@@ -313,6 +313,10 @@ class Run:
         self._leaving.stay()
         self._deadlines.stop()
         workflow.set_current_details(tree.board.markdown())
+
+    def _held_back(self) -> bool:
+        """Return whether nothing new starts before this run is continued, which awaits that a message arrives; that wakes it."""
+        return self._leaving.overdue and not self._telling.all_arrived()
 
     def _may_leave(self) -> bool:
         """Return whether all is taken over, and something is left to hand over."""

@@ -97,7 +97,7 @@ def take(
         over=tree.board.over(),
         lines=tree.board.lines(),
         gates=tuple(gates.states()),
-        records=records.unsure(),
+        records=records.untaken(),
     )
 
 

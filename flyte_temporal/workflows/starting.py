@@ -173,9 +173,12 @@ class Starting:
         self.recovering.mark(state)
         before = state.fix
         self.fixes.mark(state)
-        if state.fix != before and state.stage is Stage.LOOKED_UP:
-            # By the key of the code that it will not run with: what it gives must not be remembered by that.
-            state.stage = Stage.NEW
+        if state.fix != before:
+            # Looked up by the key of the code that it will not run with: what it gives must not be remembered by that.
+            if state.token:
+                state.memo = None
+            elif state.stage is Stage.LOOKED_UP:
+                state.stage = Stage.NEW
         # With a token it was looked up, and its attempt may be at work: an answer now would end it without that.
         if state.token or not (self._looks_up(state) and self.lookups.take(state)):
             self._start_kind(state, state.scope.inputs_of(state))

@@ -13,7 +13,7 @@ from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.nodes import ArrayTarget, Node, TaskTarget
 from flyte_temporal.spec.policies import CacheSettings
-from flyte_temporal.spec.repairs import NodeRetry
+from flyte_temporal.spec.repairs import NodeRetry, Pause
 from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from tests.workflow.caching import cached
@@ -62,6 +62,34 @@ async def test_what_was_looked_up_for_the_code_of_before_is_looked_up_anew(stage
         assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
     last = {r.attempt.node: r.memo and r.memo.version for r in told.seen.requests}
     assert [last[f"n{i}"] for i in range(4)] == ["2", "1", "2", "2"]
+
+
+async def test_what_came_back_unbegun_from_a_batch_is_not_remembered_as_the_code_of_before(
+    stage: Stage,
+) -> None:
+    """It was looked up for that, and its attempt has a name already: it runs with the fixed code by no key at all."""
+    closure = cached(closures.fan_out(4))
+    go = asyncio.Event()
+    breaks = fails("n0")
+
+    async def behave(request: AttemptRequest) -> Any:
+        await go.wait()
+        return await breaks(request)
+
+    async with story(stage, closure, behave, limits=RunLimits(batches="always")) as told:
+        await until(lambda: bool(told.seen.requests))
+        assert told.seen.requests[0].attempt.node == "n0"
+        await told.ask(Pause(by="ann"))
+        go.set()
+        await told.held("n0")
+        begun = len(told.seen.requests)
+        fix = fixed(closures.STEP, closure, name="fixed.step", cache=CacheSettings(enabled=True, version="2"))
+        await told.ask(NodeRetry(node="n0", fix=fix))
+        await told.ask(Pause(ends=True))
+        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
+    after = {r.attempt.node: r for r in told.seen.requests[begun:] if r.task == "fixed.step"}
+    assert set(after) == {"n0", "n1"}
+    assert {n: r.memo and r.memo.version for n, r in after.items()} == {"n0": "2", "n1": None}
 
 
 async def test_what_a_fixed_dynamic_task_gives_runs_where_it_ran(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ from flyte_temporal.testing import closures
 from tests.workflow.conftest import Attempted, Stage, arithmetic, user_error
 from tests.workflow.test_failures import hold, replayed, tasks
 from tests.workflow.test_interpreter import failing, until
-from tests.workflow.test_structures import dynamic, emits, one, planned
+from tests.workflow.test_structures import dynamic, emits, gated, one, planned
 
 
 @dataclass
@@ -259,6 +260,26 @@ async def test_nodes_of_dynamic_tasks_are_held(stage: Stage) -> None:
     assert told.tries("d") == 1
 
 
+@pytest.mark.parametrize(
+    ("closure", "holder", "held", "x"),
+    [(dynamic(), "d", "d.n1", 2), (mapped(), "m", "m[1]", 0)],
+    ids=["dynamic", "map"],
+)
+async def test_what_holds_the_one_held_node_is_not_skipped_with_its_outputs(
+    stage: Stage, closure: Closure, holder: str, held: str, x: int
+) -> None:
+    """Its outputs are others: the value would become that of a node of another type."""
+    async with story(stage, closure, fails(held), x) as told:
+        await told.held(held)
+        with pytest.raises(
+            Conflict, match=rf"{holder} is not held itself: what failed in it is {re.escape(held)} "
+        ):
+            await told.ask(NodeSkip(node=holder, outputs={"o0": Inline(value=7)}))
+        await told.held(held)
+        await told.ask(NodeRetry(node=held))
+        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
+
+
 async def test_a_child_is_repaired_where_it_runs_and_its_parent_shows_that(stage: Stage) -> None:
     async with story(stage, planned(), fails("n0"), 1) as told:
         state = await told.until(lambda state: bool(state.children))
@@ -318,6 +339,21 @@ async def test_a_rejected_gate_can_be_asked_once_more(stage: Stage) -> None:
         await told.held("g")
         await told.ask(NodeRetry(node="g"))
         await stage.engine.answer(told.id, GateAnswer(gate="ok", reply=GateReply(approved=True)))
+        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
+
+
+async def test_a_gate_that_is_held_takes_no_answer_that_its_retry_would_forget(stage: Stage) -> None:
+    gate = GateTarget(gate="approve", name="ok", type=BOOLEAN, timeout_s=1.5)
+    closure = gated(gate, {"value": Constant(value=True)})
+    yes = GateAnswer(gate="ok", reply=GateReply(approved=True))
+    async with story(stage, closure, arithmetic) as told:
+        await told.held("g")
+        with pytest.raises(
+            Conflict, match=rf"is held. Let it ask again, then answer: .* retry {told.id.name} g[.]"
+        ):
+            await stage.engine.answer(told.id, yes)
+        await told.ask(NodeRetry(node="g"))
+        await stage.engine.answer(told.id, yes)
         assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
 
 

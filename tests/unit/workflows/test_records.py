@@ -141,6 +141,22 @@ async def test_a_write_that_fails_late_takes_no_end_back(book: Book) -> None:
     assert book.calls[2].nodes() == {"n0": "SKIPPED"}
 
 
+async def test_what_no_activity_tells_of_is_handed_over_as_it_is_now(book: Book) -> None:
+    """A held node that the store has not taken would be shown at work until it ends, by the run that goes on."""
+    book.changes(0, NodePhase.RUNNING)
+    book.changes(1, NodePhase.PAUSED)
+    book.changes(2, NodePhase.SKIPPED)
+    for call in book.calls:
+        await book.fails(call)
+    book.states[1].attempts = 2
+    found = {node.id: node for node in book.records.untaken()}
+    assert {id_: node.phase for id_, node in found.items()} == {
+        "n1": NodePhase.PAUSED,
+        "n2": NodePhase.SKIPPED,
+    }
+    assert found["n1"].attempts == 2
+
+
 async def test_a_phase_that_was_not_written_is_told_later(book: Book) -> None:
     book.records.enter(ExecutionPhase.PAUSED)
     await book.fails(book.calls[0])
