@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
 from flyte_temporal.errors import Conflict, InvalidInputs, NotFound
@@ -43,6 +44,7 @@ from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.search import PHASE
 from flyte_temporal.spec.types import BOOLEAN
 from flyte_temporal.testing import closures
+from flyte_temporal.workflows import telling
 from tests.workflow.conftest import Attempted, Stage, arithmetic, user_error
 from tests.workflow.test_failures import hold, replayed, tasks
 from tests.workflow.test_interpreter import failing, until
@@ -315,6 +317,27 @@ async def test_what_is_held_in_a_child_that_was_paused_with_its_parent_is_shown_
         await child.ask(NodeRetry(node="n0"))
         assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
         await replayed(stage, child.id.name)
+
+
+async def test_a_child_that_is_to_continue_as_new_waits_for_what_it_tells_its_parent(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing new may start in it and nothing is at work: the loop would turn without end, and cost the worker."""
+
+    async def slowly(execution: str, signal: str, news: Any) -> None:
+        await workflow.sleep(3)
+        await telling.tell(execution, signal, news)
+
+    monkeypatch.setattr("flyte_temporal.workflows.repairs.tell", slowly)
+    monkeypatch.setattr("flyte_temporal.workflows.leaving.PATIENCE", 0)
+    limits = RunLimits(history_events=3)
+    async with story(stage, planned(), fails("n0"), 1, limits=limits) as told:
+        await until(lambda: told.tries("n0") == 1)
+        child = Story(stage, told.seen, told.seen.requests[0].attempt.execution)
+        await child.held("n0")
+        await child.ask(NodeRetry(node="n0"))
+        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
+    assert told.tries("n0") == 2
 
 
 async def test_a_child_that_was_given_up_is_held_by_its_parent_and_started_anew(stage: Stage) -> None:
