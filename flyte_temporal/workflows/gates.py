@@ -89,7 +89,8 @@ class Gates:
         return state.path in self._replies
 
     def forget(self, state: NodeState) -> None:
-        """Let a gate be answered anew."""
+        """Let a gate be answered anew; from now on, also where a run before this one has held it."""
+        self._states[state.path] = state
         state.reply = None
         self._replies.pop(state.path, None)
 

@@ -380,6 +380,25 @@ async def test_a_gate_that_is_held_takes_no_answer_that_its_retry_would_forget(s
         assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
 
 
+async def test_a_gate_that_was_held_before_continuing_as_new_takes_an_answer_once_it_is_tried_again(
+    stage: Stage,
+) -> None:
+    gate = GateTarget(gate="approve", name="ok", type=BOOLEAN, timeout_s=1)
+    closure = gated(gate, {"value": Constant(value=True)})
+    async with story(stage, closure, arithmetic, limits=RunLimits(history_events=3)) as told:
+        await told.held("g")
+        handle = stage.client.get_workflow_handle(told.id.name)
+        first = (await handle.describe()).run_id
+        async with asyncio.timeout(30):
+            while (await handle.describe()).run_id == first:  # noqa: ASYNC110 - the server is asked
+                await asyncio.sleep(0.05)
+        await told.ask(Pause(by="ann"))  # so that it is tried again and has not begun to ask
+        await told.ask(NodeRetry(node="g"))
+        await stage.engine.answer(told.id, GateAnswer(gate="ok", reply=GateReply(approved=True)))
+        await told.ask(Pause(ends=True))
+        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
+
+
 async def test_a_time_out_of_the_whole_node_is_held_and_begins_anew(stage: Stage) -> None:
     task, nodes = tasks(TaskPolicy(timeouts=Timeouts(total_s=1)), "n0")
     closure = closures.closure(closures.workflow("shapes.total", nodes, closures.out("n0")), task)
