@@ -35,6 +35,7 @@ from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.retries import Budget
 from flyte_temporal.workflows.scope import NodeState, Stage
+from flyte_temporal.workflows.sharded import ShardedArray
 from flyte_temporal.workflows.telling import Telling, tell
 from flyte_temporal.workflows.tree import Tree
 
@@ -145,15 +146,36 @@ class Repairs:
 
     def heard(self, news: ChildPause) -> None:
         """Take in that an execution which this one has started waits to be repaired, or does not any more."""
-        if news.paused:
-            self.waiting[news.node] = news.child
-        else:
+        if not news.paused:
             self.waiting.pop(news.node, None)
+        elif not self._is_stale(news):
+            self.waiting[news.node] = news.child
         self._inbox.wake()
 
-    def ended(self, state: NodeState) -> None:
-        """Note that a node has ended."""
+    def _is_stale(self, news: ChildPause) -> bool:
+        """Return whether news are of an execution that is over: then nobody would take them back.
+
+        They may be late, and after a reset Temporal delivers again what was told before it. Those of a node that has started
+        nothing yet are kept: an execution that is at work is taken up then, and does not tell once more.
+        """
+        for state in self._tree.states:
+            if state.path == news.node:
+                return state.phase.terminal or state.child not in {"", news.child}
+        scopes = self._tree.root.tree() if self._tree.root is not None else ()
+        shards = (each.holder(news.node) for each in scopes if isinstance(each, ShardedArray))
+        return any(shard is not None and shard.phase.terminal for shard in shards)
+
+    def replaced(self, state: NodeState) -> None:
+        """Note that a node starts another execution than that of which this run may have heard."""
         self.waiting.pop(state.path, None)
+
+    def ended(self, state: NodeState) -> None:
+        """Note that a node has ended, or a shard, whose items' executions tell this run."""
+        self.waiting.pop(state.path, None)
+        scope = state.scope
+        if isinstance(scope, ShardedArray):
+            for path in [path for path in self.waiting if scope.holder(path) is state]:
+                del self.waiting[path]
 
     def _notice(self) -> str:
         id_ = self._execution

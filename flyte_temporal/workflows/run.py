@@ -158,6 +158,7 @@ class Run:
         self._children.pass_on(pause, [*self.states, *(s for s in shards if s.is_shard)])
 
     def _renamed(self, state: NodeState) -> None:
+        self.repairs.replaced(state)
         self._tree.changed(state)
         self._inbox.wake()
 

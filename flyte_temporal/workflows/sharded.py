@@ -215,6 +215,14 @@ class ShardedArray(Scope):
         """Return how many items a shard has."""
         return min(self._size, self._whole.total - number * self._size)
 
+    def holder(self, path: str) -> NodeState | None:
+        """Return the shard that has the item of a path, or what is in that item; None if it is of no item of this map."""
+        position, closed, _ = path.removeprefix(f"{self._whole.path}[").partition("]")
+        if not path.startswith(f"{self._whole.path}[") or not closed or not position.isdecimal():
+            return None
+        number = int(position) // self._size
+        return next((state for state in self.states if state.index == number), None)
+
     def told(self, state: NodeState, failed: int) -> None:
         """Take in how many items of a shard have failed so far."""
         state.failed_items = max(failed, state.failed_items)

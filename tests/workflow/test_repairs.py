@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
 from flyte_temporal.errors import Conflict, InvalidInputs, NotFound
@@ -21,7 +20,6 @@ from flyte_temporal.spec.calls import AttemptRequest, GateAnswer, NodeAbort
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import (
     Environment,
-    ErrorDocument,
     ExecutionPhase,
     Fix,
     GateReply,
@@ -39,16 +37,21 @@ from flyte_temporal.spec.policies import (
     TaskPolicy,
     Timeouts,
 )
-from flyte_temporal.spec.repairs import GiveUp, NodeRetry, NodeSkip, Pause, RepairState
+from flyte_temporal.spec.repairs import (
+    GiveUp,
+    NodeRetry,
+    NodeSkip,
+    Pause,
+    RepairState,
+)
 from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.spec.search import PHASE
 from flyte_temporal.spec.types import BOOLEAN
 from flyte_temporal.testing import closures
-from flyte_temporal.workflows import telling
 from tests.workflow.conftest import Attempted, Stage, arithmetic, user_error
 from tests.workflow.test_failures import hold, replayed, tasks
 from tests.workflow.test_interpreter import failing, until
-from tests.workflow.test_structures import dynamic, emits, gated, one, planned
+from tests.workflow.test_structures import dynamic, emits, gated, one
 
 
 @dataclass
@@ -282,75 +285,6 @@ async def test_what_holds_the_one_held_node_is_not_skipped_with_its_outputs(
         assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
 
 
-async def test_a_child_is_repaired_where_it_runs_and_its_parent_shows_that(stage: Stage) -> None:
-    async with story(stage, planned(), fails("n0"), 1) as told:
-        state = await told.until(lambda state: bool(state.children))
-        child = told.id.model_copy(update={"name": state.children[0]})
-        assert state.phase is ExecutionPhase.PAUSED
-        with pytest.raises(Conflict, match=f"It runs the execution {child.name}"):
-            await told.ask(NodeRetry(node="lp"))
-        await stage.engine.repair(child, NodeRetry(node="n0"))
-        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
-        await replayed(stage, child.name)
-
-
-async def test_what_is_held_in_a_child_that_was_paused_with_its_parent_is_shown_when_that_goes_on(
-    stage: Stage,
-) -> None:
-    go = asyncio.Event()
-    breaks = fails("n0")
-
-    async def behave(request: AttemptRequest) -> Any:
-        await go.wait()
-        return await breaks(request)
-
-    async with story(stage, planned(), behave, 1) as told:
-        await until(lambda: told.tries("n0") == 1)
-        child = Story(stage, told.seen, told.seen.requests[0].attempt.execution)
-        await told.ask(Pause(by="ann"))
-        await child.until(lambda state: state.pause is not None)
-        go.set()
-        await child.held("n0")
-        await told.ask(Pause(ends=True))
-        state = await told.until(lambda state: bool(state.children))
-        assert (state.phase, state.children) == (ExecutionPhase.PAUSED, (child.id.name,))
-        await child.ask(NodeRetry(node="n0"))
-        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
-        await replayed(stage, child.id.name)
-
-
-async def test_a_child_that_is_to_continue_as_new_waits_for_what_it_tells_its_parent(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing new may start in it and nothing is at work: the loop would turn without end, and cost the worker."""
-
-    async def slowly(execution: str, signal: str, news: Any) -> None:
-        await workflow.sleep(3)
-        await telling.tell(execution, signal, news)
-
-    monkeypatch.setattr("flyte_temporal.workflows.repairs.tell", slowly)
-    monkeypatch.setattr("flyte_temporal.workflows.leaving.PATIENCE", 0)
-    limits = RunLimits(history_events=3)
-    async with story(stage, planned(), fails("n0"), 1, limits=limits) as told:
-        await until(lambda: told.tries("n0") == 1)
-        child = Story(stage, told.seen, told.seen.requests[0].attempt.execution)
-        await child.held("n0")
-        await child.ask(NodeRetry(node="n0"))
-        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
-    assert told.tries("n0") == 2
-
-
-async def test_a_child_that_was_given_up_is_held_by_its_parent_and_started_anew(stage: Stage) -> None:
-    async with story(stage, planned(), fails("n0"), 1) as told:
-        state = await told.until(lambda state: bool(state.children))
-        await stage.engine.repair(told.id.model_copy(update={"name": state.children[0]}), GiveUp(by="ann"))
-        await told.held("lp")
-        told.seen.behaviour = arithmetic
-        await told.ask(NodeRetry(node="lp"))
-        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
-    assert told.last("lp").child.endswith(".lp-r1")
-
-
 async def test_a_rejected_gate_can_be_asked_once_more(stage: Stage) -> None:
     gate = Node(
         id="g",
@@ -496,32 +430,6 @@ async def test_a_paused_run_starts_nothing_and_what_runs_ends(stage: Stage) -> N
         assert (told.tries("n1"), await phase_in_temporal(told)) == (0, "PAUSED")
         assert (await told.ask(Pause(ends=True))).phase is ExecutionPhase.RUNNING
         assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
-
-
-async def test_a_paused_run_pauses_its_children_and_outlives_its_worker(stage: Stage) -> None:
-    go = asyncio.Event()
-
-    async def behave(request: AttemptRequest) -> Any:
-        await go.wait()
-        raise failing(ErrorDocument(kind="system", code="AttemptLost", message="lost"))
-
-    async with story(stage, planned(), behave, 1, pausing=False) as told:
-        await until(lambda: told.tries("n0") == 1)
-        await told.ask(Pause(by="ann"))
-        child = told.id.model_copy(update={"name": told.seen.requests[0].attempt.execution.name})
-        async with asyncio.timeout(30):
-            while (await stage.engine.repairs(child)).pause is None:  # noqa: ASYNC110 - the run is asked
-                await asyncio.sleep(0.02)
-        told.seen.behaviour = arithmetic
-        go.set()
-        await asyncio.sleep(0)
-    after = Attempted()
-    async with stage.worker(after):
-        told.seen = after
-        assert (await stage.engine.repairs(child)).phase is ExecutionPhase.PAUSED
-        await stage.engine.repair(told.id, Pause(ends=True))
-        done = await told.end()
-    assert done.phase is ExecutionPhase.SUCCEEDED
 
 
 @pytest.mark.parametrize("how", ["held", "paused"])

@@ -139,6 +139,34 @@ async def test_a_child_that_has_failed_runs_again_by_another_name(stage: Stage) 
         assert nodes["lp"] == f"{run.name}.lp-r1"
 
 
+async def test_what_a_child_told_before_the_reset_does_not_stand_for_the_one_that_runs_after_it(
+    stage: Stage,
+) -> None:
+    """Temporal delivers it again, and who told it is over: the run would be shown PAUSED until its end."""
+    closure, seen = planned(), Changing(fails="n0")
+    plan = closure.launch_plans["shapes.plan"].model_copy(update={"pause_on_failure": True})
+    closure = closure.model_copy(update={"launch_plans": {plan.name: plan}})
+    async with started(stage, closure, seen) as run:
+
+        async def waits() -> bool:
+            return bool((await stage.engine.repairs(run.given.request.id)).children)
+
+        await until(waits)
+        await stage.client.get_workflow_handle(f"{run.name}.lp").terminate("by somebody")
+        assert (await run.ends()).phase is ExecutionPhase.FAILED
+        seen.fails, seen.waits = "", "n0"
+        await run.reset()
+
+        async def again() -> bool:
+            return seen.begun().count("n0") == 2
+
+        await until(again)
+        state = await stage.engine.repairs(run.given.request.id)
+        assert (state.phase, state.children) == (ExecutionPhase.RUNNING, ())
+        seen.free.set()
+        assert (await run.ends()).phase is ExecutionPhase.SUCCEEDED
+
+
 async def test_a_child_that_has_ended_well_is_not_run_again(stage: Stage) -> None:
     seen = Changing()
     async with started(stage, planned(), seen) as run:

@@ -74,6 +74,23 @@ def sharded(target: ArrayTarget | None = None, size: int = 3, **changes: Any) ->
     return scope
 
 
+@pytest.mark.parametrize(
+    ("path", "position"),
+    [
+        ("m[0]", 0),
+        ("m[2].n1", 0),
+        ("m[3]", 1),
+        ("m[9].k[4]", 3),
+        ("m[12]", None),
+        ("m", None),
+        ("k[1]", None),
+    ],
+)
+def test_the_shard_of_an_item_is_found_by_its_path(path: str, position: int | None) -> None:
+    scope = sharded()
+    assert scope.holder(path) is (scope.states[position] if position is not None else None)
+
+
 def test_lists_that_are_at_hand_are_cut_and_others_are_asked_for() -> None:
     made = program(step_map())
     parts, request = uncut(made, whole(step_map()), 4)
