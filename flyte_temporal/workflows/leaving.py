@@ -85,12 +85,14 @@ class Leaving:
         self._due_at = 0
 
     def _is_due(self) -> bool:
-        if not self._able or self._wanted > 0:
+        if not self._able:
             return False
         info = workflow.info()
         length = info.get_current_history_length()
         own = bool(self._mark) and length - self._began_at >= self._mark
-        due = own or info.is_continue_as_new_suggested() or upgrade_is_wanted()
+        # One that waits may have nothing that ends for days, and little to ask for again.
+        upgrades = self._wanted <= 1 and upgrade_is_wanted()
+        due = upgrades or (self._wanted <= 0 and (own or info.is_continue_as_new_suggested()))
         if due and not self._due_at:
             self._due_at = length
         return due

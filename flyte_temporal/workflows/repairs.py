@@ -38,6 +38,7 @@ from flyte_temporal.workflows.scope import NodeState, Stage
 from flyte_temporal.workflows.sharded import ShardedArray
 from flyte_temporal.workflows.telling import Telling, tell
 from flyte_temporal.workflows.tree import Tree
+from flyte_temporal.workflows.versions import upgrade_is_wanted
 
 _PHASE = SearchAttributeKey.for_keyword(PHASE)
 _SHOWN = 20
@@ -372,6 +373,7 @@ class Repairs:
             self.pause = pause.model_copy(update={"at": workflow.now()})
             self.passed_on(self.pause.model_copy(update={"by_parent": True}))
             self._inbox.wake()
+        self._look()
         return self.state()
 
     def resume(self) -> RepairState:
@@ -380,7 +382,13 @@ class Repairs:
             self.pause = None
             self.passed_on(Pause(ends=True, by_parent=True))
             self._inbox.wake()
+        self._look()
         return self.state()
+
+    def _look(self) -> None:
+        """Have a run in which nothing happens go over to a newer build, if there is one: it looks when it is woken."""
+        if upgrade_is_wanted():
+            self._inbox.wake()
 
     @staticmethod
     def _note(state: NodeState, kind: str, by: str, note: str) -> None:

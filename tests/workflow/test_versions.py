@@ -26,14 +26,19 @@ from temporalio.worker import Worker
 
 from flyte_temporal.adapters.temporal.polls import Polls
 from flyte_temporal.config.settings import Settings, TemporalSettings, WorkerSettings
-from flyte_temporal.spec.calls import AttemptRequest
-from flyte_temporal.spec.execution import ExecutionPhase
+from flyte_temporal.spec.bindings import Constant
+from flyte_temporal.spec.calls import AttemptRequest, GateAnswer
+from flyte_temporal.spec.execution import ExecutionPhase, GateReply, NodePhase
 from flyte_temporal.spec.literals import Inline
+from flyte_temporal.spec.nodes import GateTarget
+from flyte_temporal.spec.repairs import Pause
+from flyte_temporal.spec.types import BOOLEAN
 from flyte_temporal.testing import closures
 from flyte_temporal.worker.wiring import temporal_worker
 from flyte_temporal.workflows import versions
 from flyte_temporal.workflows.plan import Progress
 from tests.workflow.conftest import Attempted, Stage, arithmetic
+from tests.workflow.test_structures import gated
 
 
 def shipped(stage: Stage, attempted: Attempted, build: str = "", deployment: str = "") -> Worker:
@@ -213,6 +218,41 @@ async def test_a_real_run_goes_over_in_the_middle_and_no_attempt_is_asked_for_tw
     assert (await build_of(stage.client, stage.name)).build_id == "v2"
     # The one that was at work when the run went over may have been asked for again: by the same id.
     assert len({request.attempt.key for request in attempted.requests}) == 40
+
+
+@pytest.mark.parametrize("paused", [False, True], ids=["waits", "paused"])
+async def test_a_run_in_which_nothing_happens_goes_over_with_its_next_message(
+    stage: Stage, *, paused: bool
+) -> None:
+    closure = gated(GateTarget(gate="approve", name="ok", type=BOOLEAN), {"value": Constant(value=True)})
+    given = stage.stored(closure, stage.name)
+    run, attempted = given.request.id, Attempted()
+
+    async def asks() -> bool:
+        return any(gate.phase is NodePhase.RUNNING for gate in await stage.engine.gates(run))
+
+    async with builds(stage, attempted) as newer:
+        await stage.engine.start(given, closure)
+        await stage.taken(stage.name)
+        await until(asks)
+        if paused:
+            await stage.engine.repair(run, Pause(by="ann"))
+        assert (await build_of(stage.client, stage.name)).build_id == "v1"
+        async with newer:
+            await make_current(stage.client, stage.name, "v2")
+
+            async def over() -> bool:
+                await stage.engine.repair(run, Pause(ends=not paused))
+                return (await build_of(stage.client, stage.name)).build_id == "v2"
+
+            await until(over)
+            state = await stage.engine.repairs(run)
+            assert (state.pause is not None) is paused
+            await stage.engine.repair(run, Pause(ends=True))
+            await stage.engine.answer(run, GateAnswer(gate="ok", reply=GateReply(approved=True)))
+            ended = await stage.engine.wait(run, 60)
+    assert ended is not None
+    assert ended.phase is ExecutionPhase.SUCCEEDED
 
 
 async def test_a_bug_of_the_interpreter_is_seen_and_a_fixed_build_resumes_the_run(

@@ -20,7 +20,13 @@ OWN, WITH_PARENT, GOES_ON = Pause(by="ann"), Pause(by="bob", by_parent=True), Pa
 
 @pytest.fixture(autouse=True)
 def temporal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workflow, "info", lambda: SimpleNamespace(start_time=NOW, namespace="default"))
+    monkeypatch.setattr(
+        workflow,
+        "info",
+        lambda: SimpleNamespace(
+            start_time=NOW, namespace="default", is_target_worker_deployment_version_changed=lambda: False
+        ),
+    )
     monkeypatch.setattr(workflow, "now", lambda: NOW)
 
 

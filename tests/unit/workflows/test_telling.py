@@ -30,7 +30,13 @@ class Post:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: list[tuple[str, str]] = []
         self.delivered = asyncio.Event()
-        monkeypatch.setattr(workflow, "info", lambda: SimpleNamespace(start_time=NOW, namespace="default"))
+        monkeypatch.setattr(
+            workflow,
+            "info",
+            lambda: SimpleNamespace(
+                start_time=NOW, namespace="default", is_target_worker_deployment_version_changed=lambda: False
+            ),
+        )
         monkeypatch.setattr(workflow, "now", lambda: NOW)
         monkeypatch.setattr(workflow, "upsert_search_attributes", lambda _changes: None)
         monkeypatch.setattr(workflow, "start_local_activity", lambda *_args, **_options: asyncio.Future())
