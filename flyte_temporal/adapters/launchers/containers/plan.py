@@ -165,7 +165,9 @@ def planned(order: AttemptOrder, key: str, data: Data, around: Surroundings) -> 
     if around.podman and network == "none":
         words.append("--http-proxy=false")
     given = secrets.passed(order.task.policy.secrets, environ)
-    if order.task.container is None:
+    if order.task.container is not None:
+        given |= secrets.exported(order, given, environ)
+    else:
         given |= {name: environ[name] for name in settings.environment if name in environ}
     words += [part for name in sorted(given) for part in ("--env", name)]
     for source, target in secrets.files(order, environ):

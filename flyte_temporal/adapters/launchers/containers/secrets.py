@@ -40,6 +40,34 @@ def passed(requests: tuple[SecretRequest, ...], environ: Mapping[str, str]) -> d
     return found
 
 
+def exported(order: AttemptOrder, given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that requests name themselves (`env_var`): in a container without our runtime nobody else sets them.
+
+    Args:
+        order: What is to run.
+        given: What `passed` gives for it.
+        environ: The worker's environment.
+    """
+    paths = {target for _, target in files(order, environ)}
+    there = _folder(order)
+    found: dict[str, str] = {}
+    for request in order.task.policy.secrets:
+        if not request.env_var:
+            continue
+        name = DEFAULT_PREFIX + "_".join(part.upper() for part in _parts(request))
+        path = str(there.joinpath(*(part.lower() for part in _parts(request))))
+        if request.mount != "file" and name in given:
+            found[request.env_var] = given[name]
+        elif request.mount == "file" and path in paths:
+            found[request.env_var] = path
+    return found
+
+
+def _folder(order: AttemptOrder) -> Path:
+    """Return where a task looks for files."""
+    return Path({**order.environment.env, **order.task.policy.env}.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
+
+
 def files(order: AttemptOrder, environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     """Return the requested secrets that are files or folders here, each with its place in the container.
 
@@ -49,7 +77,7 @@ def files(order: AttemptOrder, environ: Mapping[str, str]) -> Iterator[tuple[Pat
     """
     here = Path(environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER).absolute()
     prefix = environ.get(FILE_PREFIX_VARIABLE, "")
-    there = Path({**order.environment.env, **order.task.policy.env}.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
+    there = _folder(order)
     try:
         container_folder(str(there))
     except InvalidIdentifier:

@@ -128,5 +128,5 @@ def _mounts(container: ContainerSpec, *, ours: bool) -> list[Json]:
 
 
 def _plain(word: str) -> str:
-    """Return a word as Kubernetes is to be told it: it replaces $(NAME), which nothing of a user's means."""
-    return word.replace("$(", "$$(")
+    """Return a word as Kubernetes is to be told it: it replaces $(NAME) and $$, which nothing of a user's means."""
+    return word.replace("$", "$$")

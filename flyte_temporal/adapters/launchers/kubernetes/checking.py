@@ -22,6 +22,12 @@ _NEVER = (
     "ephemeralContainers",
     "serviceAccount",
 )
+_PROFILES = (
+    "container.apparmor.security.beta.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/",
+)
+"""What begins the names of annotations that set the security of containers, as the fields that came after them do."""
 _SECCOMP = {"RuntimeDefault", "Localhost"}
 
 
@@ -37,6 +43,11 @@ def check_pod(pod: Mapping[str, Any], cluster: ClusterSettings, accounts: tuple[
         PodRefused: If it may not; the message has the place.
     """
     spec = pod["spec"]
+    for name in pod["metadata"].get("annotations") or ():
+        if name.startswith(_PROFILES):
+            raise PodRefused(
+                f"A task's pod must not have the annotation {name}: it sets the security of its containers."
+            )
     for field in _NEVER:
         if field in spec:
             raise PodRefused(f"A task's pod must not have {field}.")

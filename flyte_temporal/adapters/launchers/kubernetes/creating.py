@@ -121,6 +121,8 @@ def _forbidden(failure: ApiFailure, text: str) -> Answer:
     if "serviceaccount" in text and "not found" in text:
         words = f"{failure.message} An operator has to create it, or name another one in `service_accounts`."
         return _fail(ErrorKind.SYSTEM, "ServiceAccountMissing", words)
+    if "denied the request" in text:
+        return _fail(ErrorKind.USER, "BadPod", f"The cluster refuses the pod: {failure.message}")
     words = (
         f"This worker may not create pods there: {failure.message} An operator has to grant it (deploy/k8s)."
     )

@@ -256,10 +256,10 @@ class Driver:
             if found.over:
                 await self._conclude(entry, found)
                 return
-            error = entry.error or entry.given_up(found)
-            if (entry.stop_s is not None or error is not None) and not entry.told:
-                entry.error = error if entry.stop_s is None else None
-                await self._tell(entry)
+            if not entry.told and entry.stop_s is not None:
+                await self._tell(entry, entry.stop_s)
+            elif not entry.told and entry.given_up(found) is not None:
+                await self._give_up(entry)
             if self._may_force(entry):
                 await self._force(entry)
                 continue
@@ -293,9 +293,22 @@ class Driver:
         else:
             entry.news(slim(found), gone=False)
 
-    async def _tell(self, entry: Entry) -> None:
+    async def _give_up(self, entry: Entry) -> None:
+        """End a pod that does not start, if that is so by the cluster's word of now.
+
+        What the watch has said last may be old: while the cluster was away the pod may have begun to work.
+        """
+        await self._ask(entry)
+        found = entry.look()
+        error = None if entry.gone else entry.given_up(found)
+        if error is not None:
+            # Without any grace it would be forgotten before its node, if it has one, has confirmed that nothing of it begins.
+            await self._tell(entry, 1.0 if found.node else 0.0)
+            entry.error = error
+
+    @staticmethod
+    async def _tell(entry: Entry, grace_s: float) -> None:
         """Have the cluster end the pod."""
-        grace_s = entry.stop_s if entry.stop_s is not None else 0.0
         there = await entry.cluster.api.delete(PODS, entry.namespace, entry.name, entry.uid, grace_s)
         entry.told = True
         if not there:

@@ -17,7 +17,7 @@ from flyte_temporal.adapters.launchers.kubernetes.amounts import resources
 from flyte_temporal.adapters.launchers.kubernetes.checking import check_pod
 from flyte_temporal.adapters.launchers.kubernetes.refusals import PodRefused
 from flyte_temporal.adapters.launchers.kubernetes.secrets import SecretParts, secret_parts
-from flyte_temporal.adapters.launchers.kubernetes.templates import listed, merged
+from flyte_temporal.adapters.launchers.kubernetes.templates import image_of, listed, merged
 from flyte_temporal.config.clusters import ClusterSettings
 from flyte_temporal.sdk.secrets import FOLDER_VARIABLE, PREFIXES
 from flyte_temporal.spec import keys
@@ -255,6 +255,8 @@ def _image(wanted: Wanted, mine: Mapping[str, Any], *, of_task: bool = True) -> 
     asked = order.task.policy.image or (order.task.container.image if order.task.container else "")
     image = (asked or mine.get("image")) if of_task else ""
     image = image or order.environment.image or wanted.cluster.image
+    if not image and of_task:
+        image = image_of(wanted.named, (order.task.policy.pod or PodTemplate()).primary_container)
     if not image:
         raise PodRefused(
             f"Task {order.task.name!r} names no image, and there is no default one. Write @task(container_image=...), "
@@ -267,8 +269,8 @@ def _image(wanted: Wanted, mine: Mapping[str, Any], *, of_task: bool = True) -> 
 def _variable(name: str, value: Any) -> Json:
     if isinstance(value, dict):
         return value
-    # Kubernetes replaces $(NAME) in values; nothing of ours means that.
-    return {"name": name, "value": value.replace("$(", "$$(")}
+    # Kubernetes replaces $(NAME) in values, and $$ by $; nothing of ours means that.
+    return {"name": name, "value": value.replace("$", "$$")}
 
 
 def _hardened(container: Mapping[str, Any]) -> Json:

@@ -71,5 +71,9 @@ def _file(parts: SecretParts, request: SecretRequest, secret: str, where: tuple[
     if request.key:
         source["items"] = [{"key": request.key, "path": request.key.lower()}]
         mount |= {"mountPath": f"{folder}/{request.key.lower()}", "subPath": request.key.lower()}
+    if request.env_var and request.key:
+        parts.env.append({"name": request.env_var, "value": mount["mountPath"]})
+    if any(each["mountPath"] == mount["mountPath"] for each in parts.mounts):
+        return  # asked for twice; Kubernetes refuses to mount two things in one place
     parts.volumes.append({"name": volume, "secret": source})
     parts.mounts.append(mount)

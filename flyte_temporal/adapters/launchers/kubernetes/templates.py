@@ -99,14 +99,29 @@ def merged(named: Json | None, own: PodTemplate | None) -> PodTemplate:
     if named is not None:
         base = named.get("template") or {}
         meta = base.get("metadata") or {}
+        shared = _without_nulls(base.get("spec") or {})
+        if "containers" in shared:
+            # Kubernetes asks for an image in every template, so that of the task's container says little: see `image_of`.
+            shared["containers"] = [
+                {k: v for k, v in one.items() if k != "image" or one["name"] != result.primary_container}
+                for one in shared["containers"]
+            ]
         result = PodTemplate(
-            pod_spec=overlaid(_without_nulls(base.get("spec") or {}), result.pod_spec),
+            pod_spec=overlaid(shared, result.pod_spec),
             primary_container=result.primary_container,
             labels={**(meta.get("labels") or {}), **result.labels},
             annotations={**(meta.get("annotations") or {}), **result.annotations},
         )
     check_fields(result)
     return result
+
+
+def image_of(named: Json | None, primary: str) -> str:
+    """Return the image that a named template of the cluster has for the container that runs the task, if it has one."""
+    spec = ((named or {}).get("template") or {}).get("spec") or {}
+    return next(
+        (str(one.get("image") or "") for one in listed(spec, "containers") if one["name"] == primary), ""
+    )
 
 
 def overlaid(base: Mapping[str, Any], top: Mapping[str, Any]) -> Json:
@@ -182,8 +197,9 @@ def _joined(key: str, before: Sequence[Any], after: Sequence[Any]) -> list[Any]:
     for one in after:
         if isinstance(one, Mapping):
             known = result.get(one.get(field))
-            # A volume is of one kind: two laid over each other would be of two.
-            result[one.get(field)] = overlaid(known, one) if known and key != "volumes" else dict(one)
+            # A volume, and a variable, is of one kind: two laid over each other would be of two.
+            laid = known and key not in {"volumes", "env"}
+            result[one.get(field)] = overlaid(known or {}, one) if laid else dict(one)
         else:
             raise PodRefused(f"{key} of a pod must hold objects.")
     return list(result.values())

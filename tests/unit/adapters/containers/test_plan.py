@@ -103,6 +103,28 @@ def test_a_remote_store_needs_a_network_and_credentials_by_name() -> None:
     assert "s3cret" not in " ".join(made.arguments)
 
 
+def test_a_container_without_our_runtime_gets_the_variables_that_its_secrets_name(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "ca").touch()
+    environ = {"_FSEC_DB_PASSWORD": "s3cret", "FLYTE_SECRETS_DEFAULT_DIR": str(tmp_path)}
+    asked = (
+        SecretRequest(group="db", key="password", env_var="PGPASSWORD"),
+        SecretRequest(group="db", key="ca", mount="file", env_var="PGSSLROOTCERT"),
+        SecretRequest(group="db", key="none", env_var="NONE"),
+    )
+    users = {"container": ContainerSpec(image="alpine:3", command=("psql",)), "entry": None}
+    made = plan(order(TaskPolicy(secrets=asked), "s3://b/p", task=users), environ=environ)
+    assert made.env == {
+        "_FSEC_DB_PASSWORD": "s3cret",
+        "PGPASSWORD": "s3cret",
+        "PGSSLROOTCERT": "/etc/flyte/secrets/db/ca",
+    }
+    assert "s3cret" not in " ".join(made.arguments)
+    assert "PGPASSWORD" in made.arguments
+    # Our runtime sets them itself, while the task runs.
+    assert "PGPASSWORD" not in plan(order(TaskPolicy(secrets=asked), "s3://b/p"), environ=environ).env
+
+
 def mounts(made: Plan) -> list[str]:
     words = made.arguments
     return [words[i + 1] for i, word in enumerate(words) if word == "--mount"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flyte_temporal.spec.attempt import AttemptOrder, StorageConfig
@@ -34,6 +35,15 @@ def order_of(
     return AttemptOrder(
         attempt=attempt or attempt_of(), task=task, environment=environment, storage=storage, **more
     )
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """Return what Kubernetes makes of a word of a command, or of a variable's value (its `expand` package)."""
+
+    def replaced(found: re.Match[str]) -> str:
+        return "$" if found[0] == "$$" else variables.get(found[1], found[0])
+
+    return re.sub(r"\$\$|\$\(([^)]*)\)", replaced, text)
 
 
 SOON_S = 20.0

@@ -15,13 +15,13 @@ from flyte_temporal.spec.interface import Interface, Variable
 from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.policies import PodTemplate, SecretRequest, TaskPolicy
 from flyte_temporal.spec.types import INTEGER, STRING
-from tests.unit.adapters.k8s.made import order_of
+from tests.unit.adapters.k8s.made import expanded, order_of
 
 
 def order() -> AttemptOrder:
     container = ContainerSpec(
         image="alpine:3",
-        command=("sh", "-c", "echo {{.inputs.x}} $(HOME)"),
+        command=("sh", "-c", "echo {{.inputs.x}} $(HOME) $$ $$(HOME)"),
         input_dir="/var/inputs",
         output_dir="/var/outputs",
     )
@@ -47,7 +47,9 @@ def test_ours_stand_before_and_beside_the_users() -> None:
     spec = pod["spec"]
     assert primary_of(pod) == "primary"
     (users,) = spec["containers"]
-    assert (users["image"], users["command"]) == ("alpine:3", ["sh", "-c", "echo 7 $$(HOME)"])
+    assert users["image"] == "alpine:3"
+    words = [expanded(word, {"HOME": "/root"}) for word in users["command"]]
+    assert words == ["sh", "-c", "echo 7 $(HOME) $$ $$(HOME)"]
     # Nothing of the platform's own in its environment.
     assert users["env"] == [{"name": "A", "value": "b"}]
     assert all("A" not in {e["name"] for e in ours["env"]} for ours in spec["initContainers"])

@@ -21,6 +21,13 @@ TABLE = [
     (403, "Forbidden", QUOTA.format("pods=1"), Step.WAIT, None),
     (403, "Forbidden", QUOTA.format("limits.memory=1Gi,pods=1"), Step.WAIT, None),
     (403, "Forbidden", QUOTA.format("limits.memory=3Gi,pods=1"), Step.FAIL, Verdict.USER_FATAL),
+    (
+        403,
+        "Forbidden",
+        'admission webhook "v.gatekeeper.sh" denied the request: no owner',
+        Step.FAIL,
+        Verdict.USER_FATAL,
+    ),
     (403, "Forbidden", 'pods "x" violates PodSecurity "restricted:latest"', Step.FAIL, Verdict.USER_FATAL),
     (
         403,

@@ -332,6 +332,34 @@ async def test_a_refusal_is_final(server: FakeServer, new: New) -> None:
     assert "spec.nodeName" in state.error.message
 
 
+@pytest.mark.parametrize("began", [False, True])
+async def test_a_pod_is_given_up_by_the_clusters_word_of_now(
+    server: FakeServer, new: New, *, began: bool
+) -> None:
+    """What the watch has said last may be old, if the cluster was away: meanwhile the image has come."""
+    launcher, order = new(image_grace_s=1), order_of()
+    await launcher.start(order)
+    await until(lambda: bool(server.pods()))
+    waits = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    server.status(name_of(order), containerStatuses=[{"name": "primary", "state": waits}])
+    await message(launcher, order, "no such image")
+    if began:
+        (pod,) = server.pods()
+        works = {"running": {"startedAt": "2026-11-26T10:00:00Z"}}
+        pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "primary", "state": works}]}
+        asked = server.count("GET", f"/pods/{name_of(order)}")
+        await until(lambda: server.count("GET", f"/pods/{name_of(order)}") > asked)
+        server.ended(name_of(order))
+    state = await launcher.observe(order.attempt, SOON_S)
+    if began:
+        assert (state.exit_code, state.error) == (0, None)
+        assert server.count("DELETE", "/pods/") == 0
+    else:
+        assert state.error is not None
+        assert state.error.code == "ImagePull"
+        assert server.count("DELETE", "/pods/") == 1
+
+
 async def test_a_stop_while_it_waits_for_quota(server: FakeServer, new: New, blobs: MemoryBlobStore) -> None:
     text = "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2"
     server.refusals += [(403, {"reason": "Forbidden", "message": text}, {})] * 1000

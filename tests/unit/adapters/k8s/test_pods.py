@@ -23,7 +23,7 @@ from flyte_temporal.spec.policies import (
     TaskPolicy,
     Timeouts,
 )
-from tests.unit.adapters.k8s.made import attempt_of, order_of
+from tests.unit.adapters.k8s.made import attempt_of, expanded, order_of
 
 CLUSTER = ClusterSettings(image="reg/task:1", limits=Amounts())
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -131,6 +131,13 @@ def test_the_image_is_the_tasks_then_the_templates_then_the_requests_then_the_cl
     assert primary(made(image="request"))["image"] == "request"
     assert primary(made(TaskPolicy(pod=inline), image="request"))["image"] == "template"
     assert primary(made(TaskPolicy(pod=inline, image="task"), image="request"))["image"] == "task"
+    # The cluster asks for an image in every template that it keeps, whether it is meant or not.
+    kept = {"template": {"spec": {"containers": [{"name": "primary", "image": "kept"}]}}}
+    assert primary(made(named=kept, image="request"))["image"] == "request"
+    assert primary(made(named=kept))["image"] == "reg/task:1"
+    for _ in range(2):
+        assert primary(made(cluster=ClusterSettings(), named=kept))["image"] == "kept"
+    assert primary(made(TaskPolicy(pod=inline), named=kept))["image"] == "template"
     with pytest.raises(PodRefused, match="names no image") as refused:
         made(cluster=ClusterSettings())
     assert refused.value.document().recoverable is False
@@ -160,9 +167,11 @@ def test_pods_reach_the_store_by_their_own_address() -> None:
 
 
 def test_kubernetes_does_not_replace_what_looks_like_its_variables() -> None:
-    cluster = CLUSTER.model_copy(update={"env": {"TEXT": "$(HOME) $x"}})
+    text = "$(HOME) $x $$ $$(HOME) a$"
+    cluster = CLUSTER.model_copy(update={"env": {"TEXT": text}})
     env = {e["name"]: e.get("value") for e in primary(made(cluster=cluster))["env"]}
-    assert env["TEXT"] == "$$(HOME) $x"
+    assert expanded(env["TEXT"] or "", {"HOME": "/root"}) == text
+    assert expanded("$(HOME) $(NONE) $$(HOME) $$", {"HOME": "/root"}) == "/root $(NONE) $(HOME) $"
 
 
 # ---- what a task asks for
@@ -290,6 +299,25 @@ def test_secrets() -> None:
         made(TaskPolicy(secrets=(SecretRequest(group="", key="k"),)))
 
 
+def test_a_secret_that_is_asked_for_twice_as_a_file_is_mounted_once() -> None:
+    """Kubernetes refuses a pod that mounts two things in one place."""
+    asked = SecretRequest(group="db", key="password", mount="file")
+    named = asked.model_copy(update={"env_var": "PGPASSFILE"})
+    pod = made(TaskPolicy(secrets=(asked, named)))
+    mounts = [m["mountPath"] for m in primary(pod)["volumeMounts"]]
+    assert mounts == ["/tmp", "/etc/flyte/secrets/db/password"]
+    env = {e["name"]: e.get("value") for e in primary(pod)["env"]}
+    assert env["PGPASSFILE"] == "/etc/flyte/secrets/db/password"
+
+
+def test_a_variable_of_a_task_replaces_that_of_a_named_template() -> None:
+    """Of both together it would be one with a value from two places, which Kubernetes refuses."""
+    secret = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
+    kept = {"template": {"spec": {"containers": [{"name": "primary", "env": [{"name": "X", "value": "a"}]}]}}}
+    env = {e["name"]: e for e in primary(made(container(env=[secret]), named=kept))["env"]}
+    assert env["X"] == secret
+
+
 def test_files_of_secrets_are_where_the_task_looks_for_them() -> None:
     asked = (SecretRequest(group="certs", key="ca.pem", mount="file"), SecretRequest(group="whole", key=""))
     env = {"FLYTE_SECRETS_DEFAULT_DIR": "/mine/", "FLYTE_SECRETS_ENV_PREFIX": "MINE_"}
@@ -402,6 +430,10 @@ REFUSED = {
     "another account": (template(serviceAccountName="admin"), "'admin' is not one"),
     "a priority": (template(priorityClassName="system-node-critical"), "priority class"),
     "a runtime class": (template(runtimeClassName="none"), "runtime class"),
+    "an annotation that sets a profile": (
+        TaskPolicy(annotations={"container.apparmor.security.beta.kubernetes.io/primary": "unconfined"}),
+        "must not have the annotation container.apparmor",
+    ),
     "sysctls": (template(securityContext={"sysctls": []}), "sysctls cannot be set"),
 }
 
