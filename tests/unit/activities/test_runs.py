@@ -108,6 +108,18 @@ async def told(monkeypatch: pytest.MonkeyPatch) -> Any:
     await told.runs.close()
 
 
+@pytest.fixture
+def go(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when a run may be asked for its nodes, which would else be as soon as the test awaits anything."""
+    may = asyncio.Event()
+
+    async def rest(_seconds: float) -> None:
+        await may.wait()
+
+    monkeypatch.setattr("flyte_temporal.activities.runs.asyncio.sleep", rest)
+    return may
+
+
 async def test_records_of_nodes_stay_when_the_run_before_is_known_no_more(told: Told) -> None:
     """It was continued as new, and has left Temporal before the run after it had anything to say."""
     told.temporal.add("r2", WorkflowExecutionStatus.RUNNING)
@@ -175,23 +187,27 @@ async def test_a_run_after_a_reset_is_asked_until_it_tells_its_nodes(told: Told)
     assert (told.kept(), told.owes()) == (["n0"], False)
 
 
-async def test_it_is_also_asked_when_it_was_continued_and_what_the_next_run_owes_stays(told: Told) -> None:
+async def test_it_is_also_asked_when_it_was_continued_and_what_the_next_run_owes_stays(
+    told: Told, go: asyncio.Event
+) -> None:
     told.temporal.add("r2", WorkflowExecutionStatus.RUNNING, reset=True)
     told.temporal.nodes = [DONE]
     assert await told.runs.heard(RUN, "r2") == "r2"
     told.temporal.add("r2", WorkflowExecutionStatus.CONTINUED_AS_NEW)
     told.temporal.add("r3", WorkflowExecutionStatus.RUNNING)
     assert await told.runs.heard(RUN, "r3") == "r3"
+    go.set()
     await asyncio.gather(*told.runs._telling)
     assert (told.kept(), told.owes()) == (["n0"], True)
 
 
-async def test_what_was_reset_once_more_is_not_asked(told: Told) -> None:
+async def test_what_was_reset_once_more_is_not_asked(told: Told, go: asyncio.Event) -> None:
     told.temporal.add("r2", WorkflowExecutionStatus.RUNNING, reset=True)
     told.temporal.nodes = [DONE]
     assert await told.runs.heard(RUN, "r2") == "r2"
     told.temporal.add("r2", WorkflowExecutionStatus.TERMINATED)
     assert told.store.follow_run(RUN, "r2", "r3", anew=T0)
+    go.set()
     await asyncio.gather(*told.runs._telling)
     assert told.kept() == []
 
