@@ -25,7 +25,7 @@ from flyte_temporal.spec.attempt import AttemptOrder, AttemptPhase, AttemptState
 from flyte_temporal.spec.bindings import Binding, nodes_of
 from flyte_temporal.spec.calls import AttemptRequest, BatchRequest, BatchResult, Member, MemberResult
 from flyte_temporal.spec.entities import TaskSpec
-from flyte_temporal.spec.execution import ErrorDocument, ErrorKind, NodePhase
+from flyte_temporal.spec.execution import CacheStatus, ErrorDocument, ErrorKind, NodePhase
 from flyte_temporal.spec.identifiers import AttemptId
 from flyte_temporal.spec.literals import LiteralValue
 from flyte_temporal.spec.paths import MissingAttribute
@@ -68,6 +68,8 @@ class OneBatch:
             for member in self._members:
                 manifest = await member.attempt.manifest()
                 if manifest is not None:
+                    # Whoever saw it end may have died before it could clear away what is left of it.
+                    await launcher.release(member.attempt.id)
                     await self._take(member, manifest)
         self._parts.pulse.open += 1
         try:
@@ -206,6 +208,8 @@ class OneBatch:
             outputs=manifest.outputs if manifest.error is None else None,
             error=manifest.error,
             seconds=seconds,
+            put_failed=member.attempt.memory.status is CacheStatus.PUT_FAILED,
+            checkpoint=member.attempt.checkpoint,
         )
         if manifest.error is None and manifest.outputs is not None:
             self._former.add(member.asked.node, member.order.task, manifest.outputs)

@@ -49,7 +49,10 @@ class Catalog(Protocol):
         """
 
     def extend(self, lease: Lease, lease_s: float) -> bool:
-        """Let a lease hold for longer; return whether it still is the one on its key."""
+        """Let a lease hold from now on; return whether it is the one on its key.
+
+        One that has run out is, as long as nobody else has taken the key: more nodes may be given leases than may be at work.
+        """
 
     def release(self, leases: Sequence[Lease], *, failed: bool) -> None:
         """End leases without an entry, if they still are the ones on their keys."""

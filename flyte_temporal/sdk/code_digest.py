@@ -14,11 +14,15 @@ import functools
 import importlib.util
 import inspect
 import itertools
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, TypeGuard
 
@@ -29,6 +33,8 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _MISSING = object()
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCALARS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
+_VALUES = (Decimal, Fraction, date, time, datetime, timedelta, range, PurePath)
+"""Kinds whose text tells all that they are."""
 _CONTAINERS = (list, tuple, set, frozenset, dict, MappingProxyType, functools.partial)
 _MOST_PARTS = 10_000
 """Of a container, so many parts are looked at that are no plain data."""
@@ -368,8 +374,10 @@ def _constant(value: object, around: tuple[int, ...] = ()) -> str | None:
     """Return a value as text if it is plain data, else None."""
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name}={value.value!r}"
-    if type(value) in _SCALARS:
+    if type(value) in _SCALARS or isinstance(value, _VALUES) or _is_number_of_numpy(value):
         return repr(value)
+    if isinstance(value, re.Pattern):
+        return f"pattern({value.pattern!r}, {value.flags})"
     if id(value) in around:
         return None
     around = (*around, id(value))
@@ -381,6 +389,12 @@ def _constant(value: object, around: tuple[int, ...] = ()) -> str | None:
     if isinstance(value, dict):
         return _joined("dict", [_constant(part, around) for pair in value.items() for part in pair])
     return None
+
+
+def _is_number_of_numpy(value: object) -> bool:
+    # Not imported here: whoever has such a number has imported it.
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, getattr(numpy, "generic", ()))
 
 
 def _joined(kind: str, parts: list[str | None] | list[str]) -> str | None:

@@ -100,9 +100,9 @@ class MemoryCatalog:
         """Let a lease hold for longer."""
         with self._lock:
             held = self._leases.get(lease.key)
-            if not _is_of(held, lease) or held.until <= self._clock():  # type: ignore[union-attr]
+            if held is None or not _is_of(held, lease):
                 return False
-            held.until = self._clock() + lease_s  # type: ignore[union-attr]
+            held.until = self._clock() + lease_s
             return True
 
     def release(self, leases: Sequence[Lease], *, failed: bool) -> None:

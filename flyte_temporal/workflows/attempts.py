@@ -71,7 +71,10 @@ class Attempts:
 
     def start(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Ask for the next attempt of a task node, or again for one that has not ended."""
-        self._ask(state, self._request(self.attempt_of(state), inputs, state))
+        had = bool(state.token)
+        request = self._request(self.attempt_of(state), inputs, state)
+        # One that was handed back may have ended since then, where this worker cannot see it: its manifest is looked for.
+        self._ask(state, request.model_copy(update={"again": True}) if had else request)
 
     def resume(self, state: NodeState, inputs: dict[str, LiteralValue]) -> None:
         """Go on with the attempt that an earlier run asked for, or with the pause before the next one.

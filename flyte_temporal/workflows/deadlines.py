@@ -10,7 +10,7 @@ import asyncio
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
 
@@ -40,19 +40,18 @@ class Due:
         """Return whether it has ended, or ends already."""
         if isinstance(self.of, Scope):
             return self.of.settled or self.of.failing
-        if self.of.phase is NodePhase.PAUSED or (
-            self.of.fresh_since is not None and self.at < self._earliest()
-        ):
-            # Held for somebody, or meant for the time before it was: it begins anew when it is tried again.
+        if self.of.phase is NodePhase.PAUSED or self.at < self._earliest(self.of):
+            # Held for somebody, or meant for the time before it was: it begins anew when it is tried again. So does the time of one
+            # that travelled in a batch and came back before it had begun.
             return True
         if self.of.phase.terminal or self.of.doom is not None or self.of.scope.failing:
             return True
         # It has failed already while its failure handler is at work, which is not to be ended for it.
         return self.of.node.on_failure is not None and handler_of(self.of) is not None
 
-    def _earliest(self) -> datetime:
-        since = self.of.fresh_since if isinstance(self.of, NodeState) else None
-        return (since or self.at) + span(self.limit_s)
+    def _earliest(self, state: NodeState) -> datetime:
+        since = state.fresh_since or state.started_at
+        return since + span(self.limit_s) if since is not None else datetime.max.replace(tzinfo=UTC)
 
     def error(self) -> ErrorDocument:
         """Return the error with which it fails."""

@@ -34,7 +34,7 @@ from flyte_temporal.workflows.gates import Gates
 from flyte_temporal.workflows.inbox import Ended, Inbox
 from flyte_temporal.workflows.records import Records
 from flyte_temporal.workflows.retries import Budget
-from flyte_temporal.workflows.scope import NodeState, Stage
+from flyte_temporal.workflows.scope import NodeState, Stage, around
 from flyte_temporal.workflows.sharded import ShardedArray
 from flyte_temporal.workflows.telling import Telling, tell
 from flyte_temporal.workflows.tree import Tree
@@ -324,6 +324,8 @@ class Repairs:
         self._note(state, "skip", request.by, f"gave {', '.join(request.outputs)}" if request.outputs else "")
         # What somebody typed is not to be remembered as what the task gives.
         state.spec, state.memo = "", None
+        for outer in around(state):
+            outer.memo = None
         self._tree.succeed(state, dict(request.outputs), NodePhase.SKIPPED)
         self._inbox.wake()
         return self.state((state.path,))

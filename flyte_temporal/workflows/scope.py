@@ -394,3 +394,11 @@ class Scope(ABC):
             if not scope.closed:
                 yield scope
                 todo.extend(scope.inner)
+
+
+def around(state: NodeState) -> Iterator[NodeState]:
+    """Yield the nodes that a node is in, the nearest first."""
+    parent = state.scope.parent
+    while parent is not None:
+        yield parent
+        parent = parent.scope.parent

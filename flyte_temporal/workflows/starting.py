@@ -39,7 +39,7 @@ from flyte_temporal.workflows.openings import Openings
 from flyte_temporal.workflows.programs import Program
 from flyte_temporal.workflows.recovering import Recovering
 from flyte_temporal.workflows.repairs import Repairs
-from flyte_temporal.workflows.scope import NodeState, Stage
+from flyte_temporal.workflows.scope import NodeState, Stage, around
 from flyte_temporal.workflows.sharded import Room, ShardedArray
 from flyte_temporal.workflows.shards import Shards
 from flyte_temporal.workflows.stops import Stops
@@ -179,6 +179,9 @@ class Starting:
                 state.memo = None
             elif state.stage is Stage.LOOKED_UP:
                 state.stage = Stage.NEW
+            for outer in around(state):
+                # A dynamic task gives what its nodes give: by its own key only if it has run with the same code.
+                outer.memo = outer.memo if outer.fix == state.fix else None
         # With a token it was looked up, and its attempt may be at work: an answer now would end it without that.
         if state.token or not (self._looks_up(state) and self.lookups.take(state)):
             self._start_kind(state, state.scope.inputs_of(state))

@@ -198,6 +198,8 @@ class Tree:
             if state.token:
                 state.attempts -= 1
                 state.tokens.remove(state.token)
+                if not state.attempts:
+                    state.started_at = None  # its time has not begun
             state.token = ""
         self.board.move(state, NodePhase.QUEUED)
         if state.scope.failing or waits:

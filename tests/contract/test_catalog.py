@@ -215,6 +215,14 @@ def test_a_lease_is_extended_and_otherwise_ends_by_the_stores_clock(catalog: Cat
     assert not catalog.extend(lease("run-1", token), 60)
 
 
+def test_a_lease_that_has_run_out_holds_again_if_nobody_has_taken_it(catalog: Catalog) -> None:
+    """More nodes may be given leases than may be at work: what waits long for its turn need not be looked up anew."""
+    token = reserve(catalog, "run-1", 0.01).token
+    time.sleep(0.05)
+    assert catalog.extend(lease("run-1", token), 60)
+    assert not reserve(catalog, "run-2").token
+
+
 def test_who_lost_the_lease_stores_nothing_and_frees_nobody(catalog: Catalog) -> None:
     old = lease("run-1", reserve(catalog, "run-1", 0.01).token)
     time.sleep(0.05)

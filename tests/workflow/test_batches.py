@@ -18,8 +18,8 @@ from flyte_temporal.spec.bindings import Constant, InputRef
 from flyte_temporal.spec.entities import Closure
 from flyte_temporal.spec.execution import ExecutionPhase
 from flyte_temporal.spec.literals import Inline
-from flyte_temporal.spec.nodes import ArrayTarget, Node, WorkflowTarget
-from flyte_temporal.spec.policies import CacheSettings, RetryPolicy, TaskPolicy
+from flyte_temporal.spec.nodes import ArrayTarget, Node, TaskTarget, WorkflowTarget
+from flyte_temporal.spec.policies import Backoff, CacheSettings, RetryPolicy, TaskPolicy, Timeouts
 from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
 from flyte_temporal.workflows.interpreter import Interpreter
@@ -218,10 +218,39 @@ async def test_a_long_member_goes_on_alone_and_the_rest_without_it(stage: Stage)
     assert plain(state.outputs["o0"]) == 20
     ids = await scheduled(stage, stage.name)
     assert "n1#1" in ids
+    # It may have ended since, where the worker that gets it sees nothing of its process.
+    assert [r.again for r in seen.requests if r.attempt.node == "n1"][-1] is True
     again = [batch for batch in seen.batches if batch.members[0].node == "n2"]
     assert [batch.again for batch in again] == [True]
     tokens = {(r.attempt.node, r.attempt.number, r.attempt.token) for r in seen.requests}
     assert len(tokens) == 11, "asked for again, an attempt stays the same"
+
+
+async def test_the_time_of_what_came_back_before_it_began_has_not_begun(stage: Stage) -> None:
+    """It travels behind one that fails, and waits for its next attempt for longer than its own total time-out."""
+    again = RetryPolicy(count=1, backoff=Backoff(initial_s=2.5))
+    first = closures.task("shapes.first", "x").model_copy(
+        update={"policy": TaskPolicy(short=True, retries=again)}
+    )
+    second = closures.task("shapes.second", "x").model_copy(
+        update={"policy": TaskPolicy(short=True, timeouts=Timeouts(total_s=1.5))}
+    )
+    steps = [
+        Node(id="a", target=TaskTarget(task=first.name), inputs={"x": Constant(value=1)}),
+        Node(id="b", target=TaskTarget(task=second.name), inputs={"x": closures.out("a")}),
+    ]
+    closure = closures.closure(closures.workflow("shapes.behind", steps, closures.out("b")), first, second)
+
+    async def fails(request: calls.AttemptRequest) -> int:
+        if request.attempt.node == "a" and request.attempt.number == 1:
+            raise their_failure(user_error("not yet"))
+        return await arithmetic(request)
+
+    seen = Attempted(fails)
+    state = await stage.run(closures.run_input(closure, stage.name, 1, ON), closure, seen)
+    assert [[m.node for m in batch.members] for batch in seen.batches][:1] == [["a", "b"]]
+    assert (state.phase, state.error) == (ExecutionPhase.SUCCEEDED, None)
+    await scheduled(stage, stage.name)
 
 
 async def test_fail_fast_stops_other_batches_at_once(stage: Stage) -> None:

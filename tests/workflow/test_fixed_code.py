@@ -11,11 +11,13 @@ from flyte_temporal.errors import InvalidInputs
 from flyte_temporal.spec.bindings import Constant
 from flyte_temporal.spec.calls import AttemptRequest
 from flyte_temporal.spec.execution import ExecutionPhase
+from flyte_temporal.spec.literals import Inline
 from flyte_temporal.spec.nodes import ArrayTarget, Node, TaskTarget
 from flyte_temporal.spec.policies import CacheSettings
-from flyte_temporal.spec.repairs import NodeRetry, Pause
+from flyte_temporal.spec.repairs import NodeRetry, NodeSkip, Pause
 from flyte_temporal.spec.runs import RunLimits
 from flyte_temporal.testing import closures
+from flyte_temporal.testing.catalog import MemoryCatalog
 from tests.workflow.caching import cached
 from tests.workflow.conftest import Stage, arithmetic, user_error
 from tests.workflow.test_failures import replayed
@@ -90,6 +92,25 @@ async def test_what_came_back_unbegun_from_a_batch_is_not_remembered_as_the_code
     after = {r.attempt.node: r for r in told.seen.requests[begun:] if r.task == "fixed.step"}
     assert set(after) == {"n0", "n1"}
     assert {n: r.memo and r.memo.version for n, r in after.items()} == {"n0": "2", "n1": None}
+
+
+@pytest.mark.parametrize(("how", "remembered"), [("retry", True), ("fixed", False), ("skip", False)])
+async def test_a_dynamic_task_remembers_only_what_its_own_code_gave(
+    stage: Stage, how: str, *, remembered: bool
+) -> None:
+    """What somebody typed for a node of its, or other code gave, would be a hit for every run with its inputs."""
+    closure = cached(dynamic())
+    async with story(stage, closure, fails("d.n1"), 2) as told:
+        await told.held("d.n1")
+        if how == "skip":
+            await told.ask(NodeSkip(node="d.n1", outputs={"o0": Inline(value=999)}))
+        else:
+            fix = fixed(closures.STEP, closure) if how == "fixed" else None
+            await told.ask(NodeRetry(node="d.n1", fix=fix))
+        assert (await told.end()).phase is ExecutionPhase.SUCCEEDED
+    assert isinstance(stage.catalog, MemoryCatalog)
+    tasks = [entry.task for entry in stage.catalog._entries.values()]
+    assert ("shapes.dynamic" in tasks) is remembered
 
 
 async def test_what_a_fixed_dynamic_task_gives_runs_where_it_ran(stage: Stage) -> None:

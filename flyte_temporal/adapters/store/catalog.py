@@ -109,7 +109,7 @@ class SqlCatalog:
         return [given[position] for position in range(len(keys))]
 
     def extend(self, lease: Lease, lease_s: float) -> bool:
-        """Let a lease hold for longer; return whether it still is the one on its key."""
+        """Let a lease hold from now on; return whether it is the one on its key, though it may have run out."""
         with writing(self._engine) as connection:
             return self._leases.extend(connection, lease, lease_s)
 

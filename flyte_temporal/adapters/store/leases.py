@@ -64,9 +64,13 @@ class Leases:
         return Reservation(holder=LeaseOwner(execution=execution, node=node), again_s=max(left, 0.0))
 
     def extend(self, connection: Connection, lease: Lease, lease_s: float) -> bool:
-        """Let a lease hold for longer; return whether it still holds."""
-        wanted = update(table).where(_of(lease), table.c.expires_at > self._now)
-        return connection.execute(wanted.values(expires_at=self._now + lease_s)).rowcount == 1
+        """Let a lease hold from now on; return whether it does: also one that has run out, if nobody has taken its key since."""
+        return (
+            connection.execute(
+                update(table).where(_of(lease)).values(expires_at=self._now + lease_s)
+            ).rowcount
+            == 1
+        )
 
     def finish(self, connection: Connection, lease: Lease) -> bool:
         """End a lease as a success; return whether it was still the one on its key."""

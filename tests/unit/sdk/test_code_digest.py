@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import itertools
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
 
-from flyte_temporal.sdk.code_digest import code_digest
+from flyte_temporal.sdk.code_digest import _constant, code_digest
 from flyte_temporal.sdk.gather import compile_entity
 from flyte_temporal.sdk.loader import find_entity, load_file
 
 PROGRAM = """
 from flyte_temporal import Cache, dynamic, task, workflow
-import functools, re, sys
+import functools, sys
 import helpers
 from helpers import Model, shared
 import math
@@ -61,7 +67,7 @@ def kept(x):
 OPS = {"text": ["plain", 14], "minus": [minus], "more": lambda x: x + 15, "less": lambda x: x - 16, "model": MODEL}
 OPS = {**OPS, "six": times(6), "seven": times(17), "part": functools.partial(minus, y=18), "own": fit}
 OPS["all"] = OPS
-MAYBE = [re.compile("a"), "of no account"]
+MAYBE = [object(), "of no account"]
 
 @task(cache=True)
 def calc(x: int) -> int:
@@ -281,3 +287,22 @@ def test_a_node_may_have_a_version_of_its_own(tmp_path: Path, version: Versions)
     overrides = closure.workflows["program.wf"].nodes[0].overrides
     assert overrides is not None
     assert overrides.cache == closure.tasks["program.fit"].policy.cache
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (Decimal("0.2"), Decimal("0.3")),
+        ({"rate": Fraction(1, 2)}, {"rate": Fraction(1, 3)}),
+        (timedelta(days=1), timedelta(days=2)),
+        ([date(2026, 1, 1)], [date(2026, 1, 2)]),
+        (range(3), range(4)),
+        (PurePosixPath("a"), PurePosixPath("b")),
+        (re.compile("a"), re.compile("a", re.IGNORECASE)),
+        (np.float64(0.5), np.float64(0.25)),
+    ],
+)
+def test_constants_that_are_no_plain_scalars_count(old: object, new: object) -> None:
+    assert _constant(old) is not None
+    assert _constant(old) == _constant(copy.deepcopy(old))
+    assert _constant(old) != _constant(new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -73,11 +73,11 @@ def test_the_whole_time_of_a_node_does_not_end_its_failure_handler() -> None:
     lenient = FailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE
     tree = opened(closures.closure(spec.model_copy(update={"failure_policy": lenient})))
     state, other = begun(tree), begun(tree)
-    assert not Due(NOW, 1, state, 60).over
+    assert not Due(NOW + timedelta(seconds=60), 1, state, 60).over
     tree.fail(state, FAILED)
     handler = begun(tree)
     assert (handler.scope.handles, state.phase) == (state, NodePhase.RUNNING)
-    assert Due(NOW, 1, state, 60).over
+    assert Due(NOW + timedelta(seconds=60), 1, state, 60).over
     tree.succeed(handler, {})
     assert (state.phase, other.phase) == (NodePhase.FAILED, NodePhase.RUNNING)
 
