@@ -74,7 +74,12 @@ class Leaving:
     def overdue(self) -> bool:
         """Return whether nothing new should start until the run has continued as new."""
         length = workflow.info().get_current_history_length()
-        return self._due_at > 0 and length > PATIENCE * self._due_at
+        # What was wanted may not be any more: a build that was current for a while.
+        return self._due_at > 0 and length > PATIENCE * self._due_at and self._is_due()
+
+    def look_again(self) -> None:
+        """Look for a quiet moment once more, though the last look was in one."""
+        self._look_later()
 
     def stay(self) -> None:
         """Give up continuing as new, because the execution ends."""

@@ -316,8 +316,15 @@ class Run:
         workflow.set_current_details(tree.board.markdown())
 
     def _held_back(self) -> bool:
-        """Return whether nothing new starts before this run is continued, which awaits that a message arrives; that wakes it."""
-        return self._leaving.overdue and not self._telling.all_arrived()
+        """Return whether nothing new starts before this run is continued; then see that something wakes it.
+
+        Else it would turn without end: a message that arrives, or the next look for a moment in which it may be continued.
+        """
+        if not self._leaving.overdue:
+            return False
+        if self._telling.all_arrived():
+            self._leaving.look_again()
+        return True
 
     def _may_leave(self) -> bool:
         """Return whether all is taken over, and something is left to hand over."""
