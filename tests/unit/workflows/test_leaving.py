@@ -55,12 +55,19 @@ async def test_an_upgrade_that_is_not_wanted_any_more_holds_nothing_up(now: Mome
     now.upgrade = True
     assert not leaving.took(1)
     now.length = 100
-    assert leaving.overdue
-    now.upgrade = False
-    assert not leaving.overdue
+    found = []
+    for wanted in (True, False, True):
+        now.upgrade = wanted
+        found.append(leaving.overdue)
+    assert found == [True, False, True]
+
+
+async def test_who_is_held_back_looks_again(now: Moment) -> None:
+    given: Any = closures.run_input(closures.chain(1), "e")
+    leaving = Leaving(given, cast("Inbox", Woken()))
     now.upgrade = True
-    assert leaving.overdue
+    waits = [leaving.took(1) or leaving.waits]
     await asyncio.sleep(0.01)
-    assert not leaving.waits
+    waits.append(leaving.waits)
     leaving.look_again()
-    assert leaving.waits
+    assert [*waits, leaving.waits] == [True, False, True]
