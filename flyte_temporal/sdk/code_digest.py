@@ -234,7 +234,9 @@ class _Walk:
             if self._add_all(parts) and isinstance(value, _CONTAINERS):
                 text = described
         if text is not None:
-            self.found.add(f"{inside}:{name} = {text}")
+            # Where the source root lies (`Path(__file__).parent`) is no part of what the code does.
+            moved = text.replace(str(self.root), "") if self.root is not None else text
+            self.found.add(f"{inside}:{name} = {moved}")
 
     def _add_imported(self, node: ast.ImportFrom, package: str) -> None:
         """Take in a module that a body imports names of, and those of the names that are modules themselves."""

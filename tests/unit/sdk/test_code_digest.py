@@ -135,6 +135,11 @@ def version(tmp_path: Path) -> Iterator[Versions]:
 def test_the_same_code_in_another_folder_has_the_same_version(version: Versions) -> None:
     assert version() == version()
     assert version().startswith("auto-")
+    here = ("FACTOR = 2", "from pathlib import Path\nHERE = Path(__file__).parent\nFACTOR = 2")
+    uses = ("return deeper(x) * FACTOR", "return deeper(x) * FACTOR * len(HERE.parts)")
+    assert version(here, uses) == version(here, uses) != version()
+    deeper = (here[0], here[1].replace("__file__).parent", '__file__).parent / "data"'))
+    assert version(deeper, uses) != version(here, uses)
 
 
 @pytest.mark.parametrize(
