@@ -56,12 +56,12 @@ class Leaving:
         if not self._is_due():
             return False
         if self._timer is None:
-            self._look_later()
+            self.look_later()
             return False
         if not self._timer.done():
             return False
         if ended or not workflow.all_handlers_finished():
-            self._look_later()
+            self.look_later()
             return False
         return True
 
@@ -76,10 +76,6 @@ class Leaving:
         length = workflow.info().get_current_history_length()
         # What was wanted may not be any more: a build that was current for a while.
         return self._due_at > 0 and length > PATIENCE * self._due_at and self._is_due()
-
-    def look_again(self) -> None:
-        """Look for a quiet moment once more, though the last look was in one."""
-        self._look_later()
 
     def stay(self) -> None:
         """Give up continuing as new, because the execution ends."""
@@ -102,6 +98,7 @@ class Leaving:
             self._due_at = length
         return due
 
-    def _look_later(self) -> None:
+    def look_later(self) -> None:
+        """Look for a quiet moment in a moment."""
         self._timer = asyncio.create_task(pause(QUIET_S, "a quiet moment to continue as new"))
         self._timer.add_done_callback(lambda _done: self._inbox.wake())

@@ -323,7 +323,7 @@ class Run:
         if not self._leaving.overdue:
             return False
         if self._telling.all_arrived():
-            self._leaving.look_again()
+            self._leaving.look_later()
         return True
 
     def _may_leave(self) -> bool:

@@ -69,5 +69,5 @@ async def test_who_is_held_back_looks_again(now: Moment) -> None:
     waits = [leaving.took(1) or leaving.waits]
     await asyncio.sleep(0.01)
     waits.append(leaving.waits)
-    leaving.look_again()
+    leaving.look_later()
     assert [*waits, leaving.waits] == [True, False, True]

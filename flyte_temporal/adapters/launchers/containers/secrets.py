@@ -33,7 +33,7 @@ def passed(requests: tuple[SecretRequest, ...], environ: Mapping[str, str]) -> d
     here = environ.get(PREFIX_VARIABLE, DEFAULT_PREFIX)
     found: dict[str, str] = {}
     for request in requests:
-        wanted = here + "_".join(part.upper() for part in _parts(request))
+        wanted = _variable(here, request)
         # A request of a whole group covers its keys.
         names = [n for n in environ if n == wanted or (not request.key and n.startswith(f"{wanted}_"))]
         found.update((DEFAULT_PREFIX + name.removeprefix(here), environ[name]) for name in names)
@@ -54,7 +54,7 @@ def exported(order: AttemptOrder, given: Mapping[str, str], environ: Mapping[str
     for request in order.task.policy.secrets:
         if not request.env_var:
             continue
-        name = DEFAULT_PREFIX + "_".join(part.upper() for part in _parts(request))
+        name = _variable(DEFAULT_PREFIX, request)
         path = str(there.joinpath(*(part.lower() for part in _parts(request))))
         if request.mount != "file" and name in given:
             found[request.env_var] = given[name]
@@ -93,6 +93,10 @@ def files(order: AttemptOrder, environ: Mapping[str, str]) -> Iterator[tuple[Pat
             for file in sorted((source / last).glob("*")):
                 if file.is_file() and file.name.startswith(prefix):
                     yield file, str(target / last / file.name.removeprefix(prefix))
+
+
+def _variable(prefix: str, request: SecretRequest) -> str:
+    return prefix + "_".join(part.upper() for part in _parts(request))
 
 
 def _parts(request: SecretRequest) -> list[str]:
